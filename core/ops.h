@@ -1,0 +1,156 @@
+/* THE seam: the table of operations that a back end fills. Model code above is written once over it; cpu/ and cuda/ each
+ * provide one const table with no empty slot.
+ *
+ * Conventions. Activations, gradients, keys and values are f32 on the CPU. Views are row-major and contiguous; a matrix is
+ * [rows, cols]. "+=" says that a result is added to what is there, as the continuation of the same chain of additions: a
+ * gradient accumulated in two calls has the bits of one call over both. Shapes are the caller's promise (core/pass.c checks
+ * them): operations can't fail and don't allocate, but for scratch from exec->scratch, released before they return.
+ *
+ * Exactness (docs/exactness.md): every output row depends on its input row alone, never on how many rows, threads or vector
+ * lanes there are. A matrix product's element is one chain of fused multiply-adds over k in ascending order; weight
+ * gradients are the same chain over rows in ascending order; reductions over a row use 16 virtual lanes (element i goes to
+ * lane i % 16, ascending) and then a fixed tree: ((0+8)+(4+12)) ..., see cpu/simd.h. */
+#ifndef FV_CORE_OPS_H
+#define FV_CORE_OPS_H
+
+#include "core/arena.h"
+#include "core/error.h"
+#include "core/tensor.h"
+#include "core/threads.h"
+
+#include <stdbool.h>
+
+/* What an operation runs on. scratch belongs to the calling thread; pool may be NULL. */
+typedef struct {
+    fv_pool *pool;
+    fv_arena *scratch;
+} fv_exec;
+
+/* A page holds the keys and values of FV_PAGE consecutive positions of one path, aligned to its position from the root:
+ * keys [kv_heads, head_dim, FV_PAGE] (so that 16 scores are one vector), values [kv_heads, FV_PAGE, head_dim].
+ * Lane l of page p is slot p * FV_PAGE + l. Fresh pages are zero. */
+enum { FV_PAGE = 16 };
+
+/* Which keys the query rows of an attention read. A run is consecutive query rows that read the same list of pages (a
+ * segment of the tree, a window of a picture). Row r reads positions [first, limit[r]) of its run's list. */
+typedef struct {
+    int rows, heads, kv_heads, head_dim; /* heads % kv_heads == 0; query head h reads kv head h / (heads / kv_heads) */
+    float scale;                         /* scores are q.k * scale */
+    int runs;
+    const int32_t *run_row;  /* [runs + 1] first query row of each run */
+    const int32_t *run_page; /* [runs + 1] where each run's pages begin in `pages` */
+    const int32_t *pages;    /* page numbers in order of position */
+    const int32_t *limit;    /* [rows] keys that are visible: 1 .. 16 * pages of the run; causal, full and branch masks are this */
+    const int32_t *first;    /* [rows] first visible key (sliding windows), or NULL: 0 */
+} fv_attention;
+
+/* The output projection, as logits = (hidden @ weight^T) / temperature. `packed` from linear_pack of `weight`. */
+typedef struct {
+    fv_view weight;      /* [vocabulary, width] f32 or bf16 */
+    const void *packed;
+} fv_head;
+
+/* How one row is sampled. */
+typedef struct {
+    float temperature;      /* 0: greedy (the smallest id of the largest logit) */
+    float top_p;            /* 1: off; else the smallest set of largest probabilities whose sum reaches top_p, ties by id */
+    int top_k;              /* 0: off */
+    uint64_t key, position; /* of core/random.h: the draw is fv_uniform_at(key, position) */
+    const uint8_t *banned;  /* [vocabulary] nonzero: can't be drawn; or NULL. Not part of the log-prob */
+} fv_sampling;
+
+typedef enum { FV_GELU_ERF, FV_GELU_TANH, FV_GELU_QUICK, FV_SILU } fv_activation;
+
+typedef struct {
+    float lr, beta1, beta2, eps, weight_decay; /* decoupled decay: w -= lr * weight_decay * w (AdamW, Loshchilov & Hutter 2019) */
+    float grad_scale;                          /* multiplies the gradient first (clipping) */
+    int64_t step;                              /* 1 for the first update */
+} fv_adamw;
+
+/* Sees a block of log-probs: rows [row, row + rows), vocabulary [col, col + cols); logp is [rows, cols], only for now. */
+typedef void fv_vocabulary_visit(void *context, int64_t row, int64_t rows, int64_t col, int64_t cols, const float *logp);
+
+typedef struct fv_ops {
+    const char *name; /* "cpu-avx512", "cuda-sm90" */
+
+    /* Memory on the device; *out is cleared. Transfers are complete when they return. */
+    fv_status (*alloc)(void **out, size_t bytes, fv_error *err);
+    void (*free)(void *data);
+    void (*upload)(void *device, const void *host, size_t bytes);
+    void (*download)(void *host, const void *device, size_t bytes);
+
+    /* linear: y[r,n] = bias[n] + sum_k x[r,k] w[n,k], the chain starting from bias (0 if none).   x [rows, k]  w [n, k] f32 or bf16
+     * `packed` is w in the back end's layout; linear_pack fills linear_packed_bytes(w) bytes. */
+    size_t (*linear_packed_bytes)(fv_view w);
+    void (*linear_pack)(const fv_exec *x, void *packed, fv_view w);
+    void (*linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias);
+    void (*linear_back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w);               /* dx[r,k] += sum_n dy[r,n] w[n,k] */
+    void (*linear_back_weight)(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in); /* dw[n,k] += sum_r dy[r,n] in[r,k]; dbias[n] += sum_r dy[r,n]; either may be absent */
+
+    /* gather: y[r] = table[index[r]], zeros where index is -1; table [any, cols] f32 or bf16.   gather_add: y[r] += ... (f32)
+     * scatter: y[index[r]] = x[r]; indices are distinct.   scatter_add: y[index[r]] += x[r], r ascending; -1 skips (gather's backward). */
+    void (*gather)(const fv_exec *x, fv_view y, fv_view table, fv_view index);
+    void (*gather_add)(const fv_exec *x, fv_view y, fv_view table, fv_view index);
+    void (*scatter)(const fv_exec *x, fv_view y, fv_view in, fv_view index);
+    void (*scatter_add)(const fv_exec *x, fv_view y, fv_view in, fv_view index);
+    /* blend: y[r] = sum_{j<4} weight[r,j] * table[index[r,j]], j ascending (bilinear positions).   back: dtable[index[r,j]] += weight[r,j] * dy[r] */
+    void (*blend)(const fv_exec *x, fv_view y, fv_view table, fv_view index, fv_view weight);
+    void (*blend_back)(const fv_exec *x, fv_view dtable, fv_view dy, fv_view index, fv_view weight);
+
+    /* rms_norm: y = x * inv * w,  inv[r] = 1/sqrt(mean_c x^2 + eps) is kept for the way back.   dw may be absent */
+    void (*rms_norm)(const fv_exec *x, fv_view y, fv_view inv, fv_view in, fv_view w, float eps);
+    void (*rms_norm_back)(const fv_exec *x, fv_view dx, fv_view dw, fv_view dy, fv_view in, fv_view w, fv_view inv); /* dx +=, dw += */
+    /* layer_norm: y = (x - mean) * inv * w + b; stats [rows, 2] keeps mean, inv.   dw, db may be absent */
+    void (*layer_norm)(const fv_exec *x, fv_view y, fv_view stats, fv_view in, fv_view w, fv_view b, float eps);
+    void (*layer_norm_back)(const fv_exec *x, fv_view dx, fv_view dw, fv_view db, fv_view dy, fv_view in, fv_view w, fv_view stats);
+
+    /* rotary_table: cos, sin [rows, half] of position[axis[i], r] * inv_freq[i].   position i32 [axes, rows], inv_freq f32 [half], axis i32 [half]
+     * rotary: in place, x [rows, heads * 2 * half], pairs (i, i + half) of each head ("rotate_half"); direction +1, or -1 for the way back. */
+    void (*rotary_table)(const fv_exec *x, fv_view cos, fv_view sin, fv_view position, fv_view inv_freq, fv_view axis);
+    void (*rotary)(const fv_exec *x, fv_view io, fv_view cos, fv_view sin, int heads, int direction);
+
+    /* kv_write: puts rows of k, v [*, kv_heads * head_dim] into page slots: slot[i] gets row[i] (a row may go to several: branches).
+     * kv_write_back: dk[row[i]] += dkeys at slot[i], dv likewise, i ascending. */
+    void (*kv_write)(const fv_exec *x, fv_view keys, fv_view values, fv_view k, fv_view v, fv_view row, fv_view slot);
+    void (*kv_write_back)(const fv_exec *x, fv_view dk, fv_view dv, fv_view dkeys, fv_view dvalues, fv_view row, fv_view slot);
+    /* attention: out[r,h] = sum_j p[j] value[j], p = softmax(q.key * scale) over the row's keys in order of position.
+     * q, out [rows, heads * head_dim]; keys, values [pages, kv_heads, ...] as above; stats [rows, heads, 2] keeps max and sum.
+     * back: dq +=, dkeys +=, dvalues += (in page layout), query rows ascending. */
+    void (*attention)(const fv_exec *x, fv_view out, fv_view stats, fv_view q, fv_view keys, fv_view values, const fv_attention *a);
+    void (*attention_back)(const fv_exec *x, fv_view dq, fv_view dkeys, fv_view dvalues, fv_view dout, fv_view out, fv_view stats, fv_view q,
+                           fv_view keys, fv_view values, const fv_attention *a);
+
+    /* swiglu: y = silu(gate) * up.   act: y = f(x).   add: y = a + b.   Their ways back add to dgate, dup, dx. */
+    void (*swiglu)(const fv_exec *x, fv_view y, fv_view gate, fv_view up);
+    void (*swiglu_back)(const fv_exec *x, fv_view dgate, fv_view dup, fv_view dy, fv_view gate, fv_view up);
+    void (*act)(const fv_exec *x, fv_view y, fv_view in, fv_activation f);
+    void (*act_back)(const fv_exec *x, fv_view dx, fv_view dy, fv_view in, fv_activation f);
+    void (*add)(const fv_exec *x, fv_view y, fv_view a, fv_view b);
+
+    /* Named buffers: y += a * x;  x *= a;  sum x*y in double (virtual lanes over fixed pieces of 4096: same for any thread count). */
+    void (*axpy)(const fv_exec *x, fv_view y, float a, fv_view in);
+    void (*scale)(const fv_exec *x, fv_view y, float a);
+    double (*dot)(const fv_exec *x, fv_view a, fv_view b);
+
+    /* log-prob of target[r] under softmax(logits / temperature[r]) over the whole vocabulary, and the entropy (nats), without a
+     * [rows, vocabulary] tensor. lse [rows, 2] keeps max and log-sum for the way back; entropy may be absent.
+     * back, from dlogp [rows] and dentropy [rows] (may be absent): dhidden +=, dweight += (may be absent). */
+    void (*logprob)(const fv_exec *x, fv_view logp, fv_view entropy, fv_view lse, fv_view hidden, fv_head head, fv_view target, fv_view temperature);
+    void (*logprob_back)(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dlogp, fv_view dentropy, fv_view entropy, fv_view lse,
+                         fv_view hidden, fv_head head, fv_view target, fv_view temperature);
+    /* Second pass over the vocabulary in blocks, for whole-distribution statistics; lse from logprob. `visit` runs on one thread, blocks ascending in row, then col. */
+    void (*vocabulary)(const fv_exec *x, fv_view lse, fv_view hidden, fv_head head, fv_view temperature, fv_vocabulary_visit *visit, void *context);
+    /* Draws id[r] as how[r] says; logp and entropy as `logprob` gives them for that id at temperature (1 where greedy), bit for bit. */
+    void (*sample)(const fv_exec *x, int32_t *id, float *logp, float *entropy, fv_view hidden, fv_head head, const fv_sampling *how);
+
+    /* AdamW on f32 masters (step counts from 1); weight, if present, receives the master rounded to its type. */
+    void (*adamw)(const fv_exec *x, fv_view master, fv_view m, fv_view v, fv_view grad, fv_view weight, const fv_adamw *how);
+} fv_ops;
+
+/* The table for a device: "cpu" (the best instruction set here, or what FOVEA_ISA says), "cuda". The table is static. */
+fv_status fv_ops_find(const fv_ops **out, const char *device, fv_error *err);
+
+/* All CPU tables that this machine can run, for tests: the number, at most `max`. */
+int fv_ops_cpu_all(const fv_ops **out, int max);
+
+#endif

@@ -1,0 +1,86 @@
+/* A pass: one run of model code over operations. With a tape, every operation leaves its way back; without one, the same code
+ * is inference. All memory of a pass comes from its arena.
+ *
+ *     fv_var *h = fv_linear(p, x, layer->q_weight, layer->q_bias);
+ *     ...
+ *     fv_pass_back(p);         // gradients of outputs were written by the caller (streams); parameters' gradients are added to
+ */
+#ifndef FV_CORE_PASS_H
+#define FV_CORE_PASS_H
+
+#include "core/slot.h"
+
+/* A value: [rows, cols] (f32). `grad` is cleared memory of the same shape from the first use on the way back. */
+typedef struct fv_var {
+    fv_view v;
+    fv_view grad;  /* data NULL until somebody adds to it */
+    bool track;    /* depends on something trained */
+} fv_var;
+
+typedef struct fv_tape fv_tape;
+
+/* Taps: read, or add a vector to, the hidden state after a decoder layer. */
+typedef struct {
+    int layer;
+    void (*see)(void *context, int layer, fv_view hidden); /* [rows, width], may be changed only where no tape runs */
+    void *context;
+} fv_tap;
+
+typedef struct fv_pass {
+    fv_slot *slot;
+    fv_arena *arena;       /* the caller's: everything that the pass makes lives there */
+    fv_tape *tape;         /* NULL: inference */
+    const fv_tap *taps;    /* or NULL */
+    int tap_count;
+} fv_pass;
+
+/* Begins a pass on `slot`. train: with a tape. Costs nothing to end: reset or release the arena. */
+fv_pass fv_pass_begin(fv_slot *slot, fv_arena *arena, bool train);
+/* Runs the tape backwards. Gradients of trained parameters are added to slot->params[].grad. */
+void fv_pass_back(fv_pass *p);
+
+/* Values. fv_input takes the view as it is (no gradient). fv_value makes an uncleared [rows, cols]. */
+fv_var *fv_input(fv_pass *p, fv_view v);
+fv_var *fv_value(fv_pass *p, int64_t rows, int64_t cols, bool track);
+/* The gradient of x, cleared on first use. Objectives write streams here before fv_pass_back. */
+fv_view fv_grad(fv_pass *p, fv_var *x);
+
+/* Weights are named by their index in slot->params; -1 is "absent" where an argument says so.
+ * Shapes: x [rows, k] unless said otherwise. Every function returns a new value and leaves its arguments alone, except fv_rotary. */
+fv_var *fv_linear(fv_pass *p, fv_var *x, int weight, int bias);                   /* bias -1: none -> [rows, n] */
+fv_var *fv_rms_norm(fv_pass *p, fv_var *x, int weight, float eps);                /* the weight's length divides cols: per head if smaller */
+fv_var *fv_layer_norm(fv_pass *p, fv_var *x, int weight, int bias, float eps);
+fv_var *fv_add(fv_pass *p, fv_var *a, fv_var *b);
+fv_var *fv_swiglu(fv_pass *p, fv_var *gate, fv_var *up);
+fv_var *fv_act(fv_pass *p, fv_var *x, fv_activation f);
+fv_var *fv_reshape(fv_pass *p, fv_var *x, int64_t rows, int64_t cols);           /* the same memory and gradient */
+fv_var *fv_embed(fv_pass *p, int weight, fv_view index);                          /* rows of a table; index -1: zeros */
+fv_var *fv_blend(fv_pass *p, int weight, fv_view index, fv_view mix);             /* [n, 4] indices and weights into a table */
+fv_var *fv_gather(fv_pass *p, fv_var *x, fv_view index);                          /* y[r] = x[index[r]] */
+fv_var *fv_overwrite(fv_pass *p, fv_var *base, fv_var *x, fv_view index);         /* y = base with row index[r] replaced by x[r] */
+fv_var *fv_add_rows(fv_pass *p, fv_var *base, fv_var *x, fv_view index);          /* y = base; y[index[r]] += x[r] */
+void fv_rotary(fv_pass *p, fv_var *x, fv_view cos, fv_view sin, int heads);       /* in place */
+
+/* Where the keys and values of a layer lie. With a tape they are made for the pass (keys == NULL on entry: taken from the arena,
+ * cleared); in decoding they are the page pool's. row/slot: which rows of k, v go to which page slots (core/ops.h: kv_write). */
+typedef struct {
+    fv_view keys, values;   /* [pages, kv_heads, head_dim, 16], [pages, kv_heads, 16, head_dim] */
+    fv_view row, slot;      /* i32 [writes] */
+    int pages;              /* how many, where the pass makes them */
+    const fv_attention *plan;
+} fv_kv;
+fv_var *fv_attend(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_kv *kv);  /* -> [rows, heads * head_dim] */
+
+/* Log-probs of targets, with the output projection. logp, entropy: [rows, 1] each. temperature f32 [rows]. target i32 [rows]. */
+typedef struct {
+    fv_var *logp, *entropy;
+    fv_view lse;
+} fv_scored;
+fv_scored fv_logprob(fv_pass *p, fv_var *hidden, int head_weight, fv_view target, fv_view temperature);
+
+/* Runs body(context, x) keeping only its input on the tape; on the way back it is run again. Without a tape it is body itself. */
+typedef fv_var *fv_block_body(fv_pass *p, fv_var *x, void *context);
+fv_var *fv_checkpoint(fv_pass *p, fv_var *x, fv_block_body *body, void *context);
+
+
+#endif

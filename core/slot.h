@@ -1,0 +1,65 @@
+/* A slot is a role that a model plays (policy, reference, judge): the model's weights as this role sees them. A slot that is
+ * trained owns f32 masters, gradients and optimizer state of the weights that are not frozen; one that is not points at the
+ * model's read-only weights. Packed copies (core/ops.h: linear_pack) belong to the slot as well, since they follow the masters. */
+#ifndef FV_CORE_SLOT_H
+#define FV_CORE_SLOT_H
+
+#include "core/ops.h"
+
+/* A weight of a model: its name in the checkpoint and its values as stored (f32 or bf16; mapped, read-only). */
+typedef struct {
+    const char *name;
+    fv_view view;
+    bool linear; /* used as the matrix of a linear operation, so it has a packed copy: [n, k] = [shape[0], the rest] */
+} fv_weight;
+
+/* A weight as a slot sees it. */
+typedef struct {
+    const char *name;
+    fv_view w;       /* what operations read: the model's view, or the f32 master where trained */
+    void *packed;    /* of w, for linear; made on first use and remade after every update. NULL where not linear */
+    bool stale;      /* packed does not follow w any more */
+    fv_view grad;    /* f32, as w; data NULL where frozen */
+    fv_view m, v;    /* AdamW's moments; data NULL where frozen */
+} fv_param;
+
+typedef struct fv_slot {
+    const char *name;     /* "policy" */
+    const fv_ops *ops;
+    fv_exec exec;         /* the pool and scratch of whoever drives this slot */
+    fv_param *params;     /* [count], in the order of the model's weights */
+    int count;
+    uint64_t version;     /* counts updates; log-probs are of (slot, version) */
+    int64_t steps;        /* optimizer steps taken, for AdamW's bias correction */
+} fv_slot;
+
+typedef struct {
+    const char *name;
+    bool train;
+    const char *const *freeze; /* name patterns with '*', as in "visual.*"; a pattern matches the whole name or what follows "model." */
+    int freeze_count;
+} fv_slot_options;
+
+/* Opens a slot over `weights` (kept by the caller as long as the slot). On failure *out is NULL. A pattern that matches nothing is an error. */
+fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_weight *weights, int count, const fv_slot_options *options, fv_error *err);
+void fv_slot_close(fv_slot *s);
+
+/* The packed form of a linear weight, made if it is missing or stale. Called by one thread at a time. */
+const void *fv_slot_packed(fv_slot *s, int weight);
+
+void fv_slot_zero_grad(fv_slot *s);
+double fv_slot_grad_norm(const fv_slot *s); /* L2 over all gradients, params in order */
+
+/* One AdamW step with the gradient scaled by min(1, clip / norm) (clip 0: off). Decay applies to matrices (rank >= 2) only, as in
+ * transformers' Trainer. Counts `version` and `steps`, marks packed copies stale. *norm (may be NULL) gets the norm before clipping. */
+typedef struct {
+    float lr, beta1, beta2, eps, weight_decay, clip;
+} fv_optim;
+void fv_slot_step(fv_slot *s, const fv_optim *how, double *norm);
+
+/* Snapshot and restore of trained weights (meta-gradients, tests): buffer of fv_slot_trained(s) floats. */
+int64_t fv_slot_trained(const fv_slot *s);
+void fv_slot_snapshot(const fv_slot *s, float *out);
+void fv_slot_restore(fv_slot *s, const float *in);
+
+#endif

@@ -1,0 +1,38 @@
+/* Chat format: OpenAI/transformers messages to text with placeholders (HF facts 11). The known templates are written out in C, chosen by the
+ * template's hash; an unknown one is named and the family's is used. */
+#ifndef FV_LANGUAGE_CHAT_H
+#define FV_LANGUAGE_CHAT_H
+
+#include "core/error.h"
+#include "core/json.h"
+#include "language/config.h"
+
+typedef struct fv_chat fv_chat;
+
+fv_status fv_chat_open(fv_chat **out, const char *folder, fv_family family, fv_error *err);
+void fv_chat_close(fv_chat *c);
+const char *fv_chat_note(const fv_chat *c); /* "" or a warning: "chat template differs from the known ones (hash ...)" */
+
+typedef struct {
+    const json_t *tools;        /* list of JSON schemas, or NULL */
+    bool generation_prompt;     /* end with "<|im_start|>assistant\n" */
+    int thinking;               /* Qwen3's enable_thinking: 0 default, 1 on, -1 off */
+} fv_chat_options;
+
+/* What a conversation becomes: text whose spans say who wrote them, and its pictures and clips in order of appearance. */
+typedef struct {
+    size_t begin, end;          /* bytes of text */
+    bool learn;                 /* loss_mask 1: after "<|im_start|>assistant\n" up to and with "<|im_end|>" */
+} fv_chat_span;
+typedef struct {
+    char *text;                 /* with one <|image_pad|> or <|video_pad|> for each medium, owned */
+    fv_chat_span *spans;        /* cover the text, ascending, owned */
+    int span_count;
+    const json_t **media;       /* the content parts (borrowed from messages), in order of placeholders, owned list */
+    int media_count;
+} fv_chat_text;
+
+fv_status fv_chat_render(const fv_chat *c, const json_t *messages, const fv_chat_options *options, fv_chat_text *out, fv_error *err);
+void fv_chat_text_clear(fv_chat_text *t);
+
+#endif
