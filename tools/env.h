@@ -1,0 +1,53 @@
+/* What an agent acts in (Gymnasium's names): reset gives the first observation, step answers a turn. Environments are told apart by name; the built-in
+ * one, "tools", offers visual tools over the episode's pictures. An environment is shared by threads, an episode belongs to one at a time. */
+#ifndef FV_TOOLS_ENV_H
+#define FV_TOOLS_ENV_H
+
+#include "core/json.h"
+#include "tools/coords.h"
+#include "vision/image.h"
+
+/* What comes back: chat content parts ({"type": "text"} and {"type": "image", "image": "#k"}), where #k is images[k]. */
+typedef struct {
+    json_t *content;     /* list, owned; NULL: nothing to say */
+    fv_image **images;   /* owned */
+    int image_count;
+} fv_observation;
+void fv_observation_clear(fv_observation *o);
+
+/* A picture that the agent has seen so far, in order of appearance; index 1 is the first. */
+typedef struct {
+    const fv_image *image;
+    fv_frame_size size;
+} fv_seen;
+
+/* What a step did, for rewards, metrics and reports. */
+typedef struct {
+    int calls, failures;         /* tool calls in the turn; those that got an error observation */
+    char tool[64];               /* of the last call, "" if none */
+    int picture;                 /* which picture it acted on (1-based), 0: none */
+    fv_box box;                  /* in picture space, where the tool has one (crop: what was cut) */
+    bool has_box;
+    char error[256];             /* "" or what was wrong */
+    double reward;               /* the environment's own, usually 0 */
+    bool terminated, truncated;  /* the task is over; a limit was met */
+} fv_step;
+
+typedef struct fv_env fv_env;
+typedef struct fv_episode fv_episode;
+
+/* config: a recipe's or a row's `env` ({"tools": ["image_zoom_in_tool"], "max_turns": 3, "coordinates": "view", ...}). Unknown keys are errors.
+ * limits say which crop sizes make sense: the processor's factor (patch * merge). */
+fv_status fv_env_open(fv_env **out, const json_t *config, int factor, fv_error *err);
+void fv_env_close(fv_env *e);
+int fv_env_max_turns(const fv_env *e);
+
+/* The row's messages with what the environment has to say about its tools (system text, user hint). A new reference. */
+fv_status fv_env_messages(const fv_env *e, const json_t *messages, json_t **out, fv_error *err);
+
+fv_status fv_env_reset(const fv_env *e, const json_t *row, uint64_t seed, fv_episode **out, fv_error *err);
+/* Answers the policy's turn (text as decoded, special tokens kept, end-of-turn token stripped). A bad call is an observation, not an error. */
+fv_status fv_env_step(fv_episode *ep, const char *turn, const fv_seen *seen, int seen_count, fv_observation *observation, fv_step *step, fv_error *err);
+void fv_episode_close(fv_episode *ep);
+
+#endif
