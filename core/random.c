@@ -30,14 +30,16 @@ static uint64_t fv_word_hash(const char *word) {
     return hash;
 }
 
+/* Keys are made from counters whose highest bit is set, draws from those where it is not: a key that is used for draws and
+ * for further keys gives unrelated bits. */
 uint64_t fv_random_key(uint64_t seed, const char *purpose, uint64_t a, uint64_t b) {
-    uint64_t stream = fv_philox(seed, fv_word_hash(purpose), 0).low;
-    return fv_philox(stream, a, b).low;
+    const uint64_t top = (uint64_t)1 << 63;
+    uint64_t stream = fv_philox(seed, fv_word_hash(purpose), top).low;
+    return fv_philox(stream, a, b | top).low;
 }
 
-/* The counter's highest bit is set, so that a key used for draws and for further keys gives unrelated bits. */
 uint64_t fv_random_at(uint64_t key, uint64_t position) {
-    return fv_philox(key, position, (uint64_t)1 << 63).low;
+    return fv_philox(key, position, 0).low;
 }
 
 double fv_uniform_at(uint64_t key, uint64_t position) {
