@@ -23,9 +23,9 @@ typedef struct {
     fv_view kv_row, kv_slot; /* i32 [writes] */
     fv_view *keys, *values;  /* [layers] page pools; NULL with a tape: made for the pass with `pages` pages */
     int pages;
-} fv_rows;
+} fv_batch;
 
 /* -> [rows, hidden] after the final norm. */
-fv_var *fv_decoder_forward(fv_pass *p, const fv_decoder *d, const fv_rows *rows);
+fv_var *fv_decoder_forward(fv_pass *p, const fv_decoder *d, const fv_batch *batch);
 
 #endif
