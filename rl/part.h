@@ -1,0 +1,106 @@
+/* Parts: the small rules that a recipe composes (DESIGN, commitment 3): reward terms, shaping, advantages, token weights, objectives, filters. A part gets all
+ * that it needs through arguments and declares what that is; the trainer knows no algorithm. One part a file, in the folder of its hook.
+ *
+ *     responses -> reward terms -> (weighted sum) -> shaping -> advantage -> token weights -> objective -> streams -> one shared backward */
+#ifndef FV_RL_PART_H
+#define FV_RL_PART_H
+
+#include "core/json.h"
+
+#include <stdint.h>
+
+typedef enum { FV_HOOK_REWARD, FV_HOOK_SHAPING, FV_HOOK_ADVANTAGE, FV_HOOK_WEIGHT, FV_HOOK_OBJECTIVE, FV_HOOK_FILTER, FV_HOOKS } fv_hook;
+
+/* What a reward term is about: one response, all of a group, all of a step. (Token and step rewards are written through `token_reward`.) */
+typedef enum { FV_SCOPE_ITEM, FV_SCOPE_GROUP, FV_SCOPE_BATCH } fv_scope;
+
+/* What a part needs beyond the responses; the trainer runs the passes that some part of the recipe asks for, once for all. */
+enum {
+    FV_NEED_REFERENCE = 1,      /* reference_logp of every trained token (slot "reference") */
+    FV_NEED_VOCABULARY = 2,     /* visits whole log-prob rows of the policy, in blocks (fv_part.visit) */
+    FV_NEED_JUDGE = 4,          /* judge_text of each response */
+    FV_NEED_SECOND_PASS = 8,    /* a further answer of the same policy below each response */
+    FV_NEED_BLIND = 16          /* logp of the trained tokens without the pictures */
+};
+
+/* One response: what a rollout made, or a row of a file says. Texts are borrowed. Absent numbers are NAN, absent texts NULL. */
+typedef struct fv_response {
+    const char *id, *group;
+    const char *place;              /* "responses.jsonl:3", for messages */
+    const json_t *row;              /* the sample's (or response row's) fields */
+    const char *text;               /* everything after the first prompt, observations included, special tokens kept */
+    const char *answer;             /* the right answer, NULL if the row has none */
+    const char *judge_text;
+    double length, images, calls, failures, turns; /* tokens written by the policy; pictures that came back; tool calls, bad ones; assistant turns */
+    const char *stop_reason;
+    double *terms;                  /* [terms of the recipe], unweighted; NAN: does not apply */
+    double reward;                  /* what the objective sees */
+    double advantage;
+    /* Tokens that are trained, in order; NULL where no policy was run. */
+    int tokens;
+    const float *logp, *reference_logp, *entropy; /* [tokens] */
+    float *token_advantage;         /* [tokens], starts as `advantage` in each */
+    float *token_weight;            /* [tokens], starts as 1 */
+    char error[256];                /* "" or why it could not be scored: left out of the group's baseline, advantage 0 */
+} fv_response;
+
+typedef struct {
+    fv_response *items;
+    int count;
+} fv_group;
+
+/* When: for schedules and annealing. */
+typedef struct {
+    int64_t step, steps;            /* of the stage, 0-based */
+    uint64_t seed;
+} fv_moment;
+
+/* What an objective sees and writes: the trained tokens of a batch in canonical order. Streams are sums over parts. */
+typedef struct {
+    int64_t count;
+    const float *logp;              /* under the weights that are being trained */
+    const float *old_logp;          /* as sampled */
+    const float *reference_logp;    /* or NULL */
+    const float *entropy;
+    const float *advantage, *weight;/* per token */
+    const int32_t *response;        /* which response a token belongs to */
+    int responses;
+    const int32_t *response_tokens; /* [responses] trained tokens of each */
+    float *dlogp;                   /* += dL/dlogp */
+    float *dentropy;                /* += dL/dentropy */
+} fv_streams;
+
+typedef struct fv_part fv_part;
+/* A part as a recipe uses it: its options resolved, its state. */
+typedef struct {
+    const fv_part *part;
+    const json_t *options;          /* resolved: every field of part->fields is there */
+    double weight;                  /* of a reward term */
+    const char *variant;            /* "released", "paper" */
+    void *state;                    /* part->state_size bytes, cleared; NULL if none */
+} fv_use;
+
+struct fv_part {
+    const char *name;               /* "exact" */
+    fv_hook hook;
+    const char *doc;                /* one line; the formula's source */
+    const char *fields;             /* options with defaults, as YAML: "{pattern: null, ignore_case: false}" */
+    fv_scope scope;
+    unsigned needs;
+    size_t state_size;              /* POD; saved with a checkpoint as it is */
+    /* Exactly the one of the part's hook is set. */
+    fv_status (*reward)(const fv_use *u, fv_group *g, int term, const fv_moment *when, fv_error *err);      /* items[i].terms[term] = ... ; items[i].error on a missing field */
+    void (*shape)(const fv_use *u, fv_group *g, const fv_moment *when);                                     /* items[i].reward = ... */
+    void (*advantage)(const fv_use *u, fv_group *g, const fv_moment *when);                                 /* items[i].advantage (and token_advantage) = ... */
+    void (*weigh)(const fv_use *u, fv_group *g, const fv_moment *when);                                     /* items[i].token_weight *= ... */
+    void (*objective)(const fv_use *u, fv_streams *s, const fv_moment *when, double *loss);                 /* adds to streams; *loss += its value */
+    bool (*keep)(const fv_use *u, const fv_response *r);                                                    /* filter: rejection sampling */
+    void (*visit)(const fv_use *u, fv_group *g, int row, int col, int cols, const float *logp, int vocabulary); /* FV_NEED_VOCABULARY */
+    void (*update)(const fv_use *u, const fv_group *groups, int count, const fv_moment *when);              /* state, after the step; may be NULL */
+};
+
+const fv_part *fv_part_find(fv_hook hook, const char *name);
+const fv_part *const *fv_parts(int *count);     /* all, for help and docs */
+const char *fv_hook_name(fv_hook hook);
+
+#endif
