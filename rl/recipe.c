@@ -1,0 +1,448 @@
+#include "rl/recipe.h"
+
+#include "rl/part.h"
+#include "rl/schedule.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- From YAML to JSON values ---- */
+
+static json_t *to_json(const fv_yaml *y) {
+    int64_t i;
+    double d;
+    bool b;
+    if (y->kind == FV_YAML_MAPPING) {
+        json_t *o = json_object();
+        for (size_t k = 0; k < y->count; k++) json_object_set_new(o, y->items[k]->key, to_json(y->items[k]));
+        return o;
+    }
+    if (y->kind == FV_YAML_SEQUENCE) {
+        json_t *a = json_array();
+        for (size_t k = 0; k < y->count; k++) json_array_append_new(a, to_json(y->items[k]));
+        return a;
+    }
+    if (fv_yaml_is_null(y)) return json_null();
+    if (fv_yaml_bool(y, &b)) return json_boolean(b);
+    if (fv_yaml_int(y, &i)) return json_integer(i);
+    if (fv_yaml_num(y, &d)) return json_real(d);
+    return json_string(fv_yaml_word(y));
+}
+
+static json_t *default_json(const char *yaml) {
+    fv_yaml *y = NULL;
+    if (!*yaml || fv_yaml_parse(&y, yaml, strlen(yaml), "default", NULL) != FV_OK) return NULL;
+    json_t *j = to_json(y);
+    fv_yaml_free(y);
+    return j;
+}
+
+/* ---- Checking one value ---- */
+
+static bool is_choice(const char *choices, const char *word) {
+    size_t n = strlen(word);
+    for (const char *c = choices; *c;) {
+        size_t m = strcspn(c, "|");
+        if (m == n && !strncmp(c, word, n)) return true;
+        c += m + (c[m] == '|');
+    }
+    return false;
+}
+
+static fv_status wrong(const fv_yaml *y, const char *prefix, const fv_field *f, const char *rule, fv_error *err) {
+    char shown[160];
+    fv_yaml_show(y, shown, sizeof shown);
+    return fv_yaml_fail(y, err, "%s%s %s, got %s", prefix, f->path, rule, shown);
+}
+
+static fv_status check_part(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err);
+
+static fv_status check_number(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err) {
+    char rule[96];
+    int64_t i = 0;
+    double d = 0;
+    bool whole = f->kind == FV_FIELD_INT, ok = whole ? fv_yaml_int(y, &i) : fv_yaml_num(y, &d);
+    if (whole) d = (double)i;
+    snprintf(rule, sizeof rule, "must be %s%.10g..%.10g", whole ? "" : "a number ", f->low, f->high);
+    if (!ok || !(d >= f->low && d <= f->high)) return wrong(y, prefix, f, rule, err);
+    *out = whole ? json_integer(i) : json_real(d);
+    return FV_OK;
+}
+
+static fv_status check_value(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err) {
+    const char *why;
+    switch (f->kind) {
+    case FV_FIELD_INT:
+    case FV_FIELD_NUM: return check_number(y, f, prefix, out, err);
+    case FV_FIELD_TEXT:
+        if (!fv_yaml_word(y)) return wrong(y, prefix, f, "must be text", err);
+        *out = fv_yaml_is_null(y) ? json_null() : json_string(fv_yaml_word(y));
+        return FV_OK;
+    case FV_FIELD_CHOICE: {
+        char rule[160];
+        snprintf(rule, sizeof rule, "must be one of %s", f->choices);
+        if (!fv_yaml_word(y) || !is_choice(f->choices, fv_yaml_word(y))) return wrong(y, prefix, f, rule, err);
+        *out = json_string(fv_yaml_word(y));
+        return FV_OK;
+    }
+    case FV_FIELD_BOOL: {
+        bool b;
+        if (!fv_yaml_bool(y, &b)) return wrong(y, prefix, f, "must be true or false", err);
+        *out = json_boolean(b);
+        return FV_OK;
+    }
+    case FV_FIELD_SCHEDULE:
+        *out = to_json(y);
+        return fv_schedule_valid(*out, &why) ? FV_OK : wrong(y, prefix, f, why, err);
+    case FV_FIELD_LIST:
+        if (y->kind != FV_YAML_SEQUENCE) return wrong(y, prefix, f, "must be a list", err);
+        *out = to_json(y);
+        return FV_OK;
+    case FV_FIELD_MAP:
+        if (y->kind != FV_YAML_MAPPING) return wrong(y, prefix, f, "must be a mapping", err);
+        *out = to_json(y);
+        return FV_OK;
+    case FV_FIELD_SOURCE: *out = to_json(y); return FV_OK;
+    case FV_FIELD_PART:
+    case FV_FIELD_PARTS: return check_part(y, f, prefix, out, err);
+    }
+    return FV_OK;
+}
+
+/* ---- Parts: {term: exact, weight: 1.0, option: ...} ---- */
+
+static const char *const part_key[FV_HOOKS] = {"term", "rule", "kind", "rule", "kind", "filter"};
+
+static fv_hook hook_of(const fv_field *f) {
+    for (int h = 0; h < FV_HOOKS; h++)
+        if (!strcmp(fv_hook_name((fv_hook)h), f->choices)) return (fv_hook)h;
+    return FV_HOOKS;
+}
+
+static fv_status unknown_part(const fv_yaml *at, const fv_field *f, const char *prefix, fv_hook hook, const char *name, fv_error *err) {
+    int n;
+    const fv_part *const *all = fv_parts(&n);
+    const char *names[256];
+    size_t have = 0;
+    for (int i = 0; i < n && have < FV_COUNT(names); i++)
+        if (all[i]->hook == hook) names[have++] = all[i]->name;
+    const char *near = fv_suggest(name, names, have);
+    if (near) return fv_yaml_fail(at, err, "%s%s: there is no %s \"%s\"; did you mean \"%s\"?", prefix, f->path, f->choices, name, near);
+    return fv_yaml_fail(at, err, "%s%s: there is no %s \"%s\"; `fovea help recipe` lists them", prefix, f->path, f->choices, name);
+}
+
+/* A part's options have the types of their defaults; a default of null takes anything. */
+static fv_status check_option(const fv_yaml *y, const char *part, json_t *options, fv_error *err) {
+    const json_t *d = json_object_get(options, y->key);
+    char shown[160];
+    fv_yaml_show(y, shown, sizeof shown);
+    if (!d) {
+        const char *names[64];
+        size_t n = 0;
+        const char *key;
+        json_t *v;
+        json_object_foreach(options, key, v) if (n < FV_COUNT(names)) names[n++] = key;
+        const char *near = fv_suggest(y->key, names, n);
+        return near ? fv_yaml_fail(y, err, "%s has no option \"%s\"; did you mean \"%s\"?", part, y->key, near)
+                    : fv_yaml_fail(y, err, "%s has no option \"%s\"", part, y->key);
+    }
+    json_t *value = to_json(y);
+    bool numeric = json_is_number(d);
+    const char *why;
+    bool fits = json_is_null(d) || json_typeof(d) == json_typeof(value) || (json_is_boolean(d) && json_is_boolean(value)) ||
+                (numeric && fv_schedule_valid(value, &why));
+    if (!fits) {
+        json_decref(value);
+        return fv_yaml_fail(y, err, "%s: option %s must be %s, got %s", part, y->key,
+                            json_is_boolean(d) ? "true or false" : numeric ? "a number" : json_is_array(d) ? "a list" : "text", shown);
+    }
+    json_object_set_new(options, y->key, value);
+    return FV_OK;
+}
+
+static fv_status resolve_part(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err) {
+    fv_hook hook = hook_of(f);
+    const char *key = part_key[hook];
+    const fv_yaml *named = fv_yaml_get(y, key);
+    const char *name = y->kind == FV_YAML_SCALAR ? fv_yaml_word(y) : fv_yaml_word(named ? named : y);
+    char fallback[64] = "";
+    if (!name && f->kind == FV_FIELD_PART) { /* "objective: {clip_low: 0.2}": the field's default part */
+        const char *at = strstr(f->fallback, ": ");
+        if (at) snprintf(fallback, sizeof fallback, "%.*s", (int)strcspn(at + 2, "},"), at + 2);
+        name = fallback;
+    }
+    if (!name || !*name) return fv_yaml_fail(y, err, "%s%s: each entry needs `%s: NAME`", prefix, f->path, key);
+    const fv_part *part = fv_part_find(hook, name);
+    if (!part) return unknown_part(y, f, prefix, hook, name, err);
+    json_t *o = default_json(*part->fields ? part->fields : "{}");
+    fv_status status = FV_OK;
+    double weight = 1.0;
+    for (size_t i = 0; i < y->count && status == FV_OK && y->kind == FV_YAML_MAPPING; i++) {
+        const fv_yaml *item = y->items[i];
+        if (!strcmp(item->key, key)) continue;
+        if (hook == FV_HOOK_REWARD && !strcmp(item->key, "weight")) {
+            if (!fv_yaml_num(item, &weight)) status = fv_yaml_fail(item, err, "%s%s: weight of %s must be a number", prefix, f->path, name);
+            continue;
+        }
+        status = check_option(item, name, o, err);
+    }
+    json_t *all = json_object();
+    json_object_set_new(all, key, json_string(name));
+    if (hook == FV_HOOK_REWARD) json_object_set_new(all, "weight", json_real(weight));
+    json_object_update(all, o);
+    json_decref(o);
+    *out = all;
+    return status;
+}
+
+static fv_status check_part(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err) {
+    if (f->kind == FV_FIELD_PART) return resolve_part(y, f, prefix, out, err);
+    if (y->kind != FV_YAML_SEQUENCE) return wrong(y, prefix, f, "must be a list", err);
+    *out = json_array();
+    for (size_t i = 0; i < y->count; i++) {
+        json_t *one = NULL;
+        fv_status s = resolve_part(y->items[i], f, prefix, &one, err);
+        if (one) json_array_append_new(*out, one);
+        FV_TRY(s);
+    }
+    return FV_OK;
+}
+
+/* ---- Resolving a mapping against the table ---- */
+
+static bool under(const char *path, const char *prefix) {
+    size_t n = strlen(prefix);
+    return !strncmp(path, prefix, n) && path[n] == '.';
+}
+
+/* Complains about the first key below `y` that no field of `where` names. `at` is the path so far. */
+static fv_status check_names(const fv_yaml *y, int where, const char *prefix, const char *at, fv_error *err) {
+    int n;
+    const fv_field *all = fv_recipe_fields(&n);
+    for (size_t i = 0; i < y->count; i++) {
+        char path[160];
+        snprintf(path, sizeof path, "%s%s%s", at, *at ? "." : "", y->items[i]->key);
+        if (where == FV_TOP && !strcmp(path, "stages")) continue;
+        bool leaf = false, branch = false;
+        const char *names[128];
+        size_t have = 0;
+        for (int k = 0; k < n; k++) {
+            if (!(all[k].where & where)) continue;
+            leaf |= !strcmp(all[k].path, path);
+            branch |= under(all[k].path, path);
+            if (have < FV_COUNT(names)) names[have++] = all[k].path;
+        }
+        if (leaf) continue;
+        if (branch && y->items[i]->kind == FV_YAML_MAPPING) {
+            FV_TRY(check_names(y->items[i], where, prefix, path, err));
+            continue;
+        }
+        if (branch) return fv_yaml_fail(y->items[i], err, "%s%s must be a mapping", prefix, path);
+        const char *near = fv_suggest(path, names, have);
+        if (near) return fv_yaml_fail(y->items[i], err, "unknown field %s%s; did you mean %s?", prefix, path, near);
+        return fv_yaml_fail(y->items[i], err, "unknown field %s%s; `fovea help recipe` lists the fields", prefix, path);
+    }
+    return FV_OK;
+}
+
+static void put_path(json_t *root, const char *path, json_t *value) {
+    char part[96];
+    while (strchr(path, '.')) {
+        size_t n = strcspn(path, ".");
+        snprintf(part, sizeof part, "%.*s", (int)n, path);
+        json_t *next = json_object_get(root, part);
+        if (!next) json_object_set_new(root, part, next = json_object());
+        root = next;
+        path += n + 1;
+    }
+    json_object_set_new(root, path, value);
+}
+
+static fv_status resolve(const fv_yaml *y, int where, const char *prefix, json_t *out, fv_error *err) {
+    FV_TRY(check_names(y, where, prefix, "", err));
+    int n;
+    const fv_field *all = fv_recipe_fields(&n);
+    for (int k = 0; k < n; k++) {
+        const fv_field *f = &all[k];
+        if (!(f->where & where)) continue;
+        const fv_yaml *given = fv_yaml_find(y, f->path);
+        json_t *value = NULL;
+        if (given && !(fv_yaml_is_null(given) && f->kind != FV_FIELD_TEXT)) {
+            fv_status s = check_value(given, f, prefix, &value, err);
+            if (s != FV_OK) {
+                json_decref(value);
+                return s;
+            }
+        } else if (f->kind == FV_FIELD_PART || f->kind == FV_FIELD_PARTS) {
+            fv_yaml *d = NULL;
+            FV_TRY(fv_yaml_parse(&d, f->fallback, strlen(f->fallback), "default", err));
+            fv_status s = check_value(d, f, prefix, &value, err);
+            fv_yaml_free(d);
+            FV_TRY(s);
+        } else {
+            value = default_json(f->fallback);
+        }
+        if (value) put_path(out, f->path, value);
+    }
+    return FV_OK;
+}
+
+static int stage_kind(const char *word) {
+    if (!word) return 0;
+    return !strcmp(word, "sft") ? FV_STAGE_SFT : !strcmp(word, "grpo") ? FV_STAGE_GRPO : !strcmp(word, "filter") ? FV_STAGE_FILTER : 0;
+}
+
+static fv_status resolve_stage(fv_recipe *r, const fv_yaml *y, size_t number, json_t *stages, fv_error *err) {
+    if (y->kind != FV_YAML_MAPPING) return fv_yaml_fail(y, err, "stages[%zu] must be a mapping with `kind: sft`, `grpo` or `filter`", number);
+    const fv_yaml *k = fv_yaml_get(y, "kind");
+    int kind = stage_kind(k ? fv_yaml_word(k) : NULL);
+    if (!kind) {
+        char shown[80] = "nothing";
+        if (k) fv_yaml_show(k, shown, sizeof shown);
+        return fv_yaml_fail(k ? k : y, err, "stages[%zu].kind must be one of sft|grpo|filter, got %s", number, shown);
+    }
+    char prefix[96];
+    const fv_yaml *named = fv_yaml_get(y, "name");
+    snprintf(prefix, sizeof prefix, "stages.%s.", named && fv_yaml_word(named) ? fv_yaml_word(named) : fv_yaml_word(k));
+    json_t *stage = json_object();
+    json_array_append_new(stages, stage);
+    FV_TRY(resolve(y, kind, prefix, stage, err));
+    if (!json_object_get(stage, "name")) json_object_set_new(stage, "name", json_string(fv_yaml_word(k)));
+    const char *name = fv_get_text(stage, "name");
+    for (size_t i = 0; i + 1 < json_array_size(stages); i++)
+        if (!strcmp(name, fv_get_text(json_array_get(stages, i), "name"))) return fv_yaml_fail(y, err, "two stages are called %s", name);
+    r->stages[r->stage_count++] = (fv_stage){.name = name, .kind = (fv_stage_kind)kind, .json = stage};
+    return FV_OK;
+}
+
+static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err) {
+    bool path = fv_get(r->json, "model.path") != NULL, init = fv_get(r->json, "model.init") != NULL;
+    if (path == init) return fv_yaml_fail(y, err, "model needs either path: FOLDER or init: PRESET%s", path ? ", not both" : "");
+    for (int i = 0; i < r->stage_count; i++) {
+        const fv_stage *s = &r->stages[i];
+        if (!fv_get(s->json, "data") && !fv_get(r->json, "data")) return fv_yaml_fail(y, err, "stages.%s.data is missing, and there is no data for the whole recipe", s->name);
+        if (s->kind != FV_STAGE_SFT && fv_get_int(s->json, "steps") == 0) return fv_yaml_fail(y, err, "stages.%s.steps must be at least 1", s->name);
+    }
+    const json_t *mode;
+    size_t k;
+    json_array_foreach(fv_get(r->json, "evaluate.modes"), k, mode) {
+        const char *m = json_string_value(mode);
+        if (!m || (strcmp(m, "sampled") && strcmp(m, "greedy") && strcmp(m, "no_tool"))) return fv_yaml_fail(y, err, "evaluate.modes: each must be one of sampled|greedy|no_tool");
+    }
+    return FV_OK;
+}
+
+/* A stage's field may be overridden without "stages.NAME." where there is one stage. */
+static fv_status override(fv_yaml *root, const char *assignment, fv_error *err) {
+    const fv_yaml *stages = fv_yaml_get(root, "stages");
+    int n;
+    const fv_field *all = fv_recipe_fields(&n);
+    size_t length = strcspn(assignment, "=");
+    bool top = !strncmp(assignment, "stages.", 7), stage = false;
+    for (int i = 0; i < n; i++) {
+        size_t m = strlen(all[i].path), first = strcspn(all[i].path, ".");
+        bool same = (m == length && !strncmp(assignment, all[i].path, m)) || (strcspn(assignment, ".=") == first && !strncmp(assignment, all[i].path, first));
+        top |= same && (all[i].where & FV_TOP);
+        stage |= same && (all[i].where & (FV_STAGE_SFT | FV_STAGE_GRPO | FV_STAGE_FILTER));
+    }
+    if (top || !stage || !stages || stages->kind != FV_YAML_SEQUENCE || stages->count != 1) return fv_yaml_set(root, assignment, err);
+    fv_text t = {0};
+    fv_text_printf(&t, "stages.0.%s", assignment);
+    char *longer;
+    FV_TRY(fv_text_take(&t, &longer, NULL, err));
+    fv_status s = fv_yaml_set(root, longer, err);
+    free(longer);
+    return s;
+}
+
+static fv_status build(fv_recipe *r, fv_yaml *y, const char *const *overrides, int override_count, fv_error *err) {
+    if (y->kind != FV_YAML_MAPPING) return fv_yaml_fail(y, err, "a recipe is a mapping of fields (name, model, data, stages ...)");
+    for (int i = 0; i < override_count; i++) FV_TRY(override(y, overrides[i], err));
+    r->json = json_object();
+    FV_TRY(resolve(y, FV_TOP, "", r->json, err));
+    json_t *stages = json_array();
+    json_object_set_new(r->json, "stages", stages);
+    const fv_yaml *list = fv_yaml_get(y, "stages");
+    if (!list || list->kind != FV_YAML_SEQUENCE || !list->count) return fv_yaml_fail(list ? list : y, err, "stages must be a list of at least one stage");
+    r->stages = calloc(list->count, sizeof *r->stages);
+    if (!r->stages) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", r->file);
+    for (size_t i = 0; i < list->count; i++) FV_TRY(resolve_stage(r, list->items[i], i, stages, err));
+    if (!fv_get(r->json, "out")) {
+        char out[256];
+        snprintf(out, sizeof out, "runs/%s", fv_get_text(r->json, "name"));
+        json_object_set_new(r->json, "out", json_string(out));
+    }
+    return check_whole(r, y, err);
+}
+
+static fv_status finish(fv_recipe **out, fv_yaml *y, const char *name, const char *const *overrides, int override_count, fv_error *err) {
+    fv_recipe *r = calloc(1, sizeof *r);
+    if (r) r->file = strdup(name);
+    fv_status s = r && r->file ? build(r, y, overrides, override_count, err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", name);
+    fv_yaml_free(y);
+    if (s == FV_OK) *out = r;
+    else fv_recipe_close(r);
+    return s;
+}
+
+fv_status fv_recipe_open(fv_recipe **out, const char *path, const char *const *overrides, int override_count, fv_error *err) {
+    *out = NULL;
+    fv_yaml *y;
+    FV_TRY(fv_yaml_read(&y, path, err));
+    return finish(out, y, path, overrides, override_count, err);
+}
+
+fv_status fv_recipe_parse(fv_recipe **out, const char *text, const char *name, const char *const *overrides, int override_count, fv_error *err) {
+    *out = NULL;
+    fv_yaml *y;
+    FV_TRY(fv_yaml_parse(&y, text, strlen(text), name, err));
+    return finish(out, y, name, overrides, override_count, err);
+}
+
+void fv_recipe_close(fv_recipe *r) {
+    if (!r) return;
+    free(r->file);
+    free(r->stages);
+    json_decref(r->json);
+    free(r);
+}
+
+/* ---- Writing and getting ---- */
+
+static fv_yaml *to_yaml(const json_t *j) {
+    if (json_is_object(j)) {
+        fv_yaml *m = fv_yaml_new(FV_YAML_MAPPING);
+        const char *key;
+        json_t *v;
+        json_object_foreach((json_t *)j, key, v) fv_yaml_put(m, key, to_yaml(v), NULL);
+        return m;
+    }
+    if (json_is_array(j)) {
+        fv_yaml *s = fv_yaml_new(FV_YAML_SEQUENCE);
+        for (size_t i = 0; i < json_array_size(j); i++) fv_yaml_append(s, to_yaml(json_array_get(j, i)), NULL);
+        return s;
+    }
+    if (json_is_string(j)) return fv_yaml_new_text(json_string_value(j));
+    if (json_is_integer(j)) return fv_yaml_new_int(json_integer_value(j));
+    if (json_is_real(j)) return fv_yaml_new_num(json_real_value(j));
+    if (json_is_boolean(j)) return fv_yaml_new_bool(json_is_true(j));
+    return fv_yaml_new(FV_YAML_SCALAR);
+}
+
+void fv_recipe_write(const fv_recipe *r, fv_text *out) {
+    fv_yaml *y = to_yaml(r->json);
+    fv_yaml_write(out, y);
+    fv_yaml_free(y);
+}
+
+const json_t *fv_get(const json_t *at, const char *path) { return fv_json_find(at, path); }
+int64_t fv_get_int(const json_t *at, const char *path) { return json_integer_value(fv_get(at, path)); }
+double fv_get_num(const json_t *at, const char *path) { return json_number_value(fv_get(at, path)); }
+bool fv_get_bool(const json_t *at, const char *path) { return json_is_true(fv_get(at, path)); }
+const char *fv_get_text(const json_t *at, const char *path) { return json_string_value(fv_get(at, path)); }
+
+double fv_get_at(const json_t *at, const char *path, int64_t step, int64_t steps) {
+    const json_t *v = fv_get(at, path);
+    return v ? fv_schedule_at(v, step, steps) : 0;
+}
