@@ -16,9 +16,12 @@ typedef struct {
 fv_arena *fv_arena_new(size_t chunk);
 void fv_arena_free(fv_arena *a);
 
-/* 64-byte aligned, not cleared; lives until a reset or a release to an earlier mark. When the system has no memory left,
- * it takes the process down through fv_arena_on_exhaustion's handler: a pass cannot go on half way, and the run's last
- * checkpoint is whole. Sizes are checked against the machine before a run starts. */
+/* Called with the size asked for when the system has no memory left. A pass cannot go on half way, so it must not return
+ * (longjmp, exit); if it does, or if there is none, the process aborts: the run's last checkpoint is whole. */
+typedef void fv_arena_handler(void *context, size_t bytes);
+void fv_arena_on_exhaustion(fv_arena *a, fv_arena_handler *handler, void *context);
+
+/* 64-byte aligned, not cleared; lives until a reset or a release to an earlier mark. Never NULL (see above). */
 void *fv_arena_take(fv_arena *a, size_t bytes);
 void *fv_arena_zero(fv_arena *a, size_t bytes); /* the same, cleared */
 
@@ -26,6 +29,10 @@ fv_arena_mark fv_arena_here(const fv_arena *a);
 void fv_arena_release(fv_arena *a, fv_arena_mark mark);
 void fv_arena_reset(fv_arena *a);
 size_t fv_arena_peak(const fv_arena *a); /* most bytes ever in use */
+
+/* Memory outside arenas: 64-byte aligned, not cleared, on huge pages where it is large, so that streaming it needs few page
+ * walks. NULL when out of memory; goes back by free(). */
+void *fv_aligned_alloc(size_t bytes);
 
 #define FV_TAKE(arena, type, n) ((type *)fv_arena_take((arena), sizeof(type) * (size_t)(n)))
 #define FV_ZERO(arena, type, n) ((type *)fv_arena_zero((arena), sizeof(type) * (size_t)(n)))

@@ -1,0 +1,16 @@
+/* The one place that knows which back ends there are. */
+#include "core/ops.h"
+#include "cpu/cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+fv_status fv_ops_find(const fv_ops **out, const char *device, fv_error *err) {
+    *out = NULL;
+    if (!strcmp(device, "cpu")) return fv_cpu_table(out, getenv("FOVEA_ISA"), err);
+    if (!strcmp(device, "cuda"))
+        return fv_fail(err, FV_UNSUPPORTED, "device=cuda: this program was built without CUDA; use device=cpu");
+    return fv_fail(err, FV_BAD_USAGE, "device must be cpu or cuda, got %s", device);
+}
+
+int fv_ops_cpu_all(const fv_ops **out, int max) { return fv_cpu_tables(out, max); }

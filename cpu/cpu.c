@@ -1,0 +1,76 @@
+#include "cpu/cpu.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static fv_status host_alloc(void **out, size_t bytes, fv_error *err) {
+    *out = fv_aligned_alloc(bytes);
+    if (!*out) return fv_fail(err, FV_NO_MEMORY, "memory: the system refused %zu MiB", (bytes >> 20) + 1);
+    memset(*out, 0, bytes);
+    return FV_OK;
+}
+
+static void host_free(void *data) { free(data); }
+
+static void host_copy_in(void *device, const void *host, size_t bytes) {
+    if (bytes) memcpy(device, host, bytes);
+}
+
+static void host_copy_out(void *host, const void *device, size_t bytes) {
+    if (bytes) memcpy(host, device, bytes);
+}
+
+/* The operation table has five slots that are no kernels, and no hole. */
+#define COUNT_(name) +1
+_Static_assert(sizeof(fv_ops) == (5 + (0 FV_CPU_KERNEL_MAP(COUNT_))) * sizeof(void *), "cpu/cpu.h lists every operation");
+
+#define TABLE_HEAD_(isa)                                                                                               \
+    .name = "cpu-" #isa, .alloc = host_alloc, .free = host_free, .upload = host_copy_in, .download = host_copy_out,
+
+#define KERNEL_(op) .op = fv_cpu_scalar_##op,
+static const fv_ops table_scalar = { TABLE_HEAD_(scalar) FV_CPU_KERNEL_MAP(KERNEL_) };
+#undef KERNEL_
+#define KERNEL_(op) .op = fv_cpu_avx2_##op,
+static const fv_ops table_avx2 = { TABLE_HEAD_(avx2) FV_CPU_KERNEL_MAP(KERNEL_) };
+#undef KERNEL_
+#define KERNEL_(op) .op = fv_cpu_avx512_##op,
+static const fv_ops table_avx512 = { TABLE_HEAD_(avx512) FV_CPU_KERNEL_MAP(KERNEL_) };
+#undef KERNEL_
+
+static const struct {
+    const char *isa;
+    const fv_ops *table;
+} tables[] = { { "avx512", &table_avx512 }, { "avx2", &table_avx2 }, { "scalar", &table_scalar } };
+
+/* The processor has the registers and the system saves them (libgcc asks both). */
+static bool runs_here(const fv_ops *table) {
+    if (!__builtin_cpu_supports("avx") || !__builtin_cpu_supports("fma")) return false; /* even scalar: one rounding, fast */
+    if (table == &table_scalar) return true;
+    if (table == &table_avx2) return __builtin_cpu_supports("avx2");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+
+int fv_cpu_tables(const fv_ops **out, int max) {
+    int n = 0;
+    for (size_t i = 0; i < FV_COUNT(tables) && n < max; i++)
+        if (runs_here(tables[i].table)) out[n++] = tables[i].table;
+    return n;
+}
+
+fv_status fv_cpu_table(const fv_ops **out, const char *isa, fv_error *err) {
+    *out = NULL;
+    if (!isa || !*isa) {
+        if (fv_cpu_tables(out, 1) == 1) return FV_OK;
+        return fv_fail(err, FV_UNSUPPORTED, "cpu: this processor has no fused multiply-add (x86-64-v3 or newer is needed)");
+    }
+    for (size_t i = 0; i < FV_COUNT(tables); i++) {
+        if (strcmp(tables[i].isa, isa)) continue;
+        if (!runs_here(tables[i].table))
+            return fv_fail(err, FV_UNSUPPORTED, "FOVEA_ISA=%s: this processor does not have it; leave FOVEA_ISA unset", isa);
+        *out = tables[i].table;
+        return FV_OK;
+    }
+    return fv_fail(err, FV_BAD_USAGE, "FOVEA_ISA must be scalar, avx2 or avx512, got %s", isa);
+}

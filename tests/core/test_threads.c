@@ -1,0 +1,183 @@
+#include "core/arena.h"
+#include "core/threads.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Every index once, contiguous pieces of at least the grain, workers numbered from 0. */
+typedef struct {
+    int hits[1000];
+    int64_t smallest;
+    atomic_int workers; /* a bit each */
+    atomic_llong shortest;
+} cover;
+
+static void mark_range(void *context, int64_t begin, int64_t end, int worker) {
+    cover *c = context;
+    for (int64_t i = begin; i < end; i++) c->hits[i]++;
+    atomic_fetch_or(&c->workers, 1 << worker);
+    long long seen = atomic_load(&c->shortest);
+    while (end - begin < seen && !atomic_compare_exchange_weak(&c->shortest, &seen, end - begin)) {}
+}
+
+static void parallel_covers_the_range(void **state) {
+    (void)state;
+    for (int threads = 1; threads <= 5; threads++) {
+        fv_pool *p;
+        assert_int_equal(fv_pool_open(&p, threads, NULL), FV_OK);
+        assert_int_equal(fv_pool_threads(p), threads);
+        for (int n = 0; n <= 1000; n = n * 3 + 1) {
+            for (int grain = 1; grain <= 256; grain *= 16) {
+                cover c = { 0 };
+                atomic_store(&c.shortest, 1000000);
+                fv_parallel(p, n, grain, mark_range, &c);
+                for (int i = 0; i < 1000; i++) assert_int_equal(c.hits[i], i < n);
+                if (n >= grain) assert_true(atomic_load(&c.shortest) >= grain);
+                int pieces = n / grain < threads ? n / grain : threads;
+                if (n > 0) assert_int_equal(atomic_load(&c.workers), (1 << (pieces > 1 ? pieces : 1)) - 1);
+            }
+        }
+        fv_pool_close(p);
+    }
+}
+
+static void no_pool_is_one_thread(void **state) {
+    (void)state;
+    cover c = { 0 };
+    atomic_store(&c.shortest, 1000000);
+    fv_parallel(NULL, 777, 1, mark_range, &c);
+    assert_int_equal(atomic_load(&c.shortest), 777);
+    assert_int_equal(fv_pool_threads(NULL), 1);
+}
+
+/* Plain memory written by all before a join is read by one after it: ThreadSanitizer's view of the pool. */
+static void sum_previous(void *context, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    int64_t *v = context;
+    for (int64_t i = begin; i < end; i++) v[i]++;
+}
+
+static void joins_order_memory(void **state) {
+    (void)state;
+    fv_pool *p;
+    assert_int_equal(fv_pool_open(&p, 3, NULL), FV_OK);
+    int64_t v[64] = { 0 };
+    for (int round = 0; round < 2000; round++) {
+        fv_parallel(p, 64 - round % 7, 1, sum_previous, v);
+        assert_int_equal(v[0], round + 1);
+        if (round % 500 == 499) usleep(2000); /* so that the workers sleep in between */
+    }
+    fv_pool_close(p);
+}
+
+static void pool_names_the_bad_number(void **state) {
+    (void)state;
+    fv_pool *p;
+    fv_error e;
+    assert_int_equal(fv_pool_open(&p, -3, &e), FV_BAD_USAGE);
+    assert_null(p);
+    assert_non_null(strstr(e.text, "-3"));
+    fv_pool_close(NULL);
+    assert_int_equal(fv_pool_open(&p, 0, NULL), FV_OK);
+    assert_true(fv_pool_threads(p) >= 1);
+    fv_pool_close(p);
+}
+
+static void count_up(void *context) { atomic_fetch_add((atomic_int *)context, 1); }
+
+static void jobs_all_run(void **state) {
+    (void)state;
+    for (int threads = 1; threads <= 3; threads++) {
+        fv_jobs *j;
+        atomic_int done = 0;
+        assert_int_equal(fv_jobs_open(&j, threads, NULL), FV_OK);
+        for (int i = 0; i < 100; i++) assert_int_equal(fv_jobs_add(j, count_up, &done, NULL), FV_OK);
+        fv_jobs_wait(j);
+        assert_int_equal(atomic_load(&done), 100);
+        for (int i = 0; i < 50; i++) assert_int_equal(fv_jobs_add(j, count_up, &done, NULL), FV_OK);
+        fv_jobs_close(j); /* finishes what is queued */
+        assert_int_equal(atomic_load(&done), 150);
+    }
+}
+
+static void arena_pieces_stay(void **state) {
+    (void)state;
+    fv_arena *a = fv_arena_new(1000);
+    assert_non_null(a);
+    char *first = fv_arena_take(a, 100);
+    memset(first, 1, 100);
+    fv_arena_mark mark = fv_arena_here(a);
+    for (int i = 0; i < 40; i++) {
+        char *p = fv_arena_zero(a, 777);
+        assert_int_equal((uintptr_t)p % 64, 0);
+        for (int k = 0; k < 777; k++) assert_int_equal(p[k], 0);
+        memset(p, 2, 777);
+    }
+    char *big = fv_arena_take(a, 5 << 20); /* larger than any chunk so far */
+    memset(big, 3, 5 << 20);
+    assert_true(fv_arena_peak(a) >= (5 << 20) + 40 * 777 + 100);
+    assert_true(fv_arena_peak(a) <= (5 << 20) + 40 * 832 + 128);
+    fv_arena_release(a, mark);
+    char *again = fv_arena_take(a, 10);
+    assert_ptr_equal(again, first + 128);
+    assert_int_equal(first[99], 1);
+    fv_arena_reset(a);
+    assert_ptr_equal(fv_arena_take(a, 1), first);
+    fv_arena_free(a);
+    fv_arena_free(NULL);
+}
+
+/* The same takes after a reset get the same places: nothing new is asked of the system. */
+static void arena_is_stable_after_the_first_step(void **state) {
+    (void)state;
+    fv_arena *a = fv_arena_new(0);
+    void *seen[30];
+    for (int step = 0; step < 3; step++) {
+        fv_arena_reset(a);
+        for (int i = 0; i < 30; i++) {
+            void *p = fv_arena_take(a, (size_t)(i % 7 + 1) << 18);
+            if (step) assert_ptr_equal(p, seen[i]);
+            seen[i] = p;
+        }
+    }
+    fv_arena_free(a);
+}
+
+static jmp_buf out_of_memory;
+
+static void leave(void *context, size_t bytes) {
+    *(size_t *)context = bytes;
+    longjmp(out_of_memory, 1);
+}
+
+static void arena_exhaustion_is_handled(void **state) {
+    (void)state;
+    fv_arena *a = fv_arena_new(0);
+    size_t asked = 0;
+    fv_arena_on_exhaustion(a, leave, &asked);
+    if (!setjmp(out_of_memory)) fv_arena_take(a, SIZE_MAX - 10);
+    assert_true(asked == SIZE_MAX - 10);
+    assert_non_null(fv_arena_take(a, 100)); /* still usable */
+    fv_arena_free(a);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parallel_covers_the_range),
+        cmocka_unit_test(no_pool_is_one_thread),
+        cmocka_unit_test(joins_order_memory),
+        cmocka_unit_test(pool_names_the_bad_number),
+        cmocka_unit_test(jobs_all_run),
+        cmocka_unit_test(arena_pieces_stay),
+        cmocka_unit_test(arena_is_stable_after_the_first_step),
+        cmocka_unit_test(arena_exhaustion_is_handled),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
