@@ -1,6 +1,6 @@
 /* Drawing on pictures, in place and anti-aliased. Coordinates are picture space (tools/coords.h): pixels, (0, 0) the top left corner of the top left
  * pixel, y down; fractions are meant as such. Whatever lies outside the picture is cut off, shapes with NaN, infinite or inverted
- * coordinates draw nothing, so nothing here can fail. Only + - * / and sqrt are used: equal calls give equal pixels everywhere. */
+ * coordinates (or ones beyond 1e9) draw nothing, so nothing here can fail. Only + - * / and sqrt are used: equal calls give equal pixels everywhere. */
 #ifndef FV_TOOLS_CANVAS_H
 #define FV_TOOLS_CANVAS_H
 
@@ -27,10 +27,16 @@ typedef struct {
 const fv_color_entry *fv_color_table(int *count);
 /* A name of the table in any case ("gray" is grey), or "#rrggbb". False and *out untouched if it is neither. */
 bool fv_color_find(fv_color *out, const char *name);
-/* Black or white, whichever stands out more against c (WCAG 2.1 relative luminance, threshold 0.179). */
+/* Black or white, whichever stands out more against c (contrast as in WCAG 2.1, section 1.4.3). */
 fv_color fv_color_contrast(fv_color c);
 
-/* ---- areas and outlines; widths and radii in pixels, outlines are centred on the edge -------------------------------- */
+/* One pixel, which must lie inside: a share of coverage / 255 becomes c, rounded to the nearest. */
+static inline void fv_canvas_blend(fv_image *im, int x, int y, int coverage, fv_color c) {
+    uint8_t *p = im->rgb + 3 * ((size_t)y * (size_t)im->width + (size_t)x);
+    for (int i = 0; i < 3; i++) p[i] = (uint8_t)((p[i] * (255 - coverage) + c.rgb[i] * coverage + 127) / 255);
+}
+
+/* ---- areas and outlines; widths and radii in pixels, outlines are centred on the edge, widths below 1 count as 1 -------------------------------- */
 
 void fv_canvas_fill_box(fv_image *im, fv_box b, fv_color c);
 void fv_canvas_draw_box(fv_image *im, fv_box b, double width, fv_color c); /* the outline lies inside b, so that it never leaves the picture with it */
@@ -43,7 +49,7 @@ void fv_canvas_draw_circle(fv_image *im, double x, double y, double radius, doub
 void fv_canvas_fill_polygon(fv_image *im, const fv_point *corners, int n, fv_color c);
 void fv_canvas_draw_polygon(fv_image *im, const fv_point *corners, int n, double width, fv_color c);
 
-/* Shapes by name, of about the same size at the same radius: centre (x, y), turned clockwise by `degrees`. */
+/* Shapes by name, of about the same size at the same radius (none reaches further than 1.4 radii): centre (x, y), turned clockwise by `degrees`. */
 typedef enum { FV_SHAPE_SQUARE, FV_SHAPE_PLATE, FV_SHAPE_DISC, FV_SHAPE_TRIANGLE, FV_SHAPE_DIAMOND, FV_SHAPE_STAR, FV_SHAPE_HEXAGON, FV_SHAPE_CROSS, FV_SHAPE_COUNT } fv_shape;
 const char *fv_shape_name(fv_shape s);                  /* "square", "plate", "circle", "triangle", "diamond", "star", "hexagon", "cross" */
 bool fv_shape_find(fv_shape *out, const char *name);    /* "disc" is circle as well */
