@@ -1,0 +1,159 @@
+#include "rl/feed.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Environments by their configuration: rows that say the same share one. */
+typedef struct known_env {
+    struct known_env *next;
+    json_t *config;
+    fv_env *env;
+} known_env;
+
+struct fv_feed {
+    const fv_model *model;
+    const fv_dataset *data;
+    fv_pool *pool;
+    fv_feed_options options;
+    json_t *default_env;
+    pthread_mutex_t lock;
+    known_env *envs;
+};
+
+void fv_sample_clear(fv_sample *s) {
+    fv_row_free(s->row);
+    fv_prompt_clear(&s->prompt);
+    memset(s, 0, sizeof *s);
+}
+
+fv_status fv_feed_open(fv_feed **out, const fv_model *model, const fv_dataset *data, fv_pool *pool, const fv_feed_options *options, fv_error *err) {
+    *out = NULL;
+    fv_feed *f = calloc(1, sizeof *f);
+    if (!f) return fv_fail(err, FV_NO_MEMORY, "reading data: out of memory");
+    f->model = model;
+    f->data = data;
+    f->pool = pool;
+    f->options = *options;
+    f->default_env = options->env ? json_deep_copy(options->env) : NULL;
+    pthread_mutex_init(&f->lock, NULL);
+    *out = f;
+    return FV_OK;
+}
+
+void fv_feed_close(fv_feed *f) {
+    if (!f) return;
+    for (known_env *e = f->envs, *next; e; e = next) {
+        next = e->next;
+        fv_env_close(e->env);
+        json_decref(e->config);
+        free(e);
+    }
+    json_decref(f->default_env);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+static fv_status env_for(fv_feed *f, const json_t *config, const fv_env **out, fv_error *err) {
+    fv_status s = FV_OK;
+    pthread_mutex_lock(&f->lock); /* json_equal only reads; opening is rare */
+    known_env *e = f->envs;
+    while (e && !json_equal(e->config, config)) e = e->next;
+    if (!e) {
+        fv_env *env;
+        s = fv_env_open(&env, config, f->model->image.patch * f->model->image.merge, err);
+        if (s == FV_OK && (e = calloc(1, sizeof *e))) {
+            *e = (known_env){f->envs, json_deep_copy(config), env};
+            f->envs = e;
+        } else if (s == FV_OK) {
+            fv_env_close(env);
+            s = fv_fail(err, FV_NO_MEMORY, "environment: out of memory");
+        }
+    }
+    *out = e ? e->env : NULL;
+    pthread_mutex_unlock(&f->lock);
+    return s;
+}
+
+/* The messages up to the last one that is not the assistant's: where generation begins. */
+static json_t *without_answer(const json_t *messages) {
+    size_t n = json_array_size(messages);
+    while (n > 0) {
+        const char *role = json_string_value(json_object_get(json_array_get(messages, n - 1), "role"));
+        if (!role || strcmp(role, "assistant")) break;
+        n--;
+    }
+    json_t *out = json_array();
+    for (size_t i = 0; i < n; i++) json_array_append(out, json_array_get(messages, i));
+    return out;
+}
+
+static fv_status prepare(fv_feed *f, fv_sample *s) {
+    fv_error *err = &s->error;
+    const json_t *env = json_object_get(s->row->json, "env");
+    if (!json_is_object(env)) env = f->default_env;
+    if (env && !f->options.no_tools) FV_TRY(env_for(f, env, &s->env, err));
+
+    json_t *messages = f->options.generate ? without_answer(json_object_get(s->row->json, "messages")) : json_incref(json_object_get(s->row->json, "messages"));
+    fv_status status = FV_OK;
+    if (s->env) {
+        json_t *told = NULL;
+        status = fv_env_messages(s->env, messages, &told, err);
+        json_decref(messages);
+        messages = told;
+    }
+    const json_t *thinking = json_object_get(s->row->json, "enable_thinking");
+    fv_chat_options chat = {.tools = json_object_get(s->row->json, "tools"), .generation_prompt = f->options.generate,
+                            .thinking = json_is_true(thinking) ? 1 : json_is_false(thinking) ? -1 : 0};
+    fv_media media = {.folder = s->row->folder, .images = s->row->images, .image_count = s->row->image_count};
+    if (status == FV_OK) status = fv_prompt_make(f->model, messages, &chat, &media, &s->prompt, err);
+    json_decref(messages);
+    FV_TRY(status);
+    if (f->options.max_tokens && s->prompt.tokens.count > f->options.max_tokens)
+        return fv_fail(err, FV_LIMIT, "%d tokens, more than max_tokens %d", s->prompt.tokens.count, f->options.max_tokens);
+    return FV_OK;
+}
+
+typedef struct {
+    fv_feed *feed;
+    const int64_t *index;
+    fv_sample *samples;
+} taking;
+
+static void take_some(void *context, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    taking *t = context;
+    for (int64_t i = begin; i < end; i++) {
+        fv_sample *s = &t->samples[i];
+        memset(s, 0, sizeof *s);
+        if (fv_dataset_row(t->feed->data, t->index[i], &s->row, &s->error) != FV_OK) continue;
+        if (prepare(t->feed, s) != FV_OK) fv_fail_in(&s->error, "%s", s->row->place ? s->row->place : s->row->id);
+    }
+}
+
+void fv_feed_take(fv_feed *f, const int64_t *index, int count, fv_sample *samples) {
+    taking t = {f, index, samples};
+    fv_parallel(f->pool, count, 1, take_some, &t);
+}
+
+/* How many leading tokens are the system turn: "<|im_start|>system ... <|im_end|>\n". 0 if the conversation begins otherwise. */
+static int system_tokens(const fv_model *m, const fv_prompt *p) {
+    int start = fv_tokenizer_id(m->tokenizer, "<|im_start|>"), end = fv_tokenizer_id(m->tokenizer, "<|im_end|>");
+    if (p->tokens.count < 3 || p->tokens.ids[0] != start) return 0;
+    int limit = p->picture_count ? p->picture_at[0] : p->tokens.count;
+    for (int i = 1; i + 1 < limit; i++) {
+        if (p->mask[i]) return 0;
+        if (p->tokens.ids[i] == end) return i + 2 < limit && p->tokens.ids[i + 2] == start ? i + 2 : 0;
+    }
+    return 0;
+}
+
+fv_status fv_tree_plant(fv_tree *t, const fv_model *m, const fv_prompt *p, int *leaf, fv_error *err) {
+    int split = system_tokens(m, p), root = -1;
+    for (int i = 0; i < t->count && split && root < 0; i++) {
+        const fv_segment *s = t->segments[i];
+        if (s->parent < 0 && s->count == split && !memcmp(s->ids, p->tokens.ids, (size_t)split * sizeof *s->ids)) root = i;
+    }
+    if (split && root < 0) FV_TRY(fv_tree_add(t, -1, FV_BY_ENVIRONMENT, p, 0, split, &root, err));
+    return fv_tree_add(t, root, FV_BY_ENVIRONMENT, p, split, p->tokens.count, leaf, err);
+}

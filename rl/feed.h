@@ -1,0 +1,37 @@
+/* The feed: rows of a data set made ready for the model, in parallel: environment texts, chat format, tokens, pictures. */
+#ifndef FV_RL_FEED_H
+#define FV_RL_FEED_H
+
+#include "core/threads.h"
+#include "datasets/dataset.h"
+#include "rl/tree.h"
+#include "tools/env.h"
+
+typedef struct {
+    fv_row *row;             /* owned; NULL if it could not be read */
+    fv_prompt prompt;        /* owned */
+    const fv_env *env;       /* the row's, else the recipe's; NULL: none. Belongs to the feed */
+    fv_error error;          /* FV_OK, or why the row can't be used */
+} fv_sample;
+void fv_sample_clear(fv_sample *s);
+
+typedef struct fv_feed fv_feed;
+
+typedef struct {
+    const json_t *env;       /* for rows without their own; NULL: none */
+    bool generate;           /* prompts that end where the assistant begins (assistant turns at the end are left out); else whole conversations */
+    bool no_tools;           /* no environment, whatever the row says */
+    int max_tokens;          /* longer ones are errors */
+} fv_feed_options;
+
+/* model, data and pool are borrowed. */
+fv_status fv_feed_open(fv_feed **out, const fv_model *model, const fv_dataset *data, fv_pool *pool, const fv_feed_options *options, fv_error *err);
+void fv_feed_close(fv_feed *f); /* after the samples that it made */
+
+/* samples[i] of data row index[i], each on its own: a bad one has its error filled in. */
+void fv_feed_take(fv_feed *f, const int64_t *index, int count, fv_sample *samples);
+
+/* Puts a sample's prompt into the tree: its system turn as a root that equal system turns share, the rest below. *leaf: the last segment. */
+fv_status fv_tree_plant(fv_tree *t, const fv_model *m, const fv_prompt *p, int *leaf, fv_error *err);
+
+#endif
