@@ -31,8 +31,12 @@ typedef struct fv_config {
     json_t *raw;             /* config.json as read (owned), so that a writer keeps what it does not know */
 } fv_config;
 
-/* Reads folder/config.json and generation_config.json. An unsupported model_type, or a field that changes the mathematics and is not known, is refused by name. */
+/* Reads folder/config.json and generation_config.json. A key that is absent has the value that transformers gives it. An
+ * unsupported model_type, or a field that changes the mathematics and is not known, is refused by name and value
+ * (FV_UNSUPPORTED); a broken one is FV_BAD_MODEL. On failure *out is cleared. */
 fv_status fv_config_read(fv_config *out, const char *folder, fv_error *err);
+/* The same from a config.json in memory (`raw` is kept: one reference), without generation_config.json. `place` is for messages. */
+fv_status fv_config_of(fv_config *out, json_t *raw, const char *place, fv_error *err);
 void fv_config_clear(fv_config *c);
 
 #endif
