@@ -1,8 +1,8 @@
 /* YAML as recipes use it: a tree of mappings, sequences and scalars that remembers where each node stood. Read by libyaml;
  * scalars mean what the core schema of YAML 1.2 says (https://yaml.org/spec/1.2.2/#103-core-schema): null ~, true false,
  * integers, floats; `yes`, `on` and everything quoted are text. Aliases become copies. Refused, with file and line:
- * duplicate keys, keys that are not scalars, tags other than !!str, several documents, and trees of more than
- * FV_YAML_DEPTH levels or FV_YAML_NODES nodes (aliases included). */
+ * duplicate keys, keys that are not scalars or longer than 256 bytes, tags other than !!str, several documents, and trees of
+ * more than FV_YAML_DEPTH levels or FV_YAML_NODES nodes (aliases included). */
 #ifndef FV_CORE_YAML_H
 #define FV_CORE_YAML_H
 
@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FV_YAML_DEPTH = 64, FV_YAML_NODES = 100000 };
+enum { FV_YAML_DEPTH = 64, FV_YAML_NODES = 20000 };
 
 typedef enum { FV_YAML_SCALAR, FV_YAML_SEQUENCE, FV_YAML_MAPPING } fv_yaml_kind;
 
