@@ -25,12 +25,18 @@ typedef struct fv_model {
 fv_status fv_model_open(fv_model **out, const char *folder, fv_error *err);
 void fv_model_close(fv_model *m);
 
-/* Writes a folder that transformers opens: the model's files with the slot's weights as `dtype`, names and layout as they were read.
- * `folder` must be new or empty. */
+/* Writes a folder that transformers opens: the model's files with the slot's weights (NULL: the model's own) as `dtype` (F32, BF16, F16, or
+ * FV_DTYPES: each as it is), names and layout as they were read. config.json keeps every key and gets the new dtype; the other files are
+ * copied byte for byte. `folder` must be new or empty: FV_BAD_USAGE. */
 fv_status fv_model_save(const fv_model *m, const fv_slot *slot, const char *folder, fv_dtype dtype, fv_error *err);
 
-/* A new model with random weights, as transformers initialises (normal 0.02, norms 1, biases 0), counter-based by seed. `preset`: "tiny" (Qwen2.5-VL,
- * 2.85 M parameters), "mid", or a path of a config.json to follow; the tokenizer is models/tiny-vl's kind: byte-level, able to read any text. */
+/* banned [config.text.vocabulary] becomes 1 where a policy has nothing to write: rows without a token, placeholders of pictures and clips, and
+ * special tokens that do not end a turn; 0 elsewhere. For fv_sampling.banned. */
+void fv_model_banned(const fv_model *m, uint8_t *banned);
+
+/* A new model with random weights, as transformers initialises (normal, std initializer_range; norms 1; biases 0), counter-based by seed. `preset`:
+ * "tiny" (Qwen2.5-VL, 2.6 M parameters), "mid" (60 M), or a path of a config.json to follow (Qwen2.5-VL or Qwen3-VL; its token ids and vocabulary
+ * give way to those of the tokenizer, models/tiny-vl's: byte-level, able to read any text). `folder` must be new or empty. */
 fv_status fv_model_init(const char *preset, uint64_t seed, const char *folder, fv_dtype dtype, fv_error *err);
 
 #endif

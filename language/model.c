@@ -1,0 +1,218 @@
+#include "language/model.h"
+
+#include "core/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- opening ------------------------------------------------------------------------------------------------------ */
+
+static fv_status list_weights(fv_model *m, fv_error *err) {
+    size_t count = fv_weights_count(m->file);
+    m->weights = calloc(count ? count : 1, sizeof *m->weights);
+    if (m->weights == NULL) return fv_fail(err, FV_NO_MEMORY, "%s: no memory for the list of weights", m->folder);
+    for (size_t i = 0; i < count; i++) {
+        const fv_tensor *t = fv_weights_at(m->file, i);
+        if (t->view.dtype != FV_F32 && t->view.dtype != FV_BF16)
+            return fv_fail(err, FV_UNSUPPORTED, "%s: tensor %s must be F32 or BF16, got %s", m->folder, t->name, fv_dtype_name(t->view.dtype));
+        m->weights[i] = (fv_weight){.name = t->name, .view = t->view};
+    }
+    m->count = (int)count;
+    return FV_OK;
+}
+
+/* Where no config names the end of a turn, the tokenizer's own does: a string, or an object with `content`. */
+static fv_status ending_from_tokenizer(fv_model *m, const char *key, int *id, fv_error *err) {
+    char *path = fv_path_join(m->folder, "tokenizer_config.json");
+    json_t *json = NULL;
+    fv_status status = FV_OK;
+    if (path == NULL || fv_file_exists(path)) status = fv_json_read(&json, path, FV_BAD_MODEL, err);
+    const json_t *token = fv_json_find(json, key);
+    if (json_is_object(token)) token = json_object_get(token, "content");
+    if (json_is_string(token)) *id = fv_tokenizer_id(m->tokenizer, json_string_value(token));
+    json_decref(json);
+    free(path);
+    return status;
+}
+
+static fv_status finish_endings(fv_model *m, fv_error *err) {
+    if (m->config.eos_count == 0) {
+        FV_TRY(ending_from_tokenizer(m, "eos_token", &m->config.eos[0], err));
+        m->config.eos_count = m->config.eos[0] > 0;
+    }
+    if (m->config.pad < 0) FV_TRY(ending_from_tokenizer(m, "pad_token", &m->config.pad, err));
+    if (m->config.eos_count == 0)
+        return fv_fail(err, FV_BAD_MODEL, "%s: no eos_token_id in generation_config.json or config.json, no eos_token in tokenizer_config.json", m->folder);
+    for (int i = 0; i < m->config.eos_count; i++)
+        if (m->config.eos[i] >= m->config.text.vocabulary)
+            return fv_fail(err, FV_BAD_MODEL, "%s: eos_token_id must be below vocab_size %d, got %d", m->folder, m->config.text.vocabulary, m->config.eos[i]);
+    return FV_OK;
+}
+
+static fv_status open_text(fv_model *m, fv_error *err) {
+    char *path = fv_path_join(m->folder, "tokenizer.json");
+    fv_status status = path == NULL ? fv_fail(err, FV_NO_MEMORY, "%s: no memory for a path", m->folder) : fv_tokenizer_open(&m->tokenizer, path, err);
+    free(path);
+    FV_TRY(status);
+    if (fv_tokenizer_size(m->tokenizer) > m->config.text.vocabulary)
+        return fv_fail(err, FV_BAD_MODEL, "%s: tokenizer.json has %d ids, but vocab_size in config.json is %d", m->folder, fv_tokenizer_size(m->tokenizer),
+                       m->config.text.vocabulary);
+    FV_TRY(finish_endings(m, err));
+    return fv_chat_open(&m->chat, m->folder, m->config.family, err);
+}
+
+static fv_status open_processors(fv_model *m, fv_error *err) {
+    if (!m->config.has_vision) return FV_OK;
+    FV_TRY(fv_processor_read(&m->image, m->folder, false, m->config.model_type, err));
+    FV_TRY(fv_processor_read(&m->video, m->folder, true, m->config.model_type, err));
+    const fv_tower_config *v = &m->config.vision;
+    const fv_processor *both[] = {&m->image, &m->video};
+    for (size_t i = 0; i < FV_COUNT(both); i++)
+        if (both[i]->patch != v->patch || both[i]->merge != v->merge || both[i]->temporal != v->temporal)
+            return fv_fail(err, FV_BAD_MODEL, "%s: the processor's patch, merge and temporal sizes %d, %d, %d differ from the tower's %d, %d, %d", m->folder,
+                           both[i]->patch, both[i]->merge, both[i]->temporal, v->patch, v->merge, v->temporal);
+    return FV_OK;
+}
+
+static fv_status open_all(fv_model *m, fv_error *err) {
+    FV_TRY(fv_config_read(&m->config, m->folder, err));
+    FV_TRY(open_text(m, err));
+    FV_TRY(open_processors(m, err));
+    FV_TRY(fv_weights_open(&m->file, m->folder, err));
+    FV_TRY(list_weights(m, err));
+    fv_status status = FV_OK;
+    if (m->config.has_vision) status = fv_tower_open(&m->tower, &m->config.vision, m->weights, m->count, err);
+    if (status == FV_OK) status = fv_decoder_open(&m->decoder, &m->config.text, m->weights, m->count, err);
+    return status == FV_OK ? FV_OK : fv_fail_in(err, "%s", m->folder);
+}
+
+fv_status fv_model_open(fv_model **out, const char *folder, fv_error *err) {
+    *out = NULL;
+    fv_error own;
+    if (err == NULL) err = &own; /* fv_fail_in needs one to carry the status */
+    if (!fv_folder_exists(folder)) return fv_fail(err, FV_BAD_MODEL, "%s: no such folder; a model is a Hugging Face folder with config.json", folder);
+    fv_model *m = calloc(1, sizeof *m);
+    if (m == NULL || (m->folder = strdup(folder)) == NULL) {
+        free(m);
+        return fv_fail(err, FV_NO_MEMORY, "%s: no memory for a model", folder);
+    }
+    fv_status status = open_all(m, err);
+    if (status != FV_OK) {
+        fv_model_close(m);
+        return status;
+    }
+    *out = m;
+    return FV_OK;
+}
+
+void fv_model_close(fv_model *m) {
+    if (m == NULL) return;
+    fv_decoder_close(m->decoder);
+    fv_tower_close(m->tower);
+    free(m->weights);
+    fv_weights_close(m->file);
+    fv_chat_close(m->chat);
+    fv_tokenizer_close(m->tokenizer);
+    fv_config_clear(&m->config);
+    free(m->folder);
+    free(m);
+}
+
+/* ---- what a policy may write -------------------------------------------------------------------------------------- */
+
+void fv_model_banned(const fv_model *m, uint8_t *banned) {
+    const fv_config *c = &m->config;
+    for (int id = 0; id < c->text.vocabulary; id++) {
+        size_t length;
+        banned[id] = fv_tokenizer_bytes(m->tokenizer, id, &length) == NULL || fv_tokenizer_is_special(m->tokenizer, id);
+    }
+    const int media[] = {c->image_token, c->video_token, c->vision_start, c->vision_end};
+    for (size_t i = 0; i < FV_COUNT(media); i++)
+        if (media[i] >= 0) banned[media[i]] = 1;
+    for (int i = 0; i < c->eos_count; i++) banned[c->eos[i]] = 0;
+}
+
+/* ---- saving ------------------------------------------------------------------------------------------------------- */
+
+/* What stands in a checkpoint beside its config and its weights. */
+static const char *const companions[] = {
+    "generation_config.json", "tokenizer.json",      "tokenizer_config.json",   "vocab.json",
+    "merges.txt",             "added_tokens.json",   "special_tokens_map.json", "chat_template.jinja",
+    "chat_template.json",     "processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json",
+};
+
+static fv_status copy_companions(const fv_model *m, const char *folder, fv_error *err) {
+    for (size_t i = 0; i < FV_COUNT(companions); i++) {
+        char *from = fv_path_join(m->folder, companions[i]), *to = fv_path_join(folder, companions[i]);
+        fv_status status = FV_OK;
+        if (from == NULL || to == NULL) status = fv_fail(err, FV_NO_MEMORY, "%s: no memory for a path", folder);
+        else if (fv_file_exists(from)) status = fv_file_copy(from, to, err);
+        free(from);
+        free(to);
+        FV_TRY(status);
+    }
+    return FV_OK;
+}
+
+/* transformers 4 writes torch_dtype, transformers 5 dtype; nested configs repeat it. A key that is there gets the new value. */
+static void set_dtype(json_t *config, const char *value, bool add) {
+    static const char *const keys[] = {"dtype", "torch_dtype"};
+    bool found = false;
+    for (size_t i = 0; i < FV_COUNT(keys); i++) {
+        if (json_object_get(config, keys[i]) == NULL) continue;
+        json_object_set_new(config, keys[i], json_string(value));
+        found = true;
+    }
+    if (!found && add) json_object_set_new(config, "dtype", json_string(value));
+}
+
+static const char *dtype_word(fv_dtype dtype) {
+    return dtype == FV_BF16 ? "bfloat16" : dtype == FV_F16 ? "float16" : "float32";
+}
+
+static fv_status save_config(const fv_model *m, const char *folder, fv_dtype dtype, fv_error *err) {
+    json_t *config = json_deep_copy(m->config.raw);
+    char *path = fv_path_join(folder, "config.json");
+    if (dtype != FV_DTYPES) {
+        set_dtype(config, dtype_word(dtype), true);
+        set_dtype(json_object_get(config, "text_config"), dtype_word(dtype), false);
+        set_dtype(json_object_get(config, "vision_config"), dtype_word(dtype), false);
+    }
+    fv_text text = {0};
+    if (config != NULL) fv_json_dump(&text, config, 2);
+    fv_text_char(&text, '\n');
+    fv_status status = config == NULL || text.failed ? fv_fail(err, FV_NO_MEMORY, "%s: no memory for config.json", folder)
+                                                     : fv_file_write(path, text.data, text.size, err);
+    fv_text_clear(&text);
+    json_decref(config);
+    free(path);
+    return status;
+}
+
+static fv_status save_weights(const fv_model *m, const fv_slot *slot, const char *folder, fv_dtype dtype, fv_error *err) {
+    char *path = fv_path_join(folder, "model.safetensors");
+    fv_tensor *tensors = calloc((size_t)m->count + 1, sizeof *tensors);
+    fv_status status = FV_OK;
+    if (path == NULL || tensors == NULL) {
+        status = fv_fail(err, FV_NO_MEMORY, "%s: no memory for the list of weights", folder);
+    } else {
+        for (int i = 0; i < m->count; i++)
+            tensors[i] = (fv_tensor){.name = m->weights[i].name, .view = slot != NULL ? slot->params[i].w : m->weights[i].view};
+        status = fv_weights_save(path, tensors, (size_t)m->count, dtype, err);
+    }
+    free(tensors);
+    free(path);
+    return status;
+}
+
+fv_status fv_model_save(const fv_model *m, const fv_slot *slot, const char *folder, fv_dtype dtype, fv_error *err) {
+    fv_names there;
+    FV_TRY(fv_folder_make(folder, err));
+    FV_TRY(fv_folder_list(&there, folder, err));
+    size_t count = there.count;
+    fv_names_free(&there);
+    if (count != 0) return fv_fail(err, FV_BAD_USAGE, "%s: must be a new or empty folder, has %zu entries", folder, count);
+    FV_TRY(copy_companions(m, folder, err));
+    FV_TRY(save_config(m, folder, dtype, err));
+    return save_weights(m, slot, folder, dtype, err);
+}
