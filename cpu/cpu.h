@@ -4,6 +4,11 @@
 
 #include "core/ops.h"
 
+/* Packed weights: panels of this many outputs, each [k, FV_PANEL] in the weight's own type, zeros beyond the last output; the
+ * same on every instruction set. So outputs [first, ..) of a packed weight, first a multiple of FV_PANEL, begin
+ * first * k elements into it, and `linear` takes them as a weight of their own. */
+enum { FV_PANEL = 32 };
+
 /* The operations that cpu/kernels/ defines, in the order of core/ops.h. The rest of the table is memory (cpu/cpu.c). */
 #define FV_CPU_KERNEL_MAP(X)                                                                                           \
     X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight)                         \

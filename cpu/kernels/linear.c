@@ -1,0 +1,347 @@
+/* Matrix products. One driver, C[m, n] += A[m, k] B[k, n], serves the forward and both ways back:
+ *   forward       y[r, n]  = bias[n] + sum_k  x[r, k]  w[n, k]     A = x,     B = w^T, packed beforehand by linear_pack
+ *   back_input    dx[r, k] +=         sum_n dy[r, n]  w[n, k]      A = dy,    B = w,   packed block by block
+ *   back_weight   dw[n, k] +=         sum_r dy[r, n] in[r, k]      A = dy^T,  B = in,  packed block by block
+ *
+ * Exactness: an element of C is one chain of fused multiply-adds over k ascending. It may rest in memory between blocks of k
+ * (that is exact), and neither tiles nor threads nor lanes ever split a chain.
+ *
+ * Speed (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"): a tile of C stays in registers
+ * while k runs; B comes in panels of 32 columns, k ascending, so that a tile reads it in one stream; A is packed so that the
+ * `rows` numbers of one k lie side by side. A block of A stays in the second-level cache while all panels pass by. Few rows
+ * leave registers free, so such tiles take several panels at once: a chain waits four cycles for each of its additions, and
+ * only many chains side by side keep the unit busy. */
+#include "core/ops.h"
+#include "cpu/cpu.h"
+#include "cpu/simd.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+enum {
+    HALVES = FV_PANEL / FV_LANES,
+#if defined(FV_ISA_avx512)
+    TILE_ROWS = 14,   /* 14 x 2 registers of C, 2 of B, 1 of A: 31 of 32 */
+    TILE_VECTORS = 2, /* of 16 columns, at TILE_ROWS */
+    WIDE = 24,        /* most registers of C in tiles that are wider, but lower */
+    MOST_VECTORS = 16,
+#elif defined(FV_ISA_avx2)
+    TILE_ROWS = 6, /* a vector is two registers here: 12 of 16 for C, 2 for B, 1 for A */
+    TILE_VECTORS = 1,
+    WIDE = 4,
+    MOST_VECTORS = 4,
+#else
+    TILE_ROWS = 4,
+    TILE_VECTORS = 1,
+    WIDE = 1,
+    MOST_VECTORS = 1,
+#endif
+    BLOCK_K = 384,         /* k of a block where rows are many: a panel's part (48 KiB) is read once for all tiles */
+    BLOCK_ROWS = 24 * TILE_ROWS,
+    LONG_K = 8192,         /* k of a block where one tile holds all rows */
+    PIECE_WORK = 1 << 17,  /* multiply-adds for which waking a thread pays: about a microsecond */
+    ROWS_WORTH_OWNING = 64 /* rows a thread must have so that splitting by rows beats splitting by panels */
+};
+
+/* One tile: c[rows, 16 * vectors] += a b, b in panels `panel` elements apart. */
+typedef struct {
+    const float *a; /* [k, rows] */
+    const void *b;  /* [panels][k, 32], f32 or bf16 */
+    int64_t k, panel;
+    float *c;
+    int64_t c_stride;
+} tile_work;
+
+FV_INLINE fv_x16 load_weight(const void *b, int64_t i, bool bf16) {
+    return bf16 ? fv_load_bf16((const uint16_t *)b + i) : fv_load((const float *)b + i);
+}
+
+/* `rows`, `vectors` and `bf16` are constants where this is inlined: the loops unroll and `sum` lives in registers. */
+FV_INLINE void tile(const tile_work *t, int rows, int vectors, bool bf16) {
+    fv_x16 sum[TILE_ROWS * TILE_VECTORS > WIDE ? TILE_ROWS * TILE_VECTORS : WIDE];
+    const float *a = t->a;
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+        for (int v = 0; v < vectors; v++) sum[r * vectors + v] = fv_load(t->c + r * t->c_stride + v * FV_LANES);
+    for (int64_t k = 0; k < t->k; k++, a += rows) {
+        fv_x16 b[MOST_VECTORS];
+#pragma GCC unroll 16
+        for (int v = 0; v < vectors; v++)
+            b[v] = load_weight(t->b, v / HALVES * t->panel + k * FV_PANEL + v % HALVES * FV_LANES, bf16);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            fv_x16 ar = fv_set1(a[r]);
+#pragma GCC unroll 16
+            for (int v = 0; v < vectors; v++) sum[r * vectors + v] = fv_fma(ar, b[v], sum[r * vectors + v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+        for (int v = 0; v < vectors; v++) fv_store(t->c + r * t->c_stride + v * FV_LANES, sum[r * vectors + v]);
+}
+
+/* All tiles of this instruction set: X(rows, vectors), vectors a power of two with rows * vectors <= WIDE, or TILE_VECTORS. */
+#if defined(FV_ISA_avx512)
+#define TILE_MAP(X)                                                                                                    \
+    X(1, 2) X(1, 4) X(1, 8) X(1, 16) X(2, 2) X(2, 4) X(2, 8) X(3, 2) X(3, 4) X(3, 8) X(4, 2) X(4, 4) X(5, 2) X(5, 4)   \
+    X(6, 2) X(6, 4) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2)
+#elif defined(FV_ISA_avx2)
+#define TILE_MAP(X) X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(3, 1) X(4, 1) X(5, 1) X(6, 1)
+#else
+#define TILE_MAP(X) X(1, 1) X(2, 1) X(3, 1) X(4, 1)
+#endif
+
+#define TILE_DEFINE(rows, vectors)                                                                                     \
+    static void tile_f32_##rows##_##vectors(const tile_work *t) { tile(t, rows, vectors, false); }                     \
+    static void tile_bf16_##rows##_##vectors(const tile_work *t) { tile(t, rows, vectors, true); }
+TILE_MAP(TILE_DEFINE)
+
+#define TILE_ENTRY(rows, vectors) [rows][vectors] = { tile_f32_##rows##_##vectors, tile_bf16_##rows##_##vectors },
+static void (*const tiles[TILE_ROWS + 1][MOST_VECTORS + 1][2])(const tile_work *t) = { TILE_MAP(TILE_ENTRY) };
+
+/* A product and how it is cut. */
+typedef struct {
+    int64_t m, n, k;
+    const float *a; /* element (i, j) at a[i * a_row + j * a_col] */
+    int64_t a_row, a_col;
+    const void *b; /* panels of `b_k` rows of 32 columns, of which this block uses [b_first, b_first + k) */
+    int64_t b_k, b_first;
+    bool bf16;
+    float *c; /* [m, n] */
+    bool fresh; /* C starts from the bias (zero if NULL), not from what is there */
+    const float *bias;
+    bool by_rows;       /* threads own rows; else panels */
+    float *packed_a;    /* [threads][block_rows * k] */
+    int64_t block_rows; /* most rows that are packed at once */
+} product;
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t pieces_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
+
+/* Where piece i of `pieces` of [0, n) begins, all as even as can be. */
+static int64_t even_cut(int64_t n, int64_t pieces, int64_t i) { return n * i / pieces; }
+
+/* out[j, rows] = a(first .. first + rows, j), j < k. */
+static void pack_rows(float *out, const product *p, int64_t first, int64_t rows) {
+    const float *a = p->a + first * p->a_row;
+    if (p->a_row == 1) {
+        for (int64_t j = 0; j < p->k; j++) memcpy(out + j * rows, a + j * p->a_col, (size_t)rows * sizeof *out);
+        return;
+    }
+    for (int64_t j = 0; j < p->k; j += FV_LANES) { /* by cache line of the source */
+        int64_t end = smaller(j + FV_LANES, p->k);
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t i = j; i < end; i++) out[i * rows + r] = a[r * p->a_row + i * p->a_col];
+    }
+}
+
+/* c[rows, cols] becomes the start of its chains. */
+static void start_chains(const product *p, float *c, int64_t stride, int64_t rows, int64_t first_col, int64_t cols) {
+    for (int64_t r = 0; r < rows; r++) {
+        if (p->bias) memcpy(c + r * stride, p->bias + first_col, (size_t)cols * sizeof *c);
+        else memset(c + r * stride, 0, (size_t)cols * sizeof *c);
+    }
+}
+
+/* A tile at (row, col). One that reaches over the last column is computed beside C and copied. */
+static void run_tile(const product *p, const float *a, int64_t row, int64_t rows, int64_t col, int vectors) {
+    int64_t width = vectors * FV_LANES, cols = smaller(width, p->n - col);
+    size_t size = p->bf16 ? sizeof(uint16_t) : sizeof(float);
+    int64_t at = (col / FV_PANEL * p->b_k + p->b_first) * FV_PANEL + col % FV_PANEL;
+    float *c = p->c + row * p->n + col, edge[(TILE_ROWS * TILE_VECTORS > WIDE ? TILE_ROWS * TILE_VECTORS : WIDE) * FV_LANES];
+    tile_work t = { a, (const char *)p->b + (size_t)at * size, p->k, p->b_k * FV_PANEL, c, p->n };
+    if (p->fresh) start_chains(p, c, p->n, rows, col, cols);
+    if (cols < width) {
+        memset(edge, 0, (size_t)(rows * width) * sizeof *edge);
+        for (int64_t r = 0; r < rows; r++) memcpy(edge + r * width, c + r * p->n, (size_t)cols * sizeof *edge);
+        t.c = edge;
+        t.c_stride = width;
+    }
+    tiles[rows][vectors][p->bf16](&t);
+    if (cols < width)
+        for (int64_t r = 0; r < rows; r++) memcpy(c + r * p->n, edge + r * width, (size_t)cols * sizeof *edge);
+}
+
+/* The widest tile of so many rows that fits into the columns left. */
+static int tile_vectors(int64_t rows, int64_t cols_left) {
+    int v = TILE_VECTORS;
+    while (2 * v <= MOST_VECTORS && rows * 2 * v <= WIDE && 2 * v * FV_LANES <= cols_left + FV_PANEL - 1) v *= 2;
+    return v;
+}
+
+/* Rows [row, row_end) by columns [col, col_end) of C. Tiles are cut evenly: two of 8 rows rather than one of 14 and one of 2,
+ * which could not hide the latency of its additions. */
+static void run_block(const product *p, float *packed, int64_t row, int64_t row_end, int64_t col, int64_t col_end) {
+    int64_t rows = row_end - row, parts = pieces_of(rows, TILE_ROWS);
+    bool ready = rows == 1 && p->a_col == 1; /* a single row is packed as it lies */
+    if (ready) packed = (float *)(uintptr_t)(p->a + row * p->a_row);
+    for (int64_t i = 0; i < parts && !ready; i++) {
+        int64_t first = even_cut(rows, parts, i);
+        pack_rows(packed + first * p->k, p, row + first, even_cut(rows, parts, i + 1) - first);
+    }
+    for (int64_t at = col, step; at < col_end; at += step) {
+        step = tile_vectors(rows, col_end - at) * FV_LANES;
+        for (int64_t i = 0; i < parts; i++) {
+            int64_t first = even_cut(rows, parts, i), height = even_cut(rows, parts, i + 1) - first;
+            run_tile(p, packed + first * p->k, row + first, height, at, (int)(step / FV_LANES));
+        }
+    }
+}
+
+static void run_piece(void *context, int64_t begin, int64_t end, int worker) {
+    const product *p = context;
+    int64_t row = p->by_rows ? begin : 0, row_end = p->by_rows ? end : p->m;
+    int64_t col = p->by_rows ? 0 : begin * FV_PANEL, col_end = p->by_rows ? p->n : smaller(end * FV_PANEL, p->n);
+    float *packed = p->packed_a + worker * p->block_rows * p->k;
+    int64_t blocks = pieces_of(row_end - row, p->block_rows);
+    for (int64_t i = 0; i < blocks; i++)
+        run_block(p, packed, row + even_cut(row_end - row, blocks, i), row + even_cut(row_end - row, blocks, i + 1), col,
+                  col_end);
+}
+
+/* Packing: panels of B from rows of numbers, as they lie (back ways) or transposed (weights). */
+typedef struct {
+    void *out; /* [panels][k, 32] */
+    const void *in;
+    int64_t k, n; /* of B */
+    int64_t stride;
+    bool from_bf16;
+} packing;
+
+/* Panel by panel, out[k, 32] = in[k, first .. first + 32) as f32, zeros beyond the last column. */
+static void pack_panels(void *context, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const packing *p = context;
+    for (int64_t panel = begin; panel < end; panel++) {
+        float *out = (float *)p->out + panel * p->k * FV_PANEL;
+        int64_t first = panel * FV_PANEL;
+        for (int half = 0; half < HALVES; half++, first += FV_LANES, out += FV_LANES) {
+            int64_t left = p->n - first;
+            int cols = left >= FV_LANES ? FV_LANES : left > 0 ? (int)left : 0;
+            for (int64_t k = 0; k < p->k; k++) {
+                int64_t at = k * p->stride + first;
+                fv_store(out + k * FV_PANEL, p->from_bf16 ? fv_load_bf16_n((const uint16_t *)p->in + at, cols)
+                                                          : fv_load_n((const float *)p->in + at, cols));
+            }
+        }
+    }
+}
+
+/* How a product is cut into pieces; the scratch of the workers. */
+static void plan(const fv_exec *x, product *p, int64_t *units, int64_t *grain) {
+    int threads = fv_pool_threads(x->pool);
+    int64_t panels = pieces_of(p->n, FV_PANEL);
+    p->by_rows = p->m >= (int64_t)threads * ROWS_WORTH_OWNING || panels < threads;
+    *units = p->by_rows ? p->m : panels;
+    /* Reading B counts as four rows' work: what few rows wait for is memory. */
+    int64_t unit_work = p->k * (p->by_rows ? p->n : FV_PANEL * (p->m + 4));
+    *grain = pieces_of(PIECE_WORK, unit_work);
+    if (p->by_rows && *grain < TILE_ROWS / 2) *grain = TILE_ROWS / 2;
+    p->block_rows = smaller(p->m, BLOCK_ROWS);
+}
+
+/* The product in blocks of k. If `in` is not NULL, B is packed from its rows, a block at a time. */
+static void multiply(const fv_exec *x, product p, const packing *in) {
+    if (p.m == 0 || p.n == 0 || p.k == 0) return;
+    fv_arena_mark mark = fv_arena_here(x->scratch);
+    int64_t units, grain, k = p.k, panels = pieces_of(p.n, FV_PANEL);
+    int64_t blocks = pieces_of(k, p.m <= TILE_ROWS && !in ? LONG_K : BLOCK_K), longest = pieces_of(k, blocks);
+    bool fresh = p.fresh;
+    p.k = longest;
+    plan(x, &p, &units, &grain);
+    p.packed_a = FV_TAKE(x->scratch, float, fv_pool_threads(x->pool) * p.block_rows * longest);
+    float *packed_b = in ? FV_TAKE(x->scratch, float, panels * FV_PANEL * longest) : NULL;
+    const float *a = p.a;
+    for (int64_t i = 0; i < blocks; i++) {
+        int64_t first = even_cut(k, blocks, i);
+        p.k = even_cut(k, blocks, i + 1) - first;
+        p.a = a + first * p.a_col;
+        p.fresh = fresh && i == 0;
+        p.b_first = first;
+        if (in) {
+            size_t size = in->from_bf16 ? sizeof(uint16_t) : sizeof(float);
+            packing block = *in;
+            block.out = packed_b;
+            block.in = (const char *)in->in + (size_t)(first * in->stride) * size;
+            block.k = p.k;
+            fv_parallel(x->pool, panels, pieces_of(PIECE_WORK / 8, p.k * FV_PANEL), pack_panels, &block);
+            p.b = packed_b;
+            p.b_k = p.k;
+            p.b_first = 0;
+        }
+        fv_parallel(x->pool, units, grain, run_piece, &p);
+    }
+    fv_arena_release(x->scratch, mark);
+}
+
+size_t FV_KERNEL(linear_packed_bytes)(fv_view w) {
+    return (size_t)(pieces_of(fv_rows(w), FV_PANEL) * FV_PANEL * fv_cols(w)) * fv_dtype_size(w.dtype);
+}
+
+/* Panel by panel, out[k, 32] = in[first .. first + 32, k] in in's own type, zeros beyond the last row. */
+static void pack_transposed(void *context, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const packing *p = context;
+    for (int64_t panel = begin; panel < end; panel++) {
+        int64_t first = panel * FV_PANEL, cols = smaller(FV_PANEL, p->n - first), at = panel * p->k * FV_PANEL;
+        for (int64_t j = 0; j < p->k; j += FV_LANES) {
+            int64_t stop = smaller(j + FV_LANES, p->k);
+            for (int64_t c = 0; c < FV_PANEL; c++) {
+                for (int64_t k = j; k < stop; k++) {
+                    int64_t to = at + k * FV_PANEL + c, from = (first + c) * p->stride + k;
+                    if (p->from_bf16) ((uint16_t *)p->out)[to] = c < cols ? ((const uint16_t *)p->in)[from] : 0;
+                    else ((float *)p->out)[to] = c < cols ? ((const float *)p->in)[from] : 0.0f;
+                }
+            }
+        }
+    }
+}
+
+void FV_KERNEL(linear_pack)(const fv_exec *x, void *packed, fv_view w) {
+    packing p = { packed, w.data, fv_cols(w), fv_rows(w), fv_cols(w), w.dtype == FV_BF16 };
+    fv_parallel(x->pool, pieces_of(p.n, FV_PANEL), pieces_of(PIECE_WORK / 8, p.k * FV_PANEL), pack_transposed, &p);
+}
+
+void FV_KERNEL(linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
+    int64_t k = fv_cols(w);
+    product p = { .m = fv_rows(in), .n = fv_rows(w), .k = k, .a = fv_f32(in), .a_row = k, .a_col = 1, .b = packed, .b_k = k,
+                  .bf16 = w.dtype == FV_BF16, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias) };
+    multiply(x, p, NULL);
+}
+
+void FV_KERNEL(linear_back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
+    int64_t n = fv_rows(w), k = fv_cols(w);
+    product p = { .m = fv_rows(dy), .n = k, .k = n, .a = fv_f32(dy), .a_row = n, .a_col = 1, .c = fv_f32(dx) };
+    multiply(x, p, &(packing){ .in = w.data, .k = n, .n = k, .stride = k, .from_bf16 = w.dtype == FV_BF16 });
+}
+
+typedef struct {
+    float *sum; /* [cols] */
+    const float *in;
+    int64_t rows, cols;
+} column_sums;
+
+/* Columns 16 * [begin, end): sum[c] += in[r, c], r ascending. */
+static void sum_columns(void *context, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const column_sums *s = context;
+    for (int64_t c = begin * FV_LANES; c < smaller(end * FV_LANES, s->cols); c += FV_LANES) {
+        int cols = (int)smaller(FV_LANES, s->cols - c);
+        fv_x16 sum = fv_load_n(s->sum + c, cols);
+        for (int64_t r = 0; r < s->rows; r++) sum = fv_add(sum, fv_load_n(s->in + r * s->cols + c, cols));
+        fv_store_n(s->sum + c, sum, cols);
+    }
+}
+
+void FV_KERNEL(linear_back_weight)(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
+    int64_t rows = fv_rows(dy), n = fv_cols(dy), k = fv_cols(in);
+    if (dbias.data) {
+        column_sums s = { fv_f32(dbias), fv_f32(dy), rows, n };
+        fv_parallel(x->pool, pieces_of(n, FV_LANES), pieces_of(PIECE_WORK / 4, (rows + 1) * FV_LANES), sum_columns, &s);
+    }
+    if (!dw.data) return;
+    product p = { .m = n, .n = k, .k = rows, .a = fv_f32(dy), .a_row = 1, .a_col = n, .c = fv_f32(dw) };
+    multiply(x, p, &(packing){ .in = in.data, .k = rows, .n = k, .stride = k });
+}

@@ -1,0 +1,192 @@
+/* Matrix products against the definition: one chain of fmaf per element, compared bit by bit, for every instruction set, any
+ * number of threads and any split into calls. */
+#include "core/ops.h"
+#include "core/random.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TABLES = 3, MAX_THREADS = 3 };
+
+typedef struct {
+    const fv_ops *ops[MAX_TABLES];
+    int tables;
+    fv_exec exec[MAX_THREADS];
+} fixture;
+
+static int open_fixture(void **state) {
+    fixture *f = calloc(1, sizeof *f);
+    f->tables = fv_ops_cpu_all(f->ops, MAX_TABLES);
+    for (int t = 0; t < MAX_THREADS; t++) {
+        f->exec[t].scratch = fv_arena_new(0);
+        assert_int_equal(fv_pool_open(&f->exec[t].pool, t + 1, NULL), FV_OK);
+    }
+    *state = f;
+    return f->tables ? 0 : -1;
+}
+
+static int close_fixture(void **state) {
+    fixture *f = *state;
+    for (int t = 0; t < MAX_THREADS; t++) {
+        fv_pool_close(f->exec[t].pool);
+        fv_arena_free(f->exec[t].scratch);
+    }
+    free(f);
+    return 0;
+}
+
+/* n numbers of a fixed key in [-1, 1), in memory of exactly their size, so that a sanitizer sees each step beyond. */
+static float *numbers(uint64_t key, int64_t n) {
+    float *x = malloc(sizeof(float) * (size_t)(n ? n : 1));
+    for (int64_t i = 0; i < n; i++) x[i] = (float)(2.0 * fv_uniform_at(key, (uint64_t)i) - 1.0);
+    return x;
+}
+
+static float *copy_of(const float *x, int64_t n) {
+    float *y = malloc(sizeof(float) * (size_t)(n ? n : 1));
+    memcpy(y, x, sizeof(float) * (size_t)n);
+    return y;
+}
+
+static void assert_same_bits(const float *got, const float *want, int64_t n, const char *what, const char *table, int threads) {
+    for (int64_t i = 0; i < n; i++)
+        if (memcmp(got + i, want + i, sizeof(float)) != 0)
+            fail_msg("%s on %s with %d threads: element %lld is %a, the chain gives %a", what, table, threads, (long long)i,
+                     (double)got[i], (double)want[i]);
+}
+
+/* c[i, j] = chain from c over l ascending of a[i * ar + l * ac] * b[l * br + j * bc]. */
+static void naive(float *c, int64_t m, int64_t n, int64_t k, const float *a, int64_t ar, int64_t ac, const float *b, int64_t br,
+                  int64_t bc) {
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++)
+            for (int64_t l = 0; l < k; l++) c[i * n + j] = fmaf(a[i * ar + l * ac], b[l * br + j * bc], c[i * n + j]);
+}
+
+static fv_view bf16_view(uint16_t *data, int64_t rows, int64_t cols) {
+    return (fv_view){ .data = data, .dtype = FV_BF16, .rank = 2, .shape = { rows, cols } };
+}
+
+static void check_forward(const fixture *f, int64_t m, int64_t n, int64_t k, bool bf16, bool with_bias) {
+    float *in = numbers(1, m * k), *w = numbers(2, n * k), *bias = numbers(3, n), *want = calloc((size_t)(m * n + 1), sizeof *want);
+    uint16_t *half = malloc(sizeof *half * (size_t)(n * k + 1));
+    if (bf16) {
+        fv_from_f32(half, FV_BF16, w, n * k);
+        fv_to_f32(w, half, FV_BF16, n * k);
+    }
+    for (int64_t r = 0; r < m && with_bias; r++) memcpy(want + r * n, bias, sizeof(float) * (size_t)n);
+    naive(want, m, n, k, in, k, 1, w, 1, k);
+    fv_view weight = bf16 ? bf16_view(half, n, k) : fv_mat(w, n, k);
+    for (int o = 0; o < f->tables; o++) {
+        for (int t = 0; t < MAX_THREADS; t++) {
+            void *packed = malloc(f->ops[o]->linear_packed_bytes(weight));
+            f->ops[o]->linear_pack(&f->exec[t], packed, weight);
+            float *y = numbers(4, m * n); /* what was there must not matter */
+            f->ops[o]->linear(&f->exec[t], fv_mat(y, m, n), fv_mat(in, m, k), weight, packed, with_bias ? fv_vec(bias, n) : fv_none);
+            assert_same_bits(y, want, m * n, bf16 ? "linear bf16" : "linear", f->ops[o]->name, t + 1);
+            free(y);
+            free(packed);
+        }
+    }
+    free(in), free(w), free(bias), free(want), free(half);
+}
+
+static void check_back(const fixture *f, int64_t m, int64_t n, int64_t k, bool bf16) {
+    float *in = numbers(1, m * k), *w = numbers(2, n * k), *dy = numbers(3, m * n);
+    float *dx0 = numbers(4, m * k), *dw0 = numbers(5, n * k), *db0 = numbers(6, n);
+    uint16_t *half = malloc(sizeof *half * (size_t)(n * k + 1));
+    if (bf16) {
+        fv_from_f32(half, FV_BF16, w, n * k);
+        fv_to_f32(w, half, FV_BF16, n * k);
+    }
+    float *dx1 = copy_of(dx0, m * k), *dw1 = copy_of(dw0, n * k), *db1 = copy_of(db0, n);
+    naive(dx1, m, k, n, dy, n, 1, w, k, 1);
+    naive(dw1, n, k, m, dy, 1, n, in, k, 1);
+    for (int64_t r = 0; r < m; r++)
+        for (int64_t j = 0; j < n; j++) db1[j] += dy[r * n + j];
+    for (int o = 0; o < f->tables; o++) {
+        const fv_ops *ops = f->ops[o];
+        for (int t = 0; t < MAX_THREADS; t++) {
+            float *dx = copy_of(dx0, m * k), *dw = copy_of(dw0, n * k), *db = copy_of(db0, n);
+            ops->linear_back_input(&f->exec[t], fv_mat(dx, m, k), fv_mat(dy, m, n), bf16 ? bf16_view(half, n, k) : fv_mat(w, n, k));
+            assert_same_bits(dx, dx1, m * k, "linear_back_input", ops->name, t + 1);
+            /* Two calls over a part of the rows each have the bits of one. */
+            int64_t cut = m / 3;
+            ops->linear_back_weight(&f->exec[t], fv_mat(dw, n, k), fv_vec(db, n), fv_mat(dy, cut, n), fv_mat(in, cut, k));
+            ops->linear_back_weight(&f->exec[t], fv_mat(dw, n, k), fv_vec(db, n), fv_mat(dy + cut * n, m - cut, n),
+                                    fv_mat(in + cut * k, m - cut, k));
+            assert_same_bits(dw, dw1, n * k, "linear_back_weight", ops->name, t + 1);
+            assert_same_bits(db, db1, n, "linear_back_weight's bias", ops->name, t + 1);
+            ops->linear_back_weight(&f->exec[t], fv_none, fv_vec(db, n), fv_mat(dy, m, n), fv_mat(in, m, k));
+            assert_same_bits(dw, dw1, n * k, "an absent dw", ops->name, t + 1);
+            free(dx), free(dw), free(db);
+        }
+    }
+    free(in), free(w), free(dy), free(dx0), free(dw0), free(db0), free(half), free(dx1), free(dw1), free(db1);
+}
+
+/* Row 0 of m rows has the same bits whatever m: follows from the chain, and is checked at sizes where tiles change. */
+static void rows_do_not_see_each_other(void **state) {
+    static const int64_t rows[] = { 1, 2, 7, 8, 64, 513 };
+    for (size_t i = 0; i < FV_COUNT(rows); i++) check_forward(*state, rows[i], 97, 65, false, true);
+    for (size_t i = 0; i < FV_COUNT(rows); i++) check_forward(*state, rows[i], 97, 65, true, false);
+}
+
+static void every_tile_height_and_width(void **state) {
+    for (int64_t m = 1; m <= 30; m++) check_forward(*state, m, 16 * m + m % 3, 19, m % 2, m % 3);
+    for (int64_t n = 1; n <= 300; n = n * 2 + 1) check_forward(*state, 3, n, 5, false, true);
+}
+
+static void long_chains_rest_in_memory(void **state) {
+    check_forward(*state, 40, 33, 1201, false, true);
+    check_forward(*state, 700, 40, 801, false, false);
+    check_forward(*state, 1, 16, 8200, false, true);
+    check_forward(*state, 2, 64, 8200, true, true);
+}
+
+static void odd_sizes(void **state) {
+    static const int64_t sizes[][3] = { { 1, 1, 1 }, { 2, 1, 3 }, { 1, 5, 1 }, { 17, 31, 33 }, { 15, 33, 1 }, { 129, 1, 64 }, { 0, 4, 4 } };
+    for (size_t i = 0; i < FV_COUNT(sizes); i++) {
+        check_forward(*state, sizes[i][0], sizes[i][1], sizes[i][2], i % 2, true);
+        check_back(*state, sizes[i][0], sizes[i][1], sizes[i][2], i % 2);
+    }
+}
+
+static void gradients_continue_their_chains(void **state) {
+    static const int64_t rows[] = { 1, 2, 7, 8, 64, 513 };
+    for (size_t i = 0; i < FV_COUNT(rows); i++) check_back(*state, rows[i], 49, 70, i % 2);
+    check_back(*state, 900, 35, 20, false);
+    check_back(*state, 20, 450, 35, true);
+}
+
+/* A multiple of 32 outputs of a packed weight is a packed weight: what the output projection relies on. */
+static void panels_stand_alone(void **state) {
+    const fixture *f = *state;
+    enum { M = 5, N = 100, K = 37, FIRST = 64 };
+    float *in = numbers(1, M * K), *w = numbers(2, N * K), want[M * N] = { 0 }, y[M * (N - FIRST)];
+    naive(want, M, N, K, in, K, 1, w, 1, K);
+    for (int o = 0; o < f->tables; o++) {
+        float *packed = malloc(f->ops[o]->linear_packed_bytes(fv_mat(w, N, K)));
+        f->ops[o]->linear_pack(&f->exec[0], packed, fv_mat(w, N, K));
+        f->ops[o]->linear(&f->exec[0], fv_mat(y, M, N - FIRST), fv_mat(in, M, K), fv_slice(fv_mat(w, N, K), FIRST, N - FIRST),
+                          packed + FIRST * K, fv_none);
+        for (int r = 0; r < M; r++) assert_memory_equal(y + r * (N - FIRST), want + r * N + FIRST, sizeof(float) * (N - FIRST));
+        free(packed);
+    }
+    free(in), free(w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_do_not_see_each_other), cmocka_unit_test(every_tile_height_and_width),
+        cmocka_unit_test(long_chains_rest_in_memory), cmocka_unit_test(odd_sizes),
+        cmocka_unit_test(gradients_continue_their_chains), cmocka_unit_test(panels_stand_alone),
+    };
+    return cmocka_run_group_tests(tests, open_fixture, close_fixture);
+}
