@@ -1,0 +1,54 @@
+/* Training: a recipe's stages, one after the other, in a run folder. */
+#ifndef FV_RL_TRAIN_H
+#define FV_RL_TRAIN_H
+
+#include "core/progress.h"
+#include "rl/feed.h"
+#include "rl/pack.h"
+#include "rl/recipe.h"
+#include "rl/run.h"
+
+/* What a stage works with. Owned by fv_train. */
+typedef struct fv_trainer {
+    const fv_recipe *recipe;
+    fv_run *run;
+    fv_model *model;
+    const fv_ops *ops;
+    fv_pool *pool;
+    fv_arena *scratch;       /* for operations */
+    fv_arena *arena;         /* for passes; reset after each */
+    fv_slot *policy;
+    uint64_t seed;
+    int64_t step;            /* updates so far, over all stages */
+    int stage;               /* number of the present one */
+    json_t *state;           /* what a checkpoint keeps beside weights: stage, stage_step, evaluations, parts' states */
+    double began;            /* fv_now() when the run (or its resumption) began */
+    double earlier;          /* seconds that it ran before it was resumed */
+    double checkpointed;     /* fv_now() of the last checkpoint */
+    bool quiet;
+} fv_trainer;
+
+typedef struct {
+    bool resume, quiet;
+    const volatile int *stop; /* set by a signal: finish the step, write a checkpoint, return FV_CANCELLED; may be NULL */
+} fv_train_options;
+
+/* Runs all of it. On failure the last checkpoint is whole and err says what went wrong. */
+fv_status fv_train(const fv_recipe *recipe, const fv_train_options *options, fv_error *err);
+
+/* The stages. `from` is the first step to do (0, or where a resumed run goes on). */
+fv_status fv_train_sft(fv_trainer *t, const fv_stage *stage, int64_t from, fv_error *err);
+fv_status fv_train_grpo(fv_trainer *t, const fv_stage *stage, int64_t from, fv_error *err);
+fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv_error *err);
+
+/* What they share. */
+double fv_train_rate(const fv_stage *stage, int64_t step, int64_t steps);            /* the learning rate of a step */
+fv_optim fv_train_optim(const fv_stage *stage, int64_t step, int64_t steps);
+/* After a step: writes its metrics, and evaluates and checkpoints where that is due. done: steps of the stage that are finished. */
+fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int64_t steps, fv_metrics *m, fv_error *err);
+/* Opens the stage's data (its own, else the recipe's). */
+fv_status fv_train_data(fv_trainer *t, const fv_stage *stage, fv_dataset **out, fv_error *err);
+/* Leaves whose paths make a pass of at most `limit` rows: the next ones from `first`. Returns how many (at least 1). */
+int fv_train_micro(const fv_tree *tree, const int *leaves, int count, int first, int64_t limit);
+
+#endif
