@@ -1,0 +1,341 @@
+#include "rl/rollout.h"
+
+#include "core/random.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An episode under way. While a tool runs for it, it belongs to a worker thread; `ready` hands it back. */
+typedef struct runner runner;
+typedef struct {
+    runner *all;
+    fv_trajectory *t;
+    const fv_sample *sample;
+    fv_episode *episode;
+    int response;             /* tokens after the prompt */
+    char *turn;               /* text of the turn that the environment answers */
+    fv_seen *seen;
+    int seen_count;
+    fv_observation observation;
+    fv_step step;
+    fv_prompt answer;         /* the observation as tokens */
+    fv_error error;
+    bool ready;
+} episode;
+
+struct runner {
+    fv_rollout *out;
+    fv_engine *engine;
+    const fv_model *model;
+    const fv_slot *slot;
+    const fv_rollout_options *o;
+    fv_jobs *tools;
+    fv_prompt forced;
+    episode *episodes;
+    int *episode_of;          /* by segment that is being written; grown with the tree */
+    int episode_of_room;
+    int count, ended, away;   /* away: with a worker */
+    pthread_mutex_t lock;
+    pthread_cond_t back;
+};
+
+static fv_status ask_turn(runner *r, episode *ep, int parent, fv_error *err) {
+    fv_trajectory *t = ep->t;
+    int segment;
+    FV_TRY(fv_tree_branch(r->out->tree, parent, 0, r->o->temperature, r->slot->version, &segment, err));
+    if (t->turn_count == t->turn_room) {
+        int room = t->turn_room ? 2 * t->turn_room : 4;
+        fv_turn *p = realloc(t->turns, (size_t)room * sizeof *p);
+        if (!p) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
+        t->turns = p;
+        t->turn_room = room;
+    }
+    t->turns[t->turn_count++] = (fv_turn){.segment = segment, .observation = -1};
+    if (segment >= r->episode_of_room) {
+        int room = 2 * segment + 64;
+        int *p = realloc(r->episode_of, (size_t)room * sizeof *p);
+        if (!p) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
+        r->episode_of = p;
+        r->episode_of_room = room;
+    }
+    r->episode_of[segment] = (int)(ep - r->episodes);
+    int left = r->o->max_response ? r->o->max_response - ep->response : r->o->max_new_tokens;
+    uint64_t number = (uint64_t)r->o->numbers[t->sample];
+    fv_ask ask = {.segment = segment, .temperature = r->o->temperature, .top_p = r->o->top_p, .top_k = r->o->top_k,
+                  .key = fv_random_key(r->o->seed, "sample", (uint64_t)r->o->step, number * 1024 + (uint64_t)t->member),
+                  .max_new = left < r->o->max_new_tokens ? left : r->o->max_new_tokens, .max_total = r->o->max_tokens};
+    return fv_engine_ask(r->engine, &ask, err);
+}
+
+static void end_episode(runner *r, episode *ep, const char *reason, bool truncated) {
+    ep->t->stop_reason = reason;
+    ep->t->truncated = truncated;
+    fv_episode_close(ep->episode);
+    ep->episode = NULL;
+    r->ended++;
+}
+
+/* ---- What a worker does: the environment's answer, as tokens ---- */
+
+static fv_status answer_turn(runner *r, episode *ep) {
+    fv_error *err = &ep->error;
+    FV_TRY(fv_env_step(ep->episode, ep->turn, ep->seen, ep->seen_count, &ep->observation, &ep->step, err));
+    if (ep->step.terminated || ep->step.truncated || !ep->observation.content) return FV_OK;
+    fv_text text = {0};
+    size_t n = json_array_size(ep->observation.content), parts = 0;
+    const json_t **media_parts = calloc(n ? n : 1, sizeof *media_parts);
+    if (!media_parts) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
+    fv_text_add(&text, "\n<|im_start|>user\n");
+    for (size_t i = 0; i < n; i++) {
+        const json_t *part = json_array_get(ep->observation.content, i);
+        if (json_object_get(part, "image")) {
+            fv_text_add(&text, "<|vision_start|><|image_pad|><|vision_end|>");
+            media_parts[parts++] = part;
+        } else if (json_string_value(json_object_get(part, "text"))) {
+            fv_text_add(&text, json_string_value(json_object_get(part, "text")));
+        }
+    }
+    fv_text_add(&text, "<|im_end|>\n<|im_start|>assistant\n");
+    fv_media media = {.images = ep->observation.images, .image_count = ep->observation.image_count};
+    fv_status s = text.failed ? fv_fail(err, FV_NO_MEMORY, "rollout: out of memory")
+                              : fv_prompt_text(r->model, text.data, media_parts, (int)parts, &media, &ep->answer, err);
+    free(media_parts);
+    fv_text_clear(&text);
+    return s;
+}
+
+static void work(void *context) {
+    episode *ep = context;
+    answer_turn(ep->all, ep);
+    pthread_mutex_lock(&ep->all->lock);
+    ep->ready = true;
+    pthread_cond_signal(&ep->all->back);
+    pthread_mutex_unlock(&ep->all->lock);
+}
+
+/* ---- The loop's side ---- */
+
+/* The pictures on an episode's path, as its tools may use them. */
+static fv_status list_seen(runner *r, episode *ep, int leaf, fv_error *err) {
+    const fv_tree *tree = r->out->tree;
+    int n = 0;
+    for (int s = leaf; s >= 0; s = tree->segments[s]->parent) n += tree->segments[s]->picture_count;
+    fv_seen *p = realloc(ep->seen, (size_t)(n ? n : 1) * sizeof *p);
+    if (!p) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
+    ep->seen = p;
+    ep->seen_count = n;
+    for (int s = leaf; s >= 0; s = tree->segments[s]->parent)
+        for (int i = tree->segments[s]->picture_count; i-- > 0;) {
+            const fv_picture *pic = tree->segments[s]->pictures[i];
+            ep->seen[--n] = (fv_seen){pic->image, {pic->patches->width, pic->patches->height, pic->patches->view_width, pic->patches->view_height}};
+        }
+    return FV_OK;
+}
+
+/* The text of a turn without its end-of-turn token. */
+static fv_status turn_text(runner *r, int segment, char **out, fv_error *err) {
+    const fv_segment *s = r->out->tree->segments[segment];
+    int n = s->count;
+    for (int i = 0; i < r->model->config.eos_count && n; i++)
+        if (s->ids[n - 1] == r->model->config.eos[i]) {
+            n--;
+            break;
+        }
+    return fv_tokenizer_decode(r->model->tokenizer, s->ids, n, false, out, err);
+}
+
+static fv_status finish_turn(runner *r, const fv_done *d, fv_error *err) {
+    episode *ep = &r->episodes[r->episode_of[d->segment]];
+    int written = r->out->tree->segments[d->segment]->count;
+    ep->t->leaf = d->segment;
+    ep->t->tokens += written;
+    ep->response += written;
+    if (d->stop != FV_STOP_END) {
+        end_episode(r, ep, fv_stop_name(d->stop), true);
+        return FV_OK;
+    }
+    if (!ep->episode) {
+        end_episode(r, ep, "end", false);
+        return FV_OK;
+    }
+    free(ep->turn);
+    ep->turn = NULL;
+    FV_TRY(turn_text(r, d->segment, &ep->turn, err));
+    FV_TRY(list_seen(r, ep, d->segment, err));
+    ep->ready = false;
+    r->away++;
+    if (r->tools) return fv_jobs_add(r->tools, work, ep, err);
+    work(ep);
+    return FV_OK;
+}
+
+/* Puts the environment's answer into the tree and lets the agent go on. */
+static fv_status take_answer(runner *r, episode *ep, fv_error *err) {
+    fv_trajectory *t = ep->t;
+    fv_turn *turn = &t->turns[t->turn_count - 1];
+    turn->step = ep->step;
+    t->calls += ep->step.calls;
+    t->failures += ep->step.failures;
+    t->environment_reward += ep->step.reward;
+    fv_observation_clear(&ep->observation);
+    if (ep->error.status != FV_OK) {
+        t->error = ep->error;
+        end_episode(r, ep, "error", true);
+    } else if (ep->step.terminated) {
+        end_episode(r, ep, "answer", false);
+    } else if (ep->step.truncated) {
+        end_episode(r, ep, "turns", true);
+    } else if (!ep->answer.tokens.count) {
+        end_episode(r, ep, "environment", false);
+    } else if ((r->o->max_response && ep->response + ep->answer.tokens.count >= r->o->max_response) ||
+               (r->o->max_tokens && fv_tree_tokens(r->out->tree, t->leaf) + ep->answer.tokens.count >= r->o->max_tokens)) {
+        end_episode(r, ep, "context", true);
+    } else {
+        FV_TRY(fv_tree_add(r->out->tree, t->leaf, FV_BY_ENVIRONMENT, &ep->answer, 0, ep->answer.tokens.count, &turn->observation, err));
+        t->pictures += ep->answer.picture_count;
+        ep->response += ep->answer.tokens.count;
+        t->leaf = turn->observation;
+        FV_TRY(ask_turn(r, ep, turn->observation, err));
+    }
+    fv_prompt_clear(&ep->answer);
+    memset(&ep->answer, 0, sizeof ep->answer);
+    return FV_OK;
+}
+
+/* Episodes whose tools are done, in their order; waits for one if there is nothing else to do. */
+static fv_status take_answers(runner *r, fv_error *err) {
+    for (;;) {
+        bool any = false;
+        for (int i = 0; i < r->count && r->away; i++) {
+            episode *ep = &r->episodes[i];
+            pthread_mutex_lock(&r->lock);
+            bool ready = ep->ready;
+            ep->ready = false;
+            pthread_mutex_unlock(&r->lock);
+            if (!ready) continue;
+            r->away--;
+            any = true;
+            FV_TRY(take_answer(r, ep, err));
+        }
+        if (any || !r->away || fv_engine_active(r->engine)) return FV_OK;
+        pthread_mutex_lock(&r->lock);
+        bool waiting = true;
+        while (waiting) {
+            for (int i = 0; i < r->count; i++) waiting &= !r->episodes[i].ready;
+            if (waiting) pthread_cond_wait(&r->back, &r->lock);
+        }
+        pthread_mutex_unlock(&r->lock);
+    }
+}
+
+static fv_status begin_episode(runner *r, int number, int prompt, fv_error *err) {
+    episode *ep = &r->episodes[number];
+    fv_trajectory *t = &r->out->trajectories[number];
+    *ep = (episode){.all = r, .t = t, .sample = &r->out->samples[t->sample]};
+    t->prompt = t->leaf = prompt;
+    if (ep->sample->env) {
+        uint64_t seed = fv_random_key(r->o->seed, "environment", (uint64_t)r->o->step, (uint64_t)r->o->numbers[t->sample]);
+        FV_TRY(fv_env_reset(ep->sample->env, ep->sample->row->json, seed, &ep->episode, err));
+    }
+    if (r->forced.tokens.count) {
+        FV_TRY(fv_tree_add(r->out->tree, prompt, FV_BY_ENVIRONMENT, &r->forced, 0, r->forced.tokens.count, &t->leaf, err));
+        ep->response = r->forced.tokens.count;
+    }
+    return ask_turn(r, ep, t->leaf, err);
+}
+
+static fv_status begin_all(runner *r, fv_error *err) {
+    for (int i = 0; i < r->out->sample_count; i++) {
+        fv_sample *s = &r->out->samples[i];
+        int prompt = -1;
+        if (s->error.status == FV_OK) FV_TRY(fv_tree_plant(r->out->tree, r->model, &s->prompt, &prompt, err));
+        for (int k = 0; k < r->o->group_size; k++) {
+            int number = i * r->o->group_size + k;
+            fv_trajectory *t = &r->out->trajectories[number];
+            *t = (fv_trajectory){.sample = i, .member = k, .prompt = -1, .leaf = -1};
+            if (prompt >= 0) {
+                FV_TRY(begin_episode(r, number, prompt, err));
+                continue;
+            }
+            t->error = s->error;
+            t->stop_reason = "error";
+            r->ended++;
+        }
+    }
+    return FV_OK;
+}
+
+static fv_status collect_text(runner *r, fv_trajectory *t, fv_error *err) {
+    if (t->leaf < 0) return FV_OK;
+    const fv_tree *tree = r->out->tree;
+    int from = fv_tree_tokens(tree, t->prompt), total = fv_tree_tokens(tree, t->leaf) - from;
+    int32_t *ids = malloc((size_t)(total ? total : 1) * sizeof *ids);
+    if (!ids) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
+    for (int s = t->leaf; s != t->prompt; s = tree->segments[s]->parent)
+        memcpy(ids + tree->segments[s]->start - from, tree->segments[s]->ids, (size_t)tree->segments[s]->count * sizeof *ids);
+    fv_status s = fv_tokenizer_decode(r->model->tokenizer, ids, total, false, &t->text, err);
+    free(ids);
+    return s;
+}
+
+static fv_status run_all(runner *r, fv_rollout_watch *watch, void *context, fv_error *err) {
+    FV_TRY(begin_all(r, err));
+    fv_done *done = malloc((size_t)r->count * sizeof *done);
+    if (!done) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
+    fv_status s = FV_OK;
+    while (s == FV_OK && r->ended < r->count) {
+        int n = 0;
+        s = fv_engine_step(r->engine, done, r->count, &n, err);
+        for (int i = 0; i < n && s == FV_OK; i++) s = finish_turn(r, &done[i], err);
+        if (s == FV_OK) s = take_answers(r, err);
+        if (watch) watch(context, r->ended, r->count);
+    }
+    free(done);
+    for (int i = 0; i < r->count && s == FV_OK; i++) s = collect_text(r, &r->out->trajectories[i], err);
+    return s;
+}
+
+fv_status fv_rollout_run(fv_rollout *out, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, fv_sample *samples, int sample_count,
+                         const fv_rollout_options *options, fv_rollout_watch *watch, void *context, fv_error *err) {
+    *out = (fv_rollout){.samples = samples, .sample_count = sample_count, .group_size = options->group_size};
+    runner r = {.out = out, .engine = e, .model = m, .slot = slot, .o = options, .tools = tools, .count = sample_count * options->group_size};
+    pthread_mutex_init(&r.lock, NULL);
+    pthread_cond_init(&r.back, NULL);
+    fv_status s = fv_tree_new(&out->tree, m, err);
+    out->trajectories = calloc((size_t)r.count, sizeof *out->trajectories);
+    r.episodes = calloc((size_t)r.count, sizeof *r.episodes);
+    if (s == FV_OK && (!out->trajectories || !r.episodes)) s = fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
+    if (s == FV_OK && options->forced) s = fv_prompt_text(m, options->forced, NULL, 0, &(fv_media){0}, &r.forced, err);
+    if (s == FV_OK) {
+        fv_engine_begin(e, out->tree);
+        s = run_all(&r, watch, context, err);
+        out->stats = fv_engine_counts(e);
+    }
+    if (tools) fv_jobs_wait(tools);
+    for (int i = 0; i < r.count && r.episodes; i++) {
+        episode *ep = &r.episodes[i];
+        fv_episode_close(ep->episode);
+        fv_observation_clear(&ep->observation);
+        fv_prompt_clear(&ep->answer);
+        free(ep->turn);
+        free(ep->seen);
+    }
+    fv_prompt_clear(&r.forced);
+    free(r.episodes);
+    free(r.episode_of);
+    pthread_cond_destroy(&r.back);
+    pthread_mutex_destroy(&r.lock);
+    if (s != FV_OK) fv_rollout_clear(out);
+    return s;
+}
+
+void fv_rollout_clear(fv_rollout *r) {
+    for (int i = 0; i < r->sample_count * r->group_size && r->trajectories; i++) {
+        free(r->trajectories[i].turns);
+        free(r->trajectories[i].text);
+    }
+    free(r->trajectories);
+    fv_tree_free(r->tree);
+    memset(r, 0, sizeof *r);
+}

@@ -1,0 +1,61 @@
+/* Rollouts: agents act in their environments until every episode has ended. The engine writes, tools run on worker threads meanwhile, observations go back
+ * into the tree. */
+#ifndef FV_RL_ROLLOUT_H
+#define FV_RL_ROLLOUT_H
+
+#include "rl/engine.h"
+#include "rl/feed.h"
+
+enum { FV_MAX_TURNS = 64 };
+
+/* One turn of the agent and what the environment made of it. */
+typedef struct {
+    int segment;              /* what the policy wrote */
+    int observation;          /* the answer's segment, -1: none */
+    fv_step step;
+} fv_turn;
+
+typedef struct {
+    int sample;               /* index into the rollout's samples: its row, its prompt */
+    int member;               /* 0 .. group_size - 1 */
+    int prompt, leaf;         /* segments */
+    fv_turn *turns;
+    int turn_count, turn_room;
+    const char *stop_reason;  /* "answer", "end", "turns", "length", "context", "environment", "error" */
+    bool truncated;
+    int tokens, pictures, calls, failures; /* written by the policy; pictures that came back; tool calls; bad ones */
+    double environment_reward;
+    char *text;               /* everything after the prompt, observations included, special tokens kept; owned */
+    fv_error error;           /* an episode that broke (an environment's own failure): reported, not trained on */
+} fv_trajectory;
+
+typedef struct {
+    fv_tree *tree;
+    fv_sample *samples;       /* [sample_count] borrowed */
+    int sample_count, group_size;
+    fv_trajectory *trajectories; /* [sample_count * group_size], groups together; those of bad samples have stop_reason "error" */
+    fv_engine_stats stats;
+} fv_rollout;
+
+typedef struct {
+    int group_size;
+    float temperature, top_p;
+    int top_k;
+    int max_new_tokens;       /* a turn */
+    int max_response;         /* all turns and observations of an episode */
+    int max_tokens;           /* context */
+    uint64_t seed;            /* with `step` and the row's number: draws and environments */
+    int64_t step;
+    const int64_t *numbers;   /* [sample_count] the rows' numbers in their data set */
+    const char *forced;       /* text that every first turn begins with (the "no_tool" evaluation: "<answer>"); NULL: none. Not trained on */
+} fv_rollout_options;
+
+/* Called now and then with the episodes that have ended. May be NULL. */
+typedef void fv_rollout_watch(void *context, int ended, int all);
+
+/* tools: worker threads for environments; NULL: they run in between. On failure *out is empty. */
+fv_status fv_rollout_run(fv_rollout *out, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, fv_sample *samples, int sample_count,
+                         const fv_rollout_options *options, fv_rollout_watch *watch, void *context, fv_error *err);
+void fv_rollout_clear(fv_rollout *r);
+
+#endif
