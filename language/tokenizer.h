@@ -1,4 +1,5 @@
-/* Byte-level BPE from tokenizer.json: added tokens are cut out first, then NFC, the file's regex (PCRE2), merges (HF facts 10). */
+/* Byte-level BPE from tokenizer.json: added tokens are cut out first, then NFC, the file's regex (PCRE2), merges (HF facts 10). Gives the ids of
+ * the `tokenizers` library; what a character is (letter, number, space) is Unicode 14's word, so a few scripts of 2022 and later count as none. */
 #ifndef FV_LANGUAGE_TOKENIZER_H
 #define FV_LANGUAGE_TOKENIZER_H
 
@@ -18,6 +19,8 @@ typedef struct {
 fv_status fv_ids_add(fv_ids *l, int32_t id, fv_error *err);
 void fv_ids_clear(fv_ids *l);
 
+/* Opens a tokenizer.json. On FV_OK *out is the caller's; it is immutable. A broken file is FV_BAD_MODEL; a model, normalizer, pre-tokenizer or flag
+ * that Qwen's files do not have is FV_UNSUPPORTED, named with its value. */
 fv_status fv_tokenizer_open(fv_tokenizer **out, const char *path, fv_error *err);
 void fv_tokenizer_close(fv_tokenizer *t);
 int fv_tokenizer_size(const fv_tokenizer *t);                                   /* highest id + 1 */
