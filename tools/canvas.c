@@ -356,24 +356,3 @@ void fv_canvas_draw_shape(fv_image *im, fv_shape s, double x, double y, double r
     if (n == 0) fv_canvas_draw_circle(im, x, y, radius, width, c);
     else fv_draw_rounded(im, p, n, round, width, c);
 }
-
-/* ---- turning -------------------------------------------------------------------------------------------------------- */
-
-/* Whole quarter turns are taken off first, then the Taylor series runs on +-45 degrees: terms left out are below 1e-17. */
-void fv_turn(double degrees, double *cosine, double *sine) {
-    if (!fv_sane(degrees)) degrees = 0;
-    double quarters = floor(degrees / 90 + 0.5), a = (degrees - 90 * quarters) * 0.017453292519943295, t = a * a, c = 1, s = 1;
-    for (int n = 16; n >= 2; n -= 2) {
-        c = 1 - c * t / (n * (n - 1));
-        s = 1 - s * t / (n * (n + 1));
-    }
-    s *= a;
-    switch ((int)(quarters - 4 * floor(quarters / 4))) {
-    case 0: *cosine = c, *sine = s; break;
-    case 1: *cosine = -s, *sine = c; break;
-    case 2: *cosine = -c, *sine = -s; break;
-    default: *cosine = s, *sine = -c; break;
-    }
-    *cosine += 0.0; /* -0 becomes 0 */
-    *sine += 0.0;
-}

@@ -89,9 +89,4 @@ fv_box fv_canvas_label(fv_image *im, double x, double y, const char *text, doubl
 /* A box with its label, above the top left corner where there is room, else inside it. label NULL or "": none. */
 void fv_canvas_labelled_box(fv_image *im, fv_box b, double width, fv_color c, const char *label, double size);
 
-/* ---- turning -------------------------------------------------------------------------------------------------------- */
-
-/* Cosine and sine of an angle in degrees, from arithmetic alone (error below 1e-15), exact at multiples of 90. 0 and 1 for NaN and infinities' angle 0. */
-void fv_turn(double degrees, double *cosine, double *sine);
-
 #endif

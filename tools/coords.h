@@ -37,4 +37,8 @@ double fv_box_area(fv_box b);           /* 0 for an empty or inverted box */
 double fv_box_iou(fv_box a, fv_box b);  /* intersection over union, 0..1 */
 double fv_box_inside(fv_box inner, fv_box outer); /* share of inner's area that lies in outer */
 
+/* Cosine and sine of an angle in degrees, from arithmetic alone (error below 1e-15 up to a full turn), exact at multiples of 90.
+ * An angle that is not within 1e9 counts as 0. */
+void fv_turn(double degrees, double *cosine, double *sine);
+
 #endif

@@ -36,17 +36,29 @@ typedef struct {
 typedef struct fv_env fv_env;
 typedef struct fv_episode fv_episode;
 
-/* config: a recipe's or a row's `env` ({"tools": ["image_zoom_in_tool"], "max_turns": 3, "coordinates": "view", ...}). Unknown keys are errors.
- * limits say which crop sizes make sense: the processor's factor (patch * merge). */
+/* config: a recipe's or a row's `env`, an object; unknown keys and wrong values are FV_BAD_RECIPE ("env.max_turns must be ..."):
+ *   name           "tools", the built-in environment (the default)
+ *   tools          names from tools/registry.c; the default is ["image_zoom_in_tool"]
+ *   max_turns      1..100 assistant turns, the default is 5; the call of the last one is not run
+ *   coordinates    "view" (the default), "picture", "thousand": the space that the model writes in (tools/coords.h)
+ *   prompt         what the system text says of the tools (tools/prompts.c): "deepeyes" (the default), "plain", "compact", "none"
+ *   hint           a line on the form of an answer after the question and in every observation; the default is true for "deepeyes" only
+ *   calls          "last": of several calls in a turn the last is run (DeepEyes, the default); "all": each in turn (Hermes), at most 8
+ *   min_side, min_side_rule  how small a zoom may be (tools/crop.h): "refuse" and 30 by default; with "grow" the default side is `factor`
+ * factor: what the processor rounds sides to (patch * merge). *out may be shared by threads. */
 fv_status fv_env_open(fv_env **out, const json_t *config, int factor, fv_error *err);
 void fv_env_close(fv_env *e);
 int fv_env_max_turns(const fv_env *e);
 
-/* The row's messages with what the environment has to say about its tools (system text, user hint). A new reference. */
+/* The row's messages with what the environment has to say: the description of the tools at the end of the system text (which is made if there
+ * is none), the hint at the end of the last user turn before the first assistant turn. A new list; `messages` stays as it is. */
 fv_status fv_env_messages(const fv_env *e, const json_t *messages, json_t **out, fv_error *err);
 
 fv_status fv_env_reset(const fv_env *e, const json_t *row, uint64_t seed, fv_episode **out, fv_error *err);
-/* Answers the policy's turn (text as decoded, special tokens kept, end-of-turn token stripped). A bad call is an observation, not an error. */
+/* Answers the policy's turn (text as decoded, special tokens kept, end-of-turn token stripped). An answer (a pair of <answer> tags that is not blank)
+ * or a turn without a call ends the episode: terminated. With max_turns used up: truncated. Otherwise the observation is content parts
+ * "<tool_response>", a picture, "</tool_response>"; a bad call is an observation that begins with "Error: ", not an error.
+ * seen: all pictures so far, also those of earlier observations. *observation and *step are filled anew; the former is the caller's. */
 fv_status fv_env_step(fv_episode *ep, const char *turn, const fv_seen *seen, int seen_count, fv_observation *observation, fv_step *step, fv_error *err);
 void fv_episode_close(fv_episode *ep);
 

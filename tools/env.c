@@ -1,0 +1,292 @@
+/* The environment "tools": visual tools over the pictures of an episode. */
+#include "tools/env.h"
+
+#include "tools/calls.h"
+#include "tools/prompts.h"
+#include "tools/registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { FV_ENV_TOOLS = 16, FV_ENV_CALLS = 8 }; /* most tools of an environment; most calls of a turn that are run */
+
+struct fv_env {
+    const fv_tool *tools[FV_ENV_TOOLS];
+    int tool_count, max_turns;
+    fv_space space;
+    fv_crop_rules crop;
+    const fv_tool_prompt *prompt;
+    bool hint, all_calls;
+};
+
+struct fv_episode {
+    const fv_env *env;
+    int turns; /* of the assistant, so far */
+};
+
+void fv_observation_clear(fv_observation *o) {
+    json_decref(o->content);
+    for (int i = 0; i < o->image_count; i++) fv_image_free(o->images[i]);
+    free(o->images);
+    *o = (fv_observation){.content = NULL};
+}
+
+/* ---- configuration -------------------------------------------------------------------------------------------------- */
+
+static fv_status fv_check_keys(fv_json_at at, fv_error *err) {
+    static const char *const known[] = {"name", "tools", "max_turns", "coordinates", "prompt", "hint", "calls", "min_side", "min_side_rule"};
+    void *i = json_object_iter((json_t *)at.root);
+    for (; i != NULL; i = json_object_iter_next((json_t *)at.root, i)) {
+        const char *key = json_object_iter_key(i);
+        bool found = false;
+        for (size_t k = 0; k < FV_COUNT(known); k++) found |= strcmp(key, known[k]) == 0;
+        const char *near = found ? NULL : fv_suggest(key, known, FV_COUNT(known));
+        if (!found) return fv_fail(err, at.status, "env: unknown field %.60s%s%s%s", key, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    }
+    return FV_OK;
+}
+
+static fv_status fv_read_tools(fv_env *e, fv_json_at at, fv_error *err) {
+    json_t *list;
+    FV_TRY(fv_json_list_or(at, "tools", &list, err));
+    e->tools[0] = fv_tool_find("image_zoom_in_tool");
+    e->tool_count = list == NULL ? 1 : (int)json_array_size(list);
+    if (e->tool_count < 1 || e->tool_count > FV_ENV_TOOLS) return fv_fail(err, at.status, "env: tools must name 1 to %d tools, got %d", FV_ENV_TOOLS, e->tool_count);
+    for (int i = 0; i < (int)json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, (size_t)i));
+        e->tools[i] = name == NULL ? NULL : fv_tool_find(name);
+        if (e->tools[i] != NULL) continue;
+        int count;
+        const fv_tool *const *all = fv_tools(&count);
+        fv_text names = {0};
+        for (int k = 0; k < count; k++) fv_text_printf(&names, "%s%s", k ? ", " : "", all[k]->name);
+        fv_status s = fv_fail(err, at.status, "env: tools[%d] must be one of %s, got %.60s", i, names.failed ? "the known tools" : names.data, name ? name : "no name");
+        fv_text_clear(&names);
+        return s;
+    }
+    return FV_OK;
+}
+
+/* A field with one of two words; the first is the default. */
+static fv_status fv_read_choice(fv_json_at at, const char *field, const char *first, const char *second, bool *is_second, fv_error *err) {
+    const char *word;
+    FV_TRY(fv_json_text_or(at, field, first, &word, err));
+    *is_second = strcmp(word, second) == 0;
+    return *is_second || strcmp(word, first) == 0 ? FV_OK : fv_fail(err, at.status, "env: %s must be %s or %s, got \"%.60s\"", field, first, second, word);
+}
+
+static fv_status fv_read_config(fv_env *e, fv_json_at at, int factor, fv_error *err) {
+    const char *name, *space, *prompt;
+    int64_t turns, side;
+    bool grow;
+    FV_TRY(fv_check_keys(at, err));
+    FV_TRY(fv_json_text_or(at, "name", "tools", &name, err));
+    if (strcmp(name, "tools") != 0) return fv_fail(err, FV_UNSUPPORTED, "env: there is no environment \"%.60s\", only \"tools\"", name);
+    FV_TRY(fv_read_tools(e, at, err));
+    FV_TRY(fv_json_int_or(at, "max_turns", 1, 100, 5, &turns, err));
+    e->max_turns = (int)turns;
+    FV_TRY(fv_json_text_or(at, "coordinates", "view", &space, err));
+    if (fv_space_parse(&e->space, space, err) != FV_OK) {
+        if (err != NULL) err->status = at.status;
+        fv_fail_in(err, "env");
+        return at.status;
+    }
+    FV_TRY(fv_json_text_or(at, "prompt", "deepeyes", &prompt, err));
+    e->prompt = fv_tool_prompt_find(prompt);
+    if (e->prompt == NULL) return fv_fail(err, at.status, "env: prompt must be deepeyes, plain, compact or none, got \"%.60s\"", prompt);
+    FV_TRY(fv_json_bool_or(at, "hint", e->prompt->hint, &e->hint, err));
+    FV_TRY(fv_read_choice(at, "calls", "last", "all", &e->all_calls, err));
+    FV_TRY(fv_read_choice(at, "min_side_rule", "refuse", "grow", &grow, err));
+    FV_TRY(fv_json_int_or(at, "min_side", 1, 16384, grow ? factor : 30, &side, err));
+    e->crop = (fv_crop_rules){grow ? FV_MIN_SIDE_GROW : FV_MIN_SIDE_REFUSE, (int)side};
+    return FV_OK;
+}
+
+fv_status fv_env_open(fv_env **out, const json_t *config, int factor, fv_error *err) {
+    *out = NULL;
+    if (!json_is_object(config)) return fv_fail(err, FV_BAD_RECIPE, "env must be a map ({tools: [image_zoom_in_tool], max_turns: 3})");
+    fv_env *e = calloc(1, sizeof *e);
+    if (e == NULL) return fv_fail(err, FV_NO_MEMORY, "env: out of memory");
+    fv_status s = fv_read_config(e, (fv_json_at){config, "env", FV_BAD_RECIPE}, factor, err);
+    if (s == FV_OK) *out = e;
+    else fv_env_close(e);
+    return s;
+}
+
+void fv_env_close(fv_env *e) {
+    free(e);
+}
+
+int fv_env_max_turns(const fv_env *e) {
+    return e->max_turns;
+}
+
+/* ---- messages ------------------------------------------------------------------------------------------------------- */
+
+/* A copy of a message whose text ends with `text`; content may be a string or a list of parts. */
+static json_t *fv_message_with(const json_t *message, const char *text) {
+    json_t *copy = json_copy((json_t *)message), *content = json_object_get(message, "content");
+    json_t *longer = NULL;
+    if (json_is_array(content)) {
+        longer = json_copy(content);
+        if (longer != NULL) json_array_append_new(longer, json_pack("{s:s, s:s}", "type", "text", "text", text));
+    } else {
+        longer = json_sprintf("%s%s", json_is_string(content) ? json_string_value(content) : "", text);
+    }
+    json_object_set_new(copy, "content", longer);
+    return copy;
+}
+
+static const char *fv_role(const json_t *messages, size_t i) {
+    const char *role = json_string_value(json_object_get(json_array_get(messages, i), "role"));
+    return role == NULL ? "" : role;
+}
+
+/* The system text: an own turn in front, or the end of the one that is there. */
+static fv_status fv_add_description(const fv_env *e, json_t *messages, fv_error *err) {
+    if (e->prompt->describe == NULL) return FV_OK;
+    bool has_system = strcmp(fv_role(messages, 0), "system") == 0;
+    fv_text text = {0};
+    fv_text_add(&text, has_system ? "\n\n" : "You are a helpful assistant.\n\n");
+    e->prompt->describe(&text, e->tools, e->tool_count);
+    int failed = text.failed;
+    if (!failed && has_system) failed = json_array_set_new(messages, 0, fv_message_with(json_array_get(messages, 0), text.data));
+    else if (!failed) failed = json_array_insert_new(messages, 0, json_pack("{s:s, s:s}", "role", "system", "content", text.data));
+    fv_text_clear(&text);
+    return failed ? fv_fail(err, FV_NO_MEMORY, "env: out of memory") : FV_OK;
+}
+
+static fv_status fv_add_hint(const fv_env *e, json_t *messages, fv_error *err) {
+    if (!e->hint) return FV_OK;
+    size_t question = json_array_size(messages);
+    for (size_t i = 0; i < json_array_size(messages) && strcmp(fv_role(messages, i), "assistant") != 0; i++)
+        if (strcmp(fv_role(messages, i), "user") == 0) question = i;
+    if (question == json_array_size(messages)) return FV_OK; /* no question, nowhere to hint */
+    if (json_array_set_new(messages, question, fv_message_with(json_array_get(messages, question), fv_tool_hint)) != 0)
+        return fv_fail(err, FV_NO_MEMORY, "env: out of memory");
+    return FV_OK;
+}
+
+fv_status fv_env_messages(const fv_env *e, const json_t *messages, json_t **out, fv_error *err) {
+    *out = NULL;
+    if (!json_is_array(messages)) return fv_fail(err, FV_BAD_DATA, "messages must be a list");
+    json_t *copy = json_copy((json_t *)messages);
+    if (copy == NULL) return fv_fail(err, FV_NO_MEMORY, "env: out of memory");
+    fv_status s = fv_add_description(e, copy, err);
+    if (s == FV_OK) s = fv_add_hint(e, copy, err);
+    if (s == FV_OK) *out = copy;
+    else json_decref(copy);
+    return s;
+}
+
+/* ---- episodes ------------------------------------------------------------------------------------------------------- */
+
+fv_status fv_env_reset(const fv_env *e, const json_t *row, uint64_t seed, fv_episode **out, fv_error *err) {
+    (void)row, (void)seed; /* the tools neither read the row nor draw */
+    *out = calloc(1, sizeof **out);
+    if (*out == NULL) return fv_fail(err, FV_NO_MEMORY, "env: out of memory");
+    (*out)->env = e;
+    return FV_OK;
+}
+
+void fv_episode_close(fv_episode *ep) {
+    free(ep);
+}
+
+static const fv_tool *fv_offered(const fv_env *e, const char *name) {
+    for (int i = 0; i < e->tool_count; i++)
+        if (strcmp(e->tools[i]->name, name) == 0) return e->tools[i];
+    return NULL;
+}
+
+static fv_status fv_no_such_tool(const fv_env *e, const char *name, fv_error *err) {
+    fv_fail(err, FV_TOOL, "there is no tool \"%.40s\", there is %s%s", name, e->tools[0]->name, e->tool_count > 1 ? " (and others)" : "");
+    return FV_TOOL;
+}
+
+/* Runs one call. FV_TOOL: err is for the model. */
+static fv_status fv_run_call(const fv_env *e, fv_span body, const fv_seen *seen, int seen_count, const fv_tool **tool, fv_tool_result *result, fv_error *err) {
+    fv_call call;
+    FV_TRY(fv_call_parse(&call, body, err));
+    *tool = fv_offered(e, call.name);
+    fv_tool_context context = {seen, seen_count, e->space, e->crop};
+    fv_status s = *tool == NULL ? fv_no_such_tool(e, call.name, err) : (*tool)->run(&context, call.arguments, result, err);
+    fv_call_clear(&call);
+    return s;
+}
+
+static fv_status fv_observe_image(fv_observation *o, fv_image *image, const char *hint, fv_error *err) {
+    char name[16];
+    snprintf(name, sizeof name, "#%d", o->image_count);
+    o->images[o->image_count++] = image;
+    return fv_response_add(o->content, name, hint, err);
+}
+
+/* "Error: what was wrong. Write a call like this: ...": only the example, which is ours, keeps its tags. */
+static fv_status fv_observe_error(const fv_env *e, fv_observation *o, const fv_tool *tool, const char *why, const char *hint, fv_error *err) {
+    if (tool == NULL) tool = e->tools[0];
+    fv_text text = {0};
+    fv_text_add(&text, "Error: ");
+    fv_quote_add(&text, why, 400);
+    fv_text_printf(&text, ". Write a call like this: <tool_call>{\"name\": \"%s\", \"arguments\": %s}</tool_call>%s", tool->name, tool->example, hint ? hint : "");
+    fv_status s = text.failed ? fv_fail(err, FV_NO_MEMORY, "observation: out of memory") : fv_response_add(o->content, NULL, text.data, err);
+    fv_text_clear(&text);
+    return s;
+}
+
+/* Runs one call and adds its response to the observation and to the step's account. */
+static fv_status fv_answer_call(const fv_env *e, fv_span body, const fv_seen *seen, int seen_count, fv_observation *o, fv_step *step, fv_error *err) {
+    const fv_tool *tool = NULL;
+    fv_tool_result result = {.image = NULL};
+    fv_error why = {.status = FV_OK};
+    fv_status s = fv_run_call(e, body, seen, seen_count, &tool, &result, &why);
+    const char *hint = e->hint ? fv_tool_hint : NULL;
+    if (tool != NULL) snprintf(step->tool, sizeof step->tool, "%s", tool->name);
+    step->picture = result.picture;
+    step->has_box = s == FV_OK && result.has_box;
+    if (step->has_box) step->box = result.box;
+    if (s == FV_OK) return fv_observe_image(o, result.image, hint, err);
+    if (s != FV_TOOL) return fv_fail(err, s, "%s", why.text);
+    step->failures++;
+    snprintf(step->error, sizeof step->error, "%.*s", (int)sizeof step->error - 1, why.text);
+    return fv_observe_error(e, o, tool, why.text, hint, err);
+}
+
+static int fv_count_calls(const char *turn, fv_span *last) {
+    int count = 0;
+    while (fv_pair_next(last, &turn, "<tool_call>", "</tool_call>")) count++;
+    return count;
+}
+
+static fv_status fv_answer_turn(const fv_env *e, const char *turn, fv_span last, const fv_seen *seen, int seen_count, fv_observation *o, fv_step *step, fv_error *err) {
+    o->content = json_array();
+    o->images = calloc(FV_ENV_CALLS, sizeof *o->images);
+    if (o->content == NULL || o->images == NULL) return fv_fail(err, FV_NO_MEMORY, "observation: out of memory");
+    if (!e->all_calls) return fv_answer_call(e, last, seen, seen_count, o, step, err);
+    fv_span body;
+    for (int i = 0; i < FV_ENV_CALLS && fv_pair_next(&body, &turn, "<tool_call>", "</tool_call>"); i++)
+        FV_TRY(fv_answer_call(e, body, seen, seen_count, o, step, err));
+    if (step->calls <= FV_ENV_CALLS) return FV_OK;
+    step->failures += step->calls - FV_ENV_CALLS;
+    snprintf(step->error, sizeof step->error, "only the first %d of the turn's %d calls were run", FV_ENV_CALLS, step->calls);
+    return fv_observe_error(e, o, NULL, step->error, NULL, err);
+}
+
+fv_status fv_env_step(fv_episode *ep, const char *turn, const fv_seen *seen, int seen_count, fv_observation *observation, fv_step *step, fv_error *err) {
+    *observation = (fv_observation){.content = NULL};
+    *step = (fv_step){.calls = 0};
+    ep->turns++;
+    fv_span last = {NULL, 0};
+    step->calls = fv_count_calls(turn, &last);
+    if (fv_turn_answer(NULL, turn) || step->calls == 0) {
+        step->terminated = true;
+        return FV_OK;
+    }
+    if (ep->turns >= ep->env->max_turns) {
+        step->truncated = true;
+        return FV_OK;
+    }
+    fv_status s = fv_answer_turn(ep->env, turn, last, seen, seen_count, observation, step, err);
+    if (s != FV_OK) fv_observation_clear(observation);
+    return s;
+}
