@@ -46,12 +46,12 @@ static fv_status ask_turn(runner *r, episode *ep, int parent, fv_error *err) {
     FV_TRY(fv_tree_branch(r->out->tree, parent, 0, r->o->temperature, r->slot->version, &segment, err));
     if (t->turn_count == t->turn_room) {
         int room = t->turn_room ? 2 * t->turn_room : 4;
-        fv_turn *p = realloc(t->turns, (size_t)room * sizeof *p);
+        fv_agent_turn *p = realloc(t->turns, (size_t)room * sizeof *p);
         if (!p) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
         t->turns = p;
         t->turn_room = room;
     }
-    t->turns[t->turn_count++] = (fv_turn){.segment = segment, .observation = -1};
+    t->turns[t->turn_count++] = (fv_agent_turn){.segment = segment, .observation = -1};
     if (segment >= r->episode_of_room) {
         int room = 2 * segment + 64;
         int *p = realloc(r->episode_of, (size_t)room * sizeof *p);
@@ -173,7 +173,7 @@ static fv_status finish_turn(runner *r, const fv_done *d, fv_error *err) {
 /* Puts the environment's answer into the tree and lets the agent go on. */
 static fv_status take_answer(runner *r, episode *ep, fv_error *err) {
     fv_trajectory *t = ep->t;
-    fv_turn *turn = &t->turns[t->turn_count - 1];
+    fv_agent_turn *turn = &t->turns[t->turn_count - 1];
     turn->step = ep->step;
     t->calls += ep->step.calls;
     t->failures += ep->step.failures;

@@ -13,13 +13,13 @@ typedef struct {
     int segment;              /* what the policy wrote */
     int observation;          /* the answer's segment, -1: none */
     fv_step step;
-} fv_turn;
+} fv_agent_turn;
 
 typedef struct {
     int sample;               /* index into the rollout's samples: its row, its prompt */
     int member;               /* 0 .. group_size - 1 */
     int prompt, leaf;         /* segments */
-    fv_turn *turns;
+    fv_agent_turn *turns;
     int turn_count, turn_room;
     const char *stop_reason;  /* "answer", "end", "turns", "length", "context", "environment", "error" */
     bool truncated;
