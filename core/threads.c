@@ -1,5 +1,6 @@
-/* The pool is a pair of gates: `start` counts operations, `pending` the workers that have not yet answered. Both sides spin
- * before they sleep on a futex: a fork and join of a warm pool costs about a microsecond, where a sleep costs fifty. */
+/* An operation is cut into as many pieces as there are threads, and whoever is awake claims the next one. So a worker that
+ * sleeps, or that another process keeps from running, is never waited for unless it holds a piece. Both sides spin before they
+ * sleep on a futex: fork and join of a warm pool cost about a microsecond, where waking a sleeper costs fifty. */
 #include "core/threads.h"
 
 #include <linux/futex.h>
@@ -38,14 +39,16 @@ static void gate_wake(gate *g) {
     if (atomic_load(&g->sleepers) > 0) syscall(SYS_futex, &g->value, FUTEX_WAKE_PRIVATE, MAX_THREADS, NULL, NULL, 0);
 }
 
-/* The gates are written by different threads: a cache line each. */
+/* What threads write often lies on cache lines of its own. */
 struct fv_pool {
-    _Alignas(64) gate start;
-    _Alignas(64) gate pending;
-    _Alignas(64) fv_range_body *body; /* the operation; NULL: the pool closes */
+    _Alignas(64) gate start;              /* counts operations: what idle workers wait on */
+    _Alignas(64) gate pending;            /* pieces not yet finished: what the caller waits on */
+    _Alignas(64) _Atomic uint64_t claims; /* operation << 32 | pieces that nobody has claimed */
+    _Alignas(64) fv_range_body *body;     /* the operation; only who holds a piece of it may read this */
     void *context;
     int64_t n;
-    int pieces; /* the first `pieces` threads have one each */
+    int pieces;
+    atomic_bool closing;
     int threads;
     struct worker {
         fv_pool *pool;
@@ -54,34 +57,33 @@ struct fv_pool {
     } *workers; /* [threads - 1] */
 };
 
-static void run_piece(const fv_pool *p, int i) {
-    int64_t share = p->n / p->pieces, longer = p->n % p->pieces; /* the first pieces are one longer */
-    int64_t begin = i * share + (i < longer ? i : longer);
-    p->body(p->context, begin, begin + share + (i < longer), i);
+/* The operation's number in `claims` makes a late worker's exchange fail when it read the count of an earlier operation. */
+static bool claim_piece(fv_pool *p, int *piece) {
+    uint64_t seen = atomic_load_explicit(&p->claims, memory_order_relaxed);
+    do {
+        if ((uint32_t)seen == 0) return false;
+    } while (!atomic_compare_exchange_weak_explicit(&p->claims, &seen, seen - 1, memory_order_acquire, memory_order_relaxed));
+    *piece = (int)(uint32_t)seen - 1;
+    return true;
+}
+
+static void run_pieces(fv_pool *p, int worker) {
+    for (int i; claim_piece(p, &i);) {
+        int64_t share = p->n / p->pieces, longer = p->n % p->pieces; /* the first pieces are one longer */
+        int64_t begin = i * share + (i < longer ? i : longer);
+        p->body(p->context, begin, begin + share + (i < longer), worker);
+        if (atomic_fetch_sub(&p->pending.value, 1) == 1) gate_wake(&p->pending);
+    }
 }
 
 static void *worker_main(void *argument) {
     struct worker *w = argument;
-    fv_pool *p = w->pool;
-    for (uint32_t seen = 0;; seen++) {
-        gate_wait_while(&p->start, seen);
-        bool closing = p->body == NULL;
-        if (!closing && w->index < p->pieces) run_piece(p, w->index);
-        if (atomic_fetch_sub(&p->pending.value, 1) == 1) gate_wake(&p->pending);
-        if (closing) return NULL;
+    for (uint32_t seen = 0;;) {
+        gate_wait_while(&w->pool->start, seen);
+        seen = atomic_load(&w->pool->start.value); /* before claiming: what comes later will be seen as new */
+        if (atomic_load(&w->pool->closing)) return NULL;
+        run_pieces(w->pool, w->index);
     }
-}
-
-/* Tells all workers of a new operation, and later waits until each has answered: so that none still reads the old one. */
-static void pool_fork(fv_pool *p) {
-    atomic_store_explicit(&p->pending.value, (uint32_t)p->threads - 1, memory_order_relaxed);
-    atomic_fetch_add(&p->start.value, 1);
-    gate_wake(&p->start);
-}
-
-static void pool_join(fv_pool *p) {
-    for (uint32_t left; (left = atomic_load_explicit(&p->pending.value, memory_order_acquire)) != 0;)
-        gate_wait_while(&p->pending, left);
 }
 
 void fv_parallel(fv_pool *p, int64_t n, int64_t grain, fv_range_body *body, void *context) {
@@ -96,9 +98,14 @@ void fv_parallel(fv_pool *p, int64_t n, int64_t grain, fv_range_body *body, void
     p->context = context;
     p->n = n;
     p->pieces = (int)pieces;
-    pool_fork(p);
-    run_piece(p, 0);
-    pool_join(p);
+    atomic_store_explicit(&p->pending.value, (uint32_t)pieces, memory_order_relaxed);
+    uint64_t operation = (atomic_load_explicit(&p->claims, memory_order_relaxed) >> 32) + 1;
+    atomic_store_explicit(&p->claims, operation << 32 | (uint64_t)pieces, memory_order_release);
+    atomic_fetch_add(&p->start.value, 1);
+    gate_wake(&p->start);
+    run_pieces(p, 0);
+    for (uint32_t left; (left = atomic_load_explicit(&p->pending.value, memory_order_acquire)) != 0;)
+        gate_wait_while(&p->pending, left);
 }
 
 int fv_pool_threads(const fv_pool *p) { return p ? p->threads : 1; }
@@ -140,8 +147,9 @@ fv_status fv_pool_open(fv_pool **out, int threads, fv_error *err) {
 
 void fv_pool_close(fv_pool *p) {
     if (!p) return;
-    p->body = NULL;
-    pool_fork(p);
+    atomic_store(&p->closing, true);
+    atomic_fetch_add(&p->start.value, 1);
+    gate_wake(&p->start);
     for (int i = 0; i < p->threads - 1; i++) pthread_join(p->workers[i].thread, NULL);
     free(p->workers);
     free(p);

@@ -14,7 +14,8 @@ fv_status fv_pool_open(fv_pool **out, int threads, fv_error *err);
 void fv_pool_close(fv_pool *p);
 int fv_pool_threads(const fv_pool *p);
 
-/* Runs body(context, begin, end, worker) over [0, n), cut into pieces of at least `grain`; worker is 0..threads-1.
+/* Runs body(context, begin, end, worker) over [0, n), cut into at most `threads` contiguous pieces of at least `grain`. Which
+ * thread runs a piece varies, and one may run several; worker is its number, 0..threads-1: for scratch, not for results.
  * Returns when all is done. Called from one thread at a time; `body` must not call it again. pool may be NULL: one thread. */
 typedef void fv_range_body(void *context, int64_t begin, int64_t end, int worker);
 void fv_parallel(fv_pool *p, int64_t n, int64_t grain, fv_range_body *body, void *context);
