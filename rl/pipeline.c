@@ -1,0 +1,158 @@
+#include "rl/pipeline.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static fv_status add_use(fv_uses *list, fv_hook hook, const json_t *options, fv_error *err) {
+    static const char *const keys[] = {"term", "rule", "kind", "filter"};
+    const char *name = NULL;
+    for (size_t i = 0; i < FV_COUNT(keys) && !name; i++) name = json_string_value(json_object_get(options, keys[i]));
+    const fv_part *part = name ? fv_part_find(hook, name) : NULL;
+    if (!part) return fv_fail(err, FV_BAD_RECIPE, "there is no %s \"%s\"", fv_hook_name(hook), name ? name : "");
+    if (list->count == FV_MAX_PARTS) return fv_fail(err, FV_LIMIT, "a recipe has at most %d parts of a kind (%s)", FV_MAX_PARTS, fv_hook_name(hook));
+    fv_use *u = &list->uses[list->count];
+    *u = (fv_use){.part = part, .options = options, .weight = hook == FV_HOOK_REWARD ? json_number_value(json_object_get(options, "weight")) : 1.0};
+    if (part->state_size && !(u->state = calloc(1, part->state_size))) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", name);
+    list->count++;
+    return FV_OK;
+}
+
+static fv_status add_uses(fv_uses *list, fv_hook hook, const json_t *at, fv_error *err) {
+    if (json_is_object(at)) return add_use(list, hook, at, err);
+    for (size_t i = 0; i < json_array_size(at); i++) FV_TRY(add_use(list, hook, json_array_get(at, i), err));
+    return FV_OK;
+}
+
+static fv_uses *lists(fv_pipeline *p, int i) {
+    fv_uses *const all[] = {&p->terms, &p->shaping, &p->advantage, &p->weights, &p->objectives, &p->filters};
+    return all[i];
+}
+
+static fv_status open_all(fv_pipeline *p, const json_t *stage, fv_error *err) {
+    FV_TRY(add_uses(&p->terms, FV_HOOK_REWARD, fv_get(stage, "reward.terms"), err));
+    FV_TRY(add_uses(&p->shaping, FV_HOOK_SHAPING, fv_get(stage, "reward.shaping"), err));
+    FV_TRY(add_uses(&p->advantage, FV_HOOK_ADVANTAGE, fv_get(stage, "advantage"), err));
+    FV_TRY(add_uses(&p->weights, FV_HOOK_WEIGHT, fv_get(stage, "weights"), err));
+    FV_TRY(add_uses(&p->objectives, FV_HOOK_OBJECTIVE, fv_get(stage, "objective"), err));
+    FV_TRY(add_uses(&p->objectives, FV_HOOK_OBJECTIVE, fv_get(stage, "auxiliary"), err));
+    FV_TRY(add_uses(&p->filters, FV_HOOK_FILTER, fv_get(stage, "keep"), err));
+    const char *variant = fv_get_text(stage, "reward.variant");
+    for (int l = 0; l < 6; l++)
+        for (int i = 0; i < lists(p, l)->count; i++) {
+            lists(p, l)->uses[i].variant = variant ? variant : "released";
+            p->needs |= lists(p, l)->uses[i].part->needs;
+        }
+    return FV_OK;
+}
+
+fv_status fv_pipeline_open(fv_pipeline **out, const json_t *stage, fv_error *err) {
+    *out = NULL;
+    fv_pipeline *p = calloc(1, sizeof *p);
+    if (!p) return fv_fail(err, FV_NO_MEMORY, "recipe: out of memory");
+    fv_status s = open_all(p, stage, err);
+    if (s == FV_OK) *out = p;
+    else fv_pipeline_close(p);
+    return s;
+}
+
+fv_status fv_pipeline_term(fv_pipeline **out, const json_t *recipe, const char *path, fv_error *err) {
+    *out = NULL;
+    fv_pipeline *p = calloc(1, sizeof *p);
+    if (!p) return fv_fail(err, FV_NO_MEMORY, "recipe: out of memory");
+    fv_status s = add_uses(&p->terms, FV_HOOK_REWARD, fv_get(recipe, path), err);
+    for (int i = 0; i < p->terms.count; i++) p->terms.uses[i].variant = "released";
+    if (s == FV_OK) *out = p;
+    else fv_pipeline_close(p);
+    return s;
+}
+
+void fv_pipeline_close(fv_pipeline *p) {
+    if (!p) return;
+    for (int l = 0; l < 6; l++)
+        for (int i = 0; i < lists(p, l)->count; i++) free(lists(p, l)->uses[i].state);
+    free(p);
+}
+
+fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err) {
+    for (int k = 0; k < p->terms.count; k++) FV_TRY(p->terms.uses[k].part->reward(&p->terms.uses[k], g, k, when, err));
+    for (int i = 0; i < g->count; i++) {
+        fv_response *r = &g->items[i];
+        double sum = 0;
+        for (int k = 0; k < p->terms.count; k++)
+            if (!isnan(r->terms[k])) sum += p->terms.uses[k].weight * r->terms[k]; /* NAN: the term does not apply to this response */
+        r->reward = r->error[0] ? NAN : sum;
+    }
+    return FV_OK;
+}
+
+/* Parts see the responses that could be scored, and nothing of the others. */
+void fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *when) {
+    fv_group sound = {malloc((size_t)g->count * sizeof *g->items), 0};
+    if (!sound.items) return;
+    for (int i = 0; i < g->count; i++)
+        if (!g->items[i].error[0]) sound.items[sound.count++] = g->items[i];
+    for (int k = 0; k < p->shaping.count && sound.count; k++) p->shaping.uses[k].part->shape(&p->shaping.uses[k], &sound, when);
+    for (int k = 0; k < p->advantage.count && sound.count; k++) p->advantage.uses[k].part->advantage(&p->advantage.uses[k], &sound, when);
+    for (int i = 0, k = 0; i < g->count; i++) {
+        fv_response *r = &g->items[i];
+        if (!r->error[0]) *r = sound.items[k++];
+        else r->advantage = 0;
+        for (int t = 0; t < r->tokens; t++) {
+            if (r->token_advantage) r->token_advantage[t] += (float)r->advantage;
+            if (r->token_weight) r->token_weight[t] = 1.0f;
+        }
+    }
+    free(sound.items);
+    for (int k = 0; k < p->weights.count; k++) p->weights.uses[k].part->weigh(&p->weights.uses[k], g, when);
+}
+
+bool fv_pipeline_keeps(const fv_pipeline *p, const fv_response *r) {
+    for (int k = 0; k < p->filters.count; k++)
+        if (r->error[0] || !p->filters.uses[k].part->keep(&p->filters.uses[k], r)) return false;
+    return true;
+}
+
+void fv_pipeline_update(const fv_pipeline *p, const fv_group *groups, int count, const fv_moment *when) {
+    for (int l = 0; l < 6; l++)
+        for (int i = 0; i < lists((fv_pipeline *)p, l)->count; i++) {
+            const fv_use *u = &lists((fv_pipeline *)p, l)->uses[i];
+            if (u->part->update) u->part->update(u, groups, count, when);
+        }
+}
+
+json_t *fv_pipeline_save(const fv_pipeline *p) {
+    json_t *out = json_object();
+    for (int l = 0; l < 6; l++)
+        for (int i = 0; i < lists((fv_pipeline *)p, l)->count; i++) {
+            const fv_use *u = &lists((fv_pipeline *)p, l)->uses[i];
+            if (!u->state) continue;
+            char key[96], *hex = malloc(2 * u->part->state_size + 1);
+            if (!hex) continue;
+            for (size_t b = 0; b < u->part->state_size; b++) snprintf(hex + 2 * b, 3, "%02x", ((const unsigned char *)u->state)[b]);
+            snprintf(key, sizeof key, "%s.%d.%s", fv_hook_name(u->part->hook), i, u->part->name);
+            json_object_set_new(out, key, json_string(hex));
+            free(hex);
+        }
+    return out;
+}
+
+fv_status fv_pipeline_load(fv_pipeline *p, const json_t *saved, fv_error *err) {
+    for (int l = 0; l < 6; l++)
+        for (int i = 0; i < lists(p, l)->count; i++) {
+            fv_use *u = &lists(p, l)->uses[i];
+            if (!u->state) continue;
+            char key[96];
+            snprintf(key, sizeof key, "%s.%d.%s", fv_hook_name(u->part->hook), i, u->part->name);
+            const char *hex = json_string_value(json_object_get(saved, key));
+            if (!hex) continue; /* a checkpoint from before the stage began */
+            if (strlen(hex) != 2 * u->part->state_size) return fv_fail(err, FV_BAD_DATA, "checkpoint: state of %s has %zu bytes, expected %zu", key, strlen(hex) / 2, u->part->state_size);
+            for (size_t b = 0; b < u->part->state_size; b++) {
+                unsigned v = 0;
+                sscanf(hex + 2 * b, "%2x", &v);
+                ((unsigned char *)u->state)[b] = (unsigned char)v;
+            }
+        }
+    return FV_OK;
+}

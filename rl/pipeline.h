@@ -1,0 +1,39 @@
+/* The parts of a stage in their order: reward terms -> weighted sum -> shaping -> advantage -> token weights, and the objectives. Serves training, evaluation,
+ * filtering and `fovea reward` alike. */
+#ifndef FV_RL_PIPELINE_H
+#define FV_RL_PIPELINE_H
+
+#include "rl/part.h"
+#include "rl/recipe.h"
+
+enum { FV_MAX_PARTS = 24 };
+
+typedef struct {
+    fv_use uses[FV_MAX_PARTS];
+    int count;
+} fv_uses;
+
+typedef struct fv_pipeline {
+    fv_uses terms, shaping, advantage, weights, objectives, filters;
+    unsigned needs;      /* of all together */
+} fv_pipeline;
+
+/* From a resolved stage (fields that it lacks are empty lists). stage must outlive it. */
+fv_status fv_pipeline_open(fv_pipeline **out, const json_t *stage, fv_error *err);
+/* A pipeline of one reward term as resolved at `path` (evaluations). */
+fv_status fv_pipeline_term(fv_pipeline **out, const json_t *recipe, const char *path, fv_error *err);
+void fv_pipeline_close(fv_pipeline *p);
+
+/* Terms and their weighted sum. A response whose term can't be computed gets its `error`, and reward NAN. */
+fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err);
+/* Shaping, advantages, token weights over the responses without an error; the others get advantage 0. */
+void fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *when);
+/* All filters keep it. */
+bool fv_pipeline_keeps(const fv_pipeline *p, const fv_response *r);
+void fv_pipeline_update(const fv_pipeline *p, const fv_group *groups, int count, const fv_moment *when);
+
+/* States of parts as hexadecimal text, for checkpoints; what does not fit any more is an error. */
+json_t *fv_pipeline_save(const fv_pipeline *p);
+fv_status fv_pipeline_load(fv_pipeline *p, const json_t *saved, fv_error *err);
+
+#endif

@@ -1,0 +1,28 @@
+#include "rl/part.h"
+#include "rl/recipe.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* DAPO's soft overlong punishment (arXiv 2503.14476, eq. 13): 0 up to max - buffer tokens, falling to -1 at max, -1 beyond. */
+static fv_status length(const fv_use *u, fv_group *g, int term, const fv_moment *when, fv_error *err) {
+    (void)when, (void)err;
+    double max = fv_get_num(u->options, "max"), buffer = fv_get_num(u->options, "buffer");
+    for (int i = 0; i < g->count; i++) {
+        fv_response *r = &g->items[i];
+        if (isnan(r->length)) {
+            snprintf(r->error, sizeof r->error, "%s: length needs the response's length in tokens", r->place ? r->place : r->id);
+            continue;
+        }
+        double over = r->length - (max - buffer);
+        r->terms[term] = over <= 0 ? 0 : over >= buffer ? -1 : -over / buffer;
+    }
+    return FV_OK;
+}
+
+const fv_part fv_part_reward_length = {.name = "length",
+                                       .hook = FV_HOOK_REWARD,
+                                       .doc = "soft overlong punishment: 0 up to max - buffer tokens, linearly to -1 at max (DAPO eq. 13)",
+                                       .fields = "{max: 256, buffer: 64}",
+                                       .scope = FV_SCOPE_ITEM,
+                                       .reward = length};
