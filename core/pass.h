@@ -13,8 +13,9 @@
 /* A value: [rows, cols] (f32). `grad` is cleared memory of the same shape from the first use on the way back. */
 typedef struct fv_var {
     fv_view v;
-    fv_view grad;  /* data NULL until somebody adds to it */
-    bool track;    /* depends on something trained */
+    fv_view grad;      /* data NULL until somebody adds to it; fv_grad is the way to it */
+    bool track;        /* depends on something trained */
+    struct fv_var *of; /* another shape of that value (fv_reshape), which holds the gradient; or NULL */
 } fv_var;
 
 typedef struct fv_tape fv_tape;
@@ -30,13 +31,18 @@ typedef struct fv_pass {
     fv_slot *slot;
     fv_arena *arena;       /* the caller's: everything that the pass makes lives there */
     fv_tape *tape;         /* NULL: inference */
+    bool checkpoint;       /* with a tape: blocks keep only their input and are run again on the way back */
     const fv_tap *taps;    /* or NULL */
     int tap_count;
+    fv_error error;        /* the first thing that did not fit (FV_LIMIT): a mistake in the code that made the pass */
 } fv_pass;
 
-/* Begins a pass on `slot`. train: with a tape. Costs nothing to end: reset or release the arena. */
+/* Begins a pass on `slot`. train: with a tape. Costs nothing to end: reset or release the arena.
+ *
+ * Shapes are checked here, once, for all back ends. Where they don't fit, `error` says which operation, which shapes; from then on nothing is
+ * computed, values have their shapes and undefined contents, and fv_pass_back does nothing: ask p->error.status after a pass. */
 fv_pass fv_pass_begin(fv_slot *slot, fv_arena *arena, bool train);
-/* Runs the tape backwards. Gradients of trained parameters are added to slot->params[].grad. */
+/* Runs the tape backwards and empties it. Gradients of trained parameters are added to slot->params[].grad. */
 void fv_pass_back(fv_pass *p);
 
 /* Values. fv_input takes the view as it is (no gradient). fv_value makes an uncleared [rows, cols]. */
@@ -45,7 +51,8 @@ fv_var *fv_value(fv_pass *p, int64_t rows, int64_t cols, bool track);
 /* The gradient of x, cleared on first use. Objectives write streams here before fv_pass_back. */
 fv_view fv_grad(fv_pass *p, fv_var *x);
 
-/* Weights are named by their index in slot->params; -1 is "absent" where an argument says so.
+/* Weights are named by their index in slot->params; -1 is "absent" where an argument says so. Views of indices, weights and tables are kept by
+ * the tape: they must live as long as the pass.
  * Shapes: x [rows, k] unless said otherwise. Every function returns a new value and leaves its arguments alone, except fv_rotary. */
 fv_var *fv_linear(fv_pass *p, fv_var *x, int weight, int bias);                   /* bias -1: none -> [rows, n] */
 fv_var *fv_rms_norm(fv_pass *p, fv_var *x, int weight, float eps);                /* the weight's length divides cols: per head if smaller */
@@ -56,17 +63,17 @@ fv_var *fv_act(fv_pass *p, fv_var *x, fv_activation f);
 fv_var *fv_reshape(fv_pass *p, fv_var *x, int64_t rows, int64_t cols);           /* the same memory and gradient */
 fv_var *fv_embed(fv_pass *p, int weight, fv_view index);                          /* rows of a table; index -1: zeros */
 fv_var *fv_blend(fv_pass *p, int weight, fv_view index, fv_view mix);             /* [n, 4] indices and weights into a table */
-fv_var *fv_gather(fv_pass *p, fv_var *x, fv_view index);                          /* y[r] = x[index[r]] */
-fv_var *fv_overwrite(fv_pass *p, fv_var *base, fv_var *x, fv_view index);         /* y = base with row index[r] replaced by x[r] */
+fv_var *fv_gather(fv_pass *p, fv_var *x, fv_view index);                          /* y[r] = x[index[r]]; index -1: zeros */
+fv_var *fv_overwrite(fv_pass *p, fv_var *base, fv_var *x, fv_view index);         /* y = base with row index[r] (distinct) replaced by x[r] */
 fv_var *fv_add_rows(fv_pass *p, fv_var *base, fv_var *x, fv_view index);          /* y = base; y[index[r]] += x[r] */
-void fv_rotary(fv_pass *p, fv_var *x, fv_view cos, fv_view sin, int heads);       /* in place */
+void fv_rotary(fv_pass *p, fv_var *x, fv_view cos, fv_view sin, int heads);       /* in place, before x is used elsewhere; cos, sin [rows, half] */
 
-/* Where the keys and values of a layer lie. With a tape they are made for the pass (keys == NULL on entry: taken from the arena,
- * cleared); in decoding they are the page pool's. row/slot: which rows of k, v go to which page slots (core/ops.h: kv_write). */
+/* Where the keys and values of a layer lie. In decoding they are the page pool's, and are written to. With a tape (or without one, where keys is
+ * absent) they are made for the call, cleared, from the arena. row/slot: which rows of k, v go to which page slots (core/ops.h: kv_write). */
 typedef struct {
     fv_view keys, values;   /* [pages, kv_heads, head_dim, 16], [pages, kv_heads, 16, head_dim] */
     fv_view row, slot;      /* i32 [writes] */
-    int pages;              /* how many, where the pass makes them */
+    int pages;              /* how many, where the call makes them */
     const fv_attention *plan;
 } fv_kv;
 fv_var *fv_attend(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_kv *kv);  /* -> [rows, heads * head_dim] */
@@ -78,9 +85,10 @@ typedef struct {
 } fv_scored;
 fv_scored fv_logprob(fv_pass *p, fv_var *hidden, int head_weight, fv_view target, fv_view temperature);
 
-/* Runs body(context, x) keeping only its input on the tape; on the way back it is run again. Without a tape it is body itself. */
+/* Runs a block: y = body(context, x), of the shape of x. Without a tape, the memory that body takes is given back. With a tape it is kept for the
+ * way back, unless p->checkpoint: then it is given back too, and body runs once more on the way back (Chen et al. 2016, arXiv 1604.06174), with
+ * the same bits. Body's only tracked value from outside is x, and nothing of body but y is used afterwards. */
 typedef fv_var *fv_block_body(fv_pass *p, fv_var *x, void *context);
-fv_var *fv_checkpoint(fv_pass *p, fv_var *x, fv_block_body *body, void *context);
-
+fv_var *fv_block(fv_pass *p, fv_var *x, fv_block_body *body, void *context);
 
 #endif

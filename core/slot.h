@@ -13,12 +13,37 @@ typedef struct {
     bool linear; /* used as the matrix of a linear operation, so it has a packed copy: [n, k] = [shape[0], the rest] */
 } fv_weight;
 
+/* How a model uses a weight, which says what shape it must have. */
+typedef enum {
+    FV_AS_VECTOR, /* [n]: a bias, a norm */
+    FV_AS_TABLE,  /* [n, k]: rows are looked up */
+    FV_AS_LINEAR, /* [n, k], or [n, ...] with k elements in the rest (convolutions whose kernel is their stride) */
+} fv_weight_use;
+
+/* Where models find their weights by name. */
+typedef struct {
+    fv_weight *weights;
+    int count;
+    const char *prefix; /* before every name: "model.visual." */
+} fv_weight_list;
+
+/* *out is the index of the weight prefix + name (printf's way), which must be f32 or bf16 and of the shape that `use` asks for; k is 0 for vectors.
+ * FV_AS_LINEAR marks it as linear. FV_BAD_MODEL names the weight and both shapes. */
+fv_status fv_weight_find(const fv_weight_list *list, int *out, fv_weight_use use, int64_t n, int64_t k, fv_error *err, const char *name, ...)
+    FV_PRINTF(7, 8);
+
+/* The view as operations take it: [n, k], where a convolution's kernel has a higher rank. */
+fv_view fv_weight_matrix(fv_view v);
+
+/* The first of `prefixes` that some weight's name begins with, or NULL. */
+const char *fv_weight_prefix(const fv_weight *weights, int count, const char *const *prefixes, int prefix_count);
+
 /* A weight as a slot sees it. */
 typedef struct {
     const char *name;
     fv_view w;       /* what operations read: the model's view, or the f32 master where trained */
-    void *packed;    /* of w, for linear; made on first use and remade after every update. NULL where not linear */
-    bool stale;      /* packed does not follow w any more */
+    void *packed;    /* of w, for linear; filled on first use and after every update. NULL where not linear */
+    bool stale;      /* packed does not follow w (yet, or any more) */
     fv_view grad;    /* f32, as w; data NULL where frozen */
     fv_view m, v;    /* AdamW's moments; data NULL where frozen */
 } fv_param;
@@ -40,15 +65,16 @@ typedef struct {
     int freeze_count;
 } fv_slot_options;
 
-/* Opens a slot over `weights` (kept by the caller as long as the slot). On failure *out is NULL. A pattern that matches nothing is an error. */
+/* Opens a slot over `weights` (kept by the caller as long as the slot). All memory is taken here: a pass can't run out of it half way.
+ * On failure *out is NULL: FV_NO_MEMORY, or FV_BAD_RECIPE for a pattern that matches nothing. */
 fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_weight *weights, int count, const fv_slot_options *options, fv_error *err);
 void fv_slot_close(fv_slot *s);
 
-/* The packed form of a linear weight, made if it is missing or stale. Called by one thread at a time. */
+/* The packed form of a linear weight, made if it is stale. Called by one thread at a time. */
 const void *fv_slot_packed(fv_slot *s, int weight);
 
 void fv_slot_zero_grad(fv_slot *s);
-double fv_slot_grad_norm(const fv_slot *s); /* L2 over all gradients, params in order */
+double fv_slot_grad_norm(const fv_slot *s); /* L2 over all gradients, params in order, in double */
 
 /* One AdamW step with the gradient scaled by min(1, clip / norm) (clip 0: off). Decay applies to matrices (rank >= 2) only, as in
  * transformers' Trainer. Counts `version` and `steps`, marks packed copies stale. *norm (may be NULL) gets the norm before clipping. */
@@ -57,7 +83,8 @@ typedef struct {
 } fv_optim;
 void fv_slot_step(fv_slot *s, const fv_optim *how, double *norm);
 
-/* Snapshot and restore of trained weights (meta-gradients, tests): buffer of fv_slot_trained(s) floats. */
+/* Snapshot and restore of trained weights (meta-gradients, tests): buffer of fv_slot_trained(s) floats. Restoring counts as an update of
+ * `version`, since keys and values that were computed in between are of other weights; moments and `steps` stay as they are. */
 int64_t fv_slot_trained(const fv_slot *s);
 void fv_slot_snapshot(const fv_slot *s, float *out);
 void fv_slot_restore(fv_slot *s, const float *in);

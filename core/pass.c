@@ -1,0 +1,117 @@
+#include "core/pass.h"
+
+#include "core/tape.h"
+
+#include <string.h>
+
+fv_pass fv_pass_begin(fv_slot *slot, fv_arena *arena, bool train) {
+    return (fv_pass){.slot = slot, .arena = arena, .tape = train ? FV_ZERO(arena, fv_tape, 1) : NULL};
+}
+
+bool fv_pass_fits(fv_pass *p, bool fits, const char *operation, const char *rule, fv_view a, fv_view b) {
+    if (p->error.status != FV_OK) return false;
+    if (fits) return true;
+    char first[96], second[96];
+    fv_shape_text(a, first);
+    fv_shape_text(b, second);
+    fv_fail(&p->error, FV_LIMIT, "%s: %s, got %s and %s", operation, rule, first, second);
+    return false;
+}
+
+/* ---- values ---- */
+
+static fv_var *new_var(fv_pass *p, fv_view v, bool track) {
+    fv_var *x = FV_ZERO(p->arena, fv_var, 1);
+    x->v = v;
+    x->track = track;
+    return x;
+}
+
+fv_var *fv_input(fv_pass *p, fv_view v) { return new_var(p, v, false); }
+
+fv_var *fv_value(fv_pass *p, int64_t rows, int64_t cols, bool track) {
+    return new_var(p, fv_mat(FV_TAKE(p->arena, float, rows * cols), rows, cols), track);
+}
+
+fv_var *fv_reshape(fv_pass *p, fv_var *x, int64_t rows, int64_t cols) {
+    fv_var *y = new_var(p, fv_mat(fv_f32(x->v), rows, cols), x->track);
+    y->of = x->of ? x->of : x;
+    if (!fv_pass_fits(p, rows * cols == fv_elements(x->v), "fv_reshape", "both shapes must have as many elements", x->v, y->v))
+        y->v.data = FV_TAKE(p->arena, float, rows * cols);
+    return y;
+}
+
+fv_view fv_grad(fv_pass *p, fv_var *x) {
+    fv_var *holder = x->of ? x->of : x;
+    if (!holder->grad.data) {
+        holder->grad = holder->v;
+        holder->grad.data = FV_ZERO(p->arena, float, fv_elements(holder->v));
+    }
+    x->grad = x->v;
+    x->grad.data = holder->grad.data;
+    return x->grad;
+}
+
+bool fv_has_grad(const fv_var *x) { return (x->of ? x->of : x)->grad.data != NULL; }
+
+/* ---- the tape ---- */
+
+void fv_tape_push(fv_pass *p, const fv_step *step) {
+    if (!p->tape || (step->y && !step->y->track)) return;
+    fv_step *kept = FV_TAKE(p->arena, fv_step, 1);
+    *kept = *step;
+    kept->before = p->tape->last;
+    p->tape->last = kept;
+}
+
+void fv_pass_back(fv_pass *p) {
+    if (!p->tape || p->error.status != FV_OK) return;
+    for (const fv_step *s = p->tape->last; s; s = s->before)
+        if (!s->y || fv_has_grad(s->y)) s->back(p, s);
+    p->tape->last = NULL;
+}
+
+/* ---- blocks ---- */
+
+static fv_var *copy_out(fv_pass *p, fv_var *to, const fv_var *from) {
+    int64_t rows = fv_rows(to->v);
+    int32_t *same = FV_TAKE(p->arena, int32_t, rows);
+    for (int64_t r = 0; r < rows; r++) same[r] = (int32_t)r;
+    p->slot->ops->gather(&p->slot->exec, to->v, from->v, fv_ints(same, rows));
+    return to;
+}
+
+/* Runs body without a tape, keeps its result and gives back everything else. */
+static fv_var *run_and_forget(fv_pass *p, fv_var *x, fv_block_body *body, void *context) {
+    fv_var *y = fv_value(p, fv_rows(x->v), fv_cols(x->v), x->track);
+    fv_arena_mark mark = fv_arena_here(p->arena);
+    fv_tape *tape = p->tape;
+    p->tape = NULL;
+    fv_var *result = body(p, x, context);
+    p->tape = tape;
+    y->track = result->track;
+    bool same = fv_elements(result->v) == fv_elements(y->v) && fv_cols(result->v) == fv_cols(y->v);
+    if (fv_pass_fits(p, same, "fv_block", "a block must keep the shape of its input", x->v, result->v)) copy_out(p, y, result);
+    fv_arena_release(p->arena, mark);
+    return y;
+}
+
+/* The same operations on the same input: the same values. The gradient of the input must outlive what is given back afterwards. */
+static void block_back(fv_pass *p, const fv_step *s) {
+    if (s->x[0]->track) fv_grad(p, s->x[0]);
+    fv_arena_mark mark = fv_arena_here(p->arena);
+    fv_tape *tape = p->tape, again = {0};
+    p->tape = &again;
+    fv_var *result = s->body(p, s->x[0], s->context);
+    (result->of ? result->of : result)->grad = fv_grad(p, s->y);
+    fv_pass_back(p);
+    p->tape = tape;
+    fv_arena_release(p->arena, mark);
+}
+
+fv_var *fv_block(fv_pass *p, fv_var *x, fv_block_body *body, void *context) {
+    if (p->tape && !p->checkpoint) return body(p, x, context);
+    fv_var *y = run_and_forget(p, x, body, context);
+    fv_tape_push(p, &(fv_step){.back = block_back, .y = y, .x = {x}, .body = body, .context = context});
+    return y;
+}

@@ -1,0 +1,291 @@
+/* The operations of a pass: check shapes, call the back end, leave the way back. Forward and way back stand side by side. */
+#include "core/pass.h"
+#include "core/tape.h"
+
+static const fv_ops *ops_of(const fv_pass *p) { return p->slot->ops; }
+static const fv_exec *exec_of(const fv_pass *p) { return &p->slot->exec; }
+
+static fv_view weight_of(const fv_pass *p, int weight) { return weight < 0 ? fv_none : fv_weight_matrix(p->slot->params[weight].w); }
+static fv_view weight_grad(const fv_pass *p, int weight) { return weight < 0 ? fv_none : fv_weight_matrix(p->slot->params[weight].grad); }
+static bool trained(const fv_pass *p, int weight) { return weight >= 0 && p->slot->params[weight].grad.data; }
+
+static fv_var *value_like(fv_pass *p, const fv_var *x, bool track) { return fv_value(p, fv_rows(x->v), fv_cols(x->v), track); }
+
+/* to += from */
+static void accumulate(fv_pass *p, fv_var *to, fv_view from) {
+    if (to->track) ops_of(p)->axpy(exec_of(p), fv_grad(p, to), 1, from);
+}
+
+static bool same_shape(const fv_var *a, const fv_var *b) {
+    return fv_rows(a->v) == fv_rows(b->v) && fv_cols(a->v) == fv_cols(b->v);
+}
+
+/* ---- linear ---- */
+
+static void linear_back(fv_pass *p, const fv_step *s) {
+    fv_view dy = fv_grad(p, s->y), dw = weight_grad(p, s->weight), dbias = weight_grad(p, s->bias);
+    if (s->x[0]->track) ops_of(p)->linear_back_input(exec_of(p), fv_grad(p, s->x[0]), dy, weight_of(p, s->weight));
+    if (dw.data || dbias.data) ops_of(p)->linear_back_weight(exec_of(p), dw, dbias, dy, s->x[0]->v);
+}
+
+fv_var *fv_linear(fv_pass *p, fv_var *x, int weight, int bias) {
+    fv_view w = weight_of(p, weight), b = weight_of(p, bias);
+    fv_var *y = fv_value(p, fv_rows(x->v), w.shape[0], x->track || trained(p, weight) || trained(p, bias));
+    bool fits = fv_cols(x->v) == fv_cols(w) && (bias < 0 || fv_elements(b) == w.shape[0]) && p->slot->params[weight].packed;
+    if (!fv_pass_fits(p, fits, "fv_linear", "x [rows, k] needs a linear weight [n, k]", x->v, w)) return y;
+    ops_of(p)->linear(exec_of(p), y->v, x->v, w, fv_slot_packed(p->slot, weight), b);
+    fv_tape_push(p, &(fv_step){.back = linear_back, .y = y, .x = {x}, .weight = weight, .bias = bias});
+    return y;
+}
+
+/* ---- norms ---- */
+
+/* As rows of the weight's length: one head each, where the weight is shorter than a row. */
+static fv_view norm_rows(fv_view v, fv_view w) {
+    int64_t length = fv_elements(w);
+    return fv_mat(fv_f32(v), fv_elements(v) / length, length);
+}
+
+static void rms_norm_back(fv_pass *p, const fv_step *s) {
+    fv_view w = weight_of(p, s->weight);
+    ops_of(p)->rms_norm_back(exec_of(p), norm_rows(fv_grad(p, s->x[0]), w), weight_grad(p, s->weight), norm_rows(fv_grad(p, s->y), w),
+                             norm_rows(s->x[0]->v, w), w, s->saved);
+}
+
+fv_var *fv_rms_norm(fv_pass *p, fv_var *x, int weight, float eps) {
+    fv_view w = weight_of(p, weight);
+    fv_var *y = value_like(p, x, x->track || trained(p, weight));
+    if (!fv_pass_fits(p, fv_cols(x->v) % fv_elements(w) == 0, "fv_rms_norm", "the weight's length must divide x's", x->v, w)) return y;
+    int64_t rows = fv_elements(x->v) / fv_elements(w);
+    fv_view inv = fv_vec(FV_TAKE(p->arena, float, rows), rows);
+    ops_of(p)->rms_norm(exec_of(p), norm_rows(y->v, w), inv, norm_rows(x->v, w), w, eps);
+    fv_tape_push(p, &(fv_step){.back = rms_norm_back, .y = y, .x = {x}, .weight = weight, .saved = inv});
+    return y;
+}
+
+static void layer_norm_back(fv_pass *p, const fv_step *s) {
+    ops_of(p)->layer_norm_back(exec_of(p), fv_grad(p, s->x[0]), weight_grad(p, s->weight), weight_grad(p, s->bias), fv_grad(p, s->y), s->x[0]->v,
+                               weight_of(p, s->weight), s->saved);
+}
+
+fv_var *fv_layer_norm(fv_pass *p, fv_var *x, int weight, int bias, float eps) {
+    fv_view w = weight_of(p, weight), b = weight_of(p, bias);
+    fv_var *y = value_like(p, x, x->track || trained(p, weight) || trained(p, bias));
+    bool fits = fv_cols(x->v) == fv_elements(w) && fv_elements(b) == fv_elements(w);
+    if (!fv_pass_fits(p, fits, "fv_layer_norm", "weight and bias must be as long as a row", x->v, w)) return y;
+    fv_view stats = fv_mat(FV_TAKE(p->arena, float, 2 * fv_rows(x->v)), fv_rows(x->v), 2);
+    ops_of(p)->layer_norm(exec_of(p), y->v, stats, x->v, w, b, eps);
+    fv_tape_push(p, &(fv_step){.back = layer_norm_back, .y = y, .x = {x}, .weight = weight, .bias = bias, .saved = stats});
+    return y;
+}
+
+/* ---- elementwise ---- */
+
+static void add_back(fv_pass *p, const fv_step *s) {
+    accumulate(p, s->x[0], fv_grad(p, s->y));
+    accumulate(p, s->x[1], fv_grad(p, s->y));
+}
+
+fv_var *fv_add(fv_pass *p, fv_var *a, fv_var *b) {
+    fv_var *y = value_like(p, a, a->track || b->track);
+    if (!fv_pass_fits(p, same_shape(a, b), "fv_add", "shapes must be equal", a->v, b->v)) return y;
+    ops_of(p)->add(exec_of(p), y->v, a->v, b->v);
+    fv_tape_push(p, &(fv_step){.back = add_back, .y = y, .x = {a, b}});
+    return y;
+}
+
+static void swiglu_back(fv_pass *p, const fv_step *s) {
+    ops_of(p)->swiglu_back(exec_of(p), fv_grad(p, s->x[0]), fv_grad(p, s->x[1]), fv_grad(p, s->y), s->x[0]->v, s->x[1]->v);
+}
+
+fv_var *fv_swiglu(fv_pass *p, fv_var *gate, fv_var *up) {
+    fv_var *y = value_like(p, gate, gate->track || up->track);
+    if (!fv_pass_fits(p, same_shape(gate, up), "fv_swiglu", "shapes must be equal", gate->v, up->v)) return y;
+    ops_of(p)->swiglu(exec_of(p), y->v, gate->v, up->v);
+    fv_tape_push(p, &(fv_step){.back = swiglu_back, .y = y, .x = {gate, up}});
+    return y;
+}
+
+static void act_back(fv_pass *p, const fv_step *s) {
+    ops_of(p)->act_back(exec_of(p), fv_grad(p, s->x[0]), fv_grad(p, s->y), s->x[0]->v, s->act);
+}
+
+fv_var *fv_act(fv_pass *p, fv_var *x, fv_activation f) {
+    fv_var *y = value_like(p, x, x->track);
+    if (p->error.status != FV_OK) return y;
+    ops_of(p)->act(exec_of(p), y->v, x->v, f);
+    fv_tape_push(p, &(fv_step){.back = act_back, .y = y, .x = {x}, .act = f});
+    return y;
+}
+
+/* ---- rows by index ---- */
+
+static void embed_back(fv_pass *p, const fv_step *s) {
+    ops_of(p)->scatter_add(exec_of(p), weight_grad(p, s->weight), fv_grad(p, s->y), s->index);
+}
+
+/* Token ids come from files, so the indices themselves are checked, too: lowest .. rows - 1. */
+static bool in_range(fv_view index, int64_t lowest, int64_t rows) {
+    for (int64_t i = 0; i < fv_elements(index); i++)
+        if (fv_i32(index)[i] < lowest || fv_i32(index)[i] >= rows) return false;
+    return true;
+}
+
+fv_var *fv_embed(fv_pass *p, int weight, fv_view index) {
+    fv_view table = weight_of(p, weight);
+    fv_var *y = fv_value(p, fv_elements(index), fv_cols(table), trained(p, weight));
+    if (!fv_pass_fits(p, in_range(index, -1, table.shape[0]), "fv_embed", "every index must be a row of the table, or -1", index, table)) return y;
+    ops_of(p)->gather(exec_of(p), y->v, table, index);
+    fv_tape_push(p, &(fv_step){.back = embed_back, .y = y, .weight = weight, .index = index});
+    return y;
+}
+
+static void blend_back(fv_pass *p, const fv_step *s) {
+    ops_of(p)->blend_back(exec_of(p), weight_grad(p, s->weight), fv_grad(p, s->y), s->index, s->other);
+}
+
+fv_var *fv_blend(fv_pass *p, int weight, fv_view index, fv_view mix) {
+    fv_view table = weight_of(p, weight);
+    fv_var *y = fv_value(p, fv_rows(index), fv_cols(table), trained(p, weight));
+    bool fits = fv_cols(index) == 4 && fv_cols(mix) == 4 && fv_rows(index) == fv_rows(mix);
+    if (!fv_pass_fits(p, fits, "fv_blend", "indices and weights must be [n, 4]", index, mix)) return y;
+    ops_of(p)->blend(exec_of(p), y->v, table, index, mix);
+    fv_tape_push(p, &(fv_step){.back = blend_back, .y = y, .weight = weight, .index = index, .other = mix});
+    return y;
+}
+
+static void gather_back(fv_pass *p, const fv_step *s) {
+    ops_of(p)->scatter_add(exec_of(p), fv_grad(p, s->x[0]), fv_grad(p, s->y), s->index);
+}
+
+fv_var *fv_gather(fv_pass *p, fv_var *x, fv_view index) {
+    fv_var *y = fv_value(p, fv_elements(index), fv_cols(x->v), x->track);
+    if (!fv_pass_fits(p, in_range(index, -1, fv_rows(x->v)), "fv_gather", "every index must be a row of x, or -1", x->v, index)) return y;
+    ops_of(p)->gather(exec_of(p), y->v, x->v, index);
+    fv_tape_push(p, &(fv_step){.back = gather_back, .y = y, .x = {x}, .index = index});
+    return y;
+}
+
+/* Rows 0, 1, 2, ... */
+static fv_view every_row(fv_pass *p, int64_t rows) {
+    int32_t *index = FV_TAKE(p->arena, int32_t, rows);
+    for (int64_t r = 0; r < rows; r++) index[r] = (int32_t)r;
+    return fv_ints(index, rows);
+}
+
+/* `other` is every row of base that stays, -1 for one that is replaced: gather leaves it 0, and its gradient stays out. */
+static void overwrite_back(fv_pass *p, const fv_step *s) {
+    fv_view dy = fv_grad(p, s->y);
+    if (s->x[0]->track) ops_of(p)->gather_add(exec_of(p), fv_grad(p, s->x[0]), dy, s->other);
+    if (s->x[1]->track) ops_of(p)->gather_add(exec_of(p), fv_grad(p, s->x[1]), dy, s->index);
+}
+
+fv_var *fv_overwrite(fv_pass *p, fv_var *base, fv_var *x, fv_view index) {
+    fv_var *y = value_like(p, base, base->track || x->track);
+    bool fits = fv_cols(base->v) == fv_cols(x->v) && fv_elements(index) == fv_rows(x->v) && in_range(index, 0, fv_rows(base->v));
+    if (!fv_pass_fits(p, fits, "fv_overwrite", "each row of x needs a row of base", base->v, x->v)) return y;
+    fv_view stays = every_row(p, fv_rows(base->v));
+    for (int64_t i = 0; i < fv_elements(index); i++)
+        fv_i32(stays)[fv_i32(index)[i]] = -1;
+    ops_of(p)->gather(exec_of(p), y->v, base->v, stays);
+    ops_of(p)->scatter(exec_of(p), y->v, x->v, index);
+    fv_tape_push(p, &(fv_step){.back = overwrite_back, .y = y, .x = {base, x}, .index = index, .other = stays});
+    return y;
+}
+
+static void add_rows_back(fv_pass *p, const fv_step *s) {
+    accumulate(p, s->x[0], fv_grad(p, s->y));
+    if (s->x[1]->track) ops_of(p)->gather_add(exec_of(p), fv_grad(p, s->x[1]), fv_grad(p, s->y), s->index);
+}
+
+fv_var *fv_add_rows(fv_pass *p, fv_var *base, fv_var *x, fv_view index) {
+    fv_var *y = value_like(p, base, base->track || x->track);
+    bool fits = fv_cols(base->v) == fv_cols(x->v) && fv_elements(index) == fv_rows(x->v) && in_range(index, 0, fv_rows(base->v));
+    if (!fv_pass_fits(p, fits, "fv_add_rows", "each row of x needs a row of base", base->v, x->v)) return y;
+    ops_of(p)->gather(exec_of(p), y->v, base->v, every_row(p, fv_rows(base->v)));
+    ops_of(p)->scatter_add(exec_of(p), y->v, x->v, index);
+    fv_tape_push(p, &(fv_step){.back = add_rows_back, .y = y, .x = {base, x}, .index = index});
+    return y;
+}
+
+/* ---- attention ---- */
+
+static void rotary_back(fv_pass *p, const fv_step *s) {
+    ops_of(p)->rotary(exec_of(p), fv_grad(p, s->y), s->saved, s->other, s->heads, -1);
+}
+
+void fv_rotary(fv_pass *p, fv_var *x, fv_view cos, fv_view sin, int heads) {
+    bool fits = fv_rows(cos) == fv_rows(x->v) && 2 * heads * fv_cols(cos) == fv_cols(x->v) && fv_elements(cos) == fv_elements(sin);
+    if (!fv_pass_fits(p, fits, "fv_rotary", "x must be [rows, heads * 2 * half], cos and sin [rows, half]", x->v, cos)) return;
+    ops_of(p)->rotary(exec_of(p), x->v, cos, sin, heads, 1);
+    fv_tape_push(p, &(fv_step){.back = rotary_back, .y = x, .saved = cos, .other = sin, .heads = heads});
+}
+
+/* Cleared pages: positions that nobody writes are zero. */
+static void make_pages(fv_pass *p, fv_view *keys, fv_view *values, const fv_kv *kv) {
+    int64_t pages = kv->pages, heads = kv->plan->kv_heads, dim = kv->plan->head_dim;
+    *keys = (fv_view){.dtype = FV_F32, .rank = 4, .shape = {pages, heads, dim, FV_PAGE}};
+    *values = (fv_view){.dtype = FV_F32, .rank = 4, .shape = {pages, heads, FV_PAGE, dim}};
+    keys->data = FV_ZERO(p->arena, float, fv_elements(*keys));
+    values->data = FV_ZERO(p->arena, float, fv_elements(*values));
+}
+
+static void attend_back(fv_pass *p, const fv_step *s) {
+    fv_view dq = fv_grad(p, s->x[0]), dk = fv_grad(p, s->x[1]), dv = fv_grad(p, s->x[2]), dkeys, dvalues;
+    fv_arena_mark mark = fv_arena_here(p->arena);
+    make_pages(p, &dkeys, &dvalues, &s->kv);
+    ops_of(p)->attention_back(exec_of(p), dq, dkeys, dvalues, fv_grad(p, s->y), s->y->v, s->saved, s->x[0]->v, s->kv.keys, s->kv.values, s->kv.plan);
+    ops_of(p)->kv_write_back(exec_of(p), dk, dv, dkeys, dvalues, s->kv.row, s->kv.slot);
+    fv_arena_release(p->arena, mark);
+}
+
+static bool attention_fits(fv_pass *p, const fv_var *q, const fv_var *k, const fv_var *v, const fv_kv *kv) {
+    const fv_attention *a = kv->plan;
+    bool rows = fv_rows(q->v) == a->rows && fv_cols(q->v) == (int64_t)a->heads * a->head_dim;
+    bool keys = same_shape(k, v) && fv_cols(k->v) == (int64_t)a->kv_heads * a->head_dim;
+    return fv_pass_fits(p, rows && keys, "fv_attend", "q and k must be as the plan has rows and heads", q->v, k->v) &&
+           fv_pass_fits(p, fv_elements(kv->row) == fv_elements(kv->slot), "fv_attend", "every written row needs a slot", kv->row, kv->slot) &&
+           fv_pass_fits(p, !p->tape || !kv->keys.data, "fv_attend", "with a tape, pages are made for the pass", kv->keys, kv->values);
+}
+
+fv_var *fv_attend(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_kv *kv) {
+    fv_var *y = value_like(p, q, q->track || k->track || v->track);
+    if (!attention_fits(p, q, k, v, kv)) return y;
+    fv_step s = {.back = attend_back, .y = y, .x = {q, k, v}, .kv = *kv};
+    if (!kv->keys.data) make_pages(p, &s.kv.keys, &s.kv.values, kv);
+    s.saved = fv_vec(FV_TAKE(p->arena, float, 2 * fv_rows(q->v) * kv->plan->heads), 2 * fv_rows(q->v) * kv->plan->heads);
+    ops_of(p)->kv_write(exec_of(p), s.kv.keys, s.kv.values, k->v, v->v, kv->row, kv->slot);
+    ops_of(p)->attention(exec_of(p), y->v, s.saved, q->v, s.kv.keys, s.kv.values, kv->plan);
+    fv_tape_push(p, &s);
+    return y;
+}
+
+/* ---- log-probs ---- */
+
+static fv_head head_of(fv_pass *p, int weight) { return (fv_head){.weight = weight_of(p, weight), .packed = fv_slot_packed(p->slot, weight)}; }
+
+/* Two results, so this step is asked whether or not somebody added to either. */
+static void logprob_back(fv_pass *p, const fv_step *s) {
+    fv_var *hidden = s->x[0], *logp = s->x[1], *entropy = s->x[2];
+    if (!fv_has_grad(logp) && !fv_has_grad(entropy)) return;
+    fv_view dentropy = fv_has_grad(entropy) ? fv_grad(p, entropy) : fv_none;
+    ops_of(p)->logprob_back(exec_of(p), fv_grad(p, hidden), weight_grad(p, s->weight), fv_grad(p, logp), dentropy, entropy->v, s->saved, hidden->v,
+                            head_of(p, s->weight), s->index, s->other);
+}
+
+fv_scored fv_logprob(fv_pass *p, fv_var *hidden, int head_weight, fv_view target, fv_view temperature) {
+    int64_t rows = fv_rows(hidden->v);
+    bool track = hidden->track || trained(p, head_weight);
+    fv_scored out = {.logp = fv_value(p, rows, 1, track), .entropy = fv_value(p, rows, 1, track)};
+    out.lse = fv_mat(FV_TAKE(p->arena, float, 2 * rows), rows, 2);
+    fv_view w = weight_of(p, head_weight);
+    bool fits = fv_cols(w) == fv_cols(hidden->v) && p->slot->params[head_weight].packed;
+    if (!fv_pass_fits(p, fits, "fv_logprob", "hidden [rows, k] needs a head [vocabulary, k]", hidden->v, w)) return out;
+    fits = fv_elements(target) == rows && fv_elements(temperature) == rows && in_range(target, 0, w.shape[0]);
+    if (!fv_pass_fits(p, fits, "fv_logprob", "each row needs a target in the vocabulary and a temperature", hidden->v, target)) return out;
+    ops_of(p)->logprob(exec_of(p), out.logp->v, out.entropy->v, out.lse, hidden->v, head_of(p, head_weight), target, temperature);
+    if (!track) return out;
+    fv_tape_push(p, &(fv_step){.back = logprob_back, .x = {hidden, out.logp, out.entropy}, .weight = head_weight, .saved = out.lse, .index = target,
+                               .other = temperature});
+    return out;
+}

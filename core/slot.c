@@ -1,0 +1,234 @@
+#include "core/slot.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- weights by name ---- */
+
+static bool shape_fits(fv_view v, fv_weight_use use, int64_t n, int64_t k) {
+    if (use == FV_AS_VECTOR) return v.rank == 1 && v.shape[0] == n;
+    if (use == FV_AS_TABLE) return v.rank == 2 && v.shape[0] == n && v.shape[1] == k;
+    return v.rank >= 2 && v.shape[0] == n && fv_elements(v) == n * k;
+}
+
+fv_status fv_weight_find(const fv_weight_list *list, int *out, fv_weight_use use, int64_t n, int64_t k, fv_error *err, const char *name, ...) {
+    char full[256];
+    int length = snprintf(full, sizeof full, "%s", list->prefix);
+    va_list args;
+    va_start(args, name);
+    vsnprintf(full + length, sizeof full - (size_t)length, name, args);
+    va_end(args);
+    *out = -1;
+    for (int i = 0; i < list->count && *out < 0; i++)
+        if (!strcmp(list->weights[i].name, full)) *out = i;
+    if (*out < 0) return fv_fail(err, FV_BAD_MODEL, "weights: no tensor %s", full);
+    fv_weight *w = &list->weights[*out];
+    char shape[96], want[64];
+    fv_shape_text(w->view, shape);
+    if (use == FV_AS_VECTOR) snprintf(want, sizeof want, "[%lld]", (long long)n);
+    else snprintf(want, sizeof want, "[%lld, %lld]", (long long)n, (long long)k);
+    if (!shape_fits(w->view, use, n, k))
+        return fv_fail(err, FV_BAD_MODEL, "weights: %s must be %s as config.json has it, got %s", full, want, shape);
+    if (w->view.dtype != FV_F32 && w->view.dtype != FV_BF16)
+        return fv_fail(err, FV_UNSUPPORTED, "weights: %s must be F32 or BF16, got %s", full, fv_dtype_name(w->view.dtype));
+    if (use == FV_AS_LINEAR) w->linear = true;
+    return FV_OK;
+}
+
+const char *fv_weight_prefix(const fv_weight *weights, int count, const char *const *prefixes, int prefix_count) {
+    for (int p = 0; p < prefix_count; p++)
+        for (int i = 0; i < count; i++)
+            if (!strncmp(weights[i].name, prefixes[p], strlen(prefixes[p]))) return prefixes[p];
+    return NULL;
+}
+
+fv_view fv_weight_matrix(fv_view v) {
+    if (v.rank <= 2) return v;
+    v.shape[1] = fv_elements(v) / v.shape[0];
+    v.rank = 2;
+    return v;
+}
+
+/* ---- opening ---- */
+
+/* '*' stands for any run of characters, dots included. */
+static bool matches(const char *pattern, const char *name) {
+    for (; *pattern; pattern++, name++) {
+        if (*pattern == '*') {
+            for (const char *rest = name;; rest++) {
+                if (matches(pattern + 1, rest)) return true;
+                if (!*rest) return false;
+            }
+        }
+        if (*pattern != *name) return false;
+    }
+    return !*name;
+}
+
+/* "visual.*" freezes the tower in both layouts of a checkpoint: "visual.x" and "model.visual.x". */
+static bool pattern_takes(const char *pattern, const char *name) {
+    return matches(pattern, name) || (!strncmp(name, "model.", 6) && matches(pattern, name + 6));
+}
+
+static bool frozen(const fv_slot_options *o, const char *name) {
+    for (int i = 0; i < o->freeze_count; i++)
+        if (pattern_takes(o->freeze[i], name)) return true;
+    return false;
+}
+
+static fv_status check_patterns(const fv_slot_options *o, const fv_weight *weights, int count, fv_error *err) {
+    for (int i = 0; i < o->freeze_count; i++) {
+        bool used = false;
+        for (int w = 0; w < count && !used; w++) used = pattern_takes(o->freeze[i], weights[w].name);
+        if (!used)
+            return fv_fail(err, FV_BAD_RECIPE, "freeze: %s matches no weight; names look like %s ('*' stands for anything)", o->freeze[i],
+                           count ? weights[0].name : "(none)");
+    }
+    return FV_OK;
+}
+
+static fv_status make_buffer(const fv_ops *ops, fv_view *out, fv_view like, fv_error *err) {
+    *out = like;
+    out->dtype = FV_F32;
+    out->data = NULL;
+    return ops->alloc(&out->data, fv_bytes(*out), err);
+}
+
+static fv_status make_master(fv_slot *s, fv_param *p, fv_view stored, fv_error *err) {
+    FV_TRY(make_buffer(s->ops, &p->grad, stored, err));
+    FV_TRY(make_buffer(s->ops, &p->m, stored, err));
+    FV_TRY(make_buffer(s->ops, &p->v, stored, err));
+    FV_TRY(make_buffer(s->ops, &p->w, stored, err));
+    enum { PIECE = 4096 };
+    float piece[PIECE];
+    int64_t n = fv_elements(stored);
+    for (int64_t i = 0; i < n; i += PIECE) {
+        int64_t part = n - i < PIECE ? n - i : PIECE;
+        fv_to_f32(piece, (const char *)stored.data + (size_t)i * fv_dtype_size(stored.dtype), stored.dtype, part);
+        s->ops->upload(fv_f32(p->w) + i, piece, (size_t)part * sizeof *piece);
+    }
+    return FV_OK;
+}
+
+static fv_status open_param(fv_slot *s, fv_param *p, const fv_weight *w, bool trained, fv_error *err) {
+    p->name = w->name;
+    p->w = w->view;
+    if (trained) FV_TRY(make_master(s, p, w->view, err));
+    if (!w->linear) return FV_OK;
+    p->stale = true;
+    return s->ops->alloc(&p->packed, s->ops->linear_packed_bytes(fv_weight_matrix(p->w)), err);
+}
+
+fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_weight *weights, int count, const fv_slot_options *options, fv_error *err) {
+    *out = NULL;
+    FV_TRY(check_patterns(options, weights, count, err));
+    fv_slot *s = calloc(1, sizeof *s);
+    fv_param *params = calloc(count ? (size_t)count : 1, sizeof *params);
+    if (!s || !params) {
+        free(s);
+        free(params);
+        return fv_fail(err, FV_NO_MEMORY, "slot %s: out of memory", options->name);
+    }
+    *s = (fv_slot){.name = options->name, .ops = ops, .exec = exec, .params = params, .count = count};
+    for (int i = 0; i < count; i++) {
+        bool trained = options->train && !frozen(options, weights[i].name);
+        fv_status status = open_param(s, &params[i], &weights[i], trained, err);
+        if (status == FV_OK) continue;
+        fv_fail_in(err, "slot %s: %s", options->name, weights[i].name);
+        fv_slot_close(s);
+        return status;
+    }
+    *out = s;
+    return FV_OK;
+}
+
+void fv_slot_close(fv_slot *s) {
+    if (!s) return;
+    for (int i = 0; i < s->count; i++) {
+        fv_param *p = &s->params[i];
+        if (p->grad.data) s->ops->free(p->w.data); /* trained: the master is the slot's */
+        s->ops->free(p->grad.data);
+        s->ops->free(p->m.data);
+        s->ops->free(p->v.data);
+        s->ops->free(p->packed);
+    }
+    free(s->params);
+    free(s);
+}
+
+/* ---- use ---- */
+
+const void *fv_slot_packed(fv_slot *s, int weight) {
+    fv_param *p = &s->params[weight];
+    if (p->stale) s->ops->linear_pack(&s->exec, p->packed, fv_weight_matrix(p->w));
+    p->stale = false;
+    return p->packed;
+}
+
+static void weights_changed(fv_slot *s) {
+    s->version++;
+    for (int i = 0; i < s->count; i++)
+        if (s->params[i].grad.data && s->params[i].packed) s->params[i].stale = true;
+}
+
+void fv_slot_zero_grad(fv_slot *s) {
+    static const float zeros[4096]; /* copied, since a multiplication by 0 would keep NaN */
+    for (int i = 0; i < s->count; i++) {
+        if (!s->params[i].grad.data) continue;
+        char *grad = s->params[i].grad.data;
+        for (size_t left = fv_bytes(s->params[i].grad), part; left; grad += part, left -= part) {
+            part = left < sizeof zeros ? left : sizeof zeros;
+            s->ops->upload(grad, zeros, part);
+        }
+    }
+}
+
+double fv_slot_grad_norm(const fv_slot *s) {
+    double sum = 0;
+    for (int i = 0; i < s->count; i++)
+        if (s->params[i].grad.data) sum += s->ops->dot(&s->exec, s->params[i].grad, s->params[i].grad);
+    return sqrt(sum);
+}
+
+void fv_slot_step(fv_slot *s, const fv_optim *how, double *norm) {
+    double length = how->clip > 0 || norm ? fv_slot_grad_norm(s) : 0;
+    if (norm) *norm = length;
+    fv_adamw adamw = {.lr = how->lr, .beta1 = how->beta1, .beta2 = how->beta2, .eps = how->eps, .grad_scale = 1, .step = ++s->steps};
+    if (how->clip > 0 && length > how->clip) adamw.grad_scale = (float)(how->clip / length);
+    for (int i = 0; i < s->count; i++) {
+        fv_param *p = &s->params[i];
+        if (!p->grad.data) continue;
+        adamw.weight_decay = p->w.rank >= 2 ? how->weight_decay : 0;
+        s->ops->adamw(&s->exec, p->w, p->m, p->v, p->grad, fv_none, &adamw);
+    }
+    weights_changed(s);
+}
+
+int64_t fv_slot_trained(const fv_slot *s) {
+    int64_t n = 0;
+    for (int i = 0; i < s->count; i++)
+        if (s->params[i].grad.data) n += fv_elements(s->params[i].w);
+    return n;
+}
+
+void fv_slot_snapshot(const fv_slot *s, float *out) {
+    for (int i = 0; i < s->count; i++) {
+        const fv_param *p = &s->params[i];
+        if (!p->grad.data) continue;
+        s->ops->download(out, p->w.data, fv_bytes(p->w));
+        out += fv_elements(p->w);
+    }
+}
+
+void fv_slot_restore(fv_slot *s, const float *in) {
+    for (int i = 0; i < s->count; i++) {
+        const fv_param *p = &s->params[i];
+        if (!p->grad.data) continue;
+        s->ops->upload(p->w.data, in, fv_bytes(p->w));
+        in += fv_elements(p->w);
+    }
+    weights_changed(s);
+}

@@ -1,0 +1,36 @@
+/* The tape, as core/pass.c and core/pass_ops.c share it: what every operation leaves for its way back. */
+#ifndef FV_CORE_TAPE_H
+#define FV_CORE_TAPE_H
+
+#include "core/pass.h"
+
+/* One record for all operations; each uses the fields that it needs. Lives in the pass's arena. */
+typedef struct fv_step fv_step;
+struct fv_step {
+    void (*back)(fv_pass *p, const fv_step *s);
+    fv_step *before;        /* the operation that ran before this one */
+    fv_var *y;              /* its result; `back` is not called where nobody added to its gradient */
+    fv_var *x[3];           /* its arguments */
+    int weight, bias;       /* -1: none */
+    fv_view saved, index, other;
+    fv_activation act;
+    int heads;
+    fv_kv kv;
+    fv_block_body *body;
+    void *context;
+};
+
+struct fv_tape {
+    fv_step *last;
+};
+
+/* Leaves `step` on the tape (copied). Does nothing without a tape, or where the result is not tracked. */
+void fv_tape_push(fv_pass *p, const fv_step *step);
+
+/* Somebody has added to the gradient of x. */
+bool fv_has_grad(const fv_var *x);
+
+/* True if all is well so far and `fits` holds. The first time that it does not, p->error says: "operation: rule, got a and b". */
+bool fv_pass_fits(fv_pass *p, bool fits, const char *operation, const char *rule, fv_view a, fv_view b);
+
+#endif
