@@ -1,0 +1,113 @@
+/* visual-search: plates on a photograph, each with a digit too small for the view; which digit is on the green one? To answer, an agent has to
+ * zoom in on the plate. The main job's task; with mode=sft also its cold start. */
+#include "datasets/scene.h"
+#include "tools/calls.h"
+#include "tools/registry.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const zoom = "image_zoom_in_tool";
+
+/* For evaluation alone: where everything is, in the picture's pixels. Nothing that the policy is trained on reads it. */
+static json_t *box_json(fv_box b) {
+    return json_pack("[iiii]", (int)floor(b.x1), (int)floor(b.y1), (int)ceil(b.x2), (int)ceil(b.y2));
+}
+
+static void note_plates(fv_maker *m, const fv_search_scene *s, const fv_plate *asked) {
+    json_t *plates = json_array();
+    for (int i = 0; i < s->count; i++) {
+        const fv_plate *p = &s->plates[i];
+        json_t *plate = json_pack("{ss, ss#, so}", "color", fv_plate_color_name(p->color), "digit", &p->glyph, (size_t)1, "box", box_json(fv_plate_box(p)));
+        if (json_array_append_new(plates, plate) != 0) m->failed = true;
+    }
+    fv_maker_set(m, "target_box", box_json(fv_plate_box(asked)));
+    fv_maker_set(m, "plates", plates);
+}
+
+/* ---- the cold start: a sloppy zoom, and what can be read in it ---------------------------------------------------------- */
+
+/* A box in whole pixels of the view about the plate: too large, and off its middle by a normal error of `sloppy` pixels. */
+static fv_box sloppy_box(fv_maker *m, const fv_plate *p, double scale) {
+    fv_box b = fv_plate_box(p);
+    double sloppy = fv_maker_number(m, "sloppy") * m->view / 112, grow = fv_maker_number(m, "grow");
+    double x = p->x * scale + sloppy * fv_normal(&m->random), y = p->y * scale + sloppy * fv_normal(&m->random);
+    double w = (b.x2 - b.x1) * scale * grow * fv_uniform_in(&m->random, 0.85, 1.18), h = (b.y2 - b.y1) * scale * grow * fv_uniform_in(&m->random, 0.85, 1.18);
+    double least = 0.1 * m->view; /* tools refuse less */
+    w = fmin(fmax(w, least), m->view);
+    h = fmin(fmax(h, least), m->view);
+    x = fmin(fmax(x, w / 2), m->view - w / 2);
+    y = fmin(fmax(y, h / 2), m->view - h / 2);
+    return (fv_box){floor(x - w / 2 + 0.5), floor(y - h / 2 + 0.5), floor(x + w / 2 + 0.5), floor(y + h / 2 + 0.5)};
+}
+
+/* What the answer after a zoom teaches: to read what the crop shows. If the asked digit is in it, that is the answer; else another digit that is,
+ * the nearest to the middle; else any at all. The right digit there would be a label without a cause: the policy would learn to
+ * answer from nothing, and reinforcement would have to undo it. */
+static char seen_digit(fv_maker *m, const fv_search_scene *s, const fv_plate *asked, fv_box cut) {
+    char digit = fv_scene_glyph(m, false);
+    double nearest = HUGE_VAL, x = (cut.x1 + cut.x2) / 2, y = (cut.y1 + cut.y2) / 2;
+    for (int i = 0; i < s->count; i++) {
+        const fv_plate *p = &s->plates[i];
+        if (fv_box_inside(fv_plate_glyph_box(p), cut) < 1) continue;
+        double dx = p->glyph_x - x, dy = p->glyph_y - y, far = p == asked ? -1 : dx * dx + dy * dy;
+        if (far >= nearest) continue;
+        nearest = far;
+        digit = p->glyph;
+    }
+    return digit;
+}
+
+/* The call, the tool's answer to it as the environment would give it, and the answer. */
+static fv_status trajectory(fv_maker *m, const fv_search_scene *s, const fv_plate *asked, fv_error *err) {
+    fv_box box = sloppy_box(m, asked, (double)m->view / s->size);
+    fv_seen seen = {s->image, {s->size, s->size, m->view, m->view}};
+    fv_tool_context context = {&seen, 1, FV_SPACE_VIEW, {FV_MIN_SIDE_REFUSE, 1}};
+    fv_tool_result result = {0};
+    json_t *arguments = json_pack("{s[iiii]}", "bbox_2d", (int)box.x1, (int)box.y1, (int)box.x2, (int)box.y2);
+    fv_text call = {0};
+    fv_call_write(&call, zoom, arguments);
+    fv_maker_reply(m, call.data ? call.data : "");
+    m->failed |= call.failed || arguments == NULL;
+    fv_text_clear(&call);
+    fv_status status = m->failed ? FV_OK : fv_tool_find(zoom)->run(&context, arguments, &result, err);
+    json_decref(arguments);
+    if (status != FV_OK || m->failed) return status;
+    FV_TRY(fv_maker_respond(m, fv_maker_picture(m, result.image), err));
+    char answer[32];
+    snprintf(answer, sizeof answer, "<answer>%c</answer>", seen_digit(m, s, asked, result.box));
+    fv_maker_reply(m, answer);
+    fv_maker_set(m, "zoom_hits", json_boolean(fv_box_inside(fv_plate_glyph_box(asked), result.box) == 1));
+    return FV_OK;
+}
+
+/* ---- rows ----------------------------------------------------------------------------------------------------------- */
+
+static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, fv_error *err) {
+    fv_maker m;
+    FV_TRY(fv_maker_begin(&m, &fv_generator_visual_search, how, index, err));
+    fv_search_scene s;
+    fv_status status = fv_search_scene_make(&s, &m, fv_maker_int(&m, "size"), err);
+    if (status == FV_OK) {
+        const fv_plate *asked = &s.plates[fv_below(&m.random, s.count)];
+        bool without = fv_maker_is(&m, "mode", "no_tool") || fv_maker_is(&m, "mode", "no_tool_sft");
+        fv_maker_show(&m, fv_maker_picture(&m, s.image));
+        const char *which = fv_maker_pick(&m, (const char *const[]){"Which digit is", "What digit is", "Tell me the digit"}, 3);
+        fv_maker_say(&m, "%s on the %s plate%s%s", which, fv_plate_color_name(asked->color), which[0] == 'T' ? "." : "?", without ? " Give only the answer." : "");
+        fv_maker_close_turn(&m);
+        fv_maker_right(&m, (fv_asked){without ? "no_tool" : "digit", "free-form", 0}, (char[2]){asked->glyph, '\0'});
+        note_plates(&m, &s, asked);
+        if (without) fv_maker_set(&m, "env", json_pack("{s[], si}", "tools", "max_turns", 1));
+        else fv_maker_set(&m, "env", json_pack("{s[s], si, ss}", "tools", zoom, "max_turns", 3, "coordinates", "view"));
+        char answer[32];
+        snprintf(answer, sizeof answer, "<answer>%c</answer>", asked->glyph);
+        if (fv_maker_is(&m, "mode", "sft")) status = trajectory(&m, &s, asked, err);
+        else if (fv_maker_is(&m, "mode", "no_tool_sft")) fv_maker_reply(&m, answer);
+    }
+    return fv_maker_end(&m, status, out, err);
+}
+
+const fv_generator fv_generator_visual_search = {
+    "visual-search", "small digits on plates in photographs: zoom in to read one",
+    "mode=rl|sft|no_tool|no_tool_sft sloppy=5[0..56] grow=1.1..2.4[0.5..8] " FV_SEARCH_OPTIONS, make};

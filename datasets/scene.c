@@ -1,0 +1,266 @@
+#include "datasets/scene.h"
+
+#include "datasets/photographs.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- grounds -------------------------------------------------------------------------------------------------------- */
+
+static int clamp(int x, int low, int high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+/* out[y, x] = mean of a shrink x shrink block of the photograph from (x0, y0), mirrored or not, through a table of tones a channel. */
+static void cut(fv_image *out, const fv_image *photo, int x0, int y0, int shrink, bool mirrored, uint8_t tones[3][256]) {
+    int area = shrink * shrink;
+    for (int y = 0; y < out->height; y++) {
+        uint8_t *to = out->rgb + (size_t)y * (size_t)out->width * 3;
+        for (int x = 0; x < out->width; x++, to += 3) {
+            int column = x0 + shrink * (mirrored ? out->width - 1 - x : x), sum[3] = {0};
+            for (int dy = 0; dy < shrink; dy++) {
+                const uint8_t *from = photo->rgb + ((size_t)(y0 + shrink * y + dy) * (size_t)photo->width + (size_t)column) * 3;
+                for (int dx = 0; dx < shrink; dx++, from += 3)
+                    for (int c = 0; c < 3; c++) sum[c] += from[c];
+            }
+            for (int c = 0; c < 3; c++) to[c] = tones[c][(sum[c] + area / 2) / area];
+        }
+    }
+}
+
+fv_status fv_scene_photograph(fv_image **out, fv_maker *m, int width, int height, int shrink, fv_error *err) {
+    const fv_image *photo;
+    *out = NULL;
+    FV_TRY(fv_photograph(&photo, m->test, (int)fv_below(&m->random, fv_photograph_count(m->test)), err));
+    shrink = clamp(shrink, 1, (photo->width < photo->height ? photo->width : photo->height) / (width > height ? width : height));
+    shrink = 1 + (int)fv_below(&m->random, shrink);
+    int x0 = (int)fv_below(&m->random, photo->width - shrink * width + 1), y0 = (int)fv_below(&m->random, photo->height - shrink * height + 1);
+    bool mirrored = fv_maker_chance(m, 0.5);
+    uint8_t tones[3][256];
+    double contrast = m->test ? 1 : fv_uniform_in(&m->random, 0.5, 1.1), light = m->test ? 128 : fv_uniform_in(&m->random, 90, 165);
+    for (int c = 0; c < 3; c++) {
+        double tint = m->test ? 0 : fv_uniform_in(&m->random, -20, 20);
+        for (int i = 0; i < 256; i++) tones[c][i] = (uint8_t)clamp((int)(light + tint + contrast * (i - 128)), 0, 255);
+    }
+    FV_TRY(fv_image_new(out, width, height, (const uint8_t[3]){0, 0, 0}, err));
+    cut(*out, photo, x0, y0, shrink, mirrored, tones);
+    return FV_OK;
+}
+
+fv_status fv_scene_plain(fv_image **out, fv_maker *m, int width, int height, fv_error *err) {
+    uint8_t from[3], to[3];
+    double light = fv_uniform(&m->random) * 215, run = fv_maker_chance(m, 0.5) ? 60 : 0;
+    for (int c = 0; c < 3; c++) {
+        from[c] = (uint8_t)(light + fv_uniform(&m->random) * 40);
+        to[c] = (uint8_t)clamp((int)(from[c] + fv_uniform_in(&m->random, -run, run + 1e-9)), 0, 255);
+    }
+    FV_TRY(fv_image_new(out, width, height, from, err));
+    for (int y = 0; run > 0 && y < height; y++)
+        for (int x = 0; x < width; x++)
+            for (int c = 0; c < 3; c++)
+                (*out)->rgb[((size_t)y * (size_t)width + (size_t)x) * 3 + (size_t)c] = (uint8_t)((from[c] * (height - y) + to[c] * y) / height);
+    return FV_OK;
+}
+
+fv_status fv_scene_ground(fv_image **out, fv_maker *m, int width, int height, fv_error *err) {
+    double third = fv_uniform(&m->random);
+    bool plain = fv_maker_is(m, "ground", "plain") || (fv_maker_is(m, "ground", "mixed") && third < 1.0 / 3);
+    return plain ? fv_scene_plain(out, m, width, height, err) : fv_scene_photograph(out, m, width, height, 4, err);
+}
+
+/* ---- plates --------------------------------------------------------------------------------------------------------- */
+
+static const char *const plate_colors[FV_PLATE_COLORS] = {"red", "green", "blue", "yellow", "orange", "purple", "white", "black"};
+
+const char *fv_plate_color_name(int color) {
+    return plate_colors[color];
+}
+
+fv_color fv_plate_color(int color) {
+    fv_color c = {{0, 0, 0}};
+    fv_color_find(&c, plate_colors[color]);
+    return c;
+}
+
+char fv_scene_glyph(fv_maker *m, bool letters) {
+    return letters ? FV_LETTERS[fv_below(&m->random, (int64_t)sizeof FV_LETTERS - 1)] : FV_DIGITS[fv_below(&m->random, 10)];
+}
+
+void fv_scene_colors(fv_maker *m, fv_plate *plates, int n) {
+    int order[FV_PLATE_COLORS];
+    for (int i = 0; i < FV_PLATE_COLORS; i++) order[i] = i;
+    fv_shuffle(&m->random, order, FV_PLATE_COLORS, sizeof order[0]);
+    for (int i = 0; i < n; i++) plates[i].color = order[i % FV_PLATE_COLORS];
+}
+
+static double rim_width(const fv_plate *p) {
+    return p->radius > 20 ? 2 : 1;
+}
+
+fv_box fv_plate_box(const fv_plate *p) {
+    /* How far each of canvas.h's shapes reaches from its centre, in radii (tests/datasets/test_generators.c looks at the pixels). */
+    static const fv_box reach[FV_SHAPE_COUNT] = {
+        [FV_SHAPE_SQUARE] = {-0.891, -0.891, 0.891, 0.891}, [FV_SHAPE_PLATE] = {-1.05, -0.8, 1.05, 0.8},
+        [FV_SHAPE_DISC] = {-1, -1, 1, 1},                   [FV_SHAPE_TRIANGLE] = {-1.169, -1.35, 1.169, 0.675},
+        [FV_SHAPE_DIAMOND] = {-1, -1.35, 1, 1.35},          [FV_SHAPE_STAR] = {-1.284, -1.35, 1.284, 1.092},
+        [FV_SHAPE_HEXAGON] = {-0.953, -1.1, 0.953, 1.1},    [FV_SHAPE_CROSS] = {-1.1, -1.1, 1.1, 1.1},
+    };
+    fv_box b = reach[p->shape];
+    double rim = rim_width(p) / 2;
+    return (fv_box){p->x + b.x1 * p->radius - rim, p->y + b.y1 * p->radius - rim, p->x + b.x2 * p->radius + rim, p->y + b.y2 * p->radius + rim};
+}
+
+/* Boxes that are closer than `gap`, corners included. */
+static bool close_by(fv_box a, fv_box b, double gap) {
+    return a.x1 < b.x2 + gap && b.x1 < a.x2 + gap && a.y1 < b.y2 + gap && b.y1 < a.y2 + gap;
+}
+
+int fv_scene_place(fv_maker *m, fv_plate *plates, int n, double width, double height, double gap) {
+    int placed = 0;
+    for (int tries = 0; placed < n && tries < 60 * n; tries++) {
+        fv_plate *p = &plates[placed];
+        p->x = p->y = 0;
+        fv_box b = fv_plate_box(p);
+        p->glyph_x = p->x = fv_uniform_in(&m->random, gap - b.x1, width - gap - b.x2);
+        p->glyph_y = p->y = fv_uniform_in(&m->random, gap - b.y1, height - gap - b.y2);
+        b = fv_plate_box(p);
+        bool free = true;
+        for (int i = 0; i < placed && free; i++) free = !close_by(b, fv_plate_box(&plates[i]), gap);
+        placed += free;
+    }
+    return placed;
+}
+
+static int by_x(const void *a, const void *b) {
+    const fv_plate *p = a, *q = b;
+    return p->x < q->x ? -1 : p->x > q->x;
+}
+
+void fv_scene_sort(fv_plate *plates, int n) {
+    qsort(plates, (size_t)n, sizeof *plates, by_x);
+}
+
+fv_box fv_plate_glyph_box(const fv_plate *p) {
+    double half = p->cap * 0.5;
+    return (fv_box){p->glyph_x - half, p->glyph_y - half, p->glyph_x + half, p->glyph_y + half};
+}
+
+void fv_scene_draw_plate(fv_image *im, const fv_plate *p) {
+    fv_color plate = fv_plate_color(p->color);
+    fv_canvas_fill_shape(im, p->shape, p->x, p->y, p->radius, 0, plate);
+    fv_canvas_draw_shape(im, p->shape, p->x, p->y, p->radius, 0, rim_width(p), fv_color_contrast(plate));
+}
+
+/* Between the plate's colour (0) and its contrast colour (1). */
+static fv_color mark_color(const fv_plate *p, double strength) {
+    fv_color plate = fv_plate_color(p->color), mark = fv_color_contrast(plate);
+    for (int c = 0; c < 3; c++) mark.rgb[c] = (uint8_t)(plate.rgb[c] + (mark.rgb[c] - plate.rgb[c]) * strength);
+    return mark;
+}
+
+void fv_scene_draw_glyph(fv_image *im, const fv_plate *p) {
+    fv_canvas_text(im, p->glyph_x, p->glyph_y, (char[2]){p->glyph, '\0'},
+                   &(fv_text_style){.size = p->cap / FV_FONT_CAP, .degrees = p->degrees, .anchor_x = 0.5, .anchor_y = 0.5, .color = mark_color(p, p->ink)});
+}
+
+void fv_scene_draw(fv_image *im, const fv_plate *p) {
+    fv_scene_draw_plate(im, p);
+    if (p->glyph != '\0') fv_scene_draw_glyph(im, p);
+}
+
+/* ---- scenes of the view's size ------------------------------------------------------------------------------------------ */
+
+char fv_scene_glyph_option(fv_maker *m) {
+    bool letters = fv_maker_chance(m, 0.5);
+    if (fv_maker_is(m, "glyphs", "none")) return '\0';
+    return fv_scene_glyph(m, fv_maker_is(m, "glyphs", "both") ? letters : fv_maker_is(m, "glyphs", "letters"));
+}
+
+fv_shape fv_scene_shape(fv_maker *m) {
+    static const fv_shape shapes[] = {FV_SHAPE_DISC, FV_SHAPE_SQUARE, FV_SHAPE_TRIANGLE, FV_SHAPE_DIAMOND, FV_SHAPE_STAR, FV_SHAPE_CROSS};
+    return shapes[fv_below(&m->random, (int64_t)FV_COUNT(shapes))];
+}
+
+/* Sorted plates whose order along x can be seen. */
+static bool in_order(const fv_plate *plates, int n, double apart) {
+    for (int i = 1; i < n; i++)
+        if (plates[i].x - plates[i - 1].x < apart) return false;
+    return true;
+}
+
+fv_status fv_scene_plates(fv_image **out, fv_plate plates[FV_PLATES_MAX], int *count, fv_maker *m, fv_error *err) {
+    double unit = m->view / 112.0;
+    int n = fv_maker_int(m, "plates");
+    for (int i = 0; i < n; i++) {
+        double radius = fv_maker_number(m, "radius") * unit;
+        plates[i] = (fv_plate){.shape = fv_scene_shape(m), .radius = radius, .cap = 0.8 * radius, .glyph = fv_scene_glyph_option(m), .ink = 1};
+    }
+    fv_scene_colors(m, plates, n);
+    for (int tries = 0; tries < 20; tries++) { /* then a doubtful order is put up with */
+        *count = fv_scene_place(m, plates, n, m->view, m->view, unit);
+        fv_scene_sort(plates, *count);
+        if (*count == n && in_order(plates, *count, 3 * unit)) break;
+    }
+    FV_TRY(fv_scene_ground(out, m, m->view, m->view, err));
+    for (int i = 0; i < *count; i++) fv_scene_draw(*out, &plates[i]);
+    return FV_OK;
+}
+
+/* ---- the search scene ----------------------------------------------------------------------------------------------- */
+
+/* Specks in blocks of about a view pixel: averaged away they leave a plate whose greys say nothing about its digit. */
+static void speckle(fv_image *im, fv_maker *m, const fv_plate *p) {
+    double room = p->radius * 0.72, keep = p->cap * 0.95;
+    for (int i = 0; i < 14; i++) {
+        double x = p->x + fv_uniform_in(&m->random, -room, room), y = p->y + fv_uniform_in(&m->random, -room, room);
+        double width = fv_uniform_in(&m->random, 1.5, 3.5), strength = fv_uniform_in(&m->random, 0.35, 0.9);
+        if (fabs(x - p->glyph_x) < keep && fabs(y - p->glyph_y) < keep) continue;
+        fv_canvas_fill_disc(im, x, y, width, mark_color(p, strength));
+    }
+}
+
+fv_status fv_search_scene_make(fv_search_scene *s, fv_maker *m, int size, fv_error *err) {
+    memset(s, 0, sizeof *s);
+    s->size = size;
+    s->count = fv_maker_int(m, "plates");
+    for (int i = 0; i < s->count; i++) {
+        fv_plate *p = &s->plates[i];
+        *p = (fv_plate){.shape = fv_maker_chance(m, 0.5) ? FV_SHAPE_DISC : FV_SHAPE_PLATE, .radius = fv_maker_number(m, "plate") / 2,
+                        .cap = fv_maker_number(m, "digit"), .glyph = fv_scene_glyph(m, false), .ink = fv_uniform_in(&m->random, 0.75, 1),
+                        .degrees = fv_uniform_in(&m->random, -12, 12)};
+    }
+    fv_scene_colors(m, s->plates, s->count);
+    s->count = fv_scene_place(m, s->plates, s->count, s->size, s->size, 6);
+    FV_TRY(fv_scene_photograph(&s->image, m, s->size, s->size, 1, err));
+    for (int i = 0; i < s->count; i++) {
+        fv_plate *p = &s->plates[i];
+        double room = p->radius * 0.62 - p->cap * 0.6; /* the digit stands anywhere on its plate */
+        if (room > 0) {
+            p->glyph_x += fv_uniform_in(&m->random, -room, room);
+            p->glyph_y += fv_uniform_in(&m->random, -room, room);
+        }
+        fv_scene_draw_plate(s->image, p);
+        speckle(s->image, m, p);
+        fv_scene_draw_glyph(s->image, p);
+    }
+    return FV_OK;
+}
+
+/* ---- texts ---------------------------------------------------------------------------------------------------------- */
+
+void fv_box_text(char out[FV_BOX_TEXT], fv_box b, double scale, int view) {
+    snprintf(out, FV_BOX_TEXT, "[%d, %d, %d, %d]", clamp((int)floor(b.x1 * scale + 0.5), 0, view), clamp((int)floor(b.y1 * scale + 0.5), 0, view),
+             clamp((int)floor(b.x2 * scale + 0.5), 0, view), clamp((int)floor(b.y2 * scale + 0.5), 0, view));
+}
+
+void fv_place_text(char out[FV_BOX_TEXT], double x, double y, double scale) {
+    snprintf(out, FV_BOX_TEXT, "%d %d", (int)floor(x * scale + 0.5), (int)floor(y * scale + 0.5));
+}
+
+void fv_glyphs_append(char *out, size_t size, char glyph) {
+    size_t used = strlen(out);
+    bool letter = glyph < '0' || glyph > '9';
+    snprintf(out + used, size - used, "%s%c", letter && used > 0 ? " " : "", glyph);
+}
