@@ -14,7 +14,7 @@ double fv_now(void);
 
 typedef struct {
     const char *label; /* "rl: step" */
-    const char *unit;  /* of the rate: "samples" -> "12.3 samples/s"; NULL: none shown */
+    const char *unit;  /* of the rate, in the singular: "step" -> "12.3 steps/s", "4.2 s/step"; NULL: none shown */
     int64_t total;     /* 0: unknown, no bar and no time left */
     int64_t first;     /* where a resumed job begins; not counted in the rate */
     FILE *stream;      /* NULL: standard error */
