@@ -14,6 +14,7 @@ typedef struct fv_picture {
     int frame_count;
     bool video;
     double second_per_grid;     /* clips; 0 for pictures */
+    int64_t min_pixels, max_pixels; /* under which it was resized; 0: the processor's own */
     uint64_t hash;              /* of the pixel rows: equal pictures run through the tower once */
 } fv_picture;
 fv_picture *fv_picture_keep(fv_picture *p);

@@ -55,16 +55,17 @@ typedef struct {
     uint64_t seed;
 } fv_moment;
 
-/* What an objective sees and writes: the trained tokens of a batch in canonical order. Streams are sums over parts. */
+/* What an objective sees and writes: trained tokens in canonical order, all of an update's or some of them. Streams are sums over parts. */
 typedef struct {
-    int64_t count;
+    int64_t count;                  /* tokens here */
+    int64_t total;                  /* trained tokens of the whole update, for normalisation */
     const float *logp;              /* under the weights that are being trained */
     const float *old_logp;          /* as sampled */
     const float *reference_logp;    /* or NULL */
     const float *entropy;
     const float *advantage, *weight;/* per token */
-    const int32_t *response;        /* which response a token belongs to */
-    int responses;
+    const int32_t *response;        /* which response of the update a token belongs to */
+    int responses;                  /* of the whole update */
     const int32_t *response_tokens; /* [responses] trained tokens of each */
     float *dlogp;                   /* += dL/dlogp */
     float *dentropy;                /* += dL/dentropy */

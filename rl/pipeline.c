@@ -43,6 +43,8 @@ static fv_status open_all(fv_pipeline *p, const json_t *stage, fv_error *err) {
         for (int i = 0; i < lists(p, l)->count; i++) {
             lists(p, l)->uses[i].variant = variant ? variant : "released";
             p->needs |= lists(p, l)->uses[i].part->needs;
+            const json_t *kl = json_object_get(lists(p, l)->uses[i].options, "kl"); /* a divergence that is switched on wants its reference */
+            if (kl && !(json_is_number(kl) && json_number_value(kl) == 0)) p->needs |= FV_NEED_REFERENCE;
         }
     return FV_OK;
 }

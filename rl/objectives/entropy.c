@@ -3,7 +3,7 @@
 
 /* - coefficient * mean entropy of the trained tokens: a bonus for staying undecided. */
 static void entropy(const fv_use *u, fv_streams *s, const fv_moment *when, double *loss) {
-    double c = fv_get_at(u->options, "coefficient", when->step, when->steps) / (double)s->count;
+    double c = fv_get_at(u->options, "coefficient", when->step, when->steps) / (double)s->total;
     if (c == 0) return;
     for (int64_t t = 0; t < s->count; t++) {
         *loss -= c * s->entropy[t];

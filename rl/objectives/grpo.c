@@ -11,7 +11,7 @@
 static double share(const char *normalise, const fv_streams *s, int64_t t, double length) {
     if (!strcmp(normalise, "responses")) return 1.0 / ((double)s->responses * s->response_tokens[s->response[t]]);
     if (!strcmp(normalise, "constant")) return 1.0 / ((double)s->responses * length);
-    return 1.0 / (double)s->count;
+    return 1.0 / (double)s->total;
 }
 
 /* -min(ratio A, clip(ratio, 1 - low, 1 + high) A) per token, ratio = exp(logp - old) (PPO, arXiv 1707.06347 eq. 7), with `dual` > 0 bounded by dual * A where A < 0
