@@ -24,6 +24,7 @@
  *   fv_to_float(i)                     to nearest
  *   fv_bits(x) fv_from_bits(i)         the same 32 bits
  *   fv_hsum(x) fv_hmax(x)              over the lanes, in the fixed tree: l + (l + 8), then + 4, + 2, + 1
+ *   fv_transpose(x)                    of an array x[16]: lane i of x[j] and lane j of x[i] change places
  * and for sums in double: fv_d16, fv_dzero(), fv_dfma(x, y, d) = d + (double)x * (double)y, fv_dsum(d) in the same tree. */
 #ifndef FV_CPU_SIMD_H
 #define FV_CPU_SIMD_H
@@ -61,10 +62,8 @@ FV_INLINE void fv_store_bf16_n(uint16_t *p, fv_x16 x, int n) {
     fv_i16 u = fv_bits(x);
     fv_i16 odd = fv_iand(fv_ishr(u, 16), fv_iset1(1));
     fv_i16 rounded = fv_iadd(u, fv_iadd(fv_iset1(0x7fff), odd));
-    fv_m16 number = fv_eq(x, x);
-    int32_t lane[FV_LANES];
-    fv_istore(lane, fv_ishr(fv_iselect(number, rounded, fv_ior(u, fv_iset1(0x400000))), 16));
-    for (int l = 0; l < n; l++) p[l] = (uint16_t)lane[l];
+    fv_i16 quiet = fv_ior(u, fv_iset1(0x400000));
+    fv_store_low_halves_n_(p, fv_ishr(fv_iselect(fv_eq(x, x), rounded, quiet), 16), n);
 }
 
 #include "cpu/simd_math.h"

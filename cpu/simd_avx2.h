@@ -114,6 +114,42 @@ FV_INLINE float fv_hmax(fv_x16 x) {
     return _mm_cvtss_f32(_mm_max_ss(t, _mm_movehdup_ps(t)));
 }
 
+FV_INLINE void fv_store_low_halves_n_(uint16_t *p, fv_i16 i, int n) {
+    __m256i mixed = _mm256_packus_epi32(i.low, i.high); /* quarters 0 2 1 3 */
+    uint16_t lane[16];
+    _mm256_storeu_si256((void *)(n == 16 ? p : lane), _mm256_permute4x64_epi64(mixed, 0xd8));
+    for (int l = 0; n < 16 && l < n; l++) p[l] = lane[l];
+}
+
+FV_INLINE void fv_transpose_8_(__m256 x[8]) {
+    __m256 t[8];
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        __m256 a = _mm256_unpacklo_ps(x[i], x[i + 1]), b = _mm256_unpackhi_ps(x[i], x[i + 1]);
+        __m256 c = _mm256_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm256_unpackhi_ps(x[i + 2], x[i + 3]);
+        t[i] = _mm256_shuffle_ps(a, c, 0x44);
+        t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        x[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+        x[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+}
+
+/* By quarters: the two off the diagonal change places. */
+FV_INLINE void fv_transpose(fv_x16 x[16]) {
+    __m256 a[8], b[8], c[8], d[8];
+    for (int i = 0; i < 8; i++) a[i] = x[i].low, b[i] = x[i].high, c[i] = x[i + 8].low, d[i] = x[i + 8].high;
+    fv_transpose_8_(a);
+    fv_transpose_8_(b);
+    fv_transpose_8_(c);
+    fv_transpose_8_(d);
+    for (int i = 0; i < 8; i++) x[i] = (fv_x16){ a[i], c[i] }, x[i + 8] = (fv_x16){ b[i], d[i] };
+}
+
 FV_INLINE fv_d16 fv_dzero(void) {
     __m256d zero = _mm256_setzero_pd();
     return (fv_d16){ { zero, zero, zero, zero } };

@@ -72,6 +72,34 @@ FV_INLINE float fv_hmax(fv_x16 x) {
     return _mm_cvtss_f32(_mm_max_ss(t, _mm_movehdup_ps(t)));
 }
 
+FV_INLINE void fv_store_low_halves_n_(uint16_t *p, fv_i16 i, int n) {
+    _mm512_mask_cvtepi32_storeu_epi16(p, fv_mask_n(n), i);
+}
+
+/* Four rounds, each exchanging blocks of the lane numbers' next bit: 1, 2 within quarters, 4, 8 between them. */
+FV_INLINE void fv_transpose(fv_x16 x[16]) {
+    __m512 t[16];
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+        __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(x[i], x[i + 1])), b = _mm512_castps_pd(_mm512_unpackhi_ps(x[i], x[i + 1]));
+        __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(x[i + 2], x[i + 3]));
+        __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(x[i + 2], x[i + 3]));
+        t[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        t[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        t[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        t[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        __m512 a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88);
+        __m512 c = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd), d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
+        x[i] = _mm512_shuffle_f32x4(a, b, 0x88);
+        x[i + 8] = _mm512_shuffle_f32x4(a, b, 0xdd);
+        x[i + 4] = _mm512_shuffle_f32x4(c, d, 0x88);
+        x[i + 12] = _mm512_shuffle_f32x4(c, d, 0xdd);
+    }
+}
+
 FV_INLINE fv_d16 fv_dzero(void) { return (fv_d16){ _mm512_setzero_pd(), _mm512_setzero_pd() }; }
 
 FV_INLINE __m512d fv_upper_(fv_x16 x) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)); }

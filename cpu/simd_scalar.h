@@ -104,6 +104,20 @@ FV_INLINE float fv_hmax(fv_x16 x) {
     return x.v[0];
 }
 
+FV_INLINE void fv_store_low_halves_n_(uint16_t *p, fv_i16 i, int n) {
+    for (int l = 0; l < n; l++) p[l] = (uint16_t)i.v[l];
+}
+
+FV_INLINE void fv_transpose(fv_x16 x[16]) {
+    for (int i = 0; i < 16; i++) {
+        for (int j = 0; j < i; j++) {
+            float f = x[i].v[j];
+            x[i].v[j] = x[j].v[i];
+            x[j].v[i] = f;
+        }
+    }
+}
+
 FV_LANEWISE_(fv_d16, fv_dzero, (void), 0.0)
 FV_LANEWISE_(fv_d16, fv_dfma, (fv_x16 x, fv_x16 y, fv_d16 d), fma((double)x.v[l], (double)y.v[l], d.v[l]))
 

@@ -113,7 +113,7 @@ typedef struct {
     bool fresh; /* C starts from the bias (zero if NULL), not from what is there */
     const float *bias;
     bool by_rows;       /* threads own rows; else panels */
-    float *packed_a;    /* [threads][block_rows * k] */
+    float *packed_a;    /* [threads][block_rows * k + FV_LANES] */
     int64_t block_rows; /* most rows that are packed at once */
 } product;
 
@@ -123,17 +123,19 @@ static int64_t pieces_of(int64_t n, int64_t size) { return (n + size - 1) / size
 /* Where piece i of `pieces` of [0, n) begins, all as even as can be. */
 static int64_t even_cut(int64_t n, int64_t pieces, int64_t i) { return n * i / pieces; }
 
-/* out[j, rows] = a(first .. first + rows, j), j < k. */
+/* out[j, rows] = a(first .. first + rows, j), j < k. `out` has room for FV_LANES more; the source is contiguous one way. */
 static void pack_rows(float *out, const product *p, int64_t first, int64_t rows) {
     const float *a = p->a + first * p->a_row;
     if (p->a_row == 1) {
         for (int64_t j = 0; j < p->k; j++) memcpy(out + j * rows, a + j * p->a_col, (size_t)rows * sizeof *out);
         return;
     }
-    for (int64_t j = 0; j < p->k; j += FV_LANES) { /* by cache line of the source */
-        int64_t end = smaller(j + FV_LANES, p->k);
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t i = j; i < end; i++) out[i * rows + r] = a[r * p->a_row + i * p->a_col];
+    for (int64_t j = 0; j < p->k; j += FV_LANES) {
+        int length = (int)smaller(FV_LANES, p->k - j);
+        fv_x16 block[FV_LANES];
+        for (int r = 0; r < FV_LANES; r++) block[r] = r < rows ? fv_load_n(a + r * p->a_row + j, length) : fv_zero();
+        fv_transpose(block);
+        for (int i = 0; i < length; i++) fv_store(out + (j + i) * rows, block[i]); /* the next store covers what is too much */
     }
 }
 
@@ -194,7 +196,7 @@ static void run_piece(void *context, int64_t begin, int64_t end, int worker) {
     const product *p = context;
     int64_t row = p->by_rows ? begin : 0, row_end = p->by_rows ? end : p->m;
     int64_t col = p->by_rows ? 0 : begin * FV_PANEL, col_end = p->by_rows ? p->n : smaller(end * FV_PANEL, p->n);
-    float *packed = p->packed_a + worker * p->block_rows * p->k;
+    float *packed = p->packed_a + worker * (p->block_rows * p->k + FV_LANES);
     int64_t blocks = pieces_of(row_end - row, p->block_rows);
     for (int64_t i = 0; i < blocks; i++)
         run_block(p, packed, row + even_cut(row_end - row, blocks, i), row + even_cut(row_end - row, blocks, i + 1), col,
@@ -251,7 +253,7 @@ static void multiply(const fv_exec *x, product p, const packing *in) {
     bool fresh = p.fresh;
     p.k = longest;
     plan(x, &p, &units, &grain);
-    p.packed_a = FV_TAKE(x->scratch, float, fv_pool_threads(x->pool) * p.block_rows * longest);
+    p.packed_a = FV_TAKE(x->scratch, float, fv_pool_threads(x->pool) * (p.block_rows * longest + FV_LANES));
     float *packed_b = in ? FV_TAKE(x->scratch, float, panels * FV_PANEL * longest) : NULL;
     const float *a = p.a;
     for (int64_t i = 0; i < blocks; i++) {
@@ -280,22 +282,34 @@ size_t FV_KERNEL(linear_packed_bytes)(fv_view w) {
     return (size_t)(pieces_of(fv_rows(w), FV_PANEL) * FV_PANEL * fv_cols(w)) * fv_dtype_size(w.dtype);
 }
 
-/* Panel by panel, out[k, 32] = in[first .. first + 32, k] in in's own type, zeros beyond the last row. */
+/* out[k, 32], a half of 16 columns = rows of in[cols <= 16, k] transposed, in in's own type; zeros beyond the last row. */
+FV_INLINE void pack_half(void *out, const void *in, int64_t k, int cols, bool bf16) {
+    for (int64_t j = 0; j < k; j += FV_LANES) {
+        int length = (int)smaller(FV_LANES, k - j);
+        fv_x16 block[FV_LANES];
+        for (int c = 0; c < FV_LANES; c++) {
+            int64_t at = c * k + j;
+            block[c] = c >= cols ? fv_zero()
+                       : bf16    ? fv_load_bf16_n((const uint16_t *)in + at, length)
+                                 : fv_load_n((const float *)in + at, length);
+        }
+        fv_transpose(block);
+        for (int i = 0; i < length; i++) {
+            if (bf16) fv_store_bf16_n((uint16_t *)out + (j + i) * FV_PANEL, block[i], FV_LANES);
+            else fv_store((float *)out + (j + i) * FV_PANEL, block[i]);
+        }
+    }
+}
+
 static void pack_transposed(void *context, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const packing *p = context;
-    for (int64_t panel = begin; panel < end; panel++) {
-        int64_t first = panel * FV_PANEL, cols = smaller(FV_PANEL, p->n - first), at = panel * p->k * FV_PANEL;
-        for (int64_t j = 0; j < p->k; j += FV_LANES) {
-            int64_t stop = smaller(j + FV_LANES, p->k);
-            for (int64_t c = 0; c < FV_PANEL; c++) {
-                for (int64_t k = j; k < stop; k++) {
-                    int64_t to = at + k * FV_PANEL + c, from = (first + c) * p->stride + k;
-                    if (p->from_bf16) ((uint16_t *)p->out)[to] = c < cols ? ((const uint16_t *)p->in)[from] : 0;
-                    else ((float *)p->out)[to] = c < cols ? ((const float *)p->in)[from] : 0.0f;
-                }
-            }
-        }
+    for (int64_t half = begin * HALVES; half < end * HALVES; half++) {
+        int64_t first = half * FV_LANES, left = p->n - first, from = left > 0 ? first * p->k : 0;
+        int64_t to = half / HALVES * FV_PANEL * p->k + half % HALVES * FV_LANES;
+        int cols = left > 0 ? (int)smaller(FV_LANES, left) : 0;
+        if (p->from_bf16) pack_half((uint16_t *)p->out + to, (const uint16_t *)p->in + from, p->k, cols, true);
+        else pack_half((float *)p->out + to, (const float *)p->in + from, p->k, cols, false);
     }
 }
 

@@ -144,6 +144,35 @@ static void reductions_follow_the_tree(void **state) {
     assert_true(fv_dsum(fv_dfma(fv_load(x), fv_load(x), fv_dzero())) == d[0]);
 }
 
+static void transposing_swaps_lanes_and_vectors(void **state) {
+    (void)state;
+    fv_x16 x[FV_LANES];
+    for (int i = 0; i < FV_LANES; i++) {
+        float row[FV_LANES];
+        for (int j = 0; j < FV_LANES; j++) row[j] = (float)(100 * i + j);
+        x[i] = fv_load(row);
+    }
+    fv_transpose(x);
+    for (int i = 0; i < FV_LANES; i++) {
+        float row[FV_LANES];
+        fv_store(row, x[i]);
+        for (int j = 0; j < FV_LANES; j++) assert_true(row[j] == (float)(100 * j + i));
+    }
+}
+
+static void bf16_rounds_to_even(void **state) {
+    (void)state;
+    static const uint32_t in[FV_LANES] = { 0x3f808000, 0x3f818000, 0x3f808001, 0x3f807fff, 0x7f7fffff, 0xff800000, 0x7f800001, 0x00000001,
+                                           0x80008001, 0x3fffffff, 0x7fffffff, 0x00000000, 0x80000000, 0x477fe000, 0x3eaaaaab, 0xc2f70000 };
+    static const uint16_t want[FV_LANES] = { 0x3f80, 0x3f82, 0x3f81, 0x3f80, 0x7f80, 0xff80, 0x7fc0, 0x0000,
+                                             0x8001, 0x4000, 0x7fff, 0x0000, 0x8000, 0x4780, 0x3eab, 0xc2f7 };
+    float x[FV_LANES];
+    uint16_t got[FV_LANES];
+    memcpy(x, in, sizeof x);
+    fv_store_bf16_n(got, fv_load(x), FV_LANES);
+    assert_memory_equal(got, want, sizeof want);
+}
+
 int main(void) {
     if (!(RUNS_HERE)) return 0; /* this machine has no such registers */
     const struct CMUnitTest tests[] = {
@@ -151,6 +180,8 @@ int main(void) {
         cmocka_unit_test(special_values),
         cmocka_unit_test(lanes_and_tails),
         cmocka_unit_test(reductions_follow_the_tree),
+        cmocka_unit_test(transposing_swaps_lanes_and_vectors),
+        cmocka_unit_test(bf16_rounds_to_even),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
