@@ -42,6 +42,9 @@ typedef struct fv_pass {
  * Shapes are checked here, once, for all back ends. Where they don't fit, `error` says which operation, which shapes; from then on nothing is
  * computed, values have their shapes and undefined contents, and fv_pass_back does nothing: ask p->error.status after a pass. */
 fv_pass fv_pass_begin(fv_slot *slot, fv_arena *arena, bool train);
+/* How that is checked, also by models: true if all is well so far and `fits` holds. The first time that it does not, p->error says "operation:
+ * rule, got [a] and [b]". */
+bool fv_pass_fits(fv_pass *p, bool fits, const char *operation, const char *rule, fv_view a, fv_view b);
 /* Runs the tape backwards and empties it. Gradients of trained parameters are added to slot->params[].grad. */
 void fv_pass_back(fv_pass *p);
 

@@ -30,7 +30,4 @@ void fv_tape_push(fv_pass *p, const fv_step *step);
 /* Somebody has added to the gradient of x. */
 bool fv_has_grad(const fv_var *x);
 
-/* True if all is well so far and `fits` holds. The first time that it does not, p->error says: "operation: rule, got a and b". */
-bool fv_pass_fits(fv_pass *p, bool fits, const char *operation, const char *rule, fv_view a, fv_view b);
-
 #endif

@@ -1,0 +1,194 @@
+#include "language/decoder.h"
+
+#include "core/rotary.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Weights of a layer, by index in the slot; -1 where the family has none. */
+typedef struct {
+    int attention_norm, q, k, v, o, q_bias, k_bias, v_bias, q_norm, k_norm;
+    int mlp_norm, gate, up, down;
+} layer;
+
+struct fv_decoder {
+    fv_text_config c;
+    int weights;             /* the model has */
+    int embed, norm, head;
+    float *inv_freq;         /* [head_dim / 2] */
+    int32_t *axis;           /* [head_dim / 2] which position a frequency turns with: t, h or w */
+    layer *layers;
+};
+
+/* ---- opening ---- */
+
+static fv_status find_layer(layer *l, const fv_weight_list *list, int i, const fv_text_config *c, fv_error *err) {
+    int64_t q = (int64_t)c->heads * c->head_dim, kv = (int64_t)c->kv_heads * c->head_dim;
+    const struct {
+        int *out;
+        fv_weight_use use;
+        int64_t n, k;
+        const char *name;
+        bool present;
+    } want[] = {
+        {&l->attention_norm, FV_AS_VECTOR, c->hidden, 0, "input_layernorm.weight", true},
+        {&l->q, FV_AS_LINEAR, q, c->hidden, "self_attn.q_proj.weight", true},
+        {&l->k, FV_AS_LINEAR, kv, c->hidden, "self_attn.k_proj.weight", true},
+        {&l->v, FV_AS_LINEAR, kv, c->hidden, "self_attn.v_proj.weight", true},
+        {&l->o, FV_AS_LINEAR, c->hidden, q, "self_attn.o_proj.weight", true},
+        {&l->q_bias, FV_AS_VECTOR, q, 0, "self_attn.q_proj.bias", c->qkv_bias},
+        {&l->k_bias, FV_AS_VECTOR, kv, 0, "self_attn.k_proj.bias", c->qkv_bias},
+        {&l->v_bias, FV_AS_VECTOR, kv, 0, "self_attn.v_proj.bias", c->qkv_bias},
+        {&l->q_norm, FV_AS_VECTOR, c->head_dim, 0, "self_attn.q_norm.weight", c->qk_norm},
+        {&l->k_norm, FV_AS_VECTOR, c->head_dim, 0, "self_attn.k_norm.weight", c->qk_norm},
+        {&l->mlp_norm, FV_AS_VECTOR, c->hidden, 0, "post_attention_layernorm.weight", true},
+        {&l->gate, FV_AS_LINEAR, c->intermediate, c->hidden, "mlp.gate_proj.weight", true},
+        {&l->up, FV_AS_LINEAR, c->intermediate, c->hidden, "mlp.up_proj.weight", true},
+        {&l->down, FV_AS_LINEAR, c->hidden, c->intermediate, "mlp.down_proj.weight", true},
+    };
+    for (size_t w = 0; w < FV_COUNT(want); w++) {
+        *want[w].out = -1;
+        if (want[w].present) FV_TRY(fv_weight_find(list, want[w].out, want[w].use, want[w].n, want[w].k, err, "layers.%d.%s", i, want[w].name));
+    }
+    return FV_OK;
+}
+
+static fv_status find_weights(fv_decoder *d, fv_weight *weights, int count, fv_error *err) {
+    static const char *const prefixes[] = {"model.language_model.", "model."}; /* HF facts 2: new and old layout */
+    const fv_text_config *c = &d->c;
+    fv_weight_list list = {weights, count, fv_weight_prefix(weights, count, prefixes, 2)}, top = {weights, count, ""};
+    if (!list.prefix) return fv_fail(err, FV_BAD_MODEL, "weights: no tensor model.embed_tokens.weight or model.language_model.embed_tokens.weight");
+    FV_TRY(fv_weight_find(&list, &d->embed, FV_AS_TABLE, c->vocabulary, c->hidden, err, "embed_tokens.weight"));
+    FV_TRY(fv_weight_find(&list, &d->norm, FV_AS_VECTOR, c->hidden, 0, err, "norm.weight"));
+    if (c->tied) FV_TRY(fv_weight_find(&list, &d->head, FV_AS_LINEAR, c->vocabulary, c->hidden, err, "embed_tokens.weight"));
+    else FV_TRY(fv_weight_find(&top, &d->head, FV_AS_LINEAR, c->vocabulary, c->hidden, err, "lm_head.weight"));
+    for (int i = 0; i < c->layers; i++) FV_TRY(find_layer(&d->layers[i], &list, i, c, err));
+    return FV_OK;
+}
+
+/* HF facts 8: consecutive runs of frequencies for t, h, w, or interleaved; all t for text models. */
+static int32_t axis_of(const fv_text_config *c, int i) {
+    const int *section = c->mrope_section;
+    if (c->mrope_interleaved) return i % 3 && i < 3 * section[i % 3] ? i % 3 : 0;
+    if (!section[0] && !section[1] && !section[2]) return 0;
+    return i < section[0] ? 0 : i < section[0] + section[1] ? 1 : 2;
+}
+
+fv_status fv_decoder_open(fv_decoder **out, const fv_text_config *c, fv_weight *weights, int count, fv_error *err) {
+    *out = NULL;
+    int half = c->head_dim / 2;
+    fv_decoder *d = calloc(1, sizeof *d);
+    if (d) *d = (fv_decoder){.c = *c, .weights = count};
+    if (d) d->inv_freq = calloc((size_t)half, sizeof *d->inv_freq);
+    if (d) d->axis = calloc((size_t)half, sizeof *d->axis);
+    if (d) d->layers = calloc((size_t)c->layers, sizeof *d->layers);
+    fv_status status = FV_OK;
+    if (!d || !d->inv_freq || !d->axis || !d->layers) status = fv_fail(err, FV_NO_MEMORY, "decoder: out of memory");
+    if (status == FV_OK) status = find_weights(d, weights, count, err);
+    if (status != FV_OK) {
+        fv_decoder_close(d);
+        return status;
+    }
+    fv_rotary_frequencies(d->inv_freq, half, c->head_dim, c->rope_theta);
+    for (int i = 0; i < half; i++) d->axis[i] = axis_of(c, i);
+    *out = d;
+    return FV_OK;
+}
+
+void fv_decoder_close(fv_decoder *d) {
+    if (!d) return;
+    free(d->inv_freq);
+    free(d->axis);
+    free(d->layers);
+    free(d);
+}
+
+int fv_decoder_head(const fv_decoder *d) { return d->head; }
+
+/* ---- forward ---- */
+
+/* What a layer needs beside its input; kept in the arena for the way back. */
+typedef struct {
+    const fv_decoder *d;
+    const layer *weights;
+    fv_view cos, sin;
+    fv_kv kv;
+} layer_context;
+
+static fv_var *attention(fv_pass *p, fv_var *x, const layer_context *at) {
+    const fv_text_config *c = &at->d->c;
+    const layer *l = at->weights;
+    fv_var *h = fv_rms_norm(p, x, l->attention_norm, c->rms_eps);
+    fv_var *q = fv_linear(p, h, l->q, l->q_bias), *k = fv_linear(p, h, l->k, l->k_bias), *v = fv_linear(p, h, l->v, l->v_bias);
+    if (c->qk_norm) {
+        q = fv_rms_norm(p, q, l->q_norm, c->rms_eps);
+        k = fv_rms_norm(p, k, l->k_norm, c->rms_eps);
+    }
+    fv_rotary(p, q, at->cos, at->sin, c->heads);
+    fv_rotary(p, k, at->cos, at->sin, c->kv_heads);
+    return fv_linear(p, fv_attend(p, q, k, v, &at->kv), l->o, -1);
+}
+
+static fv_var *mlp(fv_pass *p, fv_var *x, const layer_context *at) {
+    const layer *l = at->weights;
+    fv_var *h = fv_rms_norm(p, x, l->mlp_norm, at->d->c.rms_eps);
+    return fv_linear(p, fv_swiglu(p, fv_linear(p, h, l->gate, -1), fv_linear(p, h, l->up, -1)), l->down, -1);
+}
+
+static fv_var *run_layer(fv_pass *p, fv_var *x, void *context) {
+    const layer_context *at = context;
+    x = fv_add(p, x, attention(p, x, at));
+    return fv_add(p, x, mlp(p, x, at));
+}
+
+static layer_context shared_context(fv_pass *p, const fv_decoder *d, const fv_batch *b) {
+    const fv_text_config *c = &d->c;
+    int64_t rows = fv_elements(b->ids), half = c->head_dim / 2;
+    layer_context at = {.d = d};
+    at.cos = fv_mat(FV_TAKE(p->arena, float, rows * half), rows, half);
+    at.sin = fv_mat(FV_TAKE(p->arena, float, rows * half), rows, half);
+    p->slot->ops->rotary_table(&p->slot->exec, at.cos, at.sin, b->position, fv_vec(d->inv_freq, half), fv_ints(d->axis, half));
+    fv_attention *plan = FV_TAKE(p->arena, fv_attention, 1);
+    *plan = b->plan;
+    plan->heads = c->heads;
+    plan->kv_heads = c->kv_heads;
+    plan->head_dim = c->head_dim;
+    plan->scale = (float)(1 / sqrt(c->head_dim));
+    at.kv = (fv_kv){.row = b->kv_row, .slot = b->kv_slot, .pages = b->pages, .plan = plan};
+    return at;
+}
+
+static fv_var *embed(fv_pass *p, const fv_decoder *d, const fv_batch *b) {
+    fv_var *x = fv_embed(p, d->embed, b->ids);
+    if (!b->visual || !b->visual->embeds) return x;
+    return fv_overwrite(p, x, fv_gather(p, b->visual->embeds, b->visual_index), b->visual_row);
+}
+
+/* Deepstack (Qwen3-VL): the tower's k-th level is added after text layer k, whatever tower block it is from (HF facts 7). */
+static fv_var *add_deepstack(fv_pass *p, fv_var *x, const fv_batch *b, int level) {
+    if (!b->visual || level >= FV_MAX_DEEPSTACK || !b->visual->deepstack[level]) return x;
+    return fv_add_rows(p, x, fv_gather(p, b->visual->deepstack[level], b->visual_index), b->visual_row);
+}
+
+static void show_taps(const fv_pass *p, int i, const fv_var *x) {
+    for (int t = 0; t < p->tap_count; t++)
+        if (p->taps[t].layer == i) p->taps[t].see(p->taps[t].context, i, x->v);
+}
+
+fv_var *fv_decoder_forward(fv_pass *p, const fv_decoder *d, const fv_batch *b) {
+    int64_t rows = fv_elements(b->ids);
+    bool fits = p->slot->count == d->weights && fv_elements(b->position) == 3 * rows && b->plan.rows == rows;
+    if (!fv_pass_fits(p, fits, "fv_decoder_forward", "slot, positions [3, rows] and plan must be of this model and these rows", b->ids, b->position))
+        return fv_value(p, rows, d->c.hidden, false);
+    layer_context shared = shared_context(p, d, b);
+    fv_var *x = embed(p, d, b);
+    for (int i = 0; i < d->c.layers; i++) {
+        layer_context *at = FV_TAKE(p->arena, layer_context, 1);
+        *at = shared;
+        at->weights = &d->layers[i];
+        if (b->keys) at->kv.keys = b->keys[i], at->kv.values = b->values[i];
+        x = add_deepstack(p, fv_block(p, x, run_layer, at), b, i);
+        show_taps(p, i, x);
+    }
+    return fv_rms_norm(p, x, d->norm, d->c.rms_eps);
+}
