@@ -26,6 +26,7 @@ typedef struct fv_trainer {
     double earlier;          /* seconds that it ran before it was resumed */
     double checkpointed;     /* fv_now() of the last checkpoint */
     bool quiet;
+    const volatile int *stop; /* set by a signal, see fv_train_options */
 } fv_trainer;
 
 typedef struct {

@@ -1,0 +1,226 @@
+#include "rl/evaluate.h"
+
+#include "core/progress.h"
+#include "rl/answer.h"
+#include "rl/trajectories.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    char *name;
+    double sum, n;
+} category;
+
+typedef struct {
+    double sum, square, n, errors, calls, failures, boxes, hits, length;
+    category by[256];
+    int categories;
+} tally;
+
+static void add_to_category(tally *y, const char *name, double score) {
+    int i = 0;
+    while (i < y->categories && strcmp(y->by[i].name, name)) i++;
+    if (i == (int)FV_COUNT(y->by)) return;
+    if (i == y->categories) {
+        y->by[i] = (category){strdup(name), 0, 0};
+        if (!y->by[i].name) return;
+        y->categories++;
+    }
+    y->by[i].sum += score;
+    y->by[i].n += 1;
+}
+
+static bool target_of(const json_t *row, fv_box *out) {
+    const json_t *b = json_object_get(row, "target_box");
+    if (json_array_size(b) != 4) return false;
+    double v[4];
+    for (size_t i = 0; i < 4; i++) v[i] = json_number_value(json_array_get(b, i));
+    *out = (fv_box){v[0], v[1], v[2], v[3]};
+    return true;
+}
+
+static void add_boxes(tally *y, const fv_trajectory *t, const json_t *row) {
+    fv_box target;
+    bool has = target_of(row, &target);
+    for (int k = 0; k < t->turn_count; k++) {
+        if (!t->turns[k].step.has_box || !has || t->turns[k].step.picture > 1) continue;
+        y->boxes += 1;
+        y->hits += fv_box_inside(target, t->turns[k].step.box) >= 0.9;
+    }
+}
+
+/* One line of samples.jsonl: CLI.md's keys, then lmms-eval's. */
+static fv_status write_sample(fv_lines *lines, int64_t number, const fv_row *row, const fv_response *r, double score, fv_error *err) {
+    fv_text t = {0};
+    fv_span extracted = r->text ? fv_answer_find(r->text) : (fv_span){"", 0};
+    const char *text = r->text ? r->text : "", *answer = r->answer ? r->answer : "";
+    fv_text_add(&t, "{\"id\": ");
+    fv_text_json(&t, row->id, strlen(row->id));
+    fv_text_add(&t, ", \"response\": ");
+    fv_text_json(&t, text, strlen(text));
+    fv_text_add(&t, ", \"extracted\": ");
+    fv_text_json(&t, extracted.text ? extracted.text : "", extracted.size);
+    fv_text_add(&t, ", \"answer\": ");
+    fv_text_json(&t, answer, strlen(answer));
+    fv_text_add(&t, ", \"score\": ");
+    fv_text_f64(&t, score);
+    fv_text_printf(&t, ", \"doc_id\": %lld, \"target\": ", (long long)number);
+    fv_text_json(&t, answer, strlen(answer));
+    fv_text_add(&t, ", \"resps\": [[");
+    fv_text_json(&t, text, strlen(text));
+    fv_text_add(&t, "]], \"filtered_resps\": [");
+    fv_text_json(&t, extracted.text ? extracted.text : "", extracted.size);
+    fv_text_add(&t, "]}");
+    fv_status s = fv_lines_text(lines, &t, err);
+    fv_text_clear(&t);
+    return s;
+}
+
+typedef struct {
+    const fv_model *model;
+    fv_slot *slot;
+    fv_jobs *tools;
+    fv_engine *engine;
+    fv_feed *feed;
+    fv_pipeline *score;
+    const fv_evaluate_options *o;
+    fv_lines *samples, *shown;
+    tally y;
+} evaluation;
+
+static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t number, fv_error *err) {
+    const fv_trajectory *t = &r->trajectories[i];
+    const fv_row *row = r->samples[t->sample].row;
+    double term = NAN;
+    fv_response response;
+    fv_trajectory_response(r, i, &term, &response);
+    fv_group g = {&response, 1};
+    if (!response.error[0]) FV_TRY(fv_pipeline_reward(v->score, &g, &(fv_moment){0, 1, v->o->seed}, err));
+    if (response.error[0]) {
+        v->y.errors += 1;
+        return FV_OK;
+    }
+    double s = response.reward;
+    v->y.sum += s;
+    v->y.square += s * s;
+    v->y.n += 1;
+    v->y.calls += t->calls;
+    v->y.failures += t->failures;
+    v->y.length += t->tokens;
+    add_boxes(&v->y, t, row->json);
+    const char *name = v->o->by ? fv_row_text(row, v->o->by) : NULL;
+    if (name) add_to_category(&v->y, name, s);
+    if (v->samples) FV_TRY(write_sample(v->samples, number, row, &response, s, err));
+    const char *term_name = v->score->terms.uses[0].part->name;
+    if (v->shown && number < v->o->show)
+        FV_TRY(fv_trajectory_write(v->shown, v->o->show_folder, v->model, r, i, number, &response, &term_name, 1, err));
+    return FV_OK;
+}
+
+static fv_status run_batch(evaluation *v, int64_t first, int n, fv_error *err) {
+    fv_sample *samples = calloc((size_t)n, sizeof *samples);
+    int64_t *numbers = malloc((size_t)n * sizeof *numbers);
+    fv_status s = samples && numbers ? FV_OK : fv_fail(err, FV_NO_MEMORY, "evaluation: out of memory");
+    if (s == FV_OK) {
+        for (int i = 0; i < n; i++) numbers[i] = first + i;
+        fv_feed_take(v->feed, numbers, n, samples);
+        bool sampled = !strcmp(v->o->mode, "sampled");
+        fv_rollout r;
+        fv_rollout_options o = {.group_size = 1, .temperature = !sampled ? 0 : v->o->temperature > 0 ? v->o->temperature : 1, .top_p = v->o->top_p,
+                                .max_new_tokens = v->o->max_new_tokens, .max_tokens = v->o->max_tokens, .seed = v->o->seed, .numbers = numbers,
+                                .forced = !strcmp(v->o->mode, "no_tool") ? "<answer>" : NULL};
+        s = fv_rollout_run(&r, v->engine, v->model, v->slot, v->tools, samples, n, &o, NULL, NULL, err);
+        for (int i = 0; i < n && s == FV_OK; i++) s = score_one(v, &r, i, numbers[i], err);
+        fv_rollout_clear(&r);
+        for (int i = 0; i < n; i++) fv_sample_clear(&samples[i]);
+    }
+    free(samples);
+    free(numbers);
+    return s;
+}
+
+/* Wilson's 95 % interval for a share p of n; the normal one for other scores. */
+static void interval(const tally *y, double *se, double *low, double *high) {
+    double n = y->n, p = y->sum / n, z = 1.959963984540054;
+    double variance = n > 1 ? (y->square - n * p * p) / (n - 1) : 0;
+    *se = sqrt(fmax(variance, 0) / n);
+    bool binary = fabs(y->square - y->sum) < 1e-9;
+    double centre = binary ? (p + z * z / (2 * n)) / (1 + z * z / n) : p;
+    double half = binary ? z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) : z * *se;
+    *low = fmax(0, centre - half);
+    *high = fmin(1, centre + half);
+}
+
+static json_t *summarise(const tally *y, const fv_evaluate_options *o, double seconds) {
+    json_t *out = json_object(), *by = json_object();
+    double se = 0, low = 0, high = 0;
+    if (y->n > 0) interval(y, &se, &low, &high);
+    json_object_set_new(out, "name", json_string(o->name ? o->name : "eval"));
+    json_object_set_new(out, "mode", json_string(o->mode));
+    json_object_set_new(out, "n", json_integer((json_int_t)y->n));
+    json_object_set_new(out, "accuracy", y->n > 0 ? json_real(y->sum / y->n) : json_null());
+    json_object_set_new(out, "se", json_real(se));
+    json_object_set_new(out, "ci95", json_pack("[f, f]", low, high));
+    for (int i = 0; i < y->categories; i++)
+        json_object_set_new(by, y->by[i].name, json_pack("{s: I, s: f}", "n", (json_int_t)y->by[i].n, "accuracy", y->by[i].sum / y->by[i].n));
+    json_object_set_new(out, "by", by);
+    json_object_set_new(out, "calls_per_answer", y->n > 0 ? json_real(y->calls / y->n) : json_null());
+    json_object_set_new(out, "failed_calls", y->calls > 0 ? json_real(y->failures / y->calls) : json_null());
+    json_object_set_new(out, "target_hits", y->boxes > 0 ? json_real(y->hits / y->boxes) : json_null());
+    json_object_set_new(out, "length", y->n > 0 ? json_real(y->length / y->n) : json_null());
+    json_object_set_new(out, "errors", json_integer((json_int_t)y->errors));
+    json_object_set_new(out, "seconds", json_real(seconds));
+    return out;
+}
+
+static fv_status run_all(evaluation *v, int64_t n, fv_error *err) {
+    int batch = v->o->batch ? v->o->batch : 128;
+    char label[128];
+    snprintf(label, sizeof label, "eval %s", v->o->mode);
+    fv_progress *progress = v->o->quiet ? NULL : fv_progress_open(&(fv_progress_options){.label = label, .unit = "samples", .total = n});
+    fv_status s = FV_OK;
+    for (int64_t first = 0; first < n && s == FV_OK; first += batch) {
+        s = run_batch(v, first, (int)(n - first < batch ? n - first : batch), err);
+        fv_progress_update(progress, first + batch < n ? first + batch : n, "accuracy %.3f", v->y.n > 0 ? v->y.sum / v->y.n : 0.0);
+    }
+    fv_progress_close(progress);
+    return s;
+}
+
+static fv_status open_shown(evaluation *v, fv_error *err) {
+    if (v->o->samples_path) {
+        FV_TRY(fv_path_remove(v->o->samples_path, err));
+        FV_TRY(fv_lines_open(&v->samples, v->o->samples_path, err));
+    }
+    if (!v->o->show_folder || !v->o->show) return FV_OK;
+    char *path = fv_path_join(v->o->show_folder, "trajectories.jsonl");
+    fv_status s = fv_folder_make(v->o->show_folder, err);
+    if (s == FV_OK) s = fv_path_remove(path, err);
+    if (s == FV_OK) s = fv_lines_open(&v->shown, path, err);
+    free(path);
+    return s;
+}
+
+fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool *pool, fv_jobs *tools, const fv_dataset *data, fv_pipeline *score,
+                      const fv_evaluate_options *options, fv_error *err) {
+    *result = NULL;
+    evaluation v = {.model = m, .slot = slot, .tools = tools, .score = score, .o = options};
+    double start = fv_now();
+    int64_t n = fv_dataset_count(data);
+    if (options->n && options->n < n) n = options->n;
+    fv_feed_options feed = {.env = options->env, .generate = true, .no_tools = !strcmp(options->mode, "no_tool"), .max_tokens = options->max_tokens};
+    fv_status s = open_shown(&v, err);
+    if (s == FV_OK) s = fv_engine_open(&v.engine, m, slot, NULL, err);
+    if (s == FV_OK) s = fv_feed_open(&v.feed, m, data, pool, &feed, err);
+    if (s == FV_OK) s = run_all(&v, n, err);
+    if (s == FV_OK) *result = summarise(&v.y, options, fv_now() - start);
+    for (int i = 0; i < v.y.categories; i++) free(v.y.by[i].name);
+    fv_feed_close(v.feed);
+    fv_engine_close(v.engine);
+    fv_lines_close(v.samples);
+    fv_lines_close(v.shown);
+    return s;
+}

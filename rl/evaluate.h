@@ -1,0 +1,30 @@
+/* Evaluation: one answer a row, scored by one reward term, with an interval, by category. */
+#ifndef FV_RL_EVALUATE_H
+#define FV_RL_EVALUATE_H
+
+#include "rl/pipeline.h"
+#include "rl/rollout.h"
+
+typedef struct {
+    const char *name;          /* "visual-search after rl" */
+    const char *mode;          /* sampled (temperature 1), greedy, no_tool (greedy, no tools, the answer forced by "<answer>") */
+    const json_t *env;         /* of rows without their own */
+    const char *by;            /* row field of the categories, NULL: none */
+    const char *samples_path;  /* a JSON line a row (lmms-eval's keys beside CLI.md's); NULL: none */
+    const char *show_folder;   /* trajectories of the first `show` rows with their pictures, for the report; NULL: none */
+    int show;
+    int64_t n;                 /* rows; 0: all */
+    int max_new_tokens, max_tokens;
+    float temperature, top_p;  /* sampled mode; 0: 1 */
+    uint64_t seed;
+    int batch;                 /* rows at once; 0: 128 */
+    bool quiet;
+} fv_evaluate_options;
+
+/* *result, the caller's: {"name", "mode", "n", "accuracy", "se", "ci95": [low, high], "by": {category: {"n", "accuracy"}}, "calls_per_answer",
+ * "failed_calls", "target_hits" (share of boxes that hold the row's target_box by at least 0.9; null without), "length", "errors", "seconds"}.
+ * ci95 is Wilson's interval for 0/1 scores, else normal. Rows that could not be used are counted in "errors" and left out. */
+fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool *pool, fv_jobs *tools, const fv_dataset *data, fv_pipeline *score,
+                      const fv_evaluate_options *options, fv_error *err);
+
+#endif

@@ -1,0 +1,41 @@
+/* A step's rollouts with their responses: which tokens of the tree belong to which response, and what the metrics say of them. */
+#ifndef FV_RL_GRPO_BATCH_H
+#define FV_RL_GRPO_BATCH_H
+
+#include "rl/pack.h"
+#include "rl/pipeline.h"
+#include "rl/rollout.h"
+#include "rl/run.h"
+
+typedef struct {
+    int prompts, group_size;
+    int64_t *numbers;         /* [prompts] rows of the data set */
+    fv_sample *samples;       /* [prompts] */
+    fv_rollout rollout;
+    fv_response *responses;   /* [prompts * group_size] */
+    fv_group *groups;         /* [prompts] */
+    double *terms;            /* [responses][terms] */
+    float *tokens;            /* all responses' logp, entropy, advantage and weight of trained tokens */
+    int32_t *response_tokens; /* [responses] */
+    int *response_of, *offset_of; /* by segment: which response wrote it (-1: none), and where its first token stands among that response's */
+} fv_grpo_batch;
+
+fv_status fv_grpo_batch_open(fv_grpo_batch *b, int prompts, int group_size, fv_error *err);
+void fv_grpo_batch_clear(fv_grpo_batch *b); /* after a step: gives rollout and samples back */
+void fv_grpo_batch_close(fv_grpo_batch *b);
+
+/* After the rollout: fills responses and groups, with room for `terms` reward terms each. */
+fv_status fv_grpo_batch_index(fv_grpo_batch *b, int terms, fv_error *err);
+int fv_grpo_batch_flat(const fv_grpo_batch *b);                    /* groups whose advantages are all zero */
+int64_t fv_grpo_batch_tokens(const fv_grpo_batch *b, int prompt);  /* trained tokens of a group */
+
+/* Leaves of prompts [first, last): train: of groups that have a gradient (all: every sound group), else of the others. */
+int fv_grpo_batch_leaves(const fv_grpo_batch *b, int first, int last, bool train, bool all, int *leaves);
+
+/* Streams of the targets of a pass; arrays from the arena; dlogp, dentropy and reference_logp are left NULL, total 0. */
+void fv_grpo_batch_streams(const fv_grpo_batch *b, const fv_targets *targets, const float *logp, const float *entropy, fv_streams *out, fv_arena *arena);
+
+/* TRL's and verl's tags for what was sampled. */
+void fv_grpo_batch_metrics(const fv_grpo_batch *b, const fv_pipeline *p, fv_metrics *m);
+
+#endif

@@ -1,0 +1,246 @@
+/* A run: stages in order, with evaluations, checkpoints and going on after a stop. */
+#include "rl/evaluate.h"
+#include "rl/report.h"
+#include "rl/train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+double fv_train_rate(const fv_stage *stage, int64_t step, int64_t steps) {
+    double lr = fv_get_num(stage->json, "optim.lr"), last = fv_get_num(stage->json, "optim.final");
+    int64_t warmup = fv_get_int(stage->json, "optim.warmup");
+    const char *schedule = fv_get_text(stage->json, "optim.schedule");
+    if (step < warmup) return lr * (double)(step + 1) / (double)warmup;
+    double progress = steps > warmup ? (double)(step - warmup) / (double)(steps - warmup) : 0;
+    if (!strcmp(schedule, "linear")) return lr * (1 + (last - 1) * progress);
+    if (!strcmp(schedule, "cosine")) return lr * (last + (1 - last) * 0.5 * (1 + cos(3.14159265358979323846 * progress)));
+    return lr;
+}
+
+fv_optim fv_train_optim(const fv_stage *stage, int64_t step, int64_t steps) {
+    const json_t *s = stage->json;
+    return (fv_optim){.lr = (float)fv_train_rate(stage, step, steps), .beta1 = (float)fv_get_num(s, "optim.beta1"), .beta2 = (float)fv_get_num(s, "optim.beta2"),
+                      .eps = (float)fv_get_num(s, "optim.eps"), .weight_decay = (float)fv_get_num(s, "optim.weight_decay"), .clip = (float)fv_get_num(s, "optim.clip")};
+}
+
+int fv_train_micro(const fv_tree *tree, const int *leaves, int count, int first, int64_t limit) {
+    int64_t rows = 0;
+    int n = 0, shared = -2;
+    for (; first + n < count; n++) {
+        int path = fv_tree_tokens(tree, leaves[first + n]), root = leaves[first + n];
+        while (tree->segments[root]->parent >= 0) root = tree->segments[root]->parent;
+        rows += root == shared ? path - tree->segments[root]->count : path;
+        shared = root;
+        if (n && rows > limit) break;
+    }
+    return n;
+}
+
+fv_status fv_train_data(fv_trainer *t, const fv_stage *stage, fv_dataset **out, fv_error *err) {
+    const json_t *own = fv_get(stage->json, "data");
+    return fv_dataset_open(out, own ? own : fv_get(t->recipe->json, "data"), t->seed, err);
+}
+
+/* ---- Evaluations ---- */
+
+static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, fv_pipeline *score, const char *mode, const char *after, bool last, fv_error *err) {
+    const json_t *r = t->recipe->json;
+    char name[160];
+    snprintf(name, sizeof name, "%s-%s%s%s", after, mode, last ? "" : "-step-", "");
+    if (!last) snprintf(name + strlen(name), sizeof name - strlen(name), "%lld", (long long)t->step);
+    char *base = fv_run_path(t->run, "evaluations"), *folder = base ? fv_path_join(base, name) : NULL, *samples = folder ? fv_path_join(folder, "samples.jsonl") : NULL;
+    fv_status s = fv_folder_make(folder, err);
+    json_t *result = NULL;
+    fv_evaluate_options o = {.name = name, .mode = mode, .env = fv_get(r, "env"), .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
+                             .show_folder = folder, .show = last ? (int)fv_get_int(r, "report.samples") : 0, .n = fv_get_int(r, "evaluate.n"),
+                             .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = 32768, .seed = t->seed, .quiet = t->quiet};
+    fv_jobs *tools = NULL;
+    if (s == FV_OK) s = fv_jobs_open(&tools, fv_pool_threads(t->pool), err);
+    if (s == FV_OK) s = fv_evaluate(&result, t->model, t->policy, t->pool, tools, data, score, &o, err);
+    fv_jobs_close(tools);
+    if (s == FV_OK) {
+        json_object_set_new(result, "after_stage", json_string(after));
+        json_object_set_new(result, "step", json_integer((json_int_t)t->step));
+        json_object_set_new(result, "final", json_boolean(last));
+        fv_text line = {0};
+        fv_json_dump(&line, result, 0);
+        s = fv_lines_text(t->run->evaluations, &line, err);
+        fv_text_clear(&line);
+        json_array_append(json_object_get(t->state, "evaluations"), result);
+    }
+    json_decref(result);
+    free(samples);
+    free(folder);
+    free(base);
+    return s;
+}
+
+/* All modes of the recipe after `after` (a stage's name, or "start"). */
+static fv_status evaluate(fv_trainer *t, const char *after, bool last, fv_error *err) {
+    const json_t *spec = fv_get(t->recipe->json, "eval_data"), *modes = fv_get(t->recipe->json, "evaluate.modes");
+    if (!spec) return FV_OK;
+    fv_dataset *data = NULL;
+    fv_pipeline *score = NULL;
+    fv_status s = fv_dataset_open(&data, spec, t->seed, err);
+    if (s == FV_OK) s = fv_pipeline_term(&score, t->recipe->json, "evaluate.score", err);
+    for (size_t i = 0; i < json_array_size(modes) && s == FV_OK; i++)
+        s = evaluate_mode(t, data, score, json_string_value(json_array_get(modes, i)), after, last, err);
+    fv_pipeline_close(score);
+    fv_dataset_close(data);
+    return s;
+}
+
+/* ---- Checkpoints ---- */
+
+static fv_status checkpoint(fv_trainer *t, int64_t stage_step, bool stage_done, fv_error *err) {
+    json_object_set_new(t->state, "stage", json_integer(stage_done ? t->stage + 1 : t->stage));
+    json_object_set_new(t->state, "stage_step", json_integer(stage_done ? 0 : stage_step));
+    json_object_set_new(t->state, "step", json_integer((json_int_t)t->step));
+    json_object_set_new(t->state, "seconds", json_real(t->earlier + fv_now() - t->began));
+    fv_dtype save = !strcmp(fv_get_text(t->recipe->json, "save"), "bf16") ? FV_BF16 : FV_F32;
+    FV_TRY(fv_run_checkpoint(t->run, t->step, t->model, t->policy, save, t->state, err));
+    t->checkpointed = fv_now();
+    return FV_OK;
+}
+
+static bool due(int64_t every, int64_t done) { return every > 0 && done % every == 0; }
+
+fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int64_t steps, fv_metrics *m, fv_error *err) {
+    t->step++;
+    FV_TRY(fv_run_step(t->run, t->step, stage->name, m, err));
+    bool last = done >= steps, stopping = t->stop && *t->stop;
+    if (last || due(fv_get_int(t->recipe->json, "evaluate.every"), done)) FV_TRY(evaluate(t, stage->name, last, err));
+    double minutes = fv_get_num(t->recipe->json, "checkpoint.minutes");
+    bool late = minutes > 0 && fv_now() - t->checkpointed > 60 * minutes;
+    if (last) {
+        json_t *entry = json_pack("{s: s, s: s, s: I, s: f}", "name", stage->name, "kind", fv_get_text(stage->json, "kind"), "steps", (json_int_t)done, "seconds",
+                                  t->earlier + fv_now() - t->began - json_number_value(json_object_get(t->state, "stage_began")));
+        json_array_append_new(json_object_get(t->state, "stages"), entry);
+    }
+    if (last || late || stopping || due(fv_get_int(t->recipe->json, "checkpoint.every"), done)) FV_TRY(checkpoint(t, done, last, err));
+    if (stopping && !last)
+        return fv_fail(err, FV_CANCELLED, "%s: stopped after step %lld; `fovea train ... --resume` goes on from there", t->run->folder, (long long)t->step);
+    return FV_OK;
+}
+
+/* ---- Opening ---- */
+
+static fv_status open_model(fv_trainer *t, fv_error *err) {
+    const char *path = fv_get_text(t->recipe->json, "model.path"), *init = fv_get_text(t->recipe->json, "model.init");
+    if (path) return fv_model_open(&t->model, path, err);
+    char *folder = fv_run_path(t->run, "model-init");
+    fv_status s = fv_folder_exists(folder) ? FV_OK : fv_model_init(init, t->seed, folder, FV_F32, err);
+    if (s == FV_OK) s = fv_model_open(&t->model, folder, err);
+    free(folder);
+    return s;
+}
+
+static fv_status open_policy(fv_trainer *t, fv_error *err) {
+    const json_t *freeze = fv_get(t->recipe->json, "freeze");
+    const char *patterns[64];
+    int n = 0;
+    for (size_t i = 0; i < json_array_size(freeze); i++) {
+        const char *p = json_string_value(json_array_get(freeze, i));
+        if (!p || n == (int)FV_COUNT(patterns)) return fv_fail(err, FV_BAD_RECIPE, "%s: freeze must be a list of at most %zu name patterns", t->recipe->file, FV_COUNT(patterns));
+        patterns[n++] = p;
+    }
+    fv_slot_options o = {.name = "policy", .train = true, .freeze = patterns, .freeze_count = n};
+    return fv_slot_open(&t->policy, t->ops, (fv_exec){t->pool, t->scratch}, t->model->weights, t->model->count, &o, err);
+}
+
+static fv_status open_trainer(fv_trainer *t, fv_error *err) {
+    t->seed = (uint64_t)fv_get_int(t->recipe->json, "seed");
+    FV_TRY(fv_ops_find(&t->ops, fv_get_text(t->recipe->json, "device"), err));
+    FV_TRY(fv_pool_open(&t->pool, (int)fv_get_int(t->recipe->json, "threads"), err));
+    t->scratch = fv_arena_new((size_t)16 << 20);
+    t->arena = fv_arena_new((size_t)64 << 20);
+    if (!t->scratch || !t->arena) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", t->recipe->file);
+    FV_TRY(open_model(t, err));
+    return open_policy(t, err);
+}
+
+static void close_trainer(fv_trainer *t) {
+    fv_slot_close(t->policy);
+    fv_model_close(t->model);
+    fv_pool_close(t->pool);
+    fv_arena_free(t->arena);
+    fv_arena_free(t->scratch);
+    json_decref(t->state);
+    fv_run_close(t->run);
+}
+
+/* ---- The whole ---- */
+
+static fv_status write_summary(const fv_trainer *t, fv_error *err) {
+    json_t *out = json_pack("{s: s, s: O, s: O, s: f}", "name", fv_get_text(t->recipe->json, "name"), "stages", json_object_get(t->state, "stages"), "evaluations",
+                            json_object_get(t->state, "evaluations"), "seconds", t->earlier + fv_now() - t->began);
+    fv_text text = {0};
+    fv_json_dump(&text, out, 2);
+    fv_text_char(&text, '\n');
+    char *path = fv_run_path(t->run, "summary.json");
+    fv_status s = fv_file_write(path, text.data, text.size, err);
+    free(path);
+    fv_text_clear(&text);
+    json_decref(out);
+    return s;
+}
+
+static fv_status export_model(const fv_trainer *t, fv_error *err) {
+    const char *folder = fv_get_text(t->recipe->json, "export");
+    if (!folder) return FV_OK;
+    fv_dtype save = !strcmp(fv_get_text(t->recipe->json, "save"), "bf16") ? FV_BF16 : FV_F32;
+    char *temporary;
+    FV_TRY(fv_folder_begin(&temporary, folder, err));
+    fv_status s = fv_model_save(t->model, t->policy, temporary, save, err);
+    if (s == FV_OK) s = fv_folder_commit(temporary, folder, err);
+    free(temporary);
+    return s;
+}
+
+static fv_status run_stages(fv_trainer *t, int64_t stage_step, fv_error *err) {
+    static fv_status (*const by_kind[])(fv_trainer *, const fv_stage *, int64_t, fv_error *) = {
+        [FV_STAGE_SFT] = fv_train_sft, [FV_STAGE_GRPO] = fv_train_grpo, [FV_STAGE_FILTER] = fv_train_filter};
+    for (; t->stage < t->recipe->stage_count; t->stage++, stage_step = 0) {
+        const fv_stage *stage = &t->recipe->stages[t->stage];
+        if (!stage_step) json_object_set_new(t->state, "stage_began", json_real(t->earlier + fv_now() - t->began));
+        fv_run_log(t->run, "stage %s (%s), from step %lld", stage->name, fv_get_text(stage->json, "kind"), (long long)stage_step);
+        FV_TRY(by_kind[stage->kind](t, stage, stage_step, err));
+    }
+    FV_TRY(write_summary(t, err));
+    FV_TRY(export_model(t, err));
+    return fv_report_write(t->run->folder, err);
+}
+
+static fv_status restore(fv_trainer *t, bool resume, int64_t *stage_step, fv_error *err) {
+    int64_t step = -1;
+    *stage_step = 0;
+    if (resume) FV_TRY(fv_run_restore(t->run, t->policy, &step, &t->state, err));
+    if (step >= 0) {
+        t->step = step;
+        t->stage = (int)fv_get_int(t->state, "stage");
+        *stage_step = fv_get_int(t->state, "stage_step");
+        t->earlier = fv_get_num(t->state, "seconds");
+        fv_run_log(t->run, "resumed from step %lld", (long long)step);
+        return FV_OK;
+    }
+    json_decref(t->state);
+    t->state = json_pack("{s: [], s: []}", "stages", "evaluations");
+    return t->state ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", t->recipe->file);
+}
+
+fv_status fv_train(const fv_recipe *recipe, const fv_train_options *options, fv_error *err) {
+    fv_trainer t = {.recipe = recipe, .quiet = options->quiet, .stop = options->stop, .began = fv_now(), .checkpointed = fv_now()};
+    char *moved = NULL;
+    int64_t stage_step;
+    fv_status s = fv_run_open(&t.run, recipe, options->resume, &moved, err);
+    if (s == FV_OK && moved) fv_run_log(t.run, "an earlier run was moved to %s", moved);
+    free(moved);
+    if (s == FV_OK) s = open_trainer(&t, err);
+    if (s == FV_OK) s = restore(&t, options->resume, &stage_step, err);
+    if (s == FV_OK) s = run_stages(&t, stage_step, err);
+    if (s != FV_OK && t.run) fv_run_log(t.run, "stopped: %s", err->text);
+    close_trainer(&t);
+    return s;
+}
