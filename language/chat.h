@@ -9,6 +9,7 @@
 
 typedef struct fv_chat fv_chat;
 
+/* Finds the folder's template: chat_template.jinja, else chat_template.json, else tokenizer_config.json. On FV_OK *out is the caller's. */
 fv_status fv_chat_open(fv_chat **out, const char *folder, fv_family family, fv_error *err);
 void fv_chat_close(fv_chat *c);
 const char *fv_chat_note(const fv_chat *c); /* "" or a warning: "chat template differs from the known ones (hash ...)" */
@@ -32,6 +33,8 @@ typedef struct {
     int media_count;
 } fv_chat_text;
 
+/* messages: a list of objects with `role`, `content` (a text or a list of parts), `tool_calls`, `reasoning_content`. On FV_OK *out is the
+ * caller's (fv_chat_text_clear); else it is {0} and err names the field: FV_BAD_DATA "messages[2].content must be a text, got 3". */
 fv_status fv_chat_render(const fv_chat *c, const json_t *messages, const fv_chat_options *options, fv_chat_text *out, fv_error *err);
 void fv_chat_text_clear(fv_chat_text *t);
 

@@ -1,0 +1,139 @@
+#include "language/chat_parts.h"
+
+#include "core/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct fv_chat {
+    fv_chat_format *write;
+    char note[200];
+};
+
+/* ---- which format ------------------------------------------------------------------------------------------------- */
+
+/* The templates that chat_formats.c writes, by the FNV-1a hash of their text without blanks at its end. */
+static const struct {
+    uint64_t hash;
+    fv_chat_format *write;
+} known[] = {
+    {0x71242f76359e71e8u, fv_chat_write_vl},             /* Qwen2-VL-*-Instruct, Qwen2.5-VL-*-Instruct */
+    {0xe642ce246d7f2e3du, fv_chat_write_qwen2_5},        /* Qwen2.5-*-Instruct */
+    {0x959a4551391a6549u, fv_chat_write_qwen3},          /* Qwen3-* */
+    {0x3751fe8ea48448abu, fv_chat_write_qwen3_instruct}, /* Qwen3-*-Instruct-2507 */
+    {0x99ac253185d6f7c1u, fv_chat_write_qwen3_vl},       /* Qwen3-VL-*-Instruct */
+};
+
+static fv_chat_format *format_of_family(fv_family family) {
+    switch (family) {
+    case FV_QWEN2: return fv_chat_write_qwen2_5;
+    case FV_QWEN3: return fv_chat_write_qwen3;
+    case FV_QWEN2_VL:
+    case FV_QWEN2_5_VL: return fv_chat_write_vl;
+    case FV_QWEN3_VL: return fv_chat_write_qwen3_vl;
+    }
+    return fv_chat_write_vl;
+}
+
+/* Fowler, Noll, Vo: FNV-1a, 64 bits (RFC 9923). */
+static uint64_t hash_of(const char *text, size_t size) {
+    uint64_t h = 0xcbf29ce484222325u;
+    while (size > 0 && strchr(" \t\r\n", text[size - 1]) != NULL) size--;
+    for (size_t i = 0; i < size; i++) h = (h ^ (uint8_t)text[i]) * 0x100000001b3u;
+    return h;
+}
+
+/* A template in JSON: a text, or tokenizer_config.json's list of {name, template} with one named "default". */
+static const char *template_in(const json_t *json) {
+    const json_t *value = json_object_get(json, "chat_template");
+    size_t i;
+    json_t *item;
+    json_array_foreach(value, i, item) {
+        const char *name = json_string_value(json_object_get(item, "name"));
+        if (name != NULL && strcmp(name, "default") == 0) return json_string_value(json_object_get(item, "template"));
+    }
+    return json_string_value(value);
+}
+
+static fv_status read_template(char **out, const char *folder, const char *name, fv_error *err) {
+    char *path = fv_path_join(folder, name);
+    fv_status status = FV_OK;
+    if (path == NULL || fv_file_exists(path)) {
+        size_t length = strlen(name);
+        if (length > 6 && strcmp(name + length - 6, ".jinja") == 0) {
+            status = fv_file_read(out, NULL, path, err);
+        } else {
+            json_t *json = NULL;
+            status = fv_json_read(&json, path, FV_BAD_MODEL, err);
+            const char *text = template_in(json);
+            if (text != NULL && (*out = strdup(text)) == NULL) status = fv_fail(err, FV_NO_MEMORY, "%s: no memory for a chat template", path);
+            json_decref(json);
+        }
+    }
+    free(path);
+    return status;
+}
+
+fv_status fv_chat_open(fv_chat **out, const char *folder, fv_family family, fv_error *err) {
+    static const char *const places[] = {"chat_template.jinja", "chat_template.json", "tokenizer_config.json"};
+    char *text = NULL;
+    *out = NULL;
+    for (size_t i = 0; i < FV_COUNT(places) && text == NULL; i++) FV_TRY(read_template(&text, folder, places[i], err));
+    fv_chat *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        free(text);
+        return fv_fail(err, FV_NO_MEMORY, "%s: no memory for a chat format", folder);
+    }
+    uint64_t hash = text != NULL ? hash_of(text, strlen(text)) : 0;
+    for (size_t i = 0; i < FV_COUNT(known) && text != NULL; i++)
+        if (known[i].hash == hash) c->write = known[i].write;
+    if (c->write == NULL) {
+        c->write = format_of_family(family);
+        if (text == NULL) snprintf(c->note, sizeof c->note, "no chat template in the folder; the family's is used");
+        else snprintf(c->note, sizeof c->note, "chat template differs from the known ones (hash %016llx); the family's is used", (unsigned long long)hash);
+    }
+    free(text);
+    *out = c;
+    return FV_OK;
+}
+
+void fv_chat_close(fv_chat *c) {
+    free(c);
+}
+
+const char *fv_chat_note(const fv_chat *c) {
+    return c->note;
+}
+
+/* ---- rendering ---------------------------------------------------------------------------------------------------- */
+
+static fv_status check_messages(const json_t *messages, fv_error *err) {
+    if (!json_is_array(messages) || json_array_size(messages) == 0) return fv_fail(err, FV_BAD_DATA, "messages must be a list with at least one message");
+    size_t i;
+    json_t *message;
+    json_array_foreach(messages, i, message) {
+        const char *role = json_string_value(json_object_get(message, "role"));
+        if (role == NULL || role[0] == '\0') return fv_fail(err, FV_BAD_DATA, "messages[%zu] must be an object with a role (system, user, assistant, tool)", i);
+    }
+    return FV_OK;
+}
+
+fv_status fv_chat_render(const fv_chat *c, const json_t *messages, const fv_chat_options *options, fv_chat_text *out, fv_error *err) {
+    static const fv_chat_options none = {0};
+    *out = (fv_chat_text){0};
+    FV_TRY(check_messages(messages, err));
+    fv_chat_writer w = {.messages = messages, .options = options != NULL ? options : &none, .out = out, .err = err};
+    c->write(&w);
+    fv_chat_end_learning(&w);
+    if (w.status == FV_OK) w.status = fv_text_take(&w.text, &out->text, NULL, err);
+    fv_text_clear(&w.text);
+    if (w.status != FV_OK) fv_chat_text_clear(out);
+    return w.status;
+}
+
+void fv_chat_text_clear(fv_chat_text *t) {
+    free(t->text);
+    free(t->spans);
+    free(t->media);
+    *t = (fv_chat_text){0};
+}

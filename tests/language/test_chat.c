@@ -1,0 +1,150 @@
+/* Chat formats against the templates of Qwen's checkpoints: data/chat/cases.json is written by tests/peers/chat.py. */
+#include "core/file.h"
+#include "language/chat.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define DATA FOVEA_SOURCE "/tests/language/data/chat"
+
+static const char *const names[] = {"qwen2_5_vl", "qwen2_5", "qwen3", "qwen3_vl", "qwen3_instruct_2507"};
+static const fv_family families[] = {FV_QWEN2_5_VL, FV_QWEN2, FV_QWEN3, FV_QWEN3_VL, FV_QWEN3};
+
+static fv_chat *open_named(const char *name) {
+    fv_chat *chat = NULL;
+    fv_error err = {0};
+    for (size_t i = 0; i < FV_COUNT(names); i++) {
+        if (strcmp(names[i], name) != 0) continue;
+        char *folder = fv_path_join(DATA, i == 4 ? name : "."); /* the first four are their family's own */
+        if (fv_chat_open(&chat, folder, families[i], &err) != FV_OK) fail_msg("%s", err.text);
+        free(folder);
+    }
+    assert_non_null(chat);
+    return chat;
+}
+
+/* Spans cover the text, and what is learned is what stands between "<|im_start|>assistant\n" and "<|im_end|>", this included. */
+static void check_spans(const fv_chat_text *t, bool generation_prompt) {
+    static const char head[] = "<|im_start|>assistant\n", tail[] = "<|im_end|>";
+    size_t at = 0, learned = 0, turns = 0;
+    for (int i = 0; i < t->span_count; i++) {
+        assert_int_equal(t->spans[i].begin, at);
+        at = t->spans[i].end;
+        if (!t->spans[i].learn) continue;
+        learned++;
+        assert_memory_equal(t->text + t->spans[i].begin - strlen(head), head, strlen(head));
+        assert_memory_equal(t->text + at - strlen(tail), tail, strlen(tail));
+    }
+    assert_int_equal(at, strlen(t->text));
+    for (const char *s = t->text; (s = strstr(s, head)) != NULL; s++) turns++;
+    assert_int_equal(learned + generation_prompt, turns);
+}
+
+static void renders_as_the_templates(void **state) {
+    (void)state;
+    json_t *cases, *c;
+    fv_error err = {0};
+    assert_int_equal(fv_json_read(&cases, DATA "/cases.json", FV_BAD_DATA, &err), FV_OK);
+    assert_true(json_array_size(cases) >= 80);
+    size_t i;
+    json_array_foreach(cases, i, c) {
+        fv_chat *chat = open_named(json_string_value(json_object_get(c, "template")));
+        fv_chat_options options = {.tools = json_object_get(c, "tools"),
+                                   .generation_prompt = json_is_true(json_object_get(c, "generation_prompt")),
+                                   .thinking = (int)json_integer_value(json_object_get(c, "thinking"))};
+        fv_chat_text got;
+        if (fv_chat_render(chat, json_object_get(c, "messages"), &options, &got, &err) != FV_OK) fail_msg("case %zu: %s", i, err.text);
+        if (strcmp(got.text, json_string_value(json_object_get(c, "text"))) != 0)
+            fail_msg("case %zu\n--- ours\n%s\n--- the template's\n%s", i, got.text, json_string_value(json_object_get(c, "text")));
+        check_spans(&got, options.generation_prompt);
+        fv_chat_text_clear(&got);
+        fv_chat_close(chat);
+    }
+    json_decref(cases);
+}
+
+static json_t *parse(const char *text) {
+    json_t *json;
+    fv_error err = {0};
+    if (fv_json_parse(&json, text, strlen(text), "here", 1, FV_BAD_DATA, &err) != FV_OK) fail_msg("%s", err.text);
+    return json;
+}
+
+static void lists_media_in_order(void **state) {
+    (void)state;
+    fv_chat *chat = open_named("qwen3_vl");
+    json_t *messages = parse("[{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"a\"}, {\"type\": \"text\", \"text\": \"x\"}, {\"video\": [\"b\"]}]},"
+                             " {\"role\": \"tool\", \"content\": [{\"type\": \"image_url\", \"image_url\": {\"url\": \"c\"}}]}]");
+    fv_chat_text t;
+    fv_error err = {0};
+    assert_int_equal(fv_chat_render(chat, messages, NULL, &t, &err), FV_OK);
+    assert_int_equal(t.media_count, 3);
+    assert_string_equal(json_string_value(json_object_get(t.media[0], "image")), "a");
+    assert_non_null(json_object_get(t.media[1], "video"));
+    assert_non_null(json_object_get(t.media[2], "image_url"));
+    fv_chat_text_clear(&t);
+    json_decref(messages);
+    fv_chat_close(chat);
+}
+
+static void known_templates_have_no_note(void **state) {
+    (void)state;
+    static const char *const shipped[] = {"qwen2_5_vl", "qwen3_vl"};
+    char folder[] = "/tmp/fovea-chat-XXXXXX", path[64];
+    fv_error err = {0};
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/chat_template.jinja", folder);
+    for (size_t i = 0; i < FV_COUNT(shipped); i++) {
+        char from[200];
+        snprintf(from, sizeof from, FOVEA_SOURCE "/language/templates/%s.jinja", shipped[i]);
+        assert_int_equal(fv_file_copy(from, path, &err), FV_OK);
+        fv_chat *chat;
+        assert_int_equal(fv_chat_open(&chat, folder, FV_QWEN2, &err), FV_OK);
+        assert_string_equal(fv_chat_note(chat), "");
+        fv_chat_close(chat);
+    }
+    assert_int_equal(fv_file_write(path, "{{ messages }}", 14, &err), FV_OK);
+    fv_chat *chat;
+    assert_int_equal(fv_chat_open(&chat, folder, FV_QWEN2, &err), FV_OK);
+    assert_non_null(strstr(fv_chat_note(chat), "differs"));
+    fv_chat_close(chat);
+    assert_int_equal(fv_path_remove(folder, &err), FV_OK);
+}
+
+static void complaints_name_the_field(void **state) {
+    (void)state;
+    static const struct {
+        const char *format, *messages, *says;
+    } bad[] = {
+        {"qwen2_5_vl", "[]", "at least one message"},
+        {"qwen2_5_vl", "[{\"content\": \"x\"}]", "messages[0] must be an object with a role"},
+        {"qwen2_5_vl", "[{\"role\": \"user\", \"content\": 3}]", "messages[0].content must be a text or a list of parts, got 3"},
+        {"qwen2_5", "[{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"x\"}]}]", "messages[0].content must be a text"},
+        {"qwen3_vl", "[{\"role\": \"user\", \"content\": [{\"type\": \"audio\"}]}]", "messages[0].content[0] must be a text, an image or a video part"},
+        {"qwen3", "[{\"role\": \"assistant\", \"tool_calls\": [{\"name\": \"x\"}]}]", "messages[0].tool_calls[0] must have a name and arguments"},
+        {"qwen3", "[{\"role\": \"assistant\", \"tool_calls\": 1}]", "messages[0].tool_calls must be a list, got 1"},
+    };
+    for (size_t i = 0; i < FV_COUNT(bad); i++) {
+        fv_chat *chat = open_named(bad[i].format);
+        json_t *messages = parse(bad[i].messages);
+        fv_chat_text t;
+        fv_error err = {0};
+        assert_int_equal(fv_chat_render(chat, messages, NULL, &t, &err), FV_BAD_DATA);
+        if (strstr(err.text, bad[i].says) == NULL) fail_msg("%s", err.text);
+        assert_null(t.text);
+        json_decref(messages);
+        fv_chat_close(chat);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(renders_as_the_templates), cmocka_unit_test(lists_media_in_order),
+        cmocka_unit_test(known_templates_have_no_note), cmocka_unit_test(complaints_name_the_field),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
