@@ -417,7 +417,7 @@ fv_status fv_engine_step(fv_engine *e, fv_done *done, int room, int *count, fv_e
     if (!grow((void **)&e->kv, &e->kv_room, e->tree->count, sizeof *e->kv) || !grow((void **)&e->work, &e->work_room, e->tree->count, sizeof *e->work))
         return fv_fail(err, FV_NO_MEMORY, "engine: out of memory");
     fv_arena_reset(e->arena);
-    int rows;
+    int rows = 0;
     FV_TRY(plan_step(e, &rows, err));
     fv_batch b;
     fv_pass pass = fv_pass_begin(e->slot, e->arena, false);

@@ -1,0 +1,60 @@
+/* The command line: verbs in one table, arguments read one way. Results go to stdout or files, everything else to stderr.
+ * Exit codes: 0 done, 1 failed (what, where, how to fix), 2 wrong usage. */
+#ifndef FV_CLI_CLI_H
+#define FV_CLI_CLI_H
+
+#include "core/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* An option of a verb: "--out" (takes a value), "--json" (a flag), or a setting "seed=". */
+typedef struct {
+    const char *name;      /* "--out", "-n", "seed" */
+    enum { FV_OPTION_VALUE, FV_OPTION_FLAG, FV_OPTION_SETTING } kind;
+    const char *meta;      /* "DIR" */
+    const char *help;
+} fv_option;
+
+/* The words after the verb, read. */
+typedef struct {
+    const char *words[64];     /* positional */
+    int word_count;
+    const char *settings[256]; /* "key=value", as given */
+    int setting_count;
+    const char *values[64];    /* by option number; flags: "1"; NULL: not given */
+} fv_args;
+
+typedef struct {
+    const char *name, *synopsis, *summary;
+    const char *help;          /* what it is for, with an example */
+    const fv_option *options;
+    int option_count;
+    bool free_settings;        /* takes any key=value (recipe overrides) */
+    int min_words, max_words;
+    fv_status (*run)(const fv_args *a, fv_error *err);
+} fv_verb;
+
+/* FV_BAD_USAGE with a suggestion for what was not understood. */
+fv_status fv_args_read(fv_args *out, const fv_verb *verb, int argc, char **argv, fv_error *err);
+const char *fv_args_value(const fv_args *a, const fv_verb *verb, const char *option);   /* NULL: not given */
+bool fv_args_flag(const fv_args *a, const fv_verb *verb, const char *option);
+const char *fv_args_setting(const fv_args *a, const char *key);                         /* of "key=value"; the last one wins */
+fv_status fv_args_int(const fv_args *a, const char *key, int64_t low, int64_t high, int64_t fallback, int64_t *out, fv_error *err);
+fv_status fv_args_num(const fv_args *a, const char *key, double low, double high, double fallback, double *out, fv_error *err);
+
+const fv_verb *const *fv_verbs(int *count);
+void fv_help(const fv_verb *verb);                                                      /* to stdout; NULL: the overview */
+
+/* Set by SIGINT or SIGTERM once: long jobs finish their step, keep what they have and return FV_CANCELLED. */
+extern volatile int fv_stop_requested;
+
+/* Settings that every verb takes. */
+#define FV_COMMON_OPTIONS                                                                                              \
+    {"seed", FV_OPTION_SETTING, "N", "randomness: same seed, same result"},                                            \
+    {"threads", FV_OPTION_SETTING, "N", "0: all cores; results don't depend on it"},                                   \
+    {"device", FV_OPTION_SETTING, "cpu|cuda", "where the model runs"}
+
+extern const fv_verb fv_verb_train, fv_verb_help;
+
+#endif

@@ -1,0 +1,73 @@
+#include "cli/cli.h"
+
+#include "core/file.h"
+#include "core/text.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+volatile int fv_stop_requested;
+
+static const fv_verb *const verbs[] = {&fv_verb_train, &fv_verb_help};
+
+const fv_verb *const *fv_verbs(int *count) {
+    *count = (int)FV_COUNT(verbs);
+    return verbs;
+}
+
+/* The first signal asks; the second one gets its way. */
+static void on_signal(int number) {
+    if (fv_stop_requested) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    fv_stop_requested = 1;
+}
+
+static const fv_verb *find_verb(const char *name) {
+    for (size_t i = 0; i < FV_COUNT(verbs); i++)
+        if (!strcmp(verbs[i]->name, name)) return verbs[i];
+    return NULL;
+}
+
+static int unknown_verb(const char *name) {
+    const char *names[FV_COUNT(verbs)];
+    for (size_t i = 0; i < FV_COUNT(verbs); i++) names[i] = verbs[i]->name;
+    const char *near = fv_suggest(name, names, FV_COUNT(verbs));
+    if (near) fprintf(stderr, "fovea: there is no verb %s; did you mean %s?\n", name, near);
+    else fprintf(stderr, "fovea: there is no verb %s; `fovea help` lists them\n", name);
+    return 2;
+}
+
+int main(int argc, char **argv) {
+    const char *fail_at = getenv("FOVEA_TEST_FAIL_WRITE"); /* tests: the n-th write fails as on a full disk */
+    if (fail_at) fv_file_inject(strtoll(fail_at, NULL, 10), FV_INJECT_FULL);
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        fv_help(NULL);
+        return argc < 2 ? 2 : 0;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("fovea %s\n", FOVEA_VERSION);
+        return 0;
+    }
+    const fv_verb *verb = find_verb(argv[1]);
+    if (!verb) return unknown_verb(argv[1]);
+    for (int i = 2; i < argc; i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+            fv_help(verb);
+            return 0;
+        }
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    fv_args args;
+    fv_error err = {0};
+    fv_status s = fv_args_read(&args, verb, argc - 2, argv + 2, &err);
+    if (s == FV_OK) s = verb->run(&args, &err);
+    if (s == FV_OK) return 0;
+    fprintf(stderr, "fovea: %s\n", err.text);
+    return s == FV_BAD_USAGE ? 2 : 1;
+}
