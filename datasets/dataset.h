@@ -7,13 +7,18 @@
 
 typedef struct fv_dataset fv_dataset;
 
-/* spec: a path, {"make": GENERATOR, "n":, "split":, "seed":, options...}, {"path": F, "weight": 2.0}, or a list of those (a mixture). */
+/* spec: a path (a text); {"path": F, "weight": 2.0}; {"make": GENERATOR, "n": rows, "split": "train", "seed": ..., "weight": ..., and the generator's own
+ * options}; or a list of those, a mixture of at most 1024 sources. n is 10000 unless given, split "train", the seed of rows that are made is `seed`.
+ * Without weights a mixture reads as if its sources were one file after the other; as soon as one source has a weight, weights (1 where
+ * missing) are shares of the draws. In a mixture the id of source s's row ID is "s/ID", s counted from 1.
+ * Unknown fields and wrong values are FV_BAD_RECIPE ("data[1].weight must be ..."); rowfile.h says what is wrong with a file. */
 fv_status fv_dataset_open(fv_dataset **out, const json_t *spec, uint64_t seed, fv_error *err);
-void fv_dataset_close(fv_dataset *d);
+void fv_dataset_close(fv_dataset *d); /* NULL is fine */
 int64_t fv_dataset_count(const fv_dataset *d);
-/* Row `index` (0-based). A bad row is FV_BAD_DATA with its place; the caller decides whether to skip it. */
+/* Row `index` (0-based), the caller's. A bad row is FV_BAD_DATA with its place; the caller decides whether to skip it. */
 fv_status fv_dataset_row(const fv_dataset *d, int64_t index, fv_row **out, fv_error *err);
-/* Which row the `draw`-th sample of an endless shuffled reading is: epoch after epoch, each a permutation; mixtures by weight. Pure function of seed. */
+/* Which row the `draw`-th sample of an endless shuffled reading is: epoch after epoch, each a permutation; in mixtures by weight, each source in epochs
+ * of its own. A pure function of (d, seed, draw), in constant time; draw >= 0. */
 int64_t fv_dataset_draw(const fv_dataset *d, uint64_t seed, int64_t draw);
 
 #endif
