@@ -1,0 +1,117 @@
+/* A fixture of tests/peers/tiny_models.py, opened: the model with its weights, what transformers computed, and a slot to run it. */
+#ifndef FV_TESTS_LANGUAGE_TINY_MODEL_H
+#define FV_TESTS_LANGUAGE_TINY_MODEL_H
+
+#include "core/weights.h"
+#include "language/config.h"
+#include "language/decoder.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MAX_WEIGHTS = 160, MAX_PICTURES = 4 };
+
+typedef struct {
+    fv_weights *file;
+    fv_config config;
+    fv_weight weights[MAX_WEIGHTS];
+    int count;
+    fv_tower *tower;
+    fv_decoder *decoder;
+    fv_pool *pool;
+    fv_arena *arena, *scratch;
+    fv_slot *slot;
+    fv_patches pictures[MAX_PICTURES];
+    const fv_patches *picture_list[MAX_PICTURES];
+    int picture_count;
+    int32_t row[256], index[256]; /* rows that hold pictures, and which merged patch they take */
+    int visual;
+} tiny;
+
+static inline fv_view tiny_view(const tiny *t, const char *name) {
+    const fv_tensor *found = fv_weights_find(t->file, name);
+    if (!found) fail_msg("the fixture has no %s", name);
+    return found->view;
+}
+
+static inline void tiny_pictures(tiny *t) {
+    fv_view grid = tiny_view(t, "grid_thw"), pixels = tiny_view(t, "pixel_values"), ids = tiny_view(t, "input_ids");
+    float *at = pixels.data;
+    t->picture_count = (int)grid.shape[0];
+    for (int i = 0; i < t->picture_count; i++) {
+        memcpy(t->pictures[i].grid, fv_i32(grid) + 3 * i, sizeof t->pictures[i].grid);
+        t->pictures[i].pixels = at;
+        at += fv_patches_rows(&t->pictures[i]) * fv_cols(pixels);
+        t->picture_list[i] = &t->pictures[i];
+    }
+    for (int r = 0; r < (int)fv_elements(ids); r++) {
+        if (fv_i32(ids)[r] != t->config.image_token && fv_i32(ids)[r] != t->config.video_token) continue;
+        t->row[t->visual] = r;
+        t->index[t->visual] = t->visual;
+        t->visual++;
+    }
+}
+
+static inline void tiny_open(tiny *t, const char *name, const char *isa, int threads, bool train) {
+    memset(t, 0, sizeof *t);
+    fv_error err = {0};
+    char path[512];
+    snprintf(path, sizeof path, FOVEA_SOURCE "/tests/language/data/%s.safetensors", name);
+    if (fv_weights_open(&t->file, path, &err) != FV_OK) fail_msg("%s", err.text);
+    fv_view text = tiny_view(t, "config");
+    json_t *json;
+    if (fv_json_parse(&json, text.data, fv_bytes(text), "config.json", 1, FV_BAD_MODEL, &err) != FV_OK) fail_msg("%s", err.text);
+    if (fv_config_of(&t->config, json, "config.json", &err) != FV_OK) fail_msg("%s", err.text);
+    json_decref(json);
+    for (size_t i = 0; i < fv_weights_count(t->file); i++) {
+        const fv_tensor *tensor = fv_weights_at(t->file, i);
+        if (strncmp(tensor->name, "weight.", 7)) continue;
+        assert_true(t->count < MAX_WEIGHTS);
+        t->weights[t->count++] = (fv_weight){.name = tensor->name + 7, .view = tensor->view};
+    }
+    if (fv_tower_open(&t->tower, &t->config.vision, t->weights, t->count, &err) != FV_OK) fail_msg("%s", err.text);
+    if (fv_decoder_open(&t->decoder, &t->config.text, t->weights, t->count, &err) != FV_OK) fail_msg("%s", err.text);
+
+    const fv_ops *ops = NULL, *tables[4];
+    for (int i = fv_ops_cpu_all(tables, 4) - 1; i >= 0; i--)
+        if (!isa || !strcmp(tables[i]->name, isa)) ops = tables[i];
+    if (!ops) skip();
+    assert_int_equal(fv_pool_open(&t->pool, threads, &err), FV_OK);
+    t->arena = fv_arena_new(0);
+    t->scratch = fv_arena_new(0);
+    fv_exec exec = {.pool = t->pool, .scratch = t->scratch};
+    fv_slot_options options = {.name = "policy", .train = train};
+    if (fv_slot_open(&t->slot, ops, exec, t->weights, t->count, &options, &err) != FV_OK) fail_msg("%s", err.text);
+    tiny_pictures(t);
+}
+
+static inline void tiny_close(tiny *t) {
+    fv_slot_close(t->slot);
+    fv_arena_free(t->arena);
+    fv_arena_free(t->scratch);
+    fv_pool_close(t->pool);
+    fv_tower_close(t->tower);
+    fv_decoder_close(t->decoder);
+    fv_config_clear(&t->config);
+    fv_weights_close(t->file);
+}
+
+/* Largest difference, relative to the largest value. */
+static inline double tiny_error(fv_view got, fv_view want) {
+    double difference = 0, size = 0;
+    assert_int_equal(fv_elements(got), fv_elements(want));
+    for (int64_t i = 0; i < fv_elements(want); i++) {
+        double d = fabs((double)fv_f32(got)[i] - fv_f32(want)[i]), s = fabs((double)fv_f32(want)[i]);
+        if (!(d <= difference)) difference = d; /* NaN stays */
+        if (s > size) size = s;
+    }
+    return size > 0 ? difference / size : difference;
+}
+
+#endif
