@@ -326,6 +326,10 @@ static fv_status read_all(fv_config *c, fv_json_at at, const fv_family_row *row,
     vision.root = sub, vision.place = vision_place;
     c->vision = row->vision;
     FV_TRY(read_vision(vision, row, &c->vision, err));
+    if (c->family == FV_QWEN2_5_VL) {
+        c->tokens_per_second = 4;
+        FV_TRY(size_field(vision, "tokens_per_second", 1000, &c->tokens_per_second, err));
+    }
     if (c->vision.out_hidden != c->text.hidden)
         return fv_fail(err, at.status, "%s: the tower's output is %d wide, the text model %d; they must be equal", at.place, c->vision.out_hidden,
                        c->text.hidden);

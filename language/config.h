@@ -26,6 +26,7 @@ typedef struct fv_config {
     fv_text_config text;
     bool has_vision;
     fv_tower_config vision;
+    int tokens_per_second;   /* Qwen2.5-VL: positions that a second of a clip takes; else 0 */
     int image_token, video_token, vision_start, vision_end; /* -1 without vision */
     int eos[8], eos_count, pad;                              /* generation_config.json, else tokenizer_config.json */
     json_t *raw;             /* config.json as read (owned), so that a writer keeps what it does not know */

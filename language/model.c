@@ -49,6 +49,19 @@ static fv_status finish_endings(fv_model *m, fv_error *err) {
     return FV_OK;
 }
 
+/* The chat formats write placeholders as text, the towers' rows go where config.json's ids stand. */
+static fv_status check_placeholders(const fv_model *m, fv_error *err) {
+    const struct {
+        const char *field, *text;
+        int id;
+    } both[] = {{"image_token_id", "<|image_pad|>", m->config.image_token}, {"video_token_id", "<|video_pad|>", m->config.video_token}};
+    for (size_t i = 0; i < FV_COUNT(both) && m->config.has_vision; i++) {
+        int id = fv_tokenizer_id(m->tokenizer, both[i].text);
+        if (id != both[i].id) return fv_fail(err, FV_BAD_MODEL, "%s: config.json: %s is %d, but %s has id %d in tokenizer.json", m->folder, both[i].field, both[i].id, both[i].text, id);
+    }
+    return FV_OK;
+}
+
 static fv_status open_text(fv_model *m, fv_error *err) {
     char *path = fv_path_join(m->folder, "tokenizer.json");
     fv_status status = path == NULL ? fv_fail(err, FV_NO_MEMORY, "%s: no memory for a path", m->folder) : fv_tokenizer_open(&m->tokenizer, path, err);
@@ -57,6 +70,7 @@ static fv_status open_text(fv_model *m, fv_error *err) {
     if (fv_tokenizer_size(m->tokenizer) > m->config.text.vocabulary)
         return fv_fail(err, FV_BAD_MODEL, "%s: tokenizer.json has %d ids, but vocab_size in config.json is %d", m->folder, fv_tokenizer_size(m->tokenizer),
                        m->config.text.vocabulary);
+    FV_TRY(check_placeholders(m, err));
     FV_TRY(finish_endings(m, err));
     return fv_chat_open(&m->chat, m->folder, m->config.family, err);
 }

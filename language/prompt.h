@@ -5,7 +5,7 @@
 
 #include "language/model.h"
 
-/* A picture or clip in a prompt. Shared: several segments may hold the same one. */
+/* A picture or clip in a prompt. Shared by counting: several segments may hold the same one (from one thread at a time). */
 typedef struct fv_picture {
     int refs;
     fv_patches *patches;
@@ -13,7 +13,8 @@ typedef struct fv_picture {
     fv_image **frames;          /* of a clip, [frame_count] */
     int frame_count;
     bool video;
-    double second_per_grid;     /* clips; 0 for pictures */
+    double fps;                 /* of a clip's frames; 0 for pictures */
+    double second_per_grid;     /* of a clip: the seconds that a row of patches spans; 0 for pictures */
     int64_t min_pixels, max_pixels; /* under which it was resized; 0: the processor's own */
     uint64_t hash;              /* of the pixel rows: equal pictures run through the tower once */
 } fv_picture;
@@ -37,13 +38,23 @@ typedef struct {
     int64_t min_pixels, max_pixels; /* 0: the folder's; a part's own limits win */
 } fv_media;
 
-/* messages (fv_chat_render) -> tokens. */
+/* One content part: {"image": NAME}, {"image_url": {"url": NAME}}, {"type": "image", "url" or "path": NAME}, or {"video": [NAME, ...]} (frames that
+ * were taken at "fps" a second, 2 where it is not said, as qwen-vl-utils), each with optional min_pixels, max_pixels. NAME: a path, a data: URL, "#k".
+ * *out is the caller's (fv_picture_drop). A video file is FV_UNSUPPORTED. */
+fv_status fv_picture_load(const fv_model *m, const json_t *part, const fv_media *media, fv_picture **out, fv_error *err);
+
+/* messages (fv_chat_render) -> tokens, as transformers' processor gives them; mask 1 on what an assistant wrote. In all three, media may be NULL, and
+ * on failure *out is {0}; a number of placeholders that differs from that of the pictures is FV_BAD_DATA. */
 fv_status fv_prompt_make(const fv_model *m, const json_t *messages, const fv_chat_options *options, const fv_media *media, fv_prompt *out, fv_error *err);
-/* Raw text with <|image_pad|>/<|video_pad|> placeholders and the parts for them (observations; rows with text already rendered). */
+/* Raw text with <|image_pad|>/<|video_pad|> placeholders and the parts for them (observations; rows with text already rendered). mask 0. */
 fv_status fv_prompt_text(const fv_model *m, const char *text, const json_t *const *parts, int part_count, const fv_media *media, fv_prompt *out, fv_error *err);
+/* Tokens as they are, placeholders already widened, with the parts for them; mask (copied) may be NULL: 0. */
+fv_status fv_prompt_ids(const fv_model *m, const int32_t *ids, const uint8_t *mask, int count, const json_t *const *parts, int part_count, const fv_media *media,
+                        fv_prompt *out, fv_error *err);
 
 /* Position ids (t, h, w) of `count` tokens that follow a sequence whose next position is *next; pictures in order, `at` relative to the first token.
- * out [3, count] with row stride `stride`; *next moves on (HF facts 8: largest so far + 1). */
+ * out [3, count] with row stride `stride`; *next moves on (HF facts 8: largest so far + 1). Each frame pair of a Qwen3-VL clip has a run of
+ * placeholders of its own, with text between them. */
 void fv_positions(const fv_config *c, const int32_t *ids, int count, fv_picture *const *pictures, const int *at, int picture_count, int32_t *out, int64_t stride, int32_t *next);
 
 #endif
