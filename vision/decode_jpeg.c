@@ -22,6 +22,7 @@ typedef struct {
     struct jpeg_decompress_struct in;
     jmp_buf back;
     bool ended;
+    int orientation; /* EXIF's, 1..8 */
     char why[JMSG_LENGTH_MAX];
     fv_image *image;
     uint8_t *cmyk; /* one row, [width, 4] */
@@ -129,6 +130,7 @@ static fv_status start(jpeg_job *j, const uint8_t *data, size_t size, const char
     jpeg_save_markers(in, JPEG_APP0 + 1, 0xffff);
     jpeg_mem_src(in, data, (unsigned long)size);
     jpeg_read_header(in, TRUE);
+    j->orientation = orientation(in); /* the markers' memory goes with jpeg_finish_decompress */
     /* Huffman coding spends at least a bit on the DC value of each 8 x 8 block. */
     size_t least = in->arith_code ? 0 : (size_t)in->image_width * in->image_height / 512;
     FV_TRY(fv_decode_check_size("JPEG", in->image_width, in->image_height, size, least, name, err));
@@ -162,7 +164,7 @@ static fv_status run(jpeg_job *j, const uint8_t *data, size_t size, const char *
     }
     FV_TRY(start(j, data, size, name, err));
     read_rows(j);
-    return turn(&j->image, orientation(&j->in), err);
+    return turn(&j->image, j->orientation, err);
 }
 
 fv_status fv_decode_jpeg(fv_image **out, const uint8_t *data, size_t size, const char *name, fv_error *err) {
