@@ -57,8 +57,8 @@ static void blas_forward(work *s) {
                 s->y, (int)s->n);
 }
 static void blas_back_input(work *s) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s->m, (int)s->k, (int)s->n, 1, s->y, (int)s->n, s->w, (int)s->k, 1,
-                s->x, (int)s->k);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s->m, (int)s->k, (int)s->n, 1, s->y, (int)s->n, s->w, (int)s->k,
+                1, s->x, (int)s->k);
 }
 static void blas_back_weight(work *s) {
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)s->n, (int)s->k, (int)s->m, 1, s->y, (int)s->n, s->x, (int)s->k, 1,
@@ -66,7 +66,7 @@ static void blas_back_weight(work *s) {
 }
 static void copy_weights(work *s) { memcpy(s->half, s->w, sizeof(float) * (size_t)(s->n * s->k)); }
 
-/* Accumulating steps grow without end: zeros keep every step's numbers ordinary. */
+/* Weights filled in; y is zero, so that steps which accumulate do not grow without end. */
 static void prepare(work *s, int64_t m, int64_t n, int64_t k, int64_t copies) {
     s->m = m, s->n = n, s->k = k, s->copies = copies, s->turn = 0;
     s->x = fv_aligned_alloc(sizeof(float) * (size_t)(m * k));
@@ -172,7 +172,9 @@ int main(int argc, char **argv) {
     for (int threads = 1; threads <= most; threads++) {
         if (fv_pool_open(&s.exec.pool, threads, &err) != FV_OK) return 1;
         openblas_set_num_threads(threads);
-        static const int64_t shapes[][3] = { { 512, 2048, 2048 }, { 700, 256, 704 }, { 700, 704, 256 }, { 64, 256, 256 }, { 8, 256, 704 } };
+        static const int64_t shapes[][3] = {
+            { 512, 2048, 2048 }, { 700, 256, 704 }, { 700, 704, 256 }, { 64, 256, 256 }, { 8, 256, 704 },
+        };
         for (size_t i = 0; i < FV_COUNT(shapes); i++) products(&s, shapes[i][0], shapes[i][1], shapes[i][2]);
         few_rows(&s, 1);
         few_rows(&s, 8);

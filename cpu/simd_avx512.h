@@ -81,7 +81,8 @@ FV_INLINE void fv_transpose(fv_x16 x[16]) {
     __m512 t[16];
 #pragma GCC unroll 4
     for (int i = 0; i < 16; i += 4) {
-        __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(x[i], x[i + 1])), b = _mm512_castps_pd(_mm512_unpackhi_ps(x[i], x[i + 1]));
+        __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(x[i], x[i + 1]));
+        __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(x[i], x[i + 1]));
         __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(x[i + 2], x[i + 3]));
         __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(x[i + 2], x[i + 3]));
         t[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));

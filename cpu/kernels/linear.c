@@ -36,11 +36,13 @@ enum {
     WIDE = 1,
     MOST_VECTORS = 1,
 #endif
-    BLOCK_K = 384,         /* k of a block where rows are many: a panel's part (48 KiB) is read once for all tiles */
+    BLOCK_K = 512, /* k of a block where rows are many: with BLOCK_ROWS, A takes some 700 KiB of the second-level cache */
     BLOCK_ROWS = 24 * TILE_ROWS,
-    LONG_K = 8192,         /* k of a block where one tile holds all rows */
-    PIECE_WORK = 1 << 17,  /* multiply-adds for which waking a thread pays: about a microsecond */
-    ROWS_WORTH_OWNING = 64 /* rows a thread must have so that splitting by rows beats splitting by panels */
+    LONG_K = 8192,          /* k of a block where one tile holds all rows: nothing is used twice */
+    PIECE_WORK = 1 << 18,   /* multiply-adds for which a second thread pays: two microseconds */
+    ROWS_WORTH_OWNING = 64, /* rows a thread must have so that splitting by rows beats splitting by panels */
+    LOW_TILE = 8,           /* tiles of 2 to so many rows wait for memory: they ask for B early */
+    AHEAD = 32,             /* and so many k before its use */
 };
 
 /* One tile: c[rows, 16 * vectors] += a b, b in panels `panel` elements apart. */
@@ -52,8 +54,12 @@ typedef struct {
     int64_t c_stride;
 } tile_work;
 
+/* Element i of a panel in either type. */
+FV_INLINE const void *weight_at(const void *b, int64_t i, bool bf16) {
+    return bf16 ? (const void *)((const uint16_t *)b + i) : (const void *)((const float *)b + i);
+}
 FV_INLINE fv_x16 load_weight(const void *b, int64_t i, bool bf16) {
-    return bf16 ? fv_load_bf16((const uint16_t *)b + i) : fv_load((const float *)b + i);
+    return bf16 ? fv_load_bf16(weight_at(b, i, true)) : fv_load(weight_at(b, i, false));
 }
 
 /* `rows`, `vectors` and `bf16` are constants where this is inlined: the loops unroll and `sum` lives in registers. */
@@ -67,8 +73,11 @@ FV_INLINE void tile(const tile_work *t, int rows, int vectors, bool bf16) {
     for (int64_t k = 0; k < t->k; k++, a += rows) {
         fv_x16 b[MOST_VECTORS];
 #pragma GCC unroll 16
-        for (int v = 0; v < vectors; v++)
-            b[v] = load_weight(t->b, v / HALVES * t->panel + k * FV_PANEL + v % HALVES * FV_LANES, bf16);
+        for (int v = 0; v < vectors; v++) {
+            int64_t at = v / HALVES * t->panel + k * FV_PANEL + v % HALVES * FV_LANES;
+            b[v] = load_weight(t->b, at, bf16);
+            if (rows > 1 && rows <= LOW_TILE) __builtin_prefetch(weight_at(t->b, at + AHEAD * FV_PANEL, bf16));
+        }
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
             fv_x16 ar = fv_set1(a[r]);
@@ -150,10 +159,9 @@ static void start_chains(const product *p, float *c, int64_t stride, int64_t row
 /* A tile at (row, col). One that reaches over the last column is computed beside C and copied. */
 static void run_tile(const product *p, const float *a, int64_t row, int64_t rows, int64_t col, int vectors) {
     int64_t width = vectors * FV_LANES, cols = smaller(width, p->n - col);
-    size_t size = p->bf16 ? sizeof(uint16_t) : sizeof(float);
     int64_t at = (col / FV_PANEL * p->b_k + p->b_first) * FV_PANEL + col % FV_PANEL;
     float *c = p->c + row * p->n + col, edge[(TILE_ROWS * TILE_VECTORS > WIDE ? TILE_ROWS * TILE_VECTORS : WIDE) * FV_LANES];
-    tile_work t = { a, (const char *)p->b + (size_t)at * size, p->k, p->b_k * FV_PANEL, c, p->n };
+    tile_work t = { a, weight_at(p->b, at, p->bf16), p->k, p->b_k * FV_PANEL, c, p->n };
     if (p->fresh) start_chains(p, c, p->n, rows, col, cols);
     if (cols < width) {
         memset(edge, 0, (size_t)(rows * width) * sizeof *edge);
@@ -164,6 +172,13 @@ static void run_tile(const product *p, const float *a, int64_t row, int64_t rows
     tiles[rows][vectors][p->bf16](&t);
     if (cols < width)
         for (int64_t r = 0; r < rows; r++) memcpy(c + r * p->n, edge + r * width, (size_t)cols * sizeof *edge);
+}
+
+/* Rows of C are far apart: the next tile's are asked for before this one's arithmetic. */
+static void expect_tile(const product *p, int64_t row, int64_t col) {
+    const float *c = p->c + row * p->n + col;
+    for (int64_t r = 0; r < TILE_ROWS && row + r < p->m; r++)
+        for (int v = 0; v < TILE_VECTORS; v++) __builtin_prefetch(c + r * p->n + v * FV_LANES, 1);
 }
 
 /* The widest tile of so many rows that fits into the columns left. */
@@ -187,6 +202,7 @@ static void run_block(const product *p, float *packed, int64_t row, int64_t row_
         step = tile_vectors(rows, col_end - at) * FV_LANES;
         for (int64_t i = 0; i < parts; i++) {
             int64_t first = even_cut(rows, parts, i), height = even_cut(rows, parts, i + 1) - first;
+            if (i + 1 < parts) expect_tile(p, row + first + height, at);
             run_tile(p, packed + first * p->k, row + first, height, at, (int)(step / FV_LANES));
         }
     }
@@ -263,10 +279,9 @@ static void multiply(const fv_exec *x, product p, const packing *in) {
         p.fresh = fresh && i == 0;
         p.b_first = first;
         if (in) {
-            size_t size = in->from_bf16 ? sizeof(uint16_t) : sizeof(float);
             packing block = *in;
             block.out = packed_b;
-            block.in = (const char *)in->in + (size_t)(first * in->stride) * size;
+            block.in = weight_at(in->in, first * in->stride, in->from_bf16);
             block.k = p.k;
             fv_parallel(x->pool, panels, pieces_of(PIECE_WORK / 8, p.k * FV_PANEL), pack_panels, &block);
             p.b = packed_b;

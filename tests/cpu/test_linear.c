@@ -74,7 +74,8 @@ static fv_view bf16_view(uint16_t *data, int64_t rows, int64_t cols) {
 }
 
 static void check_forward(const fixture *f, int64_t m, int64_t n, int64_t k, bool bf16, bool with_bias) {
-    float *in = numbers(1, m * k), *w = numbers(2, n * k), *bias = numbers(3, n), *want = calloc((size_t)(m * n + 1), sizeof *want);
+    float *in = numbers(1, m * k), *w = numbers(2, n * k), *bias = numbers(3, n);
+    float *want = calloc((size_t)(m * n + 1), sizeof *want);
     uint16_t *half = malloc(sizeof *half * (size_t)(n * k + 1));
     if (bf16) {
         fv_from_f32(half, FV_BF16, w, n * k);
@@ -88,7 +89,8 @@ static void check_forward(const fixture *f, int64_t m, int64_t n, int64_t k, boo
             void *packed = malloc(f->ops[o]->linear_packed_bytes(weight));
             f->ops[o]->linear_pack(&f->exec[t], packed, weight);
             float *y = numbers(4, m * n); /* what was there must not matter */
-            f->ops[o]->linear(&f->exec[t], fv_mat(y, m, n), fv_mat(in, m, k), weight, packed, with_bias ? fv_vec(bias, n) : fv_none);
+            f->ops[o]->linear(&f->exec[t], fv_mat(y, m, n), fv_mat(in, m, k), weight, packed,
+                              with_bias ? fv_vec(bias, n) : fv_none);
             assert_same_bits(y, want, m * n, bf16 ? "linear bf16" : "linear", f->ops[o]->name, t + 1);
             free(y);
             free(packed);
@@ -114,7 +116,8 @@ static void check_back(const fixture *f, int64_t m, int64_t n, int64_t k, bool b
         const fv_ops *ops = f->ops[o];
         for (int t = 0; t < MAX_THREADS; t++) {
             float *dx = copy_of(dx0, m * k), *dw = copy_of(dw0, n * k), *db = copy_of(db0, n);
-            ops->linear_back_input(&f->exec[t], fv_mat(dx, m, k), fv_mat(dy, m, n), bf16 ? bf16_view(half, n, k) : fv_mat(w, n, k));
+            ops->linear_back_input(&f->exec[t], fv_mat(dx, m, k), fv_mat(dy, m, n),
+                                   bf16 ? bf16_view(half, n, k) : fv_mat(w, n, k));
             assert_same_bits(dx, dx1, m * k, "linear_back_input", ops->name, t + 1);
             /* Two calls over a part of the rows each have the bits of one. */
             int64_t cut = m / 3;
@@ -151,7 +154,9 @@ static void long_chains_rest_in_memory(void **state) {
 }
 
 static void odd_sizes(void **state) {
-    static const int64_t sizes[][3] = { { 1, 1, 1 }, { 2, 1, 3 }, { 1, 5, 1 }, { 17, 31, 33 }, { 15, 33, 1 }, { 129, 1, 64 }, { 0, 4, 4 } };
+    static const int64_t sizes[][3] = {
+        { 1, 1, 1 }, { 2, 1, 3 }, { 1, 5, 1 }, { 17, 31, 33 }, { 15, 33, 1 }, { 129, 1, 64 }, { 0, 4, 4 },
+    };
     for (size_t i = 0; i < FV_COUNT(sizes); i++) {
         check_forward(*state, sizes[i][0], sizes[i][1], sizes[i][2], i % 2, true);
         check_back(*state, sizes[i][0], sizes[i][1], sizes[i][2], i % 2);
