@@ -309,11 +309,39 @@ static void any_text_comes_back(void **state) {
     }
 }
 
+/* Damaged anywhere, a recipe is refused or read, and what was read can be changed and written. */
+static void damaged_anywhere(void **state) {
+    (void)state;
+    static const char odd[] = "{}[]&*!|>'\"%@`:-?,# \n\t\x80\xff~<a1";
+    uint32_t seed = 5;
+    for (int round = 0; round < 5000; round++) {
+        char *bad = strdup(recipe);
+        size_t n = strlen(bad);
+        for (int k = 0; k < 1 + round % 4; k++) {
+            seed = seed * 1664525u + 1013904223u;
+            bad[(seed >> 8) % n] = odd[(seed >> 20) % (sizeof odd - 1)];
+        }
+        fv_yaml *root;
+        fv_error err;
+        fv_text t = {0};
+        if (fv_yaml_parse(&root, bad, n - (round % 5 == 0 ? seed >> 8 : 0) % n, "r.yaml", &err) == FV_OK) {
+            fv_yaml_set(root, "stages.rl.steps=20", &err);
+            fv_yaml_set(root, bad, &err);
+            fv_yaml_write(&t, root);
+            fv_yaml_free(root);
+            if (fv_yaml_parse(&root, t.data, t.size, "back", &err) != FV_OK) fail_msg("%s\n%s", err.text, t.data);
+        }
+        fv_yaml_free(root);
+        fv_text_clear(&t);
+        free(bad);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lookups_and_lines), cmocka_unit_test(core_schema), cmocka_unit_test(refused),
         cmocka_unit_test(aliases_are_copies), cmocka_unit_test(overrides),  cmocka_unit_test(writing),
-        cmocka_unit_test(any_text_comes_back),
+        cmocka_unit_test(any_text_comes_back), cmocka_unit_test(damaged_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
