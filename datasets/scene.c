@@ -210,15 +210,56 @@ fv_status fv_scene_plates(fv_image **out, fv_plate plates[FV_PLATES_MAX], int *c
 
 /* ---- the search scene ----------------------------------------------------------------------------------------------- */
 
-/* Specks in blocks of about a view pixel: averaged away they leave a plate whose greys say nothing about its digit. */
-static void speckle(fv_image *im, fv_maker *m, const fv_plate *p) {
-    double room = p->radius * 0.72, keep = p->cap * 0.95;
-    for (int i = 0; i < 14; i++) {
-        double x = p->x + fv_uniform_in(&m->random, -room, room), y = p->y + fv_uniform_in(&m->random, -room, room);
-        double width = fv_uniform_in(&m->random, 1.5, 3.5), strength = fv_uniform_in(&m->random, 0.35, 0.9);
-        if (fabs(x - p->glyph_x) < keep && fabs(y - p->glyph_y) < keep) continue;
-        fv_canvas_fill_disc(im, x, y, width, mark_color(p, strength));
+/* Blots of about a view pixel, so that what is left of a digit in the view drowns in them; the digit's own strokes are finer and much stronger. */
+enum { SIDE_MAX = 160, BLOT = 4 };
+static const double blot_strength = 0.3;
+
+static void make_blots(double blots[(SIDE_MAX / BLOT + 2) * (SIDE_MAX / BLOT + 2)], fv_maker *m, int side) {
+    for (int i = 0; i < (side / BLOT + 2) * (SIDE_MAX / BLOT + 2); i++) blots[i] = fv_uniform_in(&m->random, -blot_strength, blot_strength);
+}
+
+/* Between four neighbours, linearly. */
+static double blot(const double *blots, int x, int y) {
+    const double *at = blots + (y / BLOT) * (SIDE_MAX / BLOT + 2) + x / BLOT;
+    double u = (x % BLOT) / (double)BLOT, v = (y % BLOT) / (double)BLOT;
+    const double *below = at + SIDE_MAX / BLOT + 2;
+    return (at[0] * (1 - u) + at[1] * u) * (1 - v) + (below[0] * (1 - u) + below[1] * u) * v;
+}
+
+/* A digit that vanishes when it is not resolved: a core in the contrast colour, a seam in the plate's colour around it, on a label of just the mix of
+ * both that the two have on average. Seen four times smaller the label is a patch of one colour, whatever the digit is (after N. J. Howland et al.,
+ * "A new type of acuity chart: vanishing optotypes", 1978). */
+static fv_status draw_vanishing(fv_image *im, fv_maker *m, const fv_plate *p, fv_error *err) {
+    int side = clamp((int)(2.4 * p->cap) + 4, 8, SIDE_MAX), x0 = (int)floor(p->glyph_x) - side / 2, y0 = (int)floor(p->glyph_y) - side / 2;
+    double x = p->glyph_x - x0, y = p->glyph_y - y0, seam = p->cap * 0.1;
+    fv_image *ink; /* red: core, green: core and seam, blue: label */
+    FV_TRY(fv_image_new(&ink, side, side, (const uint8_t[3]){0, 0, 0}, err));
+    fv_canvas_fill_disc(ink, x, y, p->cap * 1.05, (fv_color){{0, 0, 255}});
+    char text[2] = {p->glyph, '\0'};
+    fv_text_style style = {.size = p->cap / FV_FONT_CAP, .degrees = p->degrees, .anchor_x = 0.5, .anchor_y = 0.5, .color = {{0, 255, 255}}};
+    for (int k = 0; k < 8; k++) {
+        double cosine, sine;
+        fv_turn(45 * k, &cosine, &sine);
+        fv_canvas_text(ink, x + seam * cosine, y + seam * sine, text, &style);
     }
+    style.color = (fv_color){{255, 255, 255}};
+    fv_canvas_text(ink, x, y, text, &style);
+    double core = 0, both = 1;
+    for (const uint8_t *at = ink->rgb, *end = at + 3 * side * side; at < end; at += 3) core += at[0], both += at[1];
+    double blots[(SIDE_MAX / BLOT + 2) * (SIDE_MAX / BLOT + 2)];
+    make_blots(blots, m, side);
+    fv_color plate = fv_plate_color(p->color), mark = fv_color_contrast(plate);
+    for (int row = 0; row < side; row++) {
+        for (int column = 0; column < side; column++) {
+            if (x0 + column < 0 || y0 + row < 0 || x0 + column >= im->width || y0 + row >= im->height) continue;
+            const uint8_t *from = ink->rgb + 3 * (row * side + column);
+            uint8_t *to = im->rgb + 3 * ((size_t)(y0 + row) * (size_t)im->width + (size_t)(x0 + column));
+            double level = (from[0] + (255 - from[1]) * (core / both)) / 255 + blot(blots, column, row), label = from[2] / 255.0;
+            for (int c = 0; c < 3; c++) to[c] = (uint8_t)clamp((int)(to[c] * (1 - label) + (plate.rgb[c] + (mark.rgb[c] - plate.rgb[c]) * level) * label + 0.5), 0, 255);
+        }
+    }
+    fv_image_free(ink);
+    return FV_OK;
 }
 
 fv_status fv_search_scene_make(fv_search_scene *s, fv_maker *m, int size, fv_error *err) {
@@ -234,18 +275,20 @@ fv_status fv_search_scene_make(fv_search_scene *s, fv_maker *m, int size, fv_err
     fv_scene_colors(m, s->plates, s->count);
     s->count = fv_scene_place(m, s->plates, s->count, s->size, s->size, 6);
     FV_TRY(fv_scene_photograph(&s->image, m, s->size, s->size, 1, err));
-    for (int i = 0; i < s->count; i++) {
+    fv_status status = FV_OK;
+    for (int i = 0; i < s->count && status == FV_OK; i++) {
         fv_plate *p = &s->plates[i];
-        double room = p->radius * 0.62 - p->cap * 0.6; /* the digit stands anywhere on its plate */
-        if (room > 0) {
-            p->glyph_x += fv_uniform_in(&m->random, -room, room);
-            p->glyph_y += fv_uniform_in(&m->random, -room, room);
-        }
+        double room = fmax(0.7 * p->radius - 1.1 * p->cap, 0); /* the digit stands anywhere on its plate */
+        p->glyph_x += fv_uniform_in(&m->random, -room, room + 1e-9);
+        p->glyph_y += fv_uniform_in(&m->random, -room, room + 1e-9);
         fv_scene_draw_plate(s->image, p);
-        speckle(s->image, m, p);
-        fv_scene_draw_glyph(s->image, p);
+        status = draw_vanishing(s->image, m, p, err);
     }
-    return FV_OK;
+    if (status != FV_OK) {
+        fv_image_free(s->image);
+        s->image = NULL;
+    }
+    return status;
 }
 
 /* ---- texts ---------------------------------------------------------------------------------------------------------- */

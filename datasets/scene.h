@@ -73,7 +73,7 @@ typedef struct {
 } fv_search_scene;
 /* size: the picture's side, as a rule fv_maker_int(m, "size"). Reads the options plates (how many; fewer if there is no room), plate (their size) and digit
  * (its height): all three generators have them. On failure there is no image. */
-#define FV_SEARCH_OPTIONS "view=112[56..448] size=448[224..480] plates=4..6[1..8] plate=52..72[24..96] digit=12..14[8..40]"
+#define FV_SEARCH_OPTIONS "view=112[56..448] size=448[224..480] plates=4..6[1..8] plate=52..72[24..96] digit=12..13[8..40]"
 fv_status fv_search_scene_make(fv_search_scene *s, fv_maker *m, int size, fv_error *err);
 
 /* ---- texts ---------------------------------------------------------------------------------------------------------- */
