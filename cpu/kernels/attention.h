@@ -13,13 +13,14 @@
 
 enum { TILE = 8 };
 
-/* How many queries, pages and 16-wide columns a register block has: as many accumulators as the registers carry. */
+/* How many queries, pages and 16-wide columns a register block has: as many accumulators as the registers carry. With fewer
+ * queries a block takes more pages and columns instead, for every chain needs others beside it to hide its latency. */
 #if defined(FV_ISA_avx512)
-enum { BLOCK_QUERIES = 8, BLOCK_PAGES = 2, BLOCK_COLS = 2 };
+enum { BLOCK_QUERIES = 8, BLOCK_PAGES = 2, BLOCK_COLS = 3, WIDEST = 8 };
 #elif defined(FV_ISA_avx2)
-enum { BLOCK_QUERIES = 4, BLOCK_PAGES = 1, BLOCK_COLS = 1 };
+enum { BLOCK_QUERIES = 4, BLOCK_PAGES = 1, BLOCK_COLS = 1, WIDEST = 4 };
 #else
-enum { BLOCK_QUERIES = 1, BLOCK_PAGES = 1, BLOCK_COLS = 1 };
+enum { BLOCK_QUERIES = 1, BLOCK_PAGES = 1, BLOCK_COLS = 1, WIDEST = 1 };
 #endif
 
 /* The tiles of all runs, in order: run i has tiles [run_tile[i], run_tile[i + 1]). */
@@ -88,10 +89,11 @@ FV_INLINE const int32_t *fv_tile_pages(const fv_tiling *t, const fv_tile *tile) 
 
 /* The tile's rows of x [rows, heads * head_dim] side by side: out[d * TILE + u]; 0 for queries that are not there. */
 FV_INLINE void fv_pack_queries(float *out, const float *x, const fv_tiling *t, const fv_tile *tile, int64_t kv_head) {
-    if (tile->n < TILE) memset(out, 0, (size_t)(t->dim * TILE) * sizeof *out);
-    for (int u = 0; u < tile->n; u++) {
-        const float *row = x + fv_query_head(t, tile, kv_head, u) * t->dim;
-        for (int64_t d = 0; d < t->dim; d++) out[d * TILE + u] = row[d];
+    const float *row[TILE];
+    for (int u = 0; u < tile->n; u++) row[u] = x + fv_query_head(t, tile, kv_head, u) * t->dim;
+    for (int64_t d = 0; d < t->dim; d++) { /* all rows at once, so that their cache misses overlap */
+        for (int u = 0; u < tile->n; u++) out[d * TILE + u] = row[u][d];
+        for (int u = tile->n; u < TILE; u++) out[d * TILE + u] = 0;
     }
 }
 
@@ -113,25 +115,25 @@ FV_INLINE fv_x16 fv_page_masked(fv_x16 x, float hidden, const fv_tile *tile, int
 
 /* A block of `queries` and `pages`, both constants after inlining. */
 FV_INLINE void fv_dots_block(float *s, const float *packed, const float *const *panel, int64_t dim, int queries, int pages) {
-    fv_x16 sum[TILE][4];
+    fv_x16 sum[TILE][8];
 #pragma GCC unroll 8
     for (int u = 0; u < queries; u++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int p = 0; p < pages; p++) sum[u][p] = fv_zero();
     for (int64_t d = 0; d < dim; d++) {
-        fv_x16 k[4];
-#pragma GCC unroll 4
+        fv_x16 k[8];
+#pragma GCC unroll 8
         for (int p = 0; p < pages; p++) k[p] = fv_load(panel[p] + d * FV_PAGE);
 #pragma GCC unroll 8
         for (int u = 0; u < queries; u++) {
             fv_x16 q = fv_set1(packed[d * TILE + u]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (int p = 0; p < pages; p++) sum[u][p] = fv_fma(q, k[p], sum[u][p]);
         }
     }
 #pragma GCC unroll 8
     for (int u = 0; u < queries; u++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int p = 0; p < pages; p++) fv_store(s + (p * TILE + u) * FV_PAGE, sum[u][p]);
 }
 
@@ -144,9 +146,9 @@ FV_INLINE void fv_dots_queries(float *s, const float *packed, const float *const
 
 /* s [pages, TILE, 16] for the first n queries, and zeros for those that fill up a block. */
 FV_INLINE void fv_dots(float *s, const float *packed, const float *const *panel, int64_t pages, int64_t dim, int n) {
-    if (n == 1) fv_dots_queries(s, packed, panel, pages, dim, 1, BLOCK_QUERIES > 1 ? 4 : 1);
-    else if (n == 2 && BLOCK_QUERIES >= 2) fv_dots_queries(s, packed, panel, pages, dim, 2, BLOCK_PAGES * 2);
-    else if (n <= 4 && BLOCK_QUERIES >= 4) fv_dots_queries(s, packed, panel, pages, dim, 4, BLOCK_PAGES);
+    if (n == 1) fv_dots_queries(s, packed, panel, pages, dim, 1, WIDEST);
+    else if (n == 2 && BLOCK_QUERIES >= 2) fv_dots_queries(s, packed, panel, pages, dim, 2, WIDEST / 2);
+    else if (n <= 4 && BLOCK_QUERIES > 4) fv_dots_queries(s, packed, panel, pages, dim, 4, 2 * BLOCK_PAGES);
     else
         for (int u = 0; u < n; u += BLOCK_QUERIES)
             fv_dots_queries(s + u * FV_PAGE, packed + u, panel, pages, dim, BLOCK_QUERIES, BLOCK_PAGES);
@@ -154,47 +156,55 @@ FV_INLINE void fv_dots(float *s, const float *packed, const float *const *panel,
 
 /* ---- mix: out[u][d] += sum over pages and lanes, ascending, of p[page][u][lane] * panel[lane][d]; panels are [16, dim] --- */
 
-/* Columns [d, d + 16 * cols), the last vector `width` wide, of `queries` queries. */
+/* Columns [d, d + 16 * cols), the last vector only `width` wide, of `queries` queries. */
 FV_INLINE void fv_mix_block(float *const *out, const float *p, const float *const *panel, int64_t pages, int64_t dim, int64_t d, int queries,
                             int cols, int width) {
-    fv_x16 sum[TILE][4];
+    fv_x16 sum[TILE][8];
 #pragma GCC unroll 8
     for (int u = 0; u < queries; u++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int c = 0; c < cols; c++) sum[u][c] = fv_load_n(out[u] + d + c * FV_LANES, c == cols - 1 ? width : FV_LANES);
     for (int64_t page = 0; page < pages; page++, p += TILE * FV_PAGE) {
         const float *row = panel[page] + d;
         for (int lane = 0; lane < FV_PAGE; lane++, row += dim) {
-            fv_x16 v[4];
-#pragma GCC unroll 4
+            fv_x16 v[8];
+#pragma GCC unroll 8
             for (int c = 0; c < cols; c++)
                 v[c] = c == cols - 1 && width < FV_LANES ? fv_load_n(row + c * FV_LANES, width) : fv_load(row + c * FV_LANES);
 #pragma GCC unroll 8
             for (int u = 0; u < queries; u++) {
                 fv_x16 weight = fv_set1(p[u * FV_PAGE + lane]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
                 for (int c = 0; c < cols; c++) sum[u][c] = fv_fma(weight, v[c], sum[u][c]);
             }
         }
     }
 #pragma GCC unroll 8
     for (int u = 0; u < queries; u++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int c = 0; c < cols; c++) fv_store_n(out[u] + d + c * FV_LANES, sum[u][c], c == cols - 1 ? width : FV_LANES);
 }
 
+/* All columns for `queries` queries, at most `wide` (a constant, 1 .. 4) vectors at a time. */
 FV_INLINE void fv_mix_queries(float *const *out, const float *p, const float *const *panel, int64_t pages, int64_t dim, int queries, int wide) {
-    int64_t d = 0;
-    for (; d + wide * FV_LANES <= dim; d += wide * FV_LANES) fv_mix_block(out, p, panel, pages, dim, d, queries, wide, FV_LANES);
-    for (; d + FV_LANES <= dim; d += FV_LANES) fv_mix_block(out, p, panel, pages, dim, d, queries, 1, FV_LANES);
-    if (d < dim) fv_mix_block(out, p, panel, pages, dim, d, queries, 1, (int)(dim - d));
+    for (int64_t d = 0, left = (dim + FV_LANES - 1) / FV_LANES; left > 0;) {
+        int cols = left < wide ? (int)left : left == wide + 1 ? wide / 2 + wide % 2 : wide; /* two halves rather than a lone last one */
+        int width = dim - d < cols * FV_LANES ? (int)(dim - d) % FV_LANES : FV_LANES;
+        if (wide >= 4 && cols == 4) fv_mix_block(out, p, panel, pages, dim, d, queries, 4, width);
+        else if (wide >= 3 && cols == 3) fv_mix_block(out, p, panel, pages, dim, d, queries, 3, width);
+        else if (wide >= 2 && cols == 2) fv_mix_block(out, p, panel, pages, dim, d, queries, 2, width);
+        else fv_mix_block(out, p, panel, pages, dim, d, queries, 1, width);
+        d += cols * FV_LANES;
+        left -= cols;
+    }
 }
 
 /* out: a pointer to `dim` floats for each of TILE queries, also for those past n that fill up a block. */
 FV_INLINE void fv_mix(float *const *out, const float *p, const float *const *panel, int64_t pages, int64_t dim, int n) {
-    if (n == 1) fv_mix_queries(out, p, panel, pages, dim, 1, BLOCK_QUERIES > 1 ? 4 : 1);
-    else if (n == 2 && BLOCK_QUERIES >= 2) fv_mix_queries(out, p, panel, pages, dim, 2, BLOCK_COLS * 2);
-    else if (n <= 4 && BLOCK_QUERIES >= 4) fv_mix_queries(out, p, panel, pages, dim, 4, BLOCK_COLS);
+    enum { COLS = WIDEST > 4 ? 4 : WIDEST }; /* a head is rarely wider than 4 vectors */
+    if (n == 1) fv_mix_queries(out, p, panel, pages, dim, 1, COLS);
+    else if (n == 2 && BLOCK_QUERIES >= 2) fv_mix_queries(out, p, panel, pages, dim, 2, COLS > 2 && BLOCK_COLS < 2 ? 2 : COLS);
+    else if (n <= 4 && BLOCK_QUERIES > 4) fv_mix_queries(out, p, panel, pages, dim, 4, COLS);
     else
         for (int u = 0; u < n; u += BLOCK_QUERIES) fv_mix_queries(out + u, p + u * FV_PAGE, panel, pages, dim, BLOCK_QUERIES, BLOCK_COLS);
 }
