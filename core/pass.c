@@ -44,12 +44,13 @@ fv_var *fv_reshape(fv_pass *p, fv_var *x, int64_t rows, int64_t cols) {
 fv_view fv_grad(fv_pass *p, fv_var *x) {
     fv_var *holder = x->of ? x->of : x;
     if (!holder->grad.data) {
+        float *zeros = FV_ZERO(p->arena, float, fv_elements(holder->v));
         holder->grad = holder->v;
-        holder->grad.data = FV_ZERO(p->arena, float, fv_elements(holder->v));
+        holder->grad.data = zeros;
     }
-    x->grad = x->v;
-    x->grad.data = holder->grad.data;
-    return x->grad;
+    fv_view grad = x->v;
+    grad.data = holder->grad.data;
+    return grad;
 }
 
 bool fv_has_grad(const fv_var *x) { return (x->of ? x->of : x)->grad.data != NULL; }

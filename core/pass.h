@@ -13,9 +13,9 @@
 /* A value: [rows, cols] (f32). `grad` is cleared memory of the same shape from the first use on the way back. */
 typedef struct fv_var {
     fv_view v;
-    fv_view grad;      /* data NULL until somebody adds to it; fv_grad is the way to it */
+    fv_view grad;      /* data NULL until somebody adds to it, and where `of` holds it: ask fv_grad */
     bool track;        /* depends on something trained */
-    struct fv_var *of; /* another shape of that value (fv_reshape), which holds the gradient; or NULL */
+    struct fv_var *of; /* the value that this one is another shape of (fv_reshape), which holds the gradient; or NULL */
 } fv_var;
 
 typedef struct fv_tape fv_tape;
