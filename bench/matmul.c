@@ -173,7 +173,7 @@ int main(int argc, char **argv) {
         if (fv_pool_open(&s.exec.pool, threads, &err) != FV_OK) return 1;
         openblas_set_num_threads(threads);
         static const int64_t shapes[][3] = {
-            { 512, 2048, 2048 }, { 700, 256, 704 }, { 700, 704, 256 }, { 64, 256, 256 }, { 8, 256, 704 },
+            { 512, 2048, 2048 }, { 700, 256, 704 }, { 700, 704, 256 }, { 700, 16, 256 }, { 64, 256, 256 }, { 8, 256, 704 },
         };
         for (size_t i = 0; i < FV_COUNT(shapes); i++) products(&s, shapes[i][0], shapes[i][1], shapes[i][2]);
         few_rows(&s, 1);

@@ -91,9 +91,10 @@ FV_INLINE void tile(const tile_work *t, int rows, int vectors, bool bf16) {
         for (int v = 0; v < vectors; v++) fv_store(t->c + r * t->c_stride + v * FV_LANES, sum[r * vectors + v]);
 }
 
-/* All tiles of this instruction set: X(rows, vectors), vectors a power of two with rows * vectors <= WIDE, or TILE_VECTORS. */
+/* All tiles of this instruction set: X(rows, vectors), vectors 1, TILE_VECTORS, or a power of two with rows * vectors <= WIDE. */
 #if defined(FV_ISA_avx512)
 #define TILE_MAP(X)                                                                                                    \
+    X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1) X(13, 1) X(14, 1)   \
     X(1, 2) X(1, 4) X(1, 8) X(1, 16) X(2, 2) X(2, 4) X(2, 8) X(3, 2) X(3, 4) X(3, 8) X(4, 2) X(4, 4) X(5, 2) X(5, 4)   \
     X(6, 2) X(6, 4) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2)
 #elif defined(FV_ISA_avx2)
@@ -132,11 +133,12 @@ static int64_t pieces_of(int64_t n, int64_t size) { return (n + size - 1) / size
 /* Where piece i of `pieces` of [0, n) begins, all as even as can be. */
 static int64_t even_cut(int64_t n, int64_t pieces, int64_t i) { return n * i / pieces; }
 
-/* out[j, rows] = a(first .. first + rows, j), j < k. `out` has room for FV_LANES more; the source is contiguous one way. */
+/* out[j, rows] = a(first .. first + rows, j), j < k; the source is contiguous one way. Whole vectors are stored: what is too
+ * much is covered by the next store, and at the end there is room for it. */
 static void pack_rows(float *out, const product *p, int64_t first, int64_t rows) {
     const float *a = p->a + first * p->a_row;
     if (p->a_row == 1) {
-        for (int64_t j = 0; j < p->k; j++) memcpy(out + j * rows, a + j * p->a_col, (size_t)rows * sizeof *out);
+        for (int64_t j = 0; j < p->k; j++) fv_store(out + j * rows, fv_load_n(a + j * p->a_col, (int)rows));
         return;
     }
     for (int64_t j = 0; j < p->k; j += FV_LANES) {
@@ -144,7 +146,7 @@ static void pack_rows(float *out, const product *p, int64_t first, int64_t rows)
         fv_x16 block[FV_LANES];
         for (int r = 0; r < FV_LANES; r++) block[r] = r < rows ? fv_load_n(a + r * p->a_row + j, length) : fv_zero();
         fv_transpose(block);
-        for (int i = 0; i < length; i++) fv_store(out + (j + i) * rows, block[i]); /* the next store covers what is too much */
+        for (int i = 0; i < length; i++) fv_store(out + (j + i) * rows, block[i]);
     }
 }
 
@@ -183,6 +185,7 @@ static void expect_tile(const product *p, int64_t row, int64_t col) {
 
 /* The widest tile of so many rows that fits into the columns left. */
 static int tile_vectors(int64_t rows, int64_t cols_left) {
+    if (cols_left <= FV_LANES) return 1; /* adapters of rank 16, heads of one output */
     int v = TILE_VECTORS;
     while (2 * v <= MOST_VECTORS && rows * 2 * v <= WIDE && 2 * v * FV_LANES <= cols_left + FV_PANEL - 1) v *= 2;
     return v;
@@ -193,7 +196,7 @@ static int tile_vectors(int64_t rows, int64_t cols_left) {
 static void run_block(const product *p, float *packed, int64_t row, int64_t row_end, int64_t col, int64_t col_end) {
     int64_t rows = row_end - row, parts = pieces_of(rows, TILE_ROWS);
     bool ready = rows == 1 && p->a_col == 1; /* a single row is packed as it lies */
-    if (ready) packed = (float *)(uintptr_t)(p->a + row * p->a_row);
+    const float *a = ready ? p->a + row * p->a_row : packed;
     for (int64_t i = 0; i < parts && !ready; i++) {
         int64_t first = even_cut(rows, parts, i);
         pack_rows(packed + first * p->k, p, row + first, even_cut(rows, parts, i + 1) - first);
@@ -203,7 +206,7 @@ static void run_block(const product *p, float *packed, int64_t row, int64_t row_
         for (int64_t i = 0; i < parts; i++) {
             int64_t first = even_cut(rows, parts, i), height = even_cut(rows, parts, i + 1) - first;
             if (i + 1 < parts) expect_tile(p, row + first + height, at);
-            run_tile(p, packed + first * p->k, row + first, height, at, (int)(step / FV_LANES));
+            run_tile(p, a + first * p->k, row + first, height, at, (int)(step / FV_LANES));
         }
     }
 }
