@@ -20,10 +20,11 @@ fv_status fv_image_copy(fv_image **out, const fv_image *im, fv_error *err);
 fv_status fv_image_crop(fv_image **out, const fv_image *im, int x, int y, int width, int height, fv_error *err); /* must lie inside */
 
 /* PNG (grey, palette, alpha, 16-bit) and JPEG (grey, RGB, CMYK, EXIF orientation), told apart by their first bytes. `name` is for messages.
- * At most 16384 x 16384 and 2^28 pixels. A truncated or corrupt file is FV_BAD_DATA. */
+ * At most 16384 x 16384 and 2^28 pixels. A truncated or corrupt file is FV_BAD_DATA; another format (GIF, WebP ...) FV_UNSUPPORTED. */
 fv_status fv_image_decode(fv_image **out, const void *data, size_t size, const char *name, fv_error *err);
 fv_status fv_image_load(fv_image **out, const char *path, fv_error *err);
-/* A path relative to `folder` (may be NULL), or a "data:image/...;base64," URL, or "file://". */
+/* A path relative to `folder` (may be NULL), or a "data:image/...;base64," URL, or "file://" with %xx escapes. Nothing is fetched
+ * from the network: http URLs are FV_UNSUPPORTED. */
 fv_status fv_image_load_url(fv_image **out, const char *folder, const char *url, fv_error *err);
 
 /* Writing (stb_image_write). The encoded bytes are malloc'ed for the caller. quality 1..100. */
