@@ -1,4 +1,4 @@
-#include "language/model.h"
+#include "language/model_parts.h"
 
 #include "core/file.h"
 
@@ -184,22 +184,27 @@ static const char *dtype_word(fv_dtype dtype) {
     return dtype == FV_BF16 ? "bfloat16" : dtype == FV_F16 ? "float16" : "float32";
 }
 
-static fv_status save_config(const fv_model *m, const char *folder, fv_dtype dtype, fv_error *err) {
-    json_t *config = json_deep_copy(m->config.raw);
-    char *path = fv_path_join(folder, "config.json");
-    if (dtype != FV_DTYPES) {
-        set_dtype(config, dtype_word(dtype), true);
-        set_dtype(json_object_get(config, "text_config"), dtype_word(dtype), false);
-        set_dtype(json_object_get(config, "vision_config"), dtype_word(dtype), false);
-    }
+fv_status fv_model_write_json(const json_t *json, const char *folder, const char *name, fv_error *err) {
+    char *path = fv_path_join(folder, name);
     fv_text text = {0};
-    if (config != NULL) fv_json_dump(&text, config, 2);
+    if (json != NULL) fv_json_dump(&text, json, 2);
     fv_text_char(&text, '\n');
-    fv_status status = config == NULL || text.failed ? fv_fail(err, FV_NO_MEMORY, "%s: no memory for config.json", folder)
-                                                     : fv_file_write(path, text.data, text.size, err);
+    fv_status status = json == NULL || text.failed ? fv_fail(err, FV_NO_MEMORY, "%s: no memory for %s", folder, name)
+                                                   : fv_file_write(path, text.data, text.size, err);
     fv_text_clear(&text);
-    json_decref(config);
     free(path);
+    return status;
+}
+
+fv_status fv_model_write_config(const json_t *config, const char *folder, fv_dtype dtype, fv_error *err) {
+    json_t *copy = json_deep_copy(config);
+    if (dtype != FV_DTYPES) {
+        set_dtype(copy, dtype_word(dtype), true);
+        set_dtype(json_object_get(copy, "text_config"), dtype_word(dtype), false);
+        set_dtype(json_object_get(copy, "vision_config"), dtype_word(dtype), false);
+    }
+    fv_status status = fv_model_write_json(copy, folder, "config.json", err);
+    json_decref(copy);
     return status;
 }
 
@@ -219,14 +224,18 @@ static fv_status save_weights(const fv_model *m, const fv_slot *slot, const char
     return status;
 }
 
-fv_status fv_model_save(const fv_model *m, const fv_slot *slot, const char *folder, fv_dtype dtype, fv_error *err) {
-    fv_names there;
-    FV_TRY(fv_folder_make(folder, err));
-    FV_TRY(fv_folder_list(&there, folder, err));
+fv_status fv_model_want_empty(const char *folder, fv_error *err) {
+    fv_names there = {0};
+    if (fv_folder_exists(folder)) FV_TRY(fv_folder_list(&there, folder, err));
     size_t count = there.count;
     fv_names_free(&there);
-    if (count != 0) return fv_fail(err, FV_BAD_USAGE, "%s: must be a new or empty folder, has %zu entries", folder, count);
+    return count == 0 ? FV_OK : fv_fail(err, FV_BAD_USAGE, "%s: must be a new or empty folder, has %zu entries", folder, count);
+}
+
+fv_status fv_model_save(const fv_model *m, const fv_slot *slot, const char *folder, fv_dtype dtype, fv_error *err) {
+    FV_TRY(fv_model_want_empty(folder, err));
+    FV_TRY(fv_folder_make(folder, err));
     FV_TRY(copy_companions(m, folder, err));
-    FV_TRY(save_config(m, folder, dtype, err));
+    FV_TRY(fv_model_write_config(m->config.raw, folder, dtype, err));
     return save_weights(m, slot, folder, dtype, err);
 }

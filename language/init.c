@@ -1,0 +1,157 @@
+/* A new model's folder: everything that AutoModelForImageTextToText and AutoProcessor of transformers need. */
+#include "core/file.h"
+#include "language/assets.h"
+#include "language/init.h"
+#include "language/model_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What differs between the two families beside their config. */
+typedef struct {
+    fv_family family;
+    const char *template, *processor, *video_processor;
+    double mean[3], std[3];
+    int64_t clip_min, clip_max; /* of a frame, or of a whole clip (Qwen3-VL) */
+} family_row;
+
+static const family_row families[] = {
+    {FV_QWEN2_5_VL, "qwen2_5_vl.jinja", "Qwen2_5_VLProcessor", "Qwen2VLVideoProcessor", {0.48145466, 0.4578275, 0.40821073}, {0.26862954, 0.26130258, 0.27577711}, 3136, 602112},
+    {FV_QWEN3_VL, "qwen3_vl.jinja", "Qwen3VLProcessor", "Qwen3VLVideoProcessor", {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, 4096, 25165824},
+};
+
+enum { SMALLEST_VIEW = 56 * 56, LARGEST_VIEW = 1280 * 28 * 28 }; /* pixels: the defaults of Qwen2VLImageProcessor */
+
+static const fv_asset *find_asset(const char *name) {
+    for (size_t i = 0; i < fv_asset_count; i++)
+        if (strcmp(fv_assets[i].name, name) == 0) return &fv_assets[i];
+    return NULL;
+}
+
+static fv_status write_asset(const char *asset, const char *folder, const char *name, fv_error *err) {
+    const fv_asset *a = find_asset(asset);
+    char *path = fv_path_join(folder, name);
+    fv_status status = a != NULL ? fv_file_write(path, a->data, a->size, err) : fv_fail(err, FV_UNSUPPORTED, "this program was built without %s", asset);
+    free(path);
+    return status;
+}
+
+/* ---- the config --------------------------------------------------------------------------------------------------- */
+
+/* A preset by name, or a config.json. */
+static fv_status read_config(json_t **out, const char *preset, fv_error *err) {
+    static const char *const names[] = {"tiny", "mid"};
+    for (size_t i = 0; i < FV_COUNT(names); i++) {
+        char file[32];
+        if (strcmp(preset, names[i]) != 0) continue;
+        snprintf(file, sizeof file, "%s.json", names[i]);
+        const fv_asset *a = find_asset(file);
+        if (a != NULL) return fv_json_parse(out, (const char *)a->data, a->size, file, 1, FV_BAD_MODEL, err);
+    }
+    if (!fv_file_exists(preset)) return fv_fail(err, FV_BAD_USAGE, "preset must be tiny, mid or the path of a config.json, got %s", preset);
+    return fv_json_read(out, preset, FV_BAD_MODEL, err);
+}
+
+/* Ids and vocabulary become the tokenizer's. */
+static void adopt_tokenizer(json_t *config, const fv_tokenizer *t) {
+    static const struct {
+        const char *key, *token;
+    } ids[] = {{"image_token_id", "<|image_pad|>"}, {"video_token_id", "<|video_pad|>"}, {"vision_start_token_id", "<|vision_start|>"}, {"vision_end_token_id", "<|vision_end|>"}};
+    json_t *text = json_object_get(config, "text_config");
+    if (text == NULL) text = config;
+    json_object_set_new(text, "vocab_size", json_integer(fv_tokenizer_size(t)));
+    json_object_set_new(text, "bos_token_id", json_integer(fv_tokenizer_id(t, "<|endoftext|>")));
+    json_object_set_new(text, "eos_token_id", json_integer(fv_tokenizer_id(t, "<|im_end|>")));
+    for (size_t i = 0; i < FV_COUNT(ids); i++) json_object_set_new(config, ids[i].key, json_integer(fv_tokenizer_id(t, ids[i].token)));
+}
+
+static const family_row *find_family(const fv_config *c) {
+    for (size_t i = 0; i < FV_COUNT(families); i++)
+        if (families[i].family == c->family) return &families[i];
+    return NULL;
+}
+
+/* ---- the other files ---------------------------------------------------------------------------------------------- */
+
+static fv_status write_generation(const fv_tokenizer *t, const char *folder, fv_error *err) {
+    int end = fv_tokenizer_id(t, "<|im_end|>"), text_end = fv_tokenizer_id(t, "<|endoftext|>");
+    json_t *json = json_pack("{s:i, s:b, s:[i, i], s:i, s:f}", "bos_token_id", text_end, "do_sample", 1, "eos_token_id", end, text_end, "pad_token_id", text_end,
+                             "temperature", 1.0);
+    fv_status status = fv_model_write_json(json, folder, "generation_config.json", err);
+    json_decref(json);
+    return status;
+}
+
+/* What image and video processors have in common. NULL when out of memory. */
+static json_t *processor_json(const fv_config *c, const family_row *f, int64_t smallest, int64_t largest) {
+    return json_pack("{s:b, s:b, s:b, s:b, s:[f, f, f], s:[f, f, f], s:i, s:i, s:i, s:i, s:f, s:{s:I, s:I}}", "do_convert_rgb", 1, "do_normalize", 1, "do_rescale", 1, "do_resize",
+                     1, "image_mean", f->mean[0], f->mean[1], f->mean[2], "image_std", f->std[0], f->std[1], f->std[2], "merge_size", c->vision.merge, "patch_size", c->vision.patch,
+                     "temporal_patch_size", c->vision.temporal, "resample", 3, "rescale_factor", 1.0 / 255, "size", "longest_edge", (json_int_t)largest, "shortest_edge",
+                     (json_int_t)smallest);
+}
+
+/* preprocessor_config.json for readers of published checkpoints, processor_config.json for transformers 5. */
+static fv_status write_processors(const fv_config *c, const family_row *f, const char *folder, fv_error *err) {
+    json_t *image = processor_json(c, f, SMALLEST_VIEW, LARGEST_VIEW), *video = processor_json(c, f, f->clip_min, f->clip_max);
+    json_object_set_new(image, "image_processor_type", json_string("Qwen2VLImageProcessor"));
+    json_object_set_new(video, "video_processor_type", json_string(f->video_processor));
+    json_object_set_new(video, "do_sample_frames", json_boolean(c->family == FV_QWEN3_VL));
+    json_object_set_new(video, "min_frames", json_integer(4));
+    json_object_set_new(video, "max_frames", json_integer(768));
+    if (c->family == FV_QWEN3_VL) json_object_set_new(video, "fps", json_integer(2));
+    fv_status status = fv_model_write_json(image, folder, "preprocessor_config.json", err);
+    json_t *both = json_pack("{s:o?, s:s, s:o?}", "image_processor", image, "processor_class", f->processor, "video_processor", video);
+    if (status == FV_OK) status = fv_model_write_json(both, folder, "processor_config.json", err);
+    json_decref(both);
+    return status;
+}
+
+static fv_status write_weights(const fv_config *c, uint64_t seed, const char *folder, fv_dtype dtype, fv_error *err) {
+    fv_new_weights w;
+    FV_TRY(fv_new_weights_make(&w, c, seed, err));
+    char *path = fv_path_join(folder, "model.safetensors");
+    fv_status status = fv_weights_save(path, w.tensors, w.count, dtype, err);
+    fv_new_weights_clear(&w);
+    free(path);
+    return status;
+}
+
+/* ---- all ---------------------------------------------------------------------------------------------------------- */
+
+/* The tokenizer comes first: the config takes its ids. `place` names the config in messages. */
+static fv_status write_model(json_t *raw, const char *place, uint64_t seed, const char *folder, fv_dtype dtype, fv_error *err) {
+    fv_tokenizer *t = NULL;
+    fv_config c = {0};
+    FV_TRY(write_asset("tokenizer.json", folder, "tokenizer.json", err));
+    FV_TRY(write_asset("tokenizer_config.json", folder, "tokenizer_config.json", err));
+    char *path = fv_path_join(folder, "tokenizer.json");
+    fv_status status = path != NULL ? fv_tokenizer_open(&t, path, err) : fv_fail(err, FV_NO_MEMORY, "%s: no memory for a path", folder);
+    free(path);
+    FV_TRY(status);
+    adopt_tokenizer(raw, t);
+    status = fv_config_of(&c, raw, place, err);
+    const family_row *f = status == FV_OK ? find_family(&c) : NULL;
+    if (status == FV_OK && f == NULL) status = fv_fail(err, FV_UNSUPPORTED, "%s: model_type must be qwen2_5_vl or qwen3_vl for a new model, got %s", place, c.model_type);
+    if (status == FV_OK) status = write_asset(f->template, folder, "chat_template.jinja", err);
+    if (status == FV_OK) status = write_generation(t, folder, err);
+    if (status == FV_OK) status = write_processors(&c, f, folder, err);
+    if (status == FV_OK) status = fv_model_write_config(c.raw, folder, dtype, err);
+    if (status == FV_OK) status = write_weights(&c, seed, folder, dtype, err);
+    fv_config_clear(&c);
+    fv_tokenizer_close(t);
+    return status;
+}
+
+fv_status fv_model_init(const char *preset, uint64_t seed, const char *folder, fv_dtype dtype, fv_error *err) {
+    json_t *raw = NULL;
+    char *temporary = NULL;
+    FV_TRY(fv_model_want_empty(folder, err));
+    FV_TRY(read_config(&raw, preset, err));
+    fv_status status = json_is_object(raw) ? fv_folder_begin(&temporary, folder, err) : fv_fail(err, FV_BAD_MODEL, "%s: must be an object", preset);
+    if (status == FV_OK) status = write_model(raw, preset, seed, temporary, dtype, err);
+    if (status == FV_OK) status = fv_folder_commit(temporary, folder, err);
+    else if (temporary != NULL) fv_path_remove(temporary, NULL);
+    json_decref(raw);
+    free(temporary);
+    return status;
+}

@@ -1,0 +1,18 @@
+/* The weights of a new model: which there are, in which shape, with which numbers. */
+#ifndef FV_LANGUAGE_INIT_H
+#define FV_LANGUAGE_INIT_H
+
+#include "core/weights.h"
+#include "language/config.h"
+
+/* All weights of a Qwen2.5-VL or Qwen3-VL model, named as transformers names them since 4.52 ("model.visual.", "model.language_model."), f32. */
+typedef struct {
+    fv_tensor *tensors; /* names and data owned */
+    size_t count, room;
+} fv_new_weights;
+
+/* Normal numbers of std initializer_range for matrices and tables, ones for norms, zeros for biases; each tensor's draws depend on `seed` and its name alone. */
+fv_status fv_new_weights_make(fv_new_weights *out, const fv_config *c, uint64_t seed, fv_error *err);
+void fv_new_weights_clear(fv_new_weights *w);
+
+#endif
