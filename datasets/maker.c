@@ -253,7 +253,23 @@ void fv_maker_right(fv_maker *m, fv_asked asked, const char *answer) {
     snprintf(m->answer, sizeof m->answer, "%s", answer);
 }
 
+/* Whether the row has this question already, so that its answer could be copied. */
+static bool is_asked(const fv_maker *m, const char *question) {
+    size_t i;
+    json_t *message;
+    json_array_foreach(m->messages, i, message) {
+        const json_t *content = json_object_get(message, "content"), *last = json_array_get(content, json_array_size(content) - 1);
+        const char *text = json_string_value(json_is_string(content) ? content : json_object_get(last, "text"));
+        if (text != NULL && strcmp(text, question) == 0) return true;
+    }
+    return false;
+}
+
 void fv_maker_ask(fv_maker *m, fv_asked asked, const char *question, const char *answer) {
+    if (is_asked(m, question)) {
+        m->repeats++;
+        return;
+    }
     fv_maker_say(m, "%s", question);
     fv_maker_close_turn(m);
     fv_maker_right(m, asked, answer);
@@ -273,7 +289,8 @@ fv_status fv_maker_respond(fv_maker *m, int k, fv_error *err) {
 }
 
 bool fv_maker_wants(const fv_maker *m, int natural) {
-    return m->asked < (m->turns > 0 ? m->turns : natural);
+    enum { PATIENCE = 30 };
+    return m->asked < (m->turns > 0 ? m->turns : natural) && m->repeats < PATIENCE;
 }
 
 fv_status fv_maker_end(fv_maker *m, fv_status status, fv_row **out, fv_error *err) {

@@ -15,7 +15,7 @@ typedef struct {
     bool test;              /* split "test": only photographs that training never sees */
     int turns;              /* option turns: 0 as many as the task has, 1 a prompt without its answer */
     int view;               /* option view: the side in pixels of what the model sees; 0 where the task has no pictures */
-    int asked;              /* questions so far */
+    int asked, repeats;     /* questions so far; those that were asked before and left out */
     fv_row *row;
     json_t *messages, *content; /* content: parts of the user's turn that is being put together */
     char answer[512];
@@ -48,7 +48,7 @@ void fv_maker_show(fv_maker *m, int k);
 void fv_maker_show_clip(fv_maker *m, int k, int count);
 /* Adds text to the user's turn. */
 void fv_maker_say(fv_maker *m, const char *format, ...) FV_PRINTF(2, 3);
-/* Whether the row wants one more question; natural: how many the task has by itself. */
+/* Whether the row wants one more question; natural: how many the task has by itself. False as well when only repetitions come. */
 bool fv_maker_wants(const fv_maker *m, int natural);
 
 /* How an answer is scored, beside "answer" in the row. */
@@ -57,7 +57,8 @@ typedef struct {
     const char *problem_type; /* "free-form" (exact text), "numerical", "place" and "box" (each number within tolerance) */
     int tolerance;            /* pixels of the view */
 } fv_asked;
-/* Ends the user's turn with a question and adds the answer as the assistant's turn (but not with turns=1: there the row ends with the question). */
+/* Ends the user's turn with a question and adds the answer as the assistant's turn (but not with turns=1: there the row ends with the question). A
+ * question that the row has already is left out. */
 void fv_maker_ask(fv_maker *m, fv_asked asked, const char *question, const char *answer);
 /* The same with the pieces apart, for rows of another form (trajectories): closes the user's turn; an assistant's turn; what is right. */
 void fv_maker_close_turn(fv_maker *m);
@@ -75,7 +76,7 @@ fv_status fv_maker_end(fv_maker *m, fv_status status, fv_row **out, fv_error *er
 
 /* ---- the generators (datasets/generators/, one a file), in the order of the list ---- */
 #define FV_GENERATOR_MAP(X)                                                                                                                 \
-    X(visual_search) X(transcribe) X(describe) X(ask) X(locate) X(zoomed)
+    X(visual_search) X(transcribe) X(describe) X(ask) X(locate) X(zoomed) X(count) X(relation) X(line) X(maze) X(chart) X(clip) X(several) X(words)
 #define X(name) extern const fv_generator fv_generator_##name;
 FV_GENERATOR_MAP(X)
 #undef X
