@@ -1,0 +1,161 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "datasets/formats.h"
+
+#include <string.h>
+
+/* The messages of a row, in a short form: "user: <image a.png>text | assistant: ..."; limits and other keys of parts in brackets. */
+static char *short_form(const json_t *row) {
+    static char text[4096];
+    fv_text t = {0};
+    const json_t *messages = json_object_get(row, "messages");
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        const json_t *m = json_array_get(messages, i), *content = json_object_get(m, "content");
+        fv_text_printf(&t, "%s%s: %s", i ? " | " : "", json_string_value(json_object_get(m, "role")), json_is_string(content) ? json_string_value(content) : "");
+        for (size_t k = 0; k < json_array_size(content); k++) {
+            const json_t *part = json_array_get(content, k);
+            const char *type = json_string_value(json_object_get(part, "type"));
+            if (strcmp(type, "text") == 0) {
+                fv_text_printf(&t, "'%s'", json_string_value(json_object_get(part, "text")));
+                continue;
+            }
+            fv_text_printf(&t, "<%s ", type);
+            fv_json_dump(&t, json_object_get(part, type), 0);
+            if (json_object_size(part) > 2) fv_text_printf(&t, " +%zu", json_object_size(part) - 2);
+            fv_text_add(&t, ">");
+        }
+    }
+    snprintf(text, sizeof text, "%s", t.data ? t.data : "");
+    fv_text_clear(&t);
+    return text;
+}
+
+static void becomes(const char *row, const char *want) {
+    fv_error err = {.text = ""};
+    json_t *json = json_loads(row, 0, NULL);
+    if (json == NULL) fail_msg("not JSON: %s", row);
+    json_t *before = json_deep_copy(json);
+    if (fv_format_row(json, "a.jsonl:7", &err) != FV_OK) fail_msg("%s", err.text);
+    assert_string_equal(short_form(json), want);
+    const char *key;
+    json_t *value;
+    json_object_foreach(before, key, value) if (strcmp(key, "messages") != 0) assert_true(json_equal(value, json_object_get(json, key)));
+    json_decref(before);
+    json_decref(json);
+}
+
+static void refused(const char *row, const char *why) {
+    fv_error err = {.text = ""};
+    json_t *json = json_loads(row, JSON_DECODE_ANY, NULL);
+    assert_int_equal(fv_format_row(json, "a.jsonl:7", &err), FV_BAD_DATA);
+    if (strncmp(err.text, "a.jsonl:7: ", 11) != 0 || strstr(err.text, why) == NULL) fail_msg("%s: %s", row, err.text);
+    json_decref(json);
+}
+
+static void own_messages(void **state) {
+    (void)state;
+    becomes("{\"messages\": [{\"role\": \"user\", \"content\": \"What does <image> mean?\"}]}", "user: What does <image> mean?");
+    becomes("{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"a.png\", \"max_pixels\": 784}, "
+            "{\"type\": \"text\", \"text\": \"?\"}]}]}",
+            "system: s | user: <image \"a.png\" +1>'?'");
+    /* OpenAI's and transformers' other spellings */
+    becomes("{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\", \"image_url\": {\"url\": \"data:x\", \"detail\": \"low\"}}, {\"type\": \"image\", \"url\": "
+            "\"http://b\"}, {\"type\": \"image\", \"path\": \"c.png\"}, {\"type\": \"video\", \"video\": [\"1.png\", \"2.png\"], \"fps\": 2}]}]}",
+            "user: <image \"data:x\"><image \"http://b\"><image \"c.png\"><video [\"1.png\", \"2.png\"] +1>");
+    becomes("{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": "
+            "{\"x\": null}}}]}, {\"role\": \"tool\", \"content\": \"r\"}]}",
+            "user: q | assistant:  | tool: r");
+    /* TRL: empty parts, or no parts at all, and the pictures beside them */
+    becomes("{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\"}, {\"type\": \"text\", \"text\": \"?\"}]}], \"images\": [\"a.png\"]}", "user: <image \"a.png\">'?'");
+    becomes("{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": \"?\"}], \"images\": [{\"bytes\": \"QUJD\", \"path\": \"gone.png\"}]}",
+            "system: s | user: <image \"data:image/unknown;base64,QUJD\">'?'");
+    becomes("{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"a.png\"}]}], \"images\": [\"a.png\", \"b.png\"]}", "user: <image \"a.png\">");
+}
+
+static void verl_and_trl_prompts(void **state) {
+    (void)state;
+    becomes("{\"prompt\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": \"<image>\\nfirst <image> last\"}], \"images\": [{\"path\": \"a.png\"}, "
+            "{\"url\": \"b.png\", \"min_pixels\": 9}], \"reward_model\": {\"ground_truth\": \"8\"}, \"extra_info\": {\"index\": 3}}",
+            "system: s | user: <image \"a.png\">'\nfirst '<image \"b.png\" +1>' last'");
+    becomes("{\"prompt\": [{\"role\": \"user\", \"content\": \"<video>What?\"}], \"videos\": [{\"type\": \"video\", \"video\": \"file:///v.mp4\", \"nframes\": 8}], \"images\": null}",
+            "user: <video \"file:///v.mp4\" +1>'What?'");
+    becomes("{\"prompt\": \"2 + 2?\", \"completion\": \"4\"}", "user: 2 + 2? | assistant: 4");
+    becomes("{\"prompt\": [{\"role\": \"user\", \"content\": \"q\"}], \"completion\": [{\"role\": \"assistant\", \"content\": \"r\"}]}", "user: q | assistant: r");
+}
+
+static void conversations(void **state) {
+    (void)state;
+    becomes("{\"image\": \"coco/1.jpg\", \"conversations\": [{\"from\": \"human\", \"value\": \"<image>\\nWhat is it?\"}, {\"from\": \"gpt\", \"value\": \"A cup.\"}]}",
+            "user: <image \"coco/1.jpg\">'\nWhat is it?' | assistant: A cup.");
+    becomes("{\"images\": [\"1.jpg\", \"2.jpg\"], \"system\": \"s\", \"conversations\": [{\"from\": \"human\", \"value\": \"<image>a\"}, {\"from\": \"gpt\", \"value\": \"b\"}, {\"from\": "
+            "\"human\", \"value\": \"<image>c\"}, {\"from\": \"observation\", \"value\": \"d\"}]}",
+            "system: s | user: <image \"1.jpg\">'a' | assistant: b | user: <image \"2.jpg\">'c' | tool: d");
+    becomes("{\"video\": \"v.mp4\", \"conversations\": [{\"role\": \"user\", \"content\": \"What moves?\"}]}", "user: <video \"v.mp4\">'What moves?'");
+    becomes("{\"image\": \"\", \"conversations\": [{\"from\": \"human\", \"value\": \"Hello\"}]}", "user: Hello");
+}
+
+static void problems(void **state) {
+    (void)state;
+    becomes("{\"problem_id\": 3, \"problem\": \"What happens?\", \"data_type\": \"video\", \"problem_type\": \"multiple choice\", \"options\": [\"A. it falls\", \"B. it rises\"], "
+            "\"solution\": \"<answer>B</answer>\", \"path\": \"./CLEVRER/1.mp4\"}",
+            "user: <video \"./CLEVRER/1.mp4\">'What happens?\nA. it falls\nB. it rises'");
+    becomes("{\"problem\": \"<image>How many?\", \"data_type\": \"image\", \"options\": [], \"path\": \"a.png\"}", "user: <image \"a.png\">'How many?'");
+    becomes("{\"problem\": \"1 + 1?\", \"data_type\": \"text\", \"path\": \"\"}", "user: 1 + 1?");
+    becomes("{\"problem\": \"Compare <image> and <image>.\", \"answer\": \"same\", \"images\": [\"a.png\", \"b.png\"]}", "user: 'Compare '<image \"a.png\">' and '<image \"b.png\">'.'");
+    becomes("{\"question\": \"Where?\", \"image_path\": [\"a.png\", \"b.png\"], \"data_type\": \"maze\"}", "user: <image \"a.png\"><image \"b.png\">'Where?'");
+}
+
+static void tokens_pass_through(void **state) {
+    (void)state;
+    const char *row = "{\"input_ids\": [1, 2, 3], \"messages\": [], \"images\": [{\"image\": \"a.png\", \"max_pixels\": 784}]}";
+    json_t *json = json_loads(row, 0, NULL), *same = json_loads(row, 0, NULL);
+    assert_int_equal(fv_format_row(json, "a", NULL), FV_OK);
+    assert_true(json_equal(json, same));
+    json_decref(json);
+    json_decref(same);
+    refused("{\"input_ids\": [1, -2]}", "input_ids[1] must be an integer from 0 to");
+    refused("{\"input_ids\": [1, 2.0]}", "input_ids[1]");
+    refused("{\"input_ids\": []}", "input_ids must be a list");
+}
+
+static void what_is_wrong(void **state) {
+    (void)state;
+    refused("[1]", "a row must be an object");
+    refused("{\"text\": \"x\"}", "a row needs messages, prompt, conversations, problem or input_ids");
+    refused("{\"messages\": []}", "messages must be a list with at least one message");
+    refused("{\"messages\": \"x\"}", "messages must be a list");
+    refused("{\"messages\": [3]}", "messages[0] must be an object");
+    refused("{\"messages\": [{\"content\": \"x\"}]}", "messages[0].role must be system, user, assistant or tool, got \"nothing\"");
+    refused("{\"messages\": [{\"role\": \"human\", \"content\": \"x\"}]}", "messages[0].role");
+    refused("{\"messages\": [{\"role\": \"user\"}]}", "messages[0].content must be a text or a list of parts");
+    refused("{\"messages\": [{\"role\": \"user\", \"content\": [\"x\"]}]}", "messages[0].content[0] must be an object with a \"type\"");
+    refused("{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"audio\"}]}]}", "messages[0].content[0].type must be text, image");
+    refused("{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": 3}]}]}", "messages[0].content[0].text must be a text");
+    refused("{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"y\"}, {\"type\": \"image\", \"image\": 3}]}]}",
+            "messages[1].content[1].image must be a path, a URL or an object");
+    refused("{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\"}]}]}", "messages[0].content[0] asks for image number 1, but the row has 0");
+    refused("{\"prompt\": 3}", "prompt must be a list of messages or a text");
+    refused("{\"prompt\": \"x<image>\"}", "messages[0].content asks for image number 1");
+    refused("{\"prompt\": [{\"role\": \"user\", \"content\": \"<image>\"}], \"images\": [\"a\", \"b\"]}", "the row has 2 images, but its text has only 1 <image> marks");
+    refused("{\"prompt\": [{\"role\": \"user\", \"content\": \"x\"}], \"images\": [\"a\", {\"bytes\": 3}]}", "images[1] must be a path");
+    refused("{\"conversations\": []}", "conversations must be a list");
+    refused("{\"conversations\": [{\"from\": \"me\", \"value\": \"x\"}]}", "conversations[0].from must be human, gpt, system or tool, got \"me\"");
+    refused("{\"conversations\": [{\"from\": \"gpt\"}]}", "conversations[0].value must be a text");
+    refused("{\"conversations\": [{\"from\": \"gpt\", \"value\": \"x\"}], \"image\": \"a\"}", "no user turn");
+    refused("{\"problem\": 3}", "problem must be a text");
+    refused("{\"problem\": \"x\", \"options\": \"A\"}", "options must be a list");
+    refused("{\"problem\": \"x\", \"options\": [1]}", "options[0] must be a text");
+    refused("{\"problem\": \"x\", \"data_type\": \"image\"}", "data_type is image, but there is no path");
+    refused("{\"problem\": \"x\", \"data_type\": \"sound\", \"path\": \"a\"}", "data_type must be image, video or text");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(own_messages), cmocka_unit_test(verl_and_trl_prompts), cmocka_unit_test(conversations),
+        cmocka_unit_test(problems),     cmocka_unit_test(tokens_pass_through),  cmocka_unit_test(what_is_wrong),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
