@@ -191,9 +191,12 @@ static fv_status export_model(const fv_trainer *t, fv_error *err) {
     const char *folder = fv_get_text(t->recipe->json, "export");
     if (!folder) return FV_OK;
     fv_dtype save = !strcmp(fv_get_text(t->recipe->json, "save"), "bf16") ? FV_BF16 : FV_F32;
-    char *temporary;
-    FV_TRY(fv_folder_begin(&temporary, folder, err));
-    fv_status s = fv_model_save(t->model, t->policy, temporary, save, err);
+    char *temporary = NULL, *above = fv_path_folder(folder);
+    fv_status s = fv_folder_make(above, err);
+    free(above);
+    if (s == FV_OK && fv_folder_exists(folder)) s = fv_path_remove(folder, err); /* the same run's, or an older one's export */
+    if (s == FV_OK) s = fv_folder_begin(&temporary, folder, err);
+    if (s == FV_OK) s = fv_model_save(t->model, t->policy, temporary, save, err);
     if (s == FV_OK) s = fv_folder_commit(temporary, folder, err);
     free(temporary);
     return s;
