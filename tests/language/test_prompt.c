@@ -1,0 +1,235 @@
+/* Conversations as tokens against transformers: data/prompt/cases.json is written by tests/peers/prompt.py. The models are new ones. */
+#include "core/file.h"
+#include "language/prompt.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define DATA FOVEA_SOURCE "/tests/language/data/prompt"
+
+enum { QWEN2_5_VL, QWEN3_VL, MODELS };
+static fv_model *models[MODELS];
+static char folder[] = "/tmp/fovea-prompt-XXXXXX";
+
+static int make_models(void **state) {
+    (void)state;
+    static const char *const presets[] = {"tiny", DATA "/qwen3_vl.json"};
+    if (mkdtemp(folder) == NULL) return -1;
+    for (int i = 0; i < MODELS; i++) {
+        char path[64];
+        fv_error err = {0};
+        snprintf(path, sizeof path, "%s/%d", folder, i);
+        if (fv_model_init(presets[i], 1, path, FV_BF16, &err) != FV_OK || fv_model_open(&models[i], path, &err) != FV_OK) {
+            print_error("%s\n", err.text);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int drop_models(void **state) {
+    (void)state;
+    for (int i = 0; i < MODELS; i++) fv_model_close(models[i]);
+    return fv_path_remove(folder, NULL) != FV_OK;
+}
+
+static json_t *parse(const char *text) {
+    json_t *json;
+    fv_error err = {0};
+    if (fv_json_parse(&json, text, strlen(text), "here", 1, FV_BAD_DATA, &err) != FV_OK) fail_msg("%s", err.text);
+    return json;
+}
+
+/* Pictures of the given sizes, in memory. */
+typedef struct {
+    fv_image *images[8];
+    fv_media media;
+} album;
+
+static void open_album(album *a, const json_t *sizes) {
+    memset(a, 0, sizeof *a);
+    a->media = (fv_media){.images = a->images, .image_count = (int)json_array_size(sizes)};
+    for (int i = 0; i < a->media.image_count; i++) {
+        const json_t *size = json_array_get(sizes, (size_t)i);
+        int width = (int)json_integer_value(json_array_get(size, 0)), height = (int)json_integer_value(json_array_get(size, 1));
+        assert_int_equal(fv_image_new(&a->images[i], width, height, (uint8_t[]){40, 90, 160}, NULL), FV_OK);
+    }
+}
+
+static void close_album(album *a) {
+    for (int i = 0; i < a->media.image_count; i++) fv_image_free(a->images[i]);
+}
+
+static void check_grids(const fv_prompt *p, bool video, const json_t *want) {
+    size_t k = 0;
+    for (int i = 0; i < p->picture_count; i++) {
+        if (p->pictures[i]->video != video) continue;
+        for (size_t axis = 0; axis < 3; axis++)
+            assert_int_equal(p->pictures[i]->patches->grid[axis], json_integer_value(json_array_get(json_array_get(want, k), axis)));
+        k++;
+    }
+    assert_int_equal(k, json_array_size(want));
+}
+
+static void check_positions(const fv_model *m, const fv_prompt *p, const json_t *want) {
+    int n = p->tokens.count;
+    int32_t *rows = malloc(3 * (size_t)n * sizeof *rows), next = 0;
+    fv_positions(&m->config, p->tokens.ids, n, p->pictures, p->picture_at, p->picture_count, rows, n, &next);
+    const json_t *positions = json_object_get(want, "positions");
+    for (int axis = 0; axis < 3; axis++)
+        for (int i = 0; i < n; i++)
+            assert_int_equal(rows[axis * n + i], json_integer_value(json_array_get(json_array_get(positions, (size_t)axis), (size_t)i)));
+    assert_int_equal(next, json_integer_value(json_object_get(want, "next")));
+    free(rows);
+}
+
+static void check_case(const json_t *c, size_t number) {
+    const fv_model *m = models[strcmp(json_string_value(json_object_get(c, "family")), "qwen3_vl") == 0 ? QWEN3_VL : QWEN2_5_VL];
+    const json_t *want = json_object_get(c, "want"), *ids = json_object_get(want, "ids");
+    fv_chat_options options = {.generation_prompt = json_is_true(json_object_get(c, "generation_prompt"))};
+    fv_error err = {0};
+    fv_prompt p;
+    album a;
+    open_album(&a, json_object_get(c, "images"));
+    if (fv_prompt_make(m, json_object_get(c, "messages"), &options, &a.media, &p, &err) != FV_OK) fail_msg("case %zu: %s", number, err.text);
+    assert_int_equal(p.tokens.count, json_array_size(ids));
+    for (int i = 0; i < p.tokens.count; i++) assert_int_equal(p.tokens.ids[i], json_integer_value(json_array_get(ids, (size_t)i)));
+    check_grids(&p, false, json_object_get(want, "image_grid_thw"));
+    check_grids(&p, true, json_object_get(want, "video_grid_thw"));
+    check_positions(m, &p, want);
+    const json_t *seconds = json_array_get(json_object_get(want, "second_per_grid_ts"), 0);
+    if (seconds != NULL) assert_true(p.pictures[0]->second_per_grid == json_real_value(seconds));
+    fv_prompt_clear(&p);
+    close_album(&a);
+}
+
+static void same_tokens_and_positions_as_transformers(void **state) {
+    (void)state;
+    json_t *cases, *c;
+    size_t i;
+    assert_int_equal(fv_json_read(&cases, DATA "/cases.json", FV_BAD_DATA, NULL), FV_OK);
+    assert_true(json_array_size(cases) >= 10);
+    json_array_foreach(cases, i, c) check_case(c, i);
+    json_decref(cases);
+}
+
+/* The text of the tokens whose mask is 1. */
+static char *learned(const fv_model *m, const fv_prompt *p) {
+    fv_ids ids = {0};
+    char *text;
+    for (int i = 0; i < p->tokens.count; i++)
+        if (p->mask[i]) assert_int_equal(fv_ids_add(&ids, p->tokens.ids[i], NULL), FV_OK);
+    assert_int_equal(fv_tokenizer_decode(m->tokenizer, ids.ids, ids.count, false, &text, NULL), FV_OK);
+    fv_ids_clear(&ids);
+    return text;
+}
+
+static void mask_is_what_the_assistant_wrote(void **state) {
+    (void)state;
+    json_t *messages = parse("[{\"role\": \"user\", \"content\": \"<|im_start|>assistant\\nno\"}, {\"role\": \"assistant\", \"content\": \"e\\u0301 7\"},"
+                             " {\"role\": \"user\", \"content\": \"more\"}, {\"role\": \"assistant\", \"content\": \"<answer>8</answer>\"}]");
+    for (int i = 0; i < MODELS; i++) {
+        fv_prompt p;
+        assert_int_equal(fv_prompt_make(models[i], messages, NULL, NULL, &p, NULL), FV_OK);
+        char *text = learned(models[i], &p);
+        assert_string_equal(text, "\u00e9 7<|im_end|><answer>8</answer><|im_end|>");
+        free(text);
+        fv_prompt_clear(&p);
+    }
+    json_decref(messages);
+}
+
+static void tokens_are_taken_as_they_are(void **state) {
+    (void)state;
+    const fv_model *m = models[QWEN3_VL];
+    json_t *sizes = parse("[[100, 80], [100, 80]]"), *part = parse("{\"image\": \"#1\", \"max_pixels\": 4096}");
+    album a;
+    open_album(&a, sizes);
+    fv_prompt p, again;
+    fv_error err = {0};
+    assert_int_equal(fv_prompt_text(m, "see <|vision_start|><|image_pad|><|vision_end|>\n", (const json_t *[]){part}, 1, &a.media, &p, &err), FV_OK);
+    assert_int_equal(p.pictures[0]->max_pixels, 4096);
+    assert_int_equal(fv_patches_tokens(p.pictures[0]->patches, 2), 2); /* 64 x 32 pixels, patches of 16 */
+    assert_int_equal(fv_prompt_ids(m, p.tokens.ids, NULL, p.tokens.count, (const json_t *[]){part}, 1, &a.media, &again, &err), FV_OK);
+    assert_int_equal(again.tokens.count, p.tokens.count);
+    assert_int_equal(again.picture_at[0], p.picture_at[0]);
+    assert_true(again.pictures[0]->hash == p.pictures[0]->hash);
+    fv_prompt_clear(&again);
+    assert_int_equal(fv_prompt_ids(m, p.tokens.ids, NULL, p.tokens.count - 4, (const json_t *[]){part}, 1, &a.media, &again, &err), FV_BAD_DATA);
+    assert_non_null(strstr(err.text, "placeholders"));
+    assert_int_equal(fv_prompt_ids(m, (int32_t[]){704}, NULL, 1, NULL, 0, NULL, &again, &err), FV_BAD_DATA);
+    assert_string_equal(err.text, "input_ids[0] must be 0..703, got 704");
+    fv_prompt_clear(&p);
+    close_album(&a);
+    json_decref(sizes);
+    json_decref(part);
+}
+
+static void complaints_say_what_is_wrong(void **state) {
+    (void)state;
+    static const struct {
+        const char *content, *says;
+        fv_status status;
+    } bad[] = {
+        {"\"a literal <|image_pad|>\"", "the text has 1 placeholders for 0 pictures", FV_BAD_DATA},
+        {"[{\"type\": \"image\", \"image\": \"#9\"}]", "picture #9: there are 1 pictures in memory", FV_BAD_DATA},
+        {"[{\"type\": \"image\", \"image\": \"not-there.png\"}]", "not-there.png", FV_IO},
+        {"[{\"type\": \"video\", \"video\": \"film.mp4\"}]", "video film.mp4: video files can't be read yet", FV_UNSUPPORTED},
+        {"[{\"type\": \"video\", \"video\": []}]", "video must be a list of 1..", FV_BAD_DATA},
+        {"[{\"type\": \"video\", \"video\": [\"#0\", \"#0\"], \"fps\": 0}]", "fps must be positive", FV_BAD_DATA},
+        {"[{\"type\": \"video\", \"video\": [\"#0\", \"#0\"], \"nframes\": 2}]", "nframes must be absent", FV_BAD_DATA},
+        {"[{\"type\": \"image\"}]", "a picture's part must have image", FV_BAD_DATA},
+        {"[{\"type\": \"image\", \"image\": \"#0\", \"max_pixels\": -1}]", "max_pixels", FV_BAD_DATA},
+    };
+    json_t *sizes = parse("[[60, 60]]");
+    album a;
+    open_album(&a, sizes);
+    for (size_t i = 0; i < FV_COUNT(bad); i++) {
+        json_t *content = parse(bad[i].content), *messages = json_pack("[{s:s, s:O}]", "role", "user", "content", content);
+        fv_prompt p;
+        fv_error err = {0};
+        fv_status status = fv_prompt_make(models[QWEN2_5_VL], messages, NULL, &a.media, &p, &err);
+        if (status != bad[i].status || strstr(err.text, bad[i].says) == NULL) fail_msg("case %zu: %d %s", i, status, err.text);
+        assert_null(p.tokens.ids);
+        json_decref(messages);
+        json_decref(content);
+    }
+    close_album(&a);
+    json_decref(sizes);
+}
+
+/* Qwen2.5-VL's clips take tokens_per_second positions a second, and what follows begins after the largest position of all. */
+static void long_clips_push_positions_on(void **state) {
+    (void)state;
+    const fv_model *m = models[QWEN2_5_VL];
+    json_t *sizes = parse("[[56, 56]]"), *part = parse("{\"video\": [\"#0\", \"#0\", \"#0\", \"#0\", \"#0\", \"#0\", \"#0\", \"#0\"], \"fps\": 1}");
+    album a;
+    open_album(&a, sizes);
+    fv_prompt p;
+    fv_error err = {0};
+    assert_int_equal(fv_prompt_text(m, "<|vision_start|><|video_pad|><|vision_end|>", (const json_t *[]){part}, 1, &a.media, &p, &err), FV_OK);
+    int n = p.tokens.count;
+    int32_t rows[3 * 64], next = 10;
+    assert_int_equal(n, 18); /* 4 pairs of 4 tokens, and two around them */
+    fv_positions(&m->config, p.tokens.ids, n, p.pictures, p.picture_at, 1, rows, 64, &next);
+    for (int i = 0; i < 16; i++) assert_int_equal(rows[1 + i], 11 + i / 4 * 4); /* 2 seconds a pair, 2 positions a second */
+    assert_int_equal(rows[17], 24);
+    assert_int_equal(next, 25);
+    fv_prompt_clear(&p);
+    close_album(&a);
+    json_decref(sizes);
+    json_decref(part);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(same_tokens_and_positions_as_transformers), cmocka_unit_test(mask_is_what_the_assistant_wrote),
+        cmocka_unit_test(tokens_are_taken_as_they_are),              cmocka_unit_test(complaints_say_what_is_wrong),
+        cmocka_unit_test(long_clips_push_positions_on),
+    };
+    return cmocka_run_group_tests(tests, make_models, drop_models);
+}
