@@ -227,9 +227,9 @@ static double blot(const double *blots, int x, int y) {
 }
 
 /* A digit that vanishes when it is not resolved: a core in the contrast colour, a seam in the plate's colour around it, on a label of just the mix of
- * both that the two have on average. Seen four times smaller the label is a patch of one colour, whatever the digit is (after N. J. Howland et al.,
- * "A new type of acuity chart: vanishing optotypes", 1978). */
-static fv_status draw_vanishing(fv_image *im, fv_maker *m, const fv_plate *p, fv_error *err) {
+ * both that the two have on average. Seen four times smaller the label is a patch of one colour, whatever the digit is (Howland, Ginsburg and Campbell,
+ * High-pass spatial frequency letters as clinical optotypes, Vision Research 18, 1978). */
+fv_status fv_scene_draw_vanishing(fv_image *im, fv_maker *m, const fv_plate *p, fv_error *err) {
     int side = clamp((int)(2.4 * p->cap) + 4, 8, SIDE_MAX), x0 = (int)floor(p->glyph_x) - side / 2, y0 = (int)floor(p->glyph_y) - side / 2;
     double x = p->glyph_x - x0, y = p->glyph_y - y0, seam = p->cap * 0.1;
     fv_image *ink; /* red: core, green: core and seam, blue: label */
@@ -282,7 +282,7 @@ fv_status fv_search_scene_make(fv_search_scene *s, fv_maker *m, int size, fv_err
         p->glyph_x += fv_uniform_in(&m->random, -room, room + 1e-9);
         p->glyph_y += fv_uniform_in(&m->random, -room, room + 1e-9);
         fv_scene_draw_plate(s->image, p);
-        status = draw_vanishing(s->image, m, p, err);
+        status = fv_scene_draw_vanishing(s->image, m, p, err);
     }
     if (status != FV_OK) {
         fv_image_free(s->image);

@@ -65,6 +65,9 @@ fv_status fv_scene_plates(fv_image **out, fv_plate plates[FV_PLATES_MAX], int *c
 
 /* ---- the scene of visual-search, locate and zoomed -------------------------------------------------------------------- */
 
+/* A digit on its plate that vanishes in a view four times smaller (its cap 8..40 pixels; see scene.c). */
+fv_status fv_scene_draw_vanishing(fv_image *im, fv_maker *m, const fv_plate *p, fv_error *err);
+
 /* A photograph with plates whose digits are small: in a view four times smaller the plates are seen and the digits are not. */
 typedef struct {
     fv_image *image;  /* size x size; goes to the row */
