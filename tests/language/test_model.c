@@ -1,0 +1,223 @@
+/* Folders of models: made, opened, written back, and refused. */
+#include "core/file.h"
+#include "language/model.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char root[] = "/tmp/fovea-model-XXXXXX";
+
+static const char *in_root(const char *name) {
+    static char paths[4][128];
+    static int next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", root, name);
+    return path;
+}
+
+static int make_root(void **state) {
+    (void)state;
+    fv_error err = {0};
+    if (mkdtemp(root) == NULL) return -1;
+    if (fv_model_init("tiny", 7, in_root("tiny"), FV_F32, &err) == FV_OK) return 0;
+    print_error("%s\n", err.text);
+    return -1;
+}
+
+static int drop_root(void **state) {
+    (void)state;
+    return fv_path_remove(root, NULL) != FV_OK;
+}
+
+static fv_model *open_model(const char *name) {
+    fv_model *m;
+    fv_error err = {0};
+    if (fv_model_open(&m, in_root(name), &err) != FV_OK) fail_msg("%s", err.text);
+    return m;
+}
+
+static void check_same_file(const char *a, const char *b) {
+    char *x, *y;
+    size_t nx, ny;
+    assert_int_equal(fv_file_read(&x, &nx, a, NULL), FV_OK);
+    assert_int_equal(fv_file_read(&y, &ny, b, NULL), FV_OK);
+    assert_int_equal(nx, ny);
+    assert_memory_equal(x, y, nx);
+    free(x);
+    free(y);
+}
+
+static void a_new_model_has_all_it_needs(void **state) {
+    (void)state;
+    fv_model *m = open_model("tiny");
+    int64_t parameters = 0;
+    for (int i = 0; i < m->count; i++) {
+        parameters += fv_elements(m->weights[i].view);
+        if (i > 0) assert_true(strcmp(m->weights[i - 1].name, m->weights[i].name) < 0);
+    }
+    assert_int_equal(parameters, 2588928);
+    assert_int_equal(m->config.text.vocabulary, fv_tokenizer_size(m->tokenizer));
+    assert_int_equal(m->config.eos[0], fv_tokenizer_id(m->tokenizer, "<|im_end|>"));
+    assert_int_equal(m->config.eos[1], fv_tokenizer_id(m->tokenizer, "<|endoftext|>"));
+    assert_string_equal(fv_chat_note(m->chat), "");
+    assert_int_equal(m->image.min_pixels, 3136);
+    fv_model_close(m);
+}
+
+/* As transformers initialises: matrices normal with std 0.02, norms 1, biases 0. */
+static void new_weights_have_the_right_spread(void **state) {
+    (void)state;
+    fv_model *m = open_model("tiny");
+    double square = 0, mean = 0;
+    int64_t n = 0;
+    for (int i = 0; i < m->count; i++) {
+        const float *w = fv_f32(m->weights[i].view);
+        if (m->weights[i].view.rank > 1) {
+            for (int64_t k = 0; k < fv_elements(m->weights[i].view); k++) square += (double)w[k] * w[k], mean += w[k], n++;
+        } else {
+            float want = strstr(m->weights[i].name, ".bias") != NULL ? 0.0f : 1.0f;
+            for (int64_t k = 0; k < fv_elements(m->weights[i].view); k++) assert_true(w[k] == want);
+        }
+    }
+    /* n = 2.6 million: the standard deviation of the variance's estimate is var * sqrt(2 / n) = 0.1 %, of the mean's std / sqrt(n) */
+    assert_true(square / (double)n > 0.0004 * 0.995 && square / (double)n < 0.0004 * 1.005);
+    assert_true(mean / (double)n < 6e-5 && mean / (double)n > -6e-5);
+    fv_model_close(m);
+}
+
+static void the_seed_decides(void **state) {
+    (void)state;
+    fv_error err = {0};
+    assert_int_equal(fv_model_init("tiny", 7, in_root("again"), FV_F32, &err), FV_OK);
+    assert_int_equal(fv_model_init("tiny", 8, in_root("other"), FV_F32, &err), FV_OK);
+    check_same_file(in_root("tiny/model.safetensors"), in_root("again/model.safetensors"));
+    fv_model *a = open_model("tiny"), *b = open_model("other");
+    assert_memory_not_equal(a->weights[a->count - 1].view.data, b->weights[0].view.data, 64);
+    fv_model_close(a);
+    fv_model_close(b);
+}
+
+static void saving_keeps_files_names_and_keys(void **state) {
+    (void)state;
+    static const char *const copied[] = {"generation_config.json", "tokenizer.json",         "tokenizer_config.json",
+                                         "chat_template.jinja",    "processor_config.json", "preprocessor_config.json"};
+    fv_model *m = open_model("tiny");
+    fv_error err = {0};
+    json_object_set_new(m->config.raw, "unknown_to_us", json_true());
+    assert_int_equal(fv_model_save(m, NULL, in_root("bf16"), FV_BF16, &err), FV_OK);
+    for (size_t i = 0; i < FV_COUNT(copied); i++) {
+        char a[160], b[160];
+        snprintf(a, sizeof a, "%s/tiny/%s", root, copied[i]);
+        snprintf(b, sizeof b, "%s/bf16/%s", root, copied[i]);
+        check_same_file(a, b);
+    }
+    fv_model *half = open_model("bf16");
+    assert_int_equal(half->count, m->count);
+    for (int i = 0; i < m->count; i++) {
+        int64_t n = fv_elements(m->weights[i].view);
+        assert_string_equal(half->weights[i].name, m->weights[i].name);
+        assert_int_equal(half->weights[i].view.dtype, FV_BF16);
+        uint16_t *want = malloc((size_t)n * sizeof *want);
+        fv_from_f32(want, FV_BF16, fv_f32(m->weights[i].view), n);
+        assert_memory_equal(half->weights[i].view.data, want, (size_t)n * sizeof *want);
+        free(want);
+    }
+    assert_true(json_is_true(json_object_get(half->config.raw, "unknown_to_us")));
+    assert_string_equal(json_string_value(json_object_get(half->config.raw, "dtype")), "bfloat16");
+    assert_int_equal(fv_model_save(m, NULL, in_root("bf16"), FV_BF16, &err), FV_BAD_USAGE);
+    assert_non_null(strstr(err.text, "must be a new or empty folder"));
+    fv_model_close(half);
+    fv_model_close(m);
+}
+
+/* Names of transformers before 4.52, as in published Qwen2.5-VL checkpoints: "visual.", "model.layers.". */
+static void the_old_layout_is_read_and_kept(void **state) {
+    (void)state;
+    fv_model *m = open_model("tiny");
+    fv_error err = {0};
+    fv_tensor *tensors = calloc((size_t)m->count, sizeof *tensors);
+    assert_int_equal(fv_model_save(m, NULL, in_root("old"), FV_F32, &err), FV_OK);
+    for (int i = 0; i < m->count; i++) {
+        const char *name = m->weights[i].name;
+        char old[200];
+        if (strncmp(name, "model.visual.", 13) == 0) snprintf(old, sizeof old, "%s", name + 6);
+        else snprintf(old, sizeof old, "model.%s", name + strlen("model.language_model."));
+        tensors[i] = (fv_tensor){.name = strdup(old), .view = m->weights[i].view};
+    }
+    assert_int_equal(fv_weights_save(in_root("old/model.safetensors"), tensors, (size_t)m->count, FV_F32, &err), FV_OK);
+    fv_model *old = open_model("old");
+    assert_int_equal(fv_model_save(old, NULL, in_root("old-again"), FV_DTYPES, &err), FV_OK);
+    check_same_file(in_root("old/model.safetensors"), in_root("old-again/model.safetensors"));
+    for (int i = 0; i < m->count; i++) free((char *)tensors[i].name);
+    free(tensors);
+    fv_model_close(old);
+    fv_model_close(m);
+}
+
+static void policies_write_text_and_ends_of_turns(void **state) {
+    (void)state;
+    fv_model *m = open_model("tiny");
+    uint8_t *banned = malloc((size_t)m->config.text.vocabulary);
+    fv_model_banned(m, banned);
+    static const char *const no[] = {"<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_start|>", "<|box_start|>"};
+    static const char *const yes[] = {"<|im_end|>", "<|endoftext|>", "<tool_call>", "</tool_call>", "<think>"};
+    for (size_t i = 0; i < FV_COUNT(no); i++) assert_int_equal(banned[fv_tokenizer_id(m->tokenizer, no[i])], 1);
+    for (size_t i = 0; i < FV_COUNT(yes); i++) assert_int_equal(banned[fv_tokenizer_id(m->tokenizer, yes[i])], 0);
+    int text = 0;
+    for (int id = 0; id < 256; id++) text += !banned[id];
+    assert_int_equal(text, 256);
+    free(banned);
+    fv_model_close(m);
+}
+
+/* A copy of the tiny model with one field of one of its JSON files changed. */
+static void refuses(const char *file, const char *key, json_t *value, fv_status want, const char *says) {
+    fv_model *m = open_model("tiny"), *none;
+    fv_error err = {0};
+    json_t *json;
+    char path[160];
+    assert_int_equal(fv_model_save(m, NULL, in_root("bad"), FV_DTYPES, &err), FV_OK);
+    fv_model_close(m);
+    snprintf(path, sizeof path, "%s/bad/%s", root, file);
+    assert_int_equal(fv_json_read(&json, path, FV_BAD_MODEL, &err), FV_OK);
+    json_t *text = json_object_get(json, "text_config");
+    json_object_set_new(text != NULL && json_object_get(text, key) != NULL ? text : json, key, value);
+    assert_int_equal(json_dump_file(json, path, 0), 0);
+    json_decref(json);
+    fv_status status = fv_model_open(&none, in_root("bad"), &err);
+    if (status != want || strstr(err.text, says) == NULL || strstr(err.text, root) == NULL) fail_msg("%d %s", status, err.text);
+    assert_null(none);
+    assert_int_equal(fv_path_remove(in_root("bad"), &err), FV_OK);
+}
+
+static void bad_folders_are_refused_with_their_place(void **state) {
+    (void)state;
+    fv_model *m;
+    fv_error err = {0};
+    refuses("config.json", "intermediate_size", json_integer(400), FV_BAD_MODEL, "mlp.");
+    refuses("config.json", "intermediate_size", json_integer(400), FV_BAD_MODEL, "[384, 192]"); /* what it has */
+    refuses("config.json", "intermediate_size", json_integer(400), FV_BAD_MODEL, "[400, 192]"); /* what it should have */
+    refuses("config.json", "num_hidden_layers", json_integer(5), FV_BAD_MODEL, "layers.4.");
+    refuses("config.json", "vocab_size", json_integer(700), FV_BAD_MODEL, "tokenizer.json has 704 ids, but vocab_size in config.json is 700");
+    refuses("config.json", "image_token_id", json_integer(3), FV_BAD_MODEL, "image_token_id is 3, but <|image_pad|> has id 690");
+    refuses("generation_config.json", "eos_token_id", json_integer(9999), FV_BAD_MODEL, "eos_token_id must be below vocab_size 704, got 9999");
+    assert_int_equal(fv_model_open(&m, in_root("nowhere"), &err), FV_BAD_MODEL);
+    assert_non_null(strstr(err.text, "no such folder"));
+    assert_int_equal(fv_model_init("huge", 1, in_root("x"), FV_F32, &err), FV_BAD_USAGE);
+    assert_non_null(strstr(err.text, "preset must be tiny, mid or the path of a config.json, got huge"));
+    assert_int_equal(fv_model_init("tiny", 1, in_root("tiny"), FV_F32, &err), FV_BAD_USAGE);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_new_model_has_all_it_needs),          cmocka_unit_test(new_weights_have_the_right_spread),
+        cmocka_unit_test(the_seed_decides),                      cmocka_unit_test(saving_keeps_files_names_and_keys),
+        cmocka_unit_test(the_old_layout_is_read_and_kept),       cmocka_unit_test(policies_write_text_and_ends_of_turns),
+        cmocka_unit_test(bad_folders_are_refused_with_their_place),
+    };
+    return cmocka_run_group_tests(tests, make_root, drop_root);
+}
