@@ -146,8 +146,8 @@ FV_INLINE void fv_dots_queries(float *s, const float *packed, const float *const
 
 /* s [pages, TILE, 16] for the first n queries, and zeros for those that fill up a block. */
 FV_INLINE void fv_dots(float *s, const float *packed, const float *const *panel, int64_t pages, int64_t dim, int n) {
-    if (n == 1) fv_dots_queries(s, packed, panel, pages, dim, 1, WIDEST);
-    else if (n == 2 && BLOCK_QUERIES >= 2) fv_dots_queries(s, packed, panel, pages, dim, 2, WIDEST / 2);
+    if (n == 1 && BLOCK_QUERIES > 1) fv_dots_queries(s, packed, panel, pages, dim, 1, WIDEST);
+    else if (n == 2 && BLOCK_QUERIES > 2) fv_dots_queries(s, packed, panel, pages, dim, 2, WIDEST / 2);
     else if (n <= 4 && BLOCK_QUERIES > 4) fv_dots_queries(s, packed, panel, pages, dim, 4, 2 * BLOCK_PAGES);
     else
         for (int u = 0; u < n; u += BLOCK_QUERIES)
@@ -202,8 +202,8 @@ FV_INLINE void fv_mix_queries(float *const *out, const float *p, const float *co
 /* out: a pointer to `dim` floats for each of TILE queries, also for those past n that fill up a block. */
 FV_INLINE void fv_mix(float *const *out, const float *p, const float *const *panel, int64_t pages, int64_t dim, int n) {
     enum { COLS = WIDEST > 4 ? 4 : WIDEST }; /* a head is rarely wider than 4 vectors */
-    if (n == 1) fv_mix_queries(out, p, panel, pages, dim, 1, COLS);
-    else if (n == 2 && BLOCK_QUERIES >= 2) fv_mix_queries(out, p, panel, pages, dim, 2, COLS > 2 && BLOCK_COLS < 2 ? 2 : COLS);
+    if (n == 1 && BLOCK_QUERIES > 1) fv_mix_queries(out, p, panel, pages, dim, 1, COLS);
+    else if (n == 2 && BLOCK_QUERIES > 2) fv_mix_queries(out, p, panel, pages, dim, 2, COLS > 2 && BLOCK_COLS < 2 ? 2 : COLS);
     else if (n <= 4 && BLOCK_QUERIES > 4) fv_mix_queries(out, p, panel, pages, dim, 4, COLS);
     else
         for (int u = 0; u < n; u += BLOCK_QUERIES) fv_mix_queries(out + u, p + u * FV_PAGE, panel, pages, dim, BLOCK_QUERIES, BLOCK_COLS);
