@@ -74,22 +74,22 @@ void fv_pass_back(fv_pass *p) {
 
 /* ---- blocks ---- */
 
-static fv_var *copy_out(fv_pass *p, fv_var *to, const fv_var *from) {
+static void copy_out(fv_pass *p, fv_var *to, const fv_var *from) {
     int64_t rows = fv_rows(to->v);
     int32_t *same = FV_TAKE(p->arena, int32_t, rows);
     for (int64_t r = 0; r < rows; r++) same[r] = (int32_t)r;
     p->slot->ops->gather(&p->slot->exec, to->v, from->v, fv_ints(same, rows));
-    return to;
 }
 
-/* Runs body without a tape, keeps its result and gives back everything else. */
-static fv_var *run_and_forget(fv_pass *p, fv_var *x, fv_block_body *body, void *context) {
+/* Runs body, keeps its result and gives back everything else: without a tape, or where (with `record`) nothing on it was tracked. */
+static fv_var *run_and_forget(fv_pass *p, fv_var *x, fv_block_body *body, void *context, bool record) {
     fv_var *y = fv_value(p, fv_rows(x->v), fv_cols(x->v), x->track);
     fv_arena_mark mark = fv_arena_here(p->arena);
     fv_tape *tape = p->tape;
-    p->tape = NULL;
+    if (!record) p->tape = NULL;
     fv_var *result = body(p, x, context);
     p->tape = tape;
+    if (record && result->track) return result;
     y->track = result->track;
     bool same = fv_elements(result->v) == fv_elements(y->v) && fv_cols(result->v) == fv_cols(y->v);
     if (fv_pass_fits(p, same, "fv_block", "a block must keep the shape of its input", x->v, result->v)) copy_out(p, y, result);
@@ -111,8 +111,9 @@ static void block_back(fv_pass *p, const fv_step *s) {
 }
 
 fv_var *fv_block(fv_pass *p, fv_var *x, fv_block_body *body, void *context) {
-    if (p->tape && !p->checkpoint) return body(p, x, context);
-    fv_var *y = run_and_forget(p, x, body, context);
-    fv_tape_push(p, &(fv_step){.back = block_back, .y = y, .x = {x}, .body = body, .context = context});
+    bool record = p->tape && !p->checkpoint;
+    if (record && x->track) return body(p, x, context);
+    fv_var *y = run_and_forget(p, x, body, context, record);
+    if (!record) fv_tape_push(p, &(fv_step){.back = block_back, .y = y, .x = {x}, .body = body, .context = context});
     return y;
 }

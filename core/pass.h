@@ -88,9 +88,9 @@ typedef struct {
 } fv_scored;
 fv_scored fv_logprob(fv_pass *p, fv_var *hidden, int head_weight, fv_view target, fv_view temperature);
 
-/* Runs a block: y = body(context, x), of the shape of x. Without a tape, the memory that body takes is given back. With a tape it is kept for the
- * way back, unless p->checkpoint: then it is given back too, and body runs once more on the way back (Chen et al. 2016, arXiv 1604.06174), with
- * the same bits. Body's only tracked value from outside is x, and nothing of body but y is used afterwards. */
+/* Runs a block: y = body(context, x), of the shape of x. What body takes from the arena is given back where no way back needs it: without a tape,
+ * where nothing is trained (a frozen tower), and with p->checkpoint: then body runs once more on the way back (Chen et al. 2016, arXiv 1604.06174),
+ * with the same bits. Body's only tracked value from outside is x, nothing of body but y is used afterwards, and context lives as long as the pass. */
 typedef fv_var *fv_block_body(fv_pass *p, fv_var *x, void *context);
 fv_var *fv_block(fv_pass *p, fv_var *x, fv_block_body *body, void *context);
 

@@ -7,6 +7,8 @@
 
 typedef struct fv_decoder fv_decoder;
 
+/* Resolves the weights by name in `weights` ("model.layers." or "model.language_model.layers."), checks their shapes and marks linear ones.
+ * On failure *out is NULL and err names the weight. */
 fv_status fv_decoder_open(fv_decoder **out, const fv_text_config *c, fv_weight *weights, int count, fv_error *err);
 void fv_decoder_close(fv_decoder *d);
 int fv_decoder_head(const fv_decoder *d); /* the weight that projects to the vocabulary: lm_head, or the embedding where tied */
@@ -21,11 +23,12 @@ typedef struct {
     fv_view visual_index; /* i32 [n] */
     fv_attention plan;    /* heads, kv_heads, head_dim, scale are filled in by the decoder */
     fv_view kv_row, kv_slot; /* i32 [writes] */
-    fv_view *keys, *values;  /* [layers] page pools; NULL with a tape: made for the pass with `pages` pages */
+    fv_view *keys, *values;  /* [layers] page pools, written to; NULL (always so with a tape): made for the pass with `pages` pages */
     int pages;
 } fv_batch;
 
-/* -> [rows, hidden] after the final norm. */
+/* -> [rows, hidden] after the final norm. The slot must be of the decoder's model; what does not fit (an id beyond the vocabulary, a plan of other
+ * rows) is in p->error. */
 fv_var *fv_decoder_forward(fv_pass *p, const fv_decoder *d, const fv_batch *batch);
 
 #endif

@@ -22,7 +22,8 @@ typedef struct {
 
 typedef struct fv_tower fv_tower;
 
-/* Resolves the tower's weights by name in `weights` (prefix "visual." or "model.visual.") and checks their shapes. Marks linear ones. */
+/* Resolves the tower's weights by name in `weights` ("visual." or "model.visual."), checks their shapes and marks linear ones. On failure *out is
+ * NULL and err names the weight. */
 fv_status fv_tower_open(fv_tower **out, const fv_tower_config *c, fv_weight *weights, int count, fv_error *err);
 void fv_tower_close(fv_tower *t);
 
@@ -31,7 +32,8 @@ typedef struct {
     fv_var *deepstack[FV_MAX_DEEPSTACK];    /* the same shape each */
 } fv_tower_out;
 
-/* All pictures of a pass at once; each row's result depends on its own picture (frame, window) alone. */
+/* All pictures of a pass at once (at least one); each row's result depends on its own picture's frame alone. Grids are multiples of c->merge.
+ * The slot must be of the tower's model (p->error). */
 fv_tower_out fv_tower_forward(fv_pass *p, const fv_tower *t, const fv_patches *const *pictures, int count);
 
 #endif

@@ -233,12 +233,18 @@ static void frozen_weights_stay(void **state) {
     close_slot(&all);
 }
 
+/* Not even its blocks' memory is kept. */
 static void nothing_tracked_leaves_no_tape(void **state) {
     (void)state;
     fixture f;
     open_slot(&f, &(fv_slot_options){.name = "reference"});
-    fv_pass p = fv_pass_begin(f.slot, f.arena, true);
+    fv_pass p = fv_pass_begin(f.slot, f.arena, false);
+    hidden(&p);
+    size_t inference = fv_arena_here(f.arena).used;
+    fv_arena_reset(f.arena);
+    p = fv_pass_begin(f.slot, f.arena, true);
     fv_var *x = hidden(&p);
+    assert_int_equal(fv_arena_here(f.arena).used, inference + 64); /* the tape itself */
     assert_false(x->track);
     fv_pass_back(&p);
     assert_null(x->grad.data);
