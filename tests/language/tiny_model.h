@@ -75,7 +75,7 @@ static inline void tiny_open(tiny *t, const char *name, const char *isa, int thr
         assert_true(t->count < MAX_WEIGHTS);
         t->weights[t->count++] = (fv_weight){.name = tensor->name + 7, .view = tensor->view};
     }
-    if (fv_tower_open(&t->tower, &t->config.vision, t->weights, t->count, &err) != FV_OK) fail_msg("%s", err.text);
+    if (t->config.has_vision && fv_tower_open(&t->tower, &t->config.vision, t->weights, t->count, &err) != FV_OK) fail_msg("%s", err.text);
     if (fv_decoder_open(&t->decoder, &t->config.text, t->weights, t->count, &err) != FV_OK) fail_msg("%s", err.text);
 
     const fv_ops *ops = NULL, *tables[4];
@@ -88,7 +88,12 @@ static inline void tiny_open(tiny *t, const char *name, const char *isa, int thr
     fv_exec exec = {.pool = t->pool, .scratch = t->scratch};
     fv_slot_options options = {.name = "policy", .train = train};
     if (fv_slot_open(&t->slot, ops, exec, t->weights, t->count, &options, &err) != FV_OK) fail_msg("%s", err.text);
-    tiny_pictures(t);
+    if (t->config.has_vision) tiny_pictures(t);
+}
+
+/* The tower's output, or nothing for a text model. */
+static inline fv_tower_out tiny_see(tiny *t, fv_pass *p) {
+    return t->tower ? fv_tower_forward(p, t->tower, t->picture_list, t->picture_count) : (fv_tower_out){.embeds = NULL};
 }
 
 static inline void tiny_close(tiny *t) {

@@ -17,11 +17,12 @@ from safetensors.torch import save_file
 
 OUT = pathlib.Path(__file__).resolve().parents[1] / "language" / "data"
 IDS = dict(image_token_id=90, video_token_id=91, vision_start_token_id=92, vision_end_token_id=93)
+ENDS = dict(bos_token_id=None, eos_token_id=1)
 
 
 def qwen2_vl():
     text = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=3, num_key_value_heads=1, intermediate_size=40, vocab_size=97,
-                rope_parameters=dict(rope_type="default", rope_theta=1e4, mrope_section=[1, 1, 2]), rms_norm_eps=1e-6)
+                rope_parameters=dict(rope_type="default", rope_theta=1e4, mrope_section=[1, 1, 2]), rms_norm_eps=1e-6, **ENDS)
     vision = dict(embed_dim=16, hidden_size=24, depth=1, num_heads=2, mlp_ratio=2, patch_size=2, hidden_act="quick_gelu")
     config = transformers.Qwen2VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **IDS)
     return transformers.Qwen2VLForConditionalGeneration, config, [(1, 4, 6)], None
@@ -29,7 +30,7 @@ def qwen2_vl():
 
 def qwen2_5_vl():
     text = dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, intermediate_size=56, vocab_size=101,
-                rope_parameters=dict(rope_type="default", rope_theta=1e6, mrope_section=[2, 3, 3]), rms_norm_eps=1e-6)
+                rope_parameters=dict(rope_type="default", rope_theta=1e6, mrope_section=[2, 3, 3]), rms_norm_eps=1e-6, **ENDS)
     vision = dict(hidden_size=24, out_hidden_size=48, depth=3, num_heads=2, intermediate_size=36, patch_size=4, window_size=24,
                   fullatt_block_indexes=[1], tokens_per_second=2)
     config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=False, **IDS)
@@ -38,11 +39,39 @@ def qwen2_5_vl():
 
 def qwen3_vl():
     text = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=12, intermediate_size=44, vocab_size=101,
-                rope_parameters=dict(rope_type="default", rope_theta=5e5, mrope_section=[2, 2, 2], mrope_interleaved=True), rms_norm_eps=1e-6)
+                rope_parameters=dict(rope_type="default", rope_theta=5e5, mrope_section=[2, 2, 2], mrope_interleaved=True), rms_norm_eps=1e-6, **ENDS)
     vision = dict(hidden_size=16, out_hidden_size=32, depth=3, num_heads=2, intermediate_size=28, patch_size=2, num_position_embeddings=25,
                   deepstack_visual_indexes=[0, 2])
     config = transformers.Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **IDS)
     return transformers.Qwen3VLForConditionalGeneration, config, [(1, 6, 10), (1, 4, 6)], (2, 4, 4)
+
+
+def make_text(name):
+    """Qwen3: no pictures, one-dimensional positions, its own head_dim, an output projection of its own."""
+    generator = torch.Generator().manual_seed(11)
+    config = transformers.Qwen3Config(hidden_size=20, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=12,
+                                      intermediate_size=24, vocab_size=53, rope_parameters=dict(rope_type="default", rope_theta=1e4),
+                                      tie_word_embeddings=False, bos_token_id=None, eos_token_id=1)
+    config._attn_implementation = "eager"
+    model = transformers.Qwen3ForCausalLM(config).eval()
+    randomize(model, generator)
+    ids = torch.randint(0, 53, (1, 37), generator=generator)
+    result = model(ids, output_hidden_states=True)
+    torch.nn.functional.cross_entropy(result.logits[0, :-1], ids[0, 1:]).backward()
+    out = dict(input_ids=ids[0].to(torch.int32), position_ids=torch.arange(37, dtype=torch.int32).expand(3, 37),
+               hidden_states=result.hidden_states[-1][0].detach(), logits=result.logits[0].detach())
+    save(name, model, config, out, lambda weight: weight)
+
+
+def save(name, model, config, out, stored):
+    for weight, w in model.named_parameters():
+        out["weight." + stored(weight)] = w.detach()
+        out["grad." + stored(weight)] = w.grad if w.grad is not None else torch.zeros_like(w)
+    text = json.dumps(json.loads(config.to_json_string(use_diff=False)))
+    out["config"] = torch.tensor(list(text.encode()), dtype=torch.uint8)
+    OUT.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in out.items()}, OUT / f"{name}.safetensors")
+    print(name, sum(w.numel() for w in model.parameters()), "weights", (OUT / f"{name}.safetensors").stat().st_size, "bytes")
 
 
 def randomize(model, generator):
@@ -121,17 +150,11 @@ def make(name, builder, old_names):
     def stored(weight):
         return weight.replace("model.visual", "visual").replace("model.language_model", "model") if old_names else weight
 
-    for weight, w in model.named_parameters():
-        out["weight." + stored(weight)] = w.detach()
-        out["grad." + stored(weight)] = w.grad if w.grad is not None else torch.zeros_like(w)
-    saved = json.dumps(json.loads(config.to_json_string(use_diff=False)))
-    out["config"] = torch.tensor(list(saved.encode()), dtype=torch.uint8)
-    OUT.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in out.items()}, OUT / f"{name}.safetensors")
-    print(name, len(ids), "tokens", sum(w.numel() for w in model.parameters()), "weights", (OUT / f"{name}.safetensors").stat().st_size, "bytes")
+    save(name, model, config, out, stored)
 
 
 if __name__ == "__main__":
     make("tiny_qwen2_vl", qwen2_vl, old_names=True)
     make("tiny_qwen2_5_vl", qwen2_5_vl, old_names=True)
     make("tiny_qwen3_vl", qwen3_vl, old_names=False)
+    make_text("tiny_qwen3")
