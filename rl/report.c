@@ -1,16 +1,28 @@
 #include "rl/report.h"
 
 #include "core/file.h"
+#include "rl/report/curves.h"
 #include "rl/report/html.h"
-#include "rl/report/record.h"
+#include "rl/report/results.h"
+#include "rl/report/samples.h"
 
 #include <stdlib.h>
 
-static void write_recipe(fv_text *out, const fv_record *r) {
-    if (!r->recipe[0]) return;
-    fv_text_add(out, "<section id=\"recipe\"><h2>Recipe</h2>\n<pre>");
-    fv_html_text(out, r->recipe);
-    fv_text_add(out, "</pre></section>\n");
+/* Bytes of pictures in one page: a dozen samples of 640 px and their crops take about 2 MB; what would exceed this is left out. */
+enum { PICTURES = 2700000 };
+
+static void compose(fv_text *page, const fv_record *r) {
+    fv_gallery gallery = {.budget = PICTURES};
+    fv_html_begin(page, r->name);
+    fv_results_head(page, r);
+    fv_results_tables(page, r);
+    fv_curves_write(page, r);
+    fv_samples_write(page, r, &gallery);
+    fv_samples_training(page, r, &gallery);
+    fv_results_recipe(page, r);
+    fv_text_add(page, "<footer>Made by Fovea from the files of the run folder alone.</footer>\n");
+    fv_html_end(page);
+    fv_gallery_clear(&gallery);
 }
 
 fv_status fv_report_write(const char *folder, fv_error *err) {
@@ -18,12 +30,7 @@ fv_status fv_report_write(const char *folder, fv_error *err) {
     fv_text page = {0};
     fv_status s = fv_record_open(&r, folder, err);
     if (s == FV_OK) {
-        fv_html_begin(&page, r.name);
-        fv_text_add(&page, "<h1>");
-        fv_html_text(&page, r.name);
-        fv_text_add(&page, "</h1>\n");
-        write_recipe(&page, &r);
-        fv_html_end(&page);
+        compose(&page, &r);
         char *path = fv_path_join(folder, "report.html");
         s = page.failed ? fv_fail(err, FV_NO_MEMORY, "%s: no memory for the report", folder) : fv_file_write(path, page.data, page.size, err);
         free(path);

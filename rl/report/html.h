@@ -1,4 +1,4 @@
-/* A page of HTML: text is escaped on its way in, pictures become data URLs, style and script are part of the file. */
+/* A page of HTML: text is escaped on its way in, style and script are part of the file. */
 #ifndef FV_RL_REPORT_HTML_H
 #define FV_RL_REPORT_HTML_H
 
@@ -7,8 +7,9 @@
 /* Text between tags or inside a double-quoted attribute: & < > " ' become entities, bytes that are no UTF-8 and characters that HTML forbids U+FFFD. */
 void fv_html_escape(fv_text *out, const char *bytes, size_t size);
 void fv_html_text(fv_text *out, const char *string);
+void fv_html_base64(fv_text *out, const uint8_t *bytes, size_t size); /* RFC 4648, with padding */
 
-/* From the doctype to <body>, with the style of light and dark, and the script at the end that makes curves tell their values. */
+/* From the doctype to <main>, with the style of light and dark; and from there to the end, with the script that makes curves tell their values. */
 void fv_html_begin(fv_text *out, const char *title);
 void fv_html_end(fv_text *out);
 

@@ -168,6 +168,12 @@ double fv_record_mean(const fv_record *r, const char *name, size_t first, size_t
     return n > 0 ? sum / n : NAN;
 }
 
+void fv_record_ends(const fv_record *r, const fv_record_stage *s, const char *name, double *first, double *last) {
+    size_t tenth = (s->rows + 9) / 10;
+    *first = fv_record_mean(r, name, s->first, s->first + tenth);
+    *last = fv_record_mean(r, name, s->first + s->rows - tenth, s->first + s->rows);
+}
+
 /* ---- The whole ---- */
 
 static json_t *read_summary(const char *folder) {

@@ -40,6 +40,8 @@ void fv_record_close(fv_record *r);
 const double *fv_record_column(const fv_record *r, const char *name); /* NULL if no line has it */
 /* The mean of a column over rows [first, last), NAN if there is nothing. */
 double fv_record_mean(const fv_record *r, const char *name, size_t first, size_t last);
+/* The same over the first and the last tenth (at least a step) of a stage. */
+void fv_record_ends(const fv_record *r, const fv_record_stage *s, const char *name, double *first, double *last);
 /* A scalar of recipe.yaml as it is written there; NULL if it is missing. */
 const char *fv_record_setting(const fv_record *r, const char *path);
 
