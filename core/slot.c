@@ -97,10 +97,11 @@ static fv_status make_buffer(const fv_ops *ops, fv_view *out, fv_view like, fv_e
     return ops->alloc(&out->data, fv_bytes(*out), err);
 }
 
-static fv_status make_master(fv_slot *s, fv_param *p, fv_view stored, fv_error *err) {
+static fv_status make_master(fv_slot *s, fv_param *p, fv_view stored, bool optimizer, fv_error *err) {
+    p->w.data = NULL; /* the slot's from here on: closing after a failure must not free the model's */
     FV_TRY(make_buffer(s->ops, &p->grad, stored, err));
-    FV_TRY(make_buffer(s->ops, &p->m, stored, err));
-    FV_TRY(make_buffer(s->ops, &p->v, stored, err));
+    if (optimizer) FV_TRY(make_buffer(s->ops, &p->m, stored, err));
+    if (optimizer) FV_TRY(make_buffer(s->ops, &p->v, stored, err));
     FV_TRY(make_buffer(s->ops, &p->w, stored, err));
     enum { PIECE = 4096 };
     float piece[PIECE];
@@ -113,10 +114,10 @@ static fv_status make_master(fv_slot *s, fv_param *p, fv_view stored, fv_error *
     return FV_OK;
 }
 
-static fv_status open_param(fv_slot *s, fv_param *p, const fv_weight *w, bool trained, fv_error *err) {
+static fv_status open_param(fv_slot *s, fv_param *p, const fv_weight *w, bool trained, bool optimizer, fv_error *err) {
     p->name = w->name;
     p->w = w->view;
-    if (trained) FV_TRY(make_master(s, p, w->view, err));
+    if (trained) FV_TRY(make_master(s, p, w->view, optimizer, err));
     if (!w->linear) return FV_OK;
     p->stale = true;
     return s->ops->alloc(&p->packed, s->ops->linear_packed_bytes(fv_weight_matrix(p->w)), err);
@@ -135,7 +136,7 @@ fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_
     *s = (fv_slot){.name = options->name, .ops = ops, .exec = exec, .params = params, .count = count};
     for (int i = 0; i < count; i++) {
         bool trained = options->train && !frozen(options, weights[i].name);
-        fv_status status = open_param(s, &params[i], &weights[i], trained, err);
+        fv_status status = open_param(s, &params[i], &weights[i], trained, !options->no_optimizer, err);
         if (status == FV_OK) continue;
         fv_fail_in(err, "slot %s: %s", options->name, weights[i].name);
         fv_slot_close(s);

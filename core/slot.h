@@ -61,6 +61,7 @@ typedef struct fv_slot {
 typedef struct {
     const char *name;
     bool train;
+    bool no_optimizer; /* with train: gradients without AdamW's moments; fv_slot_step must not be called */
     const char *const *freeze; /* name patterns with '*', as in "visual.*"; a pattern matches the whole name or what follows "model." */
     int freeze_count;
 } fv_slot_options;

@@ -318,6 +318,39 @@ static void masters_of_bf16(void **state) {
     close_slot(&f);
 }
 
+/* Memory runs out at any point of opening: an error, and everything is given back. */
+static int allocations_left;
+static const fv_ops *real_ops;
+
+static fv_status scarce(void **out, size_t bytes, fv_error *err) {
+    *out = NULL;
+    if (allocations_left-- <= 0) return fv_fail(err, FV_NO_MEMORY, "memory: the system refused %zu bytes", bytes);
+    return real_ops->alloc(out, bytes, err);
+}
+
+static void out_of_memory(void **state) {
+    (void)state;
+    fixture f;
+    open_slot(&f, &(fv_slot_options){.name = "policy", .train = true});
+    fv_ops poor = *f.slot->ops;
+    real_ops = f.slot->ops;
+    poor.alloc = scarce;
+    fv_slot_options options = {.name = "policy", .train = true};
+    for (int n = 0;; n++) {
+        allocations_left = n;
+        fv_slot *s;
+        fv_error err;
+        fv_status status = fv_slot_open(&s, &poor, f.slot->exec, f.weights, 2, &options, &err);
+        fv_slot_close(s);
+        if (status == FV_OK) break;
+        assert_int_equal(status, FV_NO_MEMORY);
+        assert_null(s);
+        assert_non_null(strstr(err.text, "slot policy: model."));
+        assert_true(n < 20);
+    }
+    close_slot(&f);
+}
+
 /* Where exponents are exact in f32, frequencies are the correctly rounded ones, as torch has them. */
 static void frequencies(void **state) {
     (void)state;
@@ -341,6 +374,7 @@ int main(void) {
         cmocka_unit_test(errors_stick),
         cmocka_unit_test(one_step_by_hand),
         cmocka_unit_test(masters_of_bf16),
+        cmocka_unit_test(out_of_memory),
         cmocka_unit_test(frequencies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
