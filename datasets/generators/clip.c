@@ -5,7 +5,8 @@
 
 enum { MOVERS = 2 };
 typedef enum { WHAT, FIRST, LAST, WHERE, COUNT, KIND_COUNT } kind;
-static const fv_asked kinds[KIND_COUNT] = {{"what", "free-form", 0}, {"first", "free-form", 0}, {"last", "free-form", 0}, {"where", "free-form", 0}, {"count", "numerical", 0}};
+static const fv_asked kinds[KIND_COUNT] = {
+    {"what", "free-form", 0}, {"first", "free-form", 0}, {"last", "free-form", 0}, {"where", "free-form", 0}, {"count", "numerical", 0}};
 
 static const char *const directions[] = {"left", "right", "up", "down"};
 static const int steps[4][2] = {{-1, 0}, {1, 0}, {0, -1}, {0, 1}};

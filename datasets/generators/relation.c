@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 typedef enum { SIDE, BIGGER, EXTREME, LARGEST, BETWEEN, KIND_COUNT } kind;
-static const fv_asked kinds[KIND_COUNT] = {{"side", "free-form", 0}, {"bigger", "free-form", 0}, {"extreme", "free-form", 0}, {"largest", "free-form", 0}, {"between", "free-form", 0}};
+static const fv_asked kinds[KIND_COUNT] = {
+    {"side", "free-form", 0}, {"bigger", "free-form", 0}, {"extreme", "free-form", 0}, {"largest", "free-form", 0}, {"between", "free-form", 0}};
 
 typedef struct {
     const fv_plate *plates;
@@ -18,12 +19,13 @@ static double measure(const fv_plate *p, int direction) {
     return direction == 0 ? -p->x : direction == 1 ? p->x : direction == 2 ? -p->y : p->y;
 }
 
-/* The plate that is ahead of all others by `lead`, or -1. */
+/* The plate that is ahead of all others by `lead` pixels in a direction, or, by size, bigger (direction 0) or smaller (1); -1 if there is none. */
 static int leader(const scene *s, int direction, bool by_size, double lead) {
     for (int i = 0; i < s->count; i++) {
         bool leads = true;
         for (int j = 0; j < s->count && leads; j++) {
-            double ahead = by_size ? (s->plates[i].radius - s->plates[j].radius) * (direction ? -1 : 1) : measure(&s->plates[i], direction) - measure(&s->plates[j], direction);
+            double bigger = s->plates[i].radius - s->plates[j].radius, further = measure(&s->plates[i], direction) - measure(&s->plates[j], direction);
+            double ahead = !by_size ? further : direction ? -bigger : bigger;
             leads = j == i || ahead >= lead;
         }
         if (leads) return i;
@@ -48,7 +50,8 @@ static bool ask(fv_maker *m, kind k, const scene *s, int a, int b) {
     }
     case BIGGER:
         if (fabs(p->radius - q->radius) < 3 * s->unit) return false;
-        snprintf(question, sizeof question, "Which plate is %s, %s or %s?", direction & 1 ? "bigger" : "smaller", fv_plate_color_name(p->color), fv_plate_color_name(q->color));
+        snprintf(question, sizeof question, "Which plate is %s, %s or %s?", direction & 1 ? "bigger" : "smaller", fv_plate_color_name(p->color),
+                 fv_plate_color_name(q->color));
         answer = fv_plate_color_name((p->radius > q->radius) == (direction & 1) ? p->color : q->color);
         break;
     case EXTREME:

@@ -6,7 +6,8 @@
 
 enum { PICTURES_MAX = 3 };
 typedef enum { WHICH, GLYPH, COUNT, MORE, COLORS, KIND_COUNT } kind;
-static const fv_asked kinds[KIND_COUNT] = {{"which", "free-form", 0}, {"glyph", "free-form", 0}, {"count", "numerical", 0}, {"more", "free-form", 0}, {"colors", "free-form", 0}};
+static const fv_asked kinds[KIND_COUNT] = {
+    {"which", "free-form", 0}, {"glyph", "free-form", 0}, {"count", "numerical", 0}, {"more", "free-form", 0}, {"colors", "free-form", 0}};
 static const char *const ordinals[PICTURES_MAX] = {"first", "second", "third"};
 
 typedef struct {
@@ -24,7 +25,8 @@ static fv_status draw(scenes *s, fv_maker *m, fv_error *err) {
         int left = FV_PLATE_COLORS - used - (s->pictures - 1 - k), n = fv_maker_int(m, "plates");
         if (n > left) n = left;
         for (int i = 0; i < n; i++)
-            s->plates[k][i] = (fv_plate){.color = colors[used++].color, .shape = fv_scene_shape(m), .radius = fv_maker_number(m, "radius") * unit, .glyph = fv_scene_glyph_option(m), .ink = 1};
+            s->plates[k][i] = (fv_plate){.color = colors[used++].color, .shape = fv_scene_shape(m), .radius = fv_maker_number(m, "radius") * unit,
+                                         .glyph = fv_scene_glyph_option(m), .ink = 1};
         for (int i = 0; i < n; i++) s->plates[k][i].cap = s->plates[k][i].radius * 0.8;
         s->count[k] = fv_scene_place(m, s->plates[k], n, m->view, m->view, unit);
         fv_scene_sort(s->plates[k], s->count[k]);

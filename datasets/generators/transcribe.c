@@ -2,6 +2,8 @@
 #include "datasets/scene.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 /* A glyph in a colour of its own, or in the contrast of what lies under it, with a seam that sets it off from any ground. */
 static void draw_glyph(fv_image *im, fv_maker *m, double x, double y, double cap, char glyph) {
@@ -27,20 +29,23 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
         double unit = m.view / 112.0;
         int columns = fv_maker_int(&m, "grid"), rows = fv_maker_int(&m, "grid");
         char text[256] = "";
+        bool marks = fv_maker_is(&m, "marks", "yes"); /* row and column before each glyph: the place to look at is written down, so seeing can begin */
         for (int i = 0; i < rows * columns; i++) {
             double jitter = fv_maker_number(&m, "jitter") * unit, cap = fv_maker_number(&m, "cap") * unit, edge = cap * 0.55;
             double x = (i % columns + 0.5) * m.view / columns + fv_uniform_in(&m.random, -jitter, jitter + 1e-9);
             double y = ((int)(i / columns) + 0.5) * m.view / rows + fv_uniform_in(&m.random, -jitter, jitter + 1e-9);
             char glyph = fv_scene_glyph_option(&m);
             draw_glyph(im, &m, fmin(fmax(x, edge), m.view - edge), fmin(fmax(y, edge), m.view - edge), cap, glyph);
+            size_t used = strlen(text);
+            if (marks) snprintf(text + used, sizeof text - used, "%d%d", i / columns + 1, i % columns + 1);
             fv_glyphs_append(text, sizeof text, glyph);
         }
         fv_maker_show(&m, fv_maker_picture(&m, im));
-        fv_maker_ask(&m, asked, fv_maker_pick(&m, questions, FV_COUNT(questions)), text);
+        fv_maker_ask(&m, asked, marks ? "Read the glyphs by row and column." : fv_maker_pick(&m, questions, FV_COUNT(questions)), text);
     }
     return fv_maker_end(&m, status, out, err);
 }
 
 const fv_generator fv_generator_transcribe = {
     "transcribe", "glyphs on a jittered grid, read in reading order",
-    "grid=4[1..6] jitter=4[0..12] cap=11..16[6..28] glyphs=both|digits|letters ground=mixed|plain|photo view=112[56..448] turns=0[0..1]", make};
+    "grid=4[1..6] jitter=4[0..12] cap=11..16[6..28] glyphs=both|digits|letters ground=mixed|plain|photo view=112[56..448] marks=no|yes turns=0[0..1]", make};

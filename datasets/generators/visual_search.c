@@ -109,4 +109,4 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 
 const fv_generator fv_generator_visual_search = {
     "visual-search", "small digits on plates in photographs: zoom in to read one",
-    "mode=rl|sft|no_tool|no_tool_sft sloppy=5[0..56] grow=1.1..2.4[0.5..8] " FV_SEARCH_OPTIONS, make};
+    "mode=rl|sft|no_tool|no_tool_sft sloppy=14[0..56] grow=1.1..2.4[0.5..8] " FV_SEARCH_OPTIONS, make};

@@ -33,7 +33,8 @@ static void ask_kind_of(fv_maker *m, char *question, char *answer, size_t size) 
 }
 
 static void ask_opposite(fv_maker *m, char *question, char *answer, size_t size) {
-    static const char *const pairs[][2] = {{"left", "right"}, {"up", "down"}, {"above", "below"}, {"first", "last"}, {"yes", "no"}, {"bigger", "smaller"}, {"top", "bottom"}, {"before", "after"}};
+    static const char *const pairs[][2] = {{"left", "right"}, {"up", "down"},        {"above", "below"}, {"first", "last"},
+                                           {"yes", "no"},     {"bigger", "smaller"}, {"top", "bottom"},  {"before", "after"}};
     int64_t pair = fv_below(&m->random, (int64_t)FV_COUNT(pairs)), side = fv_below(&m->random, 2);
     snprintf(question, size, "What is the opposite of %s?", pairs[pair][side]);
     snprintf(answer, size, "%s", pairs[pair][1 - side]);

@@ -68,4 +68,5 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 }
 
 const fv_generator fv_generator_zoomed = {"zoomed", "digits in crops of photographs, as a zoom shows them",
-                                          "scene=mixed|search|crowd side=40..140[16..224] crowd=112..168[112..224] kinds=all|digit|digits turns=0[0..8] " FV_SEARCH_OPTIONS, make};
+                                          "scene=mixed|search|crowd side=40..140[16..224] crowd=112..168[112..224] kinds=all|digit|digits "
+                                          "turns=0[0..8] " FV_SEARCH_OPTIONS, make};

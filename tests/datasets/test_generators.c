@@ -275,13 +275,15 @@ static void search_rows_tell_where_plates_are(void **state) {
 static int check_trajectory(const fv_row *row) {
     fv_box b;
     assert_int_equal(message_count(row), 4);
-    assert_int_equal(sscanf(said(message(row, 1)), "<tool_call>\n{\"name\": \"image_zoom_in_tool\", \"arguments\": {\"bbox_2d\": [%lf, %lf, %lf, %lf]}}\n</tool_call>", &b.x1, &b.y1,
-                            &b.x2, &b.y2), 4);
+    static const char call[] = "<tool_call>\n{\"name\": \"image_zoom_in_tool\", \"arguments\": {\"bbox_2d\": [%lf, %lf, %lf, %lf]}}\n</tool_call>";
+    assert_int_equal(sscanf(said(message(row, 1)), call, &b.x1, &b.y1, &b.x2, &b.y2), 4);
     const fv_image *crop = row->images[1], *whole = row->images[0];
     assert_int_equal(crop->width, 4 * (b.x2 - b.x1));
     assert_int_equal(crop->height, 4 * (b.y2 - b.y1));
-    for (int y = 0; y < crop->height; y++)
-        assert_memory_equal(crop->rgb + (size_t)(y * crop->width * 3), whole->rgb + (size_t)(((int)(4 * b.y1) + y) * whole->width + (int)(4 * b.x1)) * 3, (size_t)crop->width * 3);
+    for (int y = 0; y < crop->height; y++) {
+        const uint8_t *from = whole->rgb + (size_t)(((int)(4 * b.y1) + y) * whole->width + (int)(4 * b.x1)) * 3;
+        assert_memory_equal(crop->rgb + (size_t)(y * crop->width * 3), from, (size_t)crop->width * 3);
+    }
     char right[32];
     snprintf(right, sizeof right, "<answer>%s</answer>", json_string_value(json_object_get(row->json, "answer")));
     bool hit = json_is_true(json_object_get(row->json, "zoom_hits"));
