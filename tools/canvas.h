@@ -50,7 +50,9 @@ void fv_canvas_fill_polygon(fv_image *im, const fv_point *corners, int n, fv_col
 void fv_canvas_draw_polygon(fv_image *im, const fv_point *corners, int n, double width, fv_color c);
 
 /* Shapes by name, of about the same size at the same radius (none reaches further than 1.4 radii): centre (x, y), turned clockwise by `degrees`. */
-typedef enum { FV_SHAPE_SQUARE, FV_SHAPE_PLATE, FV_SHAPE_DISC, FV_SHAPE_TRIANGLE, FV_SHAPE_DIAMOND, FV_SHAPE_STAR, FV_SHAPE_HEXAGON, FV_SHAPE_CROSS, FV_SHAPE_COUNT } fv_shape;
+typedef enum {
+    FV_SHAPE_SQUARE, FV_SHAPE_PLATE, FV_SHAPE_DISC, FV_SHAPE_TRIANGLE, FV_SHAPE_DIAMOND, FV_SHAPE_STAR, FV_SHAPE_HEXAGON, FV_SHAPE_CROSS, FV_SHAPE_COUNT
+} fv_shape;
 const char *fv_shape_name(fv_shape s);                  /* "square", "plate", "circle", "triangle", "diamond", "star", "hexagon", "cross" */
 bool fv_shape_find(fv_shape *out, const char *name);    /* "disc" is circle as well */
 void fv_canvas_fill_shape(fv_image *im, fv_shape s, double x, double y, double radius, double degrees, fv_color c);
