@@ -3,7 +3,7 @@
 #ifndef FV_CLI_CLI_H
 #define FV_CLI_CLI_H
 
-#include "core/error.h"
+#include "datasets/dataset.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,6 +43,23 @@ const char *fv_args_setting(const fv_args *a, const char *key);                 
 fv_status fv_args_int(const fv_args *a, const char *key, int64_t low, int64_t high, int64_t fallback, int64_t *out, fv_error *err);
 fv_status fv_args_num(const fv_args *a, const char *key, double low, double high, double fallback, double *out, fv_error *err);
 
+/* The value of an option that must be there, else FV_BAD_USAGE. */
+fv_status fv_args_need(const fv_args *a, const fv_verb *verb, const char *option, const char **out, fv_error *err);
+
+/* What FV_COMMON_OPTIONS say. */
+typedef struct {
+    uint64_t seed;           /* 1 by default */
+    int threads;
+    const char *device;
+} fv_common;
+fv_status fv_common_read(fv_common *out, const fv_args *a, fv_error *err);
+
+/* One value on stdout, indented, and a newline. */
+void fv_print_json(const json_t *value);
+
+/* Opens a file of rows. */
+fv_status fv_open_rows(fv_dataset **out, const char *path, uint64_t seed, fv_error *err);
+
 const fv_verb *const *fv_verbs(int *count);
 void fv_help(const fv_verb *verb);                                                      /* to stdout; NULL: the overview */
 
@@ -55,6 +72,6 @@ extern volatile int fv_stop_requested;
     {"threads", FV_OPTION_SETTING, "N", "0: all cores; results don't depend on it"},                                   \
     {"device", FV_OPTION_SETTING, "cpu|cuda", "where the model runs"}
 
-extern const fv_verb fv_verb_train, fv_verb_help;
+extern const fv_verb fv_verb_train, fv_verb_score, fv_verb_model, fv_verb_help;
 
 #endif

@@ -1,5 +1,7 @@
 #include "rl/feed.h"
 
+#include "datasets/media.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,12 +90,69 @@ static json_t *without_answer(const json_t *messages) {
     return out;
 }
 
-static fv_status prepare(fv_feed *f, fv_sample *s) {
-    fv_error *err = &s->error;
-    const json_t *env = json_object_get(s->row->json, "env");
-    if (!json_is_object(env)) env = f->default_env;
-    if (env && !f->options.no_tools) FV_TRY(env_for(f, env, &s->env, err));
+/* ---- Rows of tokens, as rollouts write them ---- */
 
+static fv_status read_mask(const json_t *row, size_t count, uint8_t *mask, fv_error *err) {
+    const json_t *list = json_object_get(row, "loss_mask");
+    if (!list || json_is_null(list)) return FV_OK;
+    if (json_array_size(list) != count) return fv_fail(err, FV_BAD_DATA, "loss_mask must be a list of %zu numbers, as input_ids, got %zu", count, json_array_size(list));
+    for (size_t i = 0; i < count; i++) {
+        const json_t *m = json_array_get(list, i);
+        if (!json_is_integer(m) || (json_integer_value(m) | 1) != 1) return fv_fail(err, FV_BAD_DATA, "loss_mask[%zu] must be 0 or 1", i);
+        mask[i] = (uint8_t)json_integer_value(m);
+    }
+    return FV_OK;
+}
+
+/* The row's `images` as content parts: a list of new references in *out. */
+static fv_status read_parts(const json_t *row, const char *place, json_t *out, fv_error *err) {
+    const json_t *list = json_object_get(row, "images");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *entry = json_array_get(list, i);
+        json_t *part;
+        FV_TRY(fv_media_part(&part, entry, json_object_get(entry, "video") ? FV_MEDIA_VIDEO : FV_MEDIA_IMAGE, place, "images", err));
+        if (json_array_append_new(out, part)) return fv_fail(err, FV_NO_MEMORY, "out of memory");
+    }
+    return FV_OK;
+}
+
+/* Keeps what comes before the first token that is learned: where generation begins. */
+static void cut_answer(fv_prompt *p) {
+    int n = 0;
+    while (n < p->tokens.count && !p->mask[n]) n++;
+    p->tokens.count = n;
+    while (p->picture_count && p->picture_at[p->picture_count - 1] >= n) fv_picture_drop(p->pictures[--p->picture_count]);
+}
+
+static fv_status token_prompt(const fv_feed *f, const fv_row *row, fv_prompt *out, fv_error *err) {
+    const json_t *ids = json_object_get(row->json, "input_ids");
+    size_t n = json_array_size(ids);
+    json_t *list = json_array();
+    int32_t *tokens = calloc(n, sizeof *tokens);
+    uint8_t *mask = calloc(n, 1);
+    fv_status s = list && tokens && mask ? read_mask(row->json, n, mask, err) : fv_fail(err, FV_NO_MEMORY, "out of memory");
+    if (s == FV_OK) s = read_parts(row->json, "row", list, err);
+    size_t parts = json_array_size(list);
+    const json_t **part = calloc(parts + 1, sizeof *part);
+    if (s == FV_OK && !part) s = fv_fail(err, FV_NO_MEMORY, "out of memory");
+    if (s == FV_OK) {
+        for (size_t i = 0; i < n; i++) tokens[i] = (int32_t)json_integer_value(json_array_get(ids, i));
+        for (size_t i = 0; i < parts; i++) part[i] = json_array_get(list, i);
+        fv_media media = {.folder = row->folder, .images = row->images, .image_count = row->image_count};
+        s = fv_prompt_ids(f->model, tokens, mask, (int)n, part, (int)parts, &media, out, err);
+    }
+    if (s == FV_OK && f->options.generate) cut_answer(out);
+    free(part);
+    free(mask);
+    free(tokens);
+    json_decref(list);
+    return s;
+}
+
+/* ---- Rows of messages ---- */
+
+static fv_status message_prompt(fv_feed *f, fv_sample *s) {
+    fv_error *err = &s->error;
     json_t *messages = f->options.generate ? without_answer(json_object_get(s->row->json, "messages")) : json_incref(json_object_get(s->row->json, "messages"));
     fv_status status = FV_OK;
     if (s->env) {
@@ -108,7 +167,17 @@ static fv_status prepare(fv_feed *f, fv_sample *s) {
     fv_media media = {.folder = s->row->folder, .images = s->row->images, .image_count = s->row->image_count};
     if (status == FV_OK) status = fv_prompt_make(f->model, messages, &chat, &media, &s->prompt, err);
     json_decref(messages);
-    FV_TRY(status);
+    return status;
+}
+
+static fv_status prepare(fv_feed *f, fv_sample *s) {
+    fv_error *err = &s->error;
+    const json_t *env = json_object_get(s->row->json, "env");
+    if (!json_is_object(env)) env = f->default_env;
+    if (env && !f->options.no_tools) FV_TRY(env_for(f, env, &s->env, err));
+    if (json_object_get(s->row->json, "input_ids")) FV_TRY(token_prompt(f, s->row, &s->prompt, err));
+    else FV_TRY(message_prompt(f, s));
+    if (!s->prompt.tokens.count) return fv_fail(err, FV_BAD_DATA, "there are no tokens");
     if (f->options.max_tokens && s->prompt.tokens.count > f->options.max_tokens)
         return fv_fail(err, FV_LIMIT, "%d tokens, more than max_tokens %d", s->prompt.tokens.count, f->options.max_tokens);
     return FV_OK;

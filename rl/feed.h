@@ -1,4 +1,5 @@
-/* The feed: rows of a data set made ready for the model, in parallel: environment texts, chat format, tokens, pictures. */
+/* The feed: rows of a data set made ready for the model, in parallel: environment texts, chat format, tokens, pictures. Rows with `input_ids` (as rollouts
+ * write them) are those tokens, with their `loss_mask` and, in order, their `images`; no text is tokenised again. */
 #ifndef FV_RL_FEED_H
 #define FV_RL_FEED_H
 
@@ -19,7 +20,7 @@ typedef struct fv_feed fv_feed;
 
 typedef struct {
     const json_t *env;       /* for rows without their own; NULL: none */
-    bool generate;           /* prompts that end where the assistant begins (assistant turns at the end are left out); else whole conversations */
+    bool generate;           /* prompts that end where the assistant begins (assistant turns at the end, or all from the first token with loss_mask 1, are left out); else whole conversations */
     bool no_tools;           /* no environment, whatever the row says */
     int max_tokens;          /* longer ones are errors */
 } fv_feed_options;

@@ -73,7 +73,8 @@ static fv_status add_picture(fv_text *out, const fv_picture *p, const char *fold
             FV_TRY(keep_picture(p->frames[f], folder, name, err));
             fv_text_printf(out, "%s\"%s\"", f ? ", " : "", name);
         }
-        fv_text_char(out, ']');
+        fv_text_add(out, "], \"fps\": ");
+        fv_text_f64(out, p->fps);
     }
     if (p->min_pixels) fv_text_printf(out, ", \"min_pixels\": %" PRId64, p->min_pixels);
     if (p->max_pixels) fv_text_printf(out, ", \"max_pixels\": %" PRId64, p->max_pixels);

@@ -1,0 +1,35 @@
+#include "cli/cli.h"
+
+#include <stdio.h>
+
+fv_status fv_common_read(fv_common *out, const fv_args *a, fv_error *err) {
+    int64_t n;
+    FV_TRY(fv_args_int(a, "seed", 0, INT64_MAX, 1, &n, err));
+    out->seed = (uint64_t)n;
+    FV_TRY(fv_args_int(a, "threads", 0, 1024, 0, &n, err));
+    out->threads = (int)n;
+    out->device = fv_args_setting(a, "device") ? fv_args_setting(a, "device") : "cpu";
+    return FV_OK;
+}
+
+fv_status fv_args_need(const fv_args *a, const fv_verb *v, const char *option, const char **out, fv_error *err) {
+    *out = fv_args_value(a, v, option);
+    if (*out && **out) return FV_OK;
+    return fv_fail(err, FV_BAD_USAGE, "fovea %s: %s is missing\nusage: fovea %s", v->name, option, v->synopsis);
+}
+
+void fv_print_json(const json_t *value) {
+    fv_text t = {0};
+    fv_json_dump(&t, value, 2);
+    fv_text_char(&t, '\n');
+    if (t.data) fwrite(t.data, 1, t.size, stdout);
+    fv_text_clear(&t);
+}
+
+fv_status fv_open_rows(fv_dataset **out, const char *path, uint64_t seed, fv_error *err) {
+    json_t *spec = json_string(path);
+    if (!spec) return fv_fail(err, FV_BAD_USAGE, "--data must be a path in UTF-8");
+    fv_status s = fv_dataset_open(out, spec, seed, err);
+    json_decref(spec);
+    return s;
+}

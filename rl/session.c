@@ -1,0 +1,32 @@
+#include "rl/session.h"
+
+#include <string.h>
+
+static fv_status open_all(fv_session *s, const fv_session_options *o, fv_error *err) {
+    FV_TRY(fv_ops_find(&s->ops, o->device ? o->device : "cpu", err));
+    FV_TRY(fv_model_open(&s->model, o->model, err));
+    FV_TRY(fv_pool_open(&s->pool, o->threads, err));
+    FV_TRY(fv_jobs_open(&s->tools, fv_pool_threads(s->pool), err));
+    s->scratch = fv_arena_new((size_t)16 << 20);
+    s->arena = fv_arena_new((size_t)16 << 20);
+    if (!s->scratch || !s->arena) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", o->model);
+    fv_slot_options how = {.name = "policy", .train = o->gradients, .no_optimizer = true};
+    return fv_slot_open(&s->slot, s->ops, (fv_exec){s->pool, s->scratch}, s->model->weights, s->model->count, &how, err);
+}
+
+fv_status fv_session_open(fv_session *out, const fv_session_options *options, fv_error *err) {
+    memset(out, 0, sizeof *out);
+    fv_status s = open_all(out, options, err);
+    if (s != FV_OK) fv_session_close(out);
+    return s;
+}
+
+void fv_session_close(fv_session *s) {
+    fv_slot_close(s->slot);
+    fv_jobs_close(s->tools);
+    fv_pool_close(s->pool);
+    fv_model_close(s->model);
+    fv_arena_free(s->arena);
+    fv_arena_free(s->scratch);
+    memset(s, 0, sizeof *s);
+}

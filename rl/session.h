@@ -1,0 +1,27 @@
+/* What every verb that runs a model opens: the model, one slot over it, threads and memory. */
+#ifndef FV_RL_SESSION_H
+#define FV_RL_SESSION_H
+
+#include "language/model.h"
+
+typedef struct {
+    const char *model;   /* a Hugging Face folder */
+    const char *device;  /* "cpu", "cuda"; NULL: "cpu" */
+    int threads;         /* 0: all cores */
+    bool gradients;      /* weights are trained ones: f32, with gradients (no optimizer) */
+} fv_session_options;
+
+typedef struct {
+    fv_model *model;
+    const fv_ops *ops;
+    fv_pool *pool;
+    fv_jobs *tools;      /* for environments */
+    fv_arena *scratch, *arena; /* of operations; of passes */
+    fv_slot *slot;
+} fv_session;
+
+/* On failure nothing is left open. */
+fv_status fv_session_open(fv_session *out, const fv_session_options *options, fv_error *err);
+void fv_session_close(fv_session *s); /* *s is {0} again */
+
+#endif
