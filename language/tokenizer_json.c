@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_IDS = 1 << 22, LONGEST_PATTERN = 1 << 16 };
+enum { MOST_IDS = 1 << 22, LONGEST_PATTERN = 1 << 16, ALPHABET = 256 + 68 };
 
 static fv_status unsupported(fv_json_at at, const char *field, const char *rule, fv_error *err) {
     at.status = FV_UNSUPPORTED;
@@ -18,10 +18,10 @@ static bool is_type(const json_t *object, const char *type) {
 
 /* ---- bytes and the characters that stand for them ------------------------------------------------------------------ */
 
-/* GPT-2's alphabet: printable bytes of Latin-1 stand for themselves, the others for U+0100 and on, in order. */
-static void make_alphabet(int16_t byte_of[512]) {
+/* GPT-2's alphabet: printable bytes of Latin-1 stand for themselves, the 68 others for U+0100 and on, in order. */
+static void make_alphabet(int16_t byte_of[ALPHABET]) {
     int next = 256;
-    for (int c = 0; c < 512; c++) byte_of[c] = -1;
+    for (int c = 0; c < ALPHABET; c++) byte_of[c] = -1;
     for (int b = 0; b < 256; b++) {
         bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
         byte_of[printable ? b : next++] = (int16_t)b;
@@ -29,13 +29,13 @@ static void make_alphabet(int16_t byte_of[512]) {
 }
 
 /* The bytes that a token's text stands for; false if it has characters outside of the alphabet. out has room for the text. */
-static bool to_bytes(const int16_t byte_of[512], const char *text, size_t size, uint8_t *out, size_t *length) {
+static bool to_bytes(const int16_t byte_of[ALPHABET], const char *text, size_t size, uint8_t *out, size_t *length) {
     *length = 0;
     for (size_t i = 0; i < size;) {
         int n = fv_utf8_length(text + i, size - i);
         const uint8_t *s = (const uint8_t *)text + i;
-        int c = n == 1 ? s[0] : n == 2 ? (s[0] & 31) << 6 | (s[1] & 63) : 511;
-        if (byte_of[c] < 0) return false;
+        int c = n == 1 ? s[0] : n == 2 ? (s[0] & 31) << 6 | (s[1] & 63) : ALPHABET;
+        if (c >= ALPHABET || byte_of[c] < 0) return false;
         out[(*length)++] = (uint8_t)byte_of[c];
         i += (size_t)n;
     }
@@ -81,7 +81,7 @@ static fv_status find_size(fv_tokenizer *t, fv_json_at file, json_t *vocab, json
 }
 
 static fv_status read_vocabulary(fv_tokenizer *t, fv_json_at file, json_t *vocab, fv_error *err) {
-    int16_t byte_of[512];
+    int16_t byte_of[ALPHABET];
     make_alphabet(byte_of);
     for (int b = 0; b < 256; b++) t->byte_id[b] = -1;
     const char *key;

@@ -185,6 +185,7 @@ static void refuses_what_it_does_not_know(void **state) {
     refuses("model.dropout", "0.1", FV_UNSUPPORTED, "model.dropout must be 0, got 0.1");
     refuses("model.byte_fallback", "true", FV_UNSUPPORTED, "model.byte_fallback");
     refuses("model.vocab", "{\"a\": 0}", FV_UNSUPPORTED, "a token for every byte");
+    refuses("model.vocab", "{\"\\u07ff\": 0}", FV_UNSUPPORTED, "a token for every byte"); /* far outside of the alphabet */
     refuses("model.vocab", "{\"a\": -3}", FV_BAD_MODEL, "the id of \"a\"");
     refuses("model.vocab", "[]", FV_BAD_MODEL, "model.vocab must be an object");
     refuses("model.merges", "[[\"zq\", \"x\"]]", FV_BAD_MODEL, "model.merges[0]");
