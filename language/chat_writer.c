@@ -53,7 +53,8 @@ void fv_chat_complain(fv_chat_writer *w, size_t message, const char *field, cons
     fv_text got = {0};
     if (value != NULL) fv_json_dump(&got, value, 0);
     bool cut = got.size > 60;
-    w->status = fv_fail(w->err, FV_BAD_DATA, "messages[%zu]%s %s, got %.*s%s", message, field, rule, cut ? 57 : 60, got.data ? got.data : "nothing", cut ? "..." : "");
+    w->status = fv_fail(w->err, FV_BAD_DATA, "messages[%zu]%s %s, got %.*s%s", message, field, rule, cut ? 57 : 60,
+                        got.data ? got.data : "nothing", cut ? "..." : "");
     fv_text_clear(&got);
 }
 

@@ -16,8 +16,10 @@ typedef struct {
 } family_row;
 
 static const family_row families[] = {
-    {FV_QWEN2_5_VL, "qwen2_5_vl.jinja", "Qwen2_5_VLProcessor", "Qwen2VLVideoProcessor", {0.48145466, 0.4578275, 0.40821073}, {0.26862954, 0.26130258, 0.27577711}, 3136, 602112},
-    {FV_QWEN3_VL, "qwen3_vl.jinja", "Qwen3VLProcessor", "Qwen3VLVideoProcessor", {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, 4096, 25165824},
+    {.family = FV_QWEN2_5_VL, .template = "qwen2_5_vl.jinja", .processor = "Qwen2_5_VLProcessor", .video_processor = "Qwen2VLVideoProcessor",
+     .mean = {0.48145466, 0.4578275, 0.40821073}, .std = {0.26862954, 0.26130258, 0.27577711}, .clip_min = 3136, .clip_max = 602112},
+    {.family = FV_QWEN3_VL, .template = "qwen3_vl.jinja", .processor = "Qwen3VLProcessor", .video_processor = "Qwen3VLVideoProcessor",
+     .mean = {0.5, 0.5, 0.5}, .std = {0.5, 0.5, 0.5}, .clip_min = 4096, .clip_max = 25165824},
 };
 
 enum { SMALLEST_VIEW = 56 * 56, LARGEST_VIEW = 1280 * 28 * 28 }; /* pixels: the defaults of Qwen2VLImageProcessor */
@@ -56,7 +58,10 @@ static fv_status read_config(json_t **out, const char *preset, fv_error *err) {
 static void adopt_tokenizer(json_t *config, const fv_tokenizer *t) {
     static const struct {
         const char *key, *token;
-    } ids[] = {{"image_token_id", "<|image_pad|>"}, {"video_token_id", "<|video_pad|>"}, {"vision_start_token_id", "<|vision_start|>"}, {"vision_end_token_id", "<|vision_end|>"}};
+    } ids[] = {{"image_token_id", "<|image_pad|>"},
+               {"video_token_id", "<|video_pad|>"},
+               {"vision_start_token_id", "<|vision_start|>"},
+               {"vision_end_token_id", "<|vision_end|>"}};
     json_t *text = json_object_get(config, "text_config");
     if (text == NULL) text = config;
     json_object_set_new(text, "vocab_size", json_integer(fv_tokenizer_size(t)));
@@ -75,8 +80,8 @@ static const family_row *find_family(const fv_config *c) {
 
 static fv_status write_generation(const fv_tokenizer *t, const char *folder, fv_error *err) {
     int end = fv_tokenizer_id(t, "<|im_end|>"), text_end = fv_tokenizer_id(t, "<|endoftext|>");
-    json_t *json = json_pack("{s:i, s:b, s:[i, i], s:i, s:f}", "bos_token_id", text_end, "do_sample", 1, "eos_token_id", end, text_end, "pad_token_id", text_end,
-                             "temperature", 1.0);
+    json_t *json = json_pack("{s:i, s:b, s:[i, i], s:i, s:f}", "bos_token_id", text_end, "do_sample", 1, "eos_token_id", end, text_end,
+                             "pad_token_id", text_end, "temperature", 1.0);
     fv_status status = fv_model_write_json(json, folder, "generation_config.json", err);
     json_decref(json);
     return status;
@@ -84,10 +89,11 @@ static fv_status write_generation(const fv_tokenizer *t, const char *folder, fv_
 
 /* What image and video processors have in common. NULL when out of memory. */
 static json_t *processor_json(const fv_config *c, const family_row *f, int64_t smallest, int64_t largest) {
-    return json_pack("{s:b, s:b, s:b, s:b, s:[f, f, f], s:[f, f, f], s:i, s:i, s:i, s:i, s:f, s:{s:I, s:I}}", "do_convert_rgb", 1, "do_normalize", 1, "do_rescale", 1, "do_resize",
-                     1, "image_mean", f->mean[0], f->mean[1], f->mean[2], "image_std", f->std[0], f->std[1], f->std[2], "merge_size", c->vision.merge, "patch_size", c->vision.patch,
-                     "temporal_patch_size", c->vision.temporal, "resample", 3, "rescale_factor", 1.0 / 255, "size", "longest_edge", (json_int_t)largest, "shortest_edge",
-                     (json_int_t)smallest);
+    return json_pack("{s:b, s:b, s:b, s:b, s:[f, f, f], s:[f, f, f], s:i, s:i, s:i, s:i, s:f, s:{s:I, s:I}}", /* in the order of what follows */
+                     "do_convert_rgb", 1, "do_normalize", 1, "do_rescale", 1, "do_resize", 1,
+                     "image_mean", f->mean[0], f->mean[1], f->mean[2], "image_std", f->std[0], f->std[1], f->std[2],
+                     "merge_size", c->vision.merge, "patch_size", c->vision.patch, "temporal_patch_size", c->vision.temporal, "resample", 3,
+                     "rescale_factor", 1.0 / 255, "size", "longest_edge", (json_int_t)largest, "shortest_edge", (json_int_t)smallest);
 }
 
 /* preprocessor_config.json for readers of published checkpoints, processor_config.json for transformers 5. */
@@ -131,7 +137,8 @@ static fv_status write_model(json_t *raw, const char *place, uint64_t seed, cons
     adopt_tokenizer(raw, t);
     status = fv_config_of(&c, raw, place, err);
     const family_row *f = status == FV_OK ? find_family(&c) : NULL;
-    if (status == FV_OK && f == NULL) status = fv_fail(err, FV_UNSUPPORTED, "%s: model_type must be qwen2_5_vl or qwen3_vl for a new model, got %s", place, c.model_type);
+    if (status == FV_OK && f == NULL)
+        status = fv_fail(err, FV_UNSUPPORTED, "%s: model_type must be qwen2_5_vl or qwen3_vl for a new model, got %s", place, c.model_type);
     if (status == FV_OK) status = write_asset(f->template, folder, "chat_template.jinja", err);
     if (status == FV_OK) status = write_generation(t, folder, err);
     if (status == FV_OK) status = write_processors(&c, f, folder, err);

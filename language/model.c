@@ -57,7 +57,9 @@ static fv_status check_placeholders(const fv_model *m, fv_error *err) {
     } both[] = {{"image_token_id", "<|image_pad|>", m->config.image_token}, {"video_token_id", "<|video_pad|>", m->config.video_token}};
     for (size_t i = 0; i < FV_COUNT(both) && m->config.has_vision; i++) {
         int id = fv_tokenizer_id(m->tokenizer, both[i].text);
-        if (id != both[i].id) return fv_fail(err, FV_BAD_MODEL, "%s: config.json: %s is %d, but %s has id %d in tokenizer.json", m->folder, both[i].field, both[i].id, both[i].text, id);
+        if (id != both[i].id)
+            return fv_fail(err, FV_BAD_MODEL, "%s: config.json: %s is %d, but %s has id %d in tokenizer.json", m->folder, both[i].field, both[i].id,
+                           both[i].text, id);
     }
     return FV_OK;
 }

@@ -28,7 +28,8 @@ static int32_t lay_run(const fv_config *c, const fv_picture *p, int32_t s, int t
     return largest + 1;
 }
 
-void fv_positions(const fv_config *c, const int32_t *ids, int count, fv_picture *const *pictures, const int *at, int picture_count, int32_t *out, int64_t stride, int32_t *next) {
+void fv_positions(const fv_config *c, const int32_t *ids, int count, fv_picture *const *pictures, const int *at, int picture_count, int32_t *out,
+                  int64_t stride, int32_t *next) {
     int picture = -1, run = 0; /* the picture whose runs are being laid */
     for (int i = 0; i < count;) {
         if (picture + 1 < picture_count && at[picture + 1] == i) picture++, run = 0;

@@ -55,6 +55,7 @@ fv_status fv_prompt_ids(const fv_model *m, const int32_t *ids, const uint8_t *ma
 /* Position ids (t, h, w) of `count` tokens that follow a sequence whose next position is *next; pictures in order, `at` relative to the first token.
  * out [3, count] with row stride `stride`; *next moves on (HF facts 8: largest so far + 1). Each frame pair of a Qwen3-VL clip has a run of
  * placeholders of its own, with text between them. */
-void fv_positions(const fv_config *c, const int32_t *ids, int count, fv_picture *const *pictures, const int *at, int picture_count, int32_t *out, int64_t stride, int32_t *next);
+void fv_positions(const fv_config *c, const int32_t *ids, int count, fv_picture *const *pictures, const int *at, int picture_count, int32_t *out,
+                  int64_t stride, int32_t *next);
 
 #endif
