@@ -78,10 +78,9 @@ static void draw_boxes(fv_text *out, const json_t *line, int number, int width, 
 }
 
 /* One picture with what was done on it. */
-static bool write_picture(fv_text *out, const fv_shown *s, size_t number, int side) {
-    int w, h;
-    if (!fv_gallery_show(s->gallery, out, s->folder, picture_name(s->line, number), side, &w, &h)) return false;
-    draw_boxes(out, s->line, (int)number + 1, w, h);
+static bool write_picture(fv_text *out, const fv_shown *s, size_t number, int side, int *w, int *h) {
+    if (!fv_gallery_show(s->gallery, out, s->folder, picture_name(s->line, number), side, w, h)) return false;
+    draw_boxes(out, s->line, (int)number + 1, *w, *h);
     if (number == 0) draw_target(out, s->line);
     fv_text_add(out, "</svg>");
     return true;
@@ -90,13 +89,14 @@ static bool write_picture(fv_text *out, const fv_shown *s, size_t number, int si
 void fv_answer_looks(fv_text *out, const fv_shown *s) {
     size_t all = json_array_size(json_object_get(s->line, "images")), own = prompt_pictures(s->line);
     fv_text crops = {0};
+    int w, h;
     if (!all) return;
     fv_text_printf(out, "<div class=\"looks%s\"><figure>", own < all ? "" : " alone");
-    for (size_t i = 0; i < own; i++) write_picture(out, s, i, own > 1 ? s->side / 2 : s->side);
+    for (size_t i = 0; i < own; i++) write_picture(out, s, i, own > 1 ? s->side / 2 : s->side, &w, &h);
     fv_text_add(out, "</figure>");
     for (size_t i = own; i < all; i++) {
         fv_text_add(&crops, "<figure>");
-        if (write_picture(&crops, s, i, s->side / 2)) fv_text_printf(&crops, "<figcaption>what it saw%s</figcaption>", all - own > 1 ? " next" : "");
+        if (write_picture(&crops, s, i, s->side / 2, &w, &h)) fv_text_printf(&crops, "<figcaption>%s %d × %d</figcaption>", i == own ? "what it saw," : "then", w, h);
         fv_text_add(&crops, "</figure>");
     }
     if (crops.data) {

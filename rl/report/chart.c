@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* In units of the viewBox, about pixels at the narrowest. */
-enum { WIDTH = 400, HEIGHT = 212, LEFT = 46, RIGHT = 388, TOP = 8, BOTTOM = 186, STRETCHES = 160, MANY = 30 };
+enum { WIDTH = 340, HEIGHT = 196, LEFT = 44, RIGHT = 330, TOP = 8, BOTTOM = 168, STRETCHES = 160, MANY = 30 };
 
 /* The series of a chart on common stretches of x: y[k] is the mean over stretch k, NAN where there is nothing. */
 typedef struct {
@@ -22,15 +22,16 @@ void fv_chart_number(char out[32], double v, bool percent) {
     else if (a >= 999500) snprintf(out, 32, "%.3gM", v / 1e6);
     else if (a >= 10000) snprintf(out, 32, "%.3gk", v / 1e3);
     else if (a >= 1000) snprintf(out, 32, "%.0f", v);
+    else if (a > 0 && a < 0.001) snprintf(out, 32, "%.2g", v);
     else snprintf(out, 32, "%.3g", v);
 }
 
 /* ---- Scales ---- */
 
-/* A step of 1, 2 or 5 times a power of ten, so that there are about four. */
+/* A step of 1, 2, 2.5 or 5 times a power of ten, so that there are about five. */
 static double round_step(double span) {
-    double raw = span / 4, power = pow(10, floor(log10(raw))), lead = raw / power;
-    return power * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 5 ? 5 : 10);
+    double raw = span / 5, power = pow(10, floor(log10(raw))), lead = raw / power;
+    return power * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 2.5 ? 2.5 : lead <= 5 ? 5 : 10);
 }
 
 static void widen(double *low, double *high, double v) {
@@ -108,10 +109,11 @@ static void write_axes(fv_text *out, const plot *p, const fv_chart *c) {
         if (fabs(v) < p->y_step * 1e-6) v = 0;
         fv_chart_number(label, v, false);
         if (c->percent) snprintf(label, sizeof label, "%.3g %%", 100 * v);
+        else if (v > 0 && v < 0.001) snprintf(label, sizeof label, "%.0e", v); /* fits beside the axis */
         fv_text_printf(out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>", LEFT, RIGHT, y, y,
                        LEFT - 6, y + 4, label);
     }
-    double step = p->x_high > p->x_low ? fmax(1, round_step(p->x_high - p->x_low)) : 1;
+    double step = p->x_high > p->x_low ? ceil(round_step(p->x_high - p->x_low)) : 1;
     for (double v = ceil(p->x_low / step) * step; v <= p->x_high; v += step) {
         fv_chart_number(label, v, false);
         fv_text_printf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>", at_x(p, v), HEIGHT - 8, label);
@@ -146,23 +148,36 @@ static int filled(const plot *p, int s) {
     return n;
 }
 
+/* The mean of y over stretches k - reach .. k + reach that lie in the same stage. */
+static double running_mean(const plot *p, const fv_chart *c, const double *y, int k, int reach) {
+    double sum = 0, n = 0;
+    for (int side = -1; side <= 1; side += 2)
+        for (int d = side > 0; d <= reach && k + side * d >= 0 && k + side * d < p->n; d++) {
+            int at = k + side * d;
+            bool crosses = false;
+            for (int i = 0; i < c->bound_count; i++) crosses |= (p->x[at] < c->bounds[i]) != (p->x[k] < c->bounds[i]);
+            if (crosses) break;
+            if (!isfinite(y[at])) continue;
+            sum += y[at];
+            n++;
+        }
+    return sum / n;
+}
+
 static void write_series(fv_text *out, const plot *p, const fv_chart *c, int s) {
     const fv_series *series = &c->series[s];
+    const double *y = p->y[s];
     if (series->points) {
         write_line(out, p, series->x, series->y, series->n, s, "line");
         write_points(out, p, series, s);
         return;
     }
-    bool many = filled(p, s) > MANY;
-    double mean[STRETCHES], kept = NAN;
-    for (int k = 0; k < p->n; k++) {
-        double y = p->y[s][k];
-        if (isfinite(y)) kept = isnan(kept) || !many ? y : 0.85 * kept + 0.15 * y;
-        mean[k] = isfinite(y) ? kept : NAN;
-    }
-    if (many) write_line(out, p, p->x, p->y[s], (size_t)p->n, s, "raw");
+    int n = filled(p, s), reach = n > MANY && !c->exact ? 2 + n / 40 : 0;
+    double mean[STRETCHES] = {0};
+    for (int k = 0; k < p->n; k++) mean[k] = isfinite(y[k]) ? running_mean(p, c, y, k, reach) : NAN;
+    if (reach) write_line(out, p, p->x, y, (size_t)p->n, s, "raw");
     write_line(out, p, p->x, mean, (size_t)p->n, s, "line");
-    if (filled(p, s) < 2) write_points(out, p, series, s); /* a line of one point is not seen */
+    if (n < 2) write_points(out, p, series, s); /* a line of one point is not seen */
 }
 
 /* Values for the script: [[x, y of each series ...], ...]. */

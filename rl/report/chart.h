@@ -21,6 +21,7 @@ typedef struct {
     fv_series series[FV_CHART_SERIES];
     int count;
     bool percent;        /* values are fractions, shown as per cent */
+    bool exact;          /* no running means: a rate that is set, not measured */
     bool from_zero;      /* the scale begins at 0 at the latest */
     double least, most;  /* the scale covers at least this, where least < most */
     const double *bounds; /* x of borders between stages [bound_count] */

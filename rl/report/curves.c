@@ -110,24 +110,25 @@ static void supervised(const curves *c, const fv_record_stage *stage) {
 typedef struct {
     const char *title, *note;
     const char *columns[4], *labels[4];
-    bool percent, from_zero;
+    bool percent, exact;
 } panel;
 
 static const panel panels[] = {
-    {"Zooms and other tool calls", NULL, {"tools/call_frequency", "tools/failure_frequency"}, {"calls an answer", "share of calls that failed"}, false, true},
-    {"Length of answers", "Tokens that the policy wrote.", {"completions/mean_length", "completions/max_length"}, {"mean", "longest"}, false, true},
-    {"Groups without a difference", "Groups of equal rewards have no advantage and teach nothing.", {"frac_reward_zero_std"}, {"share of groups"}, true, true},
-    {"Entropy", "Of the next token, in nats.", {"entropy"}, {"mean"}, false, true},
-    {"KL to the reference", NULL, {"kl"}, {"mean"}, false, true},
-    {"Gradient norm", "Before clipping.", {"grad_norm"}, {"norm"}, false, true},
+    {"Zooms and other tool calls", NULL, {"tools/call_frequency", "tools/failure_frequency"}, {"calls an answer", "share of calls that failed"}, false, false},
+    {"Length of answers", "Tokens that the policy wrote.", {"completions/mean_length", "completions/max_length"}, {"mean", "longest"}, false, false},
+    {"Groups without a difference", "Groups of equal rewards have no advantage and teach nothing.", {"frac_reward_zero_std"}, {"share of groups"}, true, false},
+    {"Entropy", "Of the next token, in nats.", {"entropy"}, {"mean"}, false, false},
+    {"KL to the reference", NULL, {"kl"}, {"mean"}, false, false},
+    {"Gradient norm", "Before clipping.", {"grad_norm"}, {"norm"}, false, false},
     {"Learning rate", NULL, {"learning_rate"}, {"rate"}, false, true},
-    {"Seconds a step", NULL, {"step_time", "timing_s/gen", "timing_s/update_actor", "timing_s/data"}, {"all", "rollout", "training", "waiting for data"}, false, true},
+    {"Seconds a step", NULL, {"step_time", "timing_s/gen", "timing_s/update_actor", "timing_s/data"}, {"all", "rollout", "training", "waiting for data"}, false, false},
 };
 
 static void other(const curves *c, const panel *p) {
     fv_chart chart = begin(c, p->title);
     chart.percent = p->percent;
-    chart.from_zero = p->from_zero;
+    chart.exact = p->exact;
+    chart.from_zero = true;
     chart.note = p->note;
     for (size_t i = 0; i < FV_COUNT(p->columns) && p->columns[i]; i++) add(c, &chart, p->columns[i], p->labels[i], NULL);
     fv_chart_write(c->out, &chart);

@@ -153,7 +153,7 @@ static void write_scale(fv_text *out, const json_t *before, const json_t *after)
 static void write_change(fv_text *out, const json_t *before, const json_t *after, const char *key, bool percent, const char *name) {
     double was = fv_record_number(before, key), is = fv_record_number(after, key);
     fv_text_printf(out, "<td class=\"num\" data-name=\"%s\">", name);
-    if (before && after) {
+    if (before && after && !(isnan(was) && isnan(is))) {
         add_number(out, was, percent);
         fv_text_add(out, "<span class=\"arrow\">→</span>");
     }
