@@ -93,15 +93,18 @@ fv_status fv_args_num(const fv_args *a, const char *key, double low, double high
     return FV_OK;
 }
 
-fv_status fv_args_int(const fv_args *a, const char *key, int64_t low, int64_t high, int64_t fallback, int64_t *out, fv_error *err) {
-    const char *text = fv_args_setting(a, key);
+fv_status fv_args_number(const char *text, const char *name, int64_t low, int64_t high, int64_t fallback, int64_t *out, fv_error *err) {
     *out = fallback;
     if (!text) return FV_OK;
     char *end;
     errno = 0;
     long long v = strtoll(text, &end, 10);
     if (*end || end == text || errno || v < low || v > high)
-        return fv_fail(err, FV_BAD_USAGE, "%s must be a whole number %lld..%lld, got %s", key, (long long)low, (long long)high, text);
+        return fv_fail(err, FV_BAD_USAGE, "%s must be a whole number %lld..%lld, got %s", name, (long long)low, (long long)high, text);
     *out = v;
     return FV_OK;
+}
+
+fv_status fv_args_int(const fv_args *a, const char *key, int64_t low, int64_t high, int64_t fallback, int64_t *out, fv_error *err) {
+    return fv_args_number(fv_args_setting(a, key), key, low, high, fallback, out, err);
 }

@@ -54,6 +54,25 @@ typedef struct {
 } fv_common;
 fv_status fv_common_read(fv_common *out, const fv_args *a, fv_error *err);
 
+/* Settings of verbs that sample. */
+#define FV_SAMPLING_OPTIONS                                                                                            \
+    {"temperature", FV_OPTION_SETTING, "T", "0: greedy"}, {"top_p", FV_OPTION_SETTING, "P", "nucleus; 1: off"},        \
+    {"max_new_tokens", FV_OPTION_SETTING, "N", "tokens a turn, 256 by default"}
+typedef struct {
+    float temperature, top_p;
+    int max_new_tokens;
+} fv_sampling_args;
+fv_status fv_sampling_read(fv_sampling_args *out, const fv_args *a, double temperature, fv_error *err); /* temperature: by default */
+
+/* A whole number given as an option ("-n 8"); text NULL: fallback. */
+fv_status fv_args_number(const char *text, const char *name, int64_t low, int64_t high, int64_t fallback, int64_t *out, fv_error *err);
+
+/* An environment given as YAML or JSON, or as a file; *out is the caller's, NULL for text NULL. */
+fv_status fv_env_read(json_t **out, const char *text, fv_error *err);
+
+/* A fv_bad_row: says it on stderr. */
+void fv_say_bad_row(void *context, const fv_error *why);
+
 /* One value on stdout, indented, and a newline. */
 void fv_print_json(const json_t *value);
 
@@ -72,6 +91,6 @@ extern volatile int fv_stop_requested;
     {"threads", FV_OPTION_SETTING, "N", "0: all cores; results don't depend on it"},                                   \
     {"device", FV_OPTION_SETTING, "cpu|cuda", "where the model runs"}
 
-extern const fv_verb fv_verb_train, fv_verb_score, fv_verb_model, fv_verb_help;
+extern const fv_verb fv_verb_train, fv_verb_rollout, fv_verb_score, fv_verb_model, fv_verb_help;
 
 #endif

@@ -12,6 +12,21 @@ fv_status fv_common_read(fv_common *out, const fv_args *a, fv_error *err) {
     return FV_OK;
 }
 
+fv_status fv_sampling_read(fv_sampling_args *out, const fv_args *a, double temperature, fv_error *err) {
+    double t, p;
+    int64_t n;
+    FV_TRY(fv_args_num(a, "temperature", 0, 1000, temperature, &t, err));
+    FV_TRY(fv_args_num(a, "top_p", 1e-6, 1, 1, &p, err));
+    FV_TRY(fv_args_int(a, "max_new_tokens", 1, 1000000, 256, &n, err));
+    *out = (fv_sampling_args){(float)t, (float)p, (int)n};
+    return FV_OK;
+}
+
+void fv_say_bad_row(void *context, const fv_error *why) {
+    (void)context;
+    fprintf(stderr, "fovea: %s\n", why->text);
+}
+
 fv_status fv_args_need(const fv_args *a, const fv_verb *v, const char *option, const char **out, fv_error *err) {
     *out = fv_args_value(a, v, option);
     if (*out && **out) return FV_OK;

@@ -14,17 +14,12 @@ static const fv_option options[] = {
     FV_COMMON_OPTIONS,
 };
 
-static void say_bad(void *context, const fv_error *why) {
-    (void)context;
-    fprintf(stderr, "fovea: %s\n", why->text);
-}
-
 static fv_status score(const fv_args *a, fv_session *s, fv_dataset *data, fv_score_counts *counts, fv_error *err) {
     const fv_verb *v = &fv_verb_score;
     double temperature;
     FV_TRY(fv_args_num(a, "temperature", 0, 1000, 0, &temperature, err));
     fv_score_options o = {.out = fv_args_value(a, v, "--out"), .dump = fv_args_value(a, v, "--dump"), .grad = fv_args_value(a, v, "--grad"),
-                          .temperature = (float)temperature, .bad = say_bad, .stop = &fv_stop_requested};
+                          .temperature = (float)temperature, .bad = fv_say_bad_row, .stop = &fv_stop_requested};
     return fv_score(counts, s, data, &o, err);
 }
 

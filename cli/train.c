@@ -1,6 +1,10 @@
 #include "cli/cli.h"
 
+#include "rl/plan.h"
+#include "rl/summary_table.h"
 #include "rl/train.h"
+
+#include <stdio.h>
 
 static const fv_option options[] = {
     {"--resume", FV_OPTION_FLAG, "", "go on from the last checkpoint of the run folder, bit for bit"},
@@ -8,11 +12,23 @@ static const fv_option options[] = {
     FV_COMMON_OPTIONS,
 };
 
+/* Says it, whole lines, at once. */
+static void say(FILE *stream, fv_text *text) {
+    if (text->size) fwrite(text->data, 1, text->size, stream);
+    fflush(stream);
+    fv_text_clear(text);
+}
+
 static fv_status run(const fv_args *a, fv_error *err) {
     fv_recipe *recipe;
+    fv_text text = {0};
     FV_TRY(fv_recipe_open(&recipe, a->words[0], a->settings, a->setting_count, err));
     fv_train_options o = {.resume = fv_args_flag(a, &fv_verb_train, "--resume"), .quiet = fv_args_flag(a, &fv_verb_train, "--quiet"), .stop = &fv_stop_requested};
-    fv_status s = fv_train(recipe, &o, err);
+    fv_status s = o.quiet ? FV_OK : fv_plan_text(&text, recipe, err);
+    say(stderr, &text);
+    if (s == FV_OK) s = fv_train(recipe, &o, err);
+    if (s == FV_OK) s = fv_summary_text(&text, fv_get_text(recipe->json, "out"), err);
+    say(stdout, &text);
     fv_recipe_close(recipe);
     return s;
 }

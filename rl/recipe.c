@@ -9,18 +9,18 @@
 
 /* ---- From YAML to JSON values ---- */
 
-static json_t *to_json(const fv_yaml *y) {
+json_t *fv_recipe_json(const fv_yaml *y) {
     int64_t i;
     double d;
     bool b;
     if (y->kind == FV_YAML_MAPPING) {
         json_t *o = json_object();
-        for (size_t k = 0; k < y->count; k++) json_object_set_new(o, y->items[k]->key, to_json(y->items[k]));
+        for (size_t k = 0; k < y->count; k++) json_object_set_new(o, y->items[k]->key, fv_recipe_json(y->items[k]));
         return o;
     }
     if (y->kind == FV_YAML_SEQUENCE) {
         json_t *a = json_array();
-        for (size_t k = 0; k < y->count; k++) json_array_append_new(a, to_json(y->items[k]));
+        for (size_t k = 0; k < y->count; k++) json_array_append_new(a, fv_recipe_json(y->items[k]));
         return a;
     }
     if (fv_yaml_is_null(y)) return json_null();
@@ -33,7 +33,7 @@ static json_t *to_json(const fv_yaml *y) {
 static json_t *default_json(const char *yaml) {
     fv_yaml *y = NULL;
     if (!*yaml || fv_yaml_parse(&y, yaml, strlen(yaml), "default", NULL) != FV_OK) return NULL;
-    json_t *j = to_json(y);
+    json_t *j = fv_recipe_json(y);
     fv_yaml_free(y);
     return j;
 }
@@ -93,17 +93,17 @@ static fv_status check_value(const fv_yaml *y, const fv_field *f, const char *pr
         return FV_OK;
     }
     case FV_FIELD_SCHEDULE:
-        *out = to_json(y);
+        *out = fv_recipe_json(y);
         return fv_schedule_valid(*out, &why) ? FV_OK : wrong(y, prefix, f, why, err);
     case FV_FIELD_LIST:
         if (y->kind != FV_YAML_SEQUENCE) return wrong(y, prefix, f, "must be a list", err);
-        *out = to_json(y);
+        *out = fv_recipe_json(y);
         return FV_OK;
     case FV_FIELD_MAP:
         if (y->kind != FV_YAML_MAPPING) return wrong(y, prefix, f, "must be a mapping", err);
-        *out = to_json(y);
+        *out = fv_recipe_json(y);
         return FV_OK;
-    case FV_FIELD_SOURCE: *out = to_json(y); return FV_OK;
+    case FV_FIELD_SOURCE: *out = fv_recipe_json(y); return FV_OK;
     case FV_FIELD_PART:
     case FV_FIELD_PARTS: return check_part(y, f, prefix, out, err);
     }
@@ -147,7 +147,7 @@ static fv_status check_option(const fv_yaml *y, const char *part, json_t *option
         return near ? fv_yaml_fail(y, err, "%s has no option \"%s\"; did you mean \"%s\"?", part, y->key, near)
                     : fv_yaml_fail(y, err, "%s has no option \"%s\"", part, y->key);
     }
-    json_t *value = to_json(y);
+    json_t *value = fv_recipe_json(y);
     bool numeric = json_is_number(d);
     const char *why;
     bool fits = json_is_null(d) || json_typeof(d) == json_typeof(value) || (json_is_boolean(d) && json_is_boolean(value)) ||

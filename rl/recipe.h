@@ -43,6 +43,9 @@ void fv_recipe_close(fv_recipe *r);
 /* As YAML with every default: what a run folder keeps as recipe.yaml, and what reads back to the same recipe. */
 void fv_recipe_write(const fv_recipe *r, fv_text *out);
 
+/* YAML as JSON values, the caller's. */
+json_t *fv_recipe_json(const fv_yaml *y);
+
 /* Values by path in a resolved object (recipe->json, stage->json, or a part's). The field exists and has the type, or these return 0, NULL, false. */
 int64_t fv_get_int(const json_t *at, const char *path);
 double fv_get_num(const json_t *at, const char *path);
