@@ -106,7 +106,7 @@ static fv_status open_model(plan *p, fv_error *err) {
     if (!path) return fv_fail(err, FV_UNSUPPORTED, "the model is still to be made");
     FV_TRY(fv_model_open(&p->model, path, err));
     p->parameters = count_parameters(p->model);
-    if (p->earlier.folder) return FV_OK;
+    if (p->earlier.folder || p->parameters * PROBE * 64 > LIMIT) return FV_OK; /* a slot of a large model takes memory and time to pack */
     FV_TRY(fv_ops_find(&p->ops, fv_get_text(r, "device"), err));
     FV_TRY(fv_pool_open(&p->pool, (int)fv_get_int(r, "threads"), err));
     p->scratch = fv_arena_new((size_t)16 << 20);
@@ -206,6 +206,23 @@ static double timed_sample(plan *p, bool forced) {
 
 /* ---- Lines ---- */
 
+/* How many rows a source has; 0 where it can't be opened (the run will say why). */
+static int64_t rows_of(const plan *p, const json_t *spec) {
+    fv_dataset *data = NULL;
+    fv_error why;
+    int64_t n = spec && fv_dataset_open(&data, spec, (uint64_t)fv_get_int(p->recipe->json, "seed"), &why) == FV_OK ? fv_dataset_count(data) : 0;
+    fv_dataset_close(data);
+    return n;
+}
+
+static int64_t steps_of(const plan *p, const fv_stage *stage) {
+    int64_t steps = fv_get_int(stage->json, "steps");
+    if (steps || stage->kind != FV_STAGE_SFT) return steps;
+    const json_t *own = fv_get(stage->json, "data");
+    double rows = (double)rows_of(p, own ? own : fv_get(p->recipe->json, "data"));
+    return (int64_t)ceil(fv_get_num(stage->json, "epochs") * rows / (double)fv_get_int(stage->json, "batch"));
+}
+
 static void put_time(char cell[FV_TABLE_CELL], double seconds) {
     char text[32];
     if (isnan(seconds)) return;
@@ -215,7 +232,7 @@ static void put_time(char cell[FV_TABLE_CELL], double seconds) {
 
 static double add_stage(plan *p, fv_text_table *t, const fv_stage *stage) {
     char(*row)[FV_TABLE_CELL] = fv_text_table_row(t);
-    int64_t steps = fv_get_int(stage->json, "steps");
+    int64_t steps = steps_of(p, stage);
     double step = p->earlier.folder ? earlier_step(p, stage) : timed_step(p, stage), seconds = steps ? step * (double)steps : NAN;
     if (!row) return seconds;
     snprintf(row[0], FV_TABLE_CELL, "  %.60s", stage->name);
@@ -231,8 +248,9 @@ static double add_stage(plan *p, fv_text_table *t, const fv_stage *stage) {
 
 static double add_evaluation(plan *p, fv_text_table *t, const fv_stage *stage) {
     const json_t *r = p->recipe->json, *modes = fv_get(r, "evaluate.modes");
-    int64_t every = fv_get_int(r, "evaluate.every"), steps = fv_get_int(stage->json, "steps"), n = fv_get_int(r, "evaluate.n");
+    int64_t every = fv_get_int(r, "evaluate.every"), steps = steps_of(p, stage), n = fv_get_int(r, "evaluate.n"), all = rows_of(p, fv_get(r, "eval_data"));
     if (!fv_get(r, "eval_data") || !json_array_size(modes)) return 0;
+    if (all && (!n || all < n)) n = all;
     int64_t times = every && steps ? (steps + every - 1) / every : 1;
     double seconds = 0;
     fv_text names = {0};

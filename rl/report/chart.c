@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* In units of the viewBox, about pixels at the narrowest. */
-enum { WIDTH = 340, HEIGHT = 196, LEFT = 44, RIGHT = 330, TOP = 8, BOTTOM = 168, STRETCHES = 160, MANY = 30 };
+enum { WIDTH = 340, HEIGHT = 196, LEFT = 48, RIGHT = 330, TOP = 8, BOTTOM = 168, STRETCHES = 160, MANY = 30 };
 
 /* The series of a chart on common stretches of x: y[k] is the mean over stretch k, NAN where there is nothing. */
 typedef struct {
@@ -102,6 +102,12 @@ static double at_y(const plot *p, double y) { return BOTTOM - (y - p->y_low) / (
 
 /* ---- Drawing ---- */
 
+/* "2.5e-4": fits beside the axis. */
+static void write_small(char out[32], double v) {
+    int e = (int)floor(log10(v) + 1e-9);
+    snprintf(out, 32, "%.3ge%d", v / pow(10, e), e);
+}
+
 static void write_axes(fv_text *out, const plot *p, const fv_chart *c) {
     char label[32];
     for (int i = 0; p->y_low + i * p->y_step <= p->y_high + p->y_step / 2; i++) {
@@ -109,7 +115,7 @@ static void write_axes(fv_text *out, const plot *p, const fv_chart *c) {
         if (fabs(v) < p->y_step * 1e-6) v = 0;
         fv_chart_number(label, v, false);
         if (c->percent) snprintf(label, sizeof label, "%.3g %%", 100 * v);
-        else if (v > 0 && v < 0.001) snprintf(label, sizeof label, "%.0e", v); /* fits beside the axis */
+        else if (v > 0 && p->y_step < 0.001) write_small(label, v);
         fv_text_printf(out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>", LEFT, RIGHT, y, y,
                        LEFT - 6, y + 4, label);
     }

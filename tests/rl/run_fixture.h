@@ -207,7 +207,7 @@ static void fixture_write(const char *folder, const char *name, const char *cont
 }
 
 /* All of it. */
-static void fixture_run(const char *folder) {
+static inline void fixture_run(const char *folder) {
     fixture_write(folder, "recipe.yaml", fixture_recipe);
     fixture_write(folder, "log.txt", "2026-11-24 10:00:00 stage cold-start (sft), from step 0\n2026-11-24 10:02:23 stage rl (grpo), from step 0\n");
     fixture_write(folder, "bad_rows.jsonl", "{\"id\": \"9\", \"error\": \"train.jsonl:9: a.png: truncated\"}\n");
