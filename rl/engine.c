@@ -7,9 +7,10 @@
 
 /* What the engine knows of a segment. */
 typedef struct {
-    int32_t *pages;       /* its own: positions from (start / 16) * 16 on */
-    int page_count;
+    int32_t *pages;       /* its own: positions from (start / 16) * 16 on; the list's memory stays for later trees */
+    int page_count, page_room;
     int fed;              /* leading tokens whose keys and values are in pages */
+    int reached;          /* the most that fed ever was: what is fed below it is fed again */
     int first_row, n;     /* in this step's batch; n 0: not in it */
     unsigned mark;        /* on some active path (see evict_idle) */
 } seg_kv;
@@ -72,13 +73,12 @@ fv_status fv_engine_open(fv_engine **out, const fv_model *m, fv_slot *slot, cons
 }
 
 static void forget_segments(fv_engine *e) {
-    for (int i = 0; i < e->kv_room; i++) free(e->kv[i].pages);
-    if (e->kv_room) memset(e->kv, 0, (size_t)e->kv_room * sizeof *e->kv);
+    for (int i = 0; i < e->kv_room; i++) e->kv[i] = (seg_kv){.pages = e->kv[i].pages, .page_room = e->kv[i].page_room};
 }
 
 void fv_engine_close(fv_engine *e) {
     if (!e) return;
-    forget_segments(e);
+    for (int i = 0; i < e->kv_room; i++) free(e->kv[i].pages);
     fv_pages_close(&e->pool);
     fv_arena_free(e->arena);
     if (e->embeds.data) e->slot->ops->free(e->embeds.data);
@@ -136,15 +136,19 @@ static int first_page(const fv_segment *s) { return s->start / FV_PAGE; }
 static void release(fv_engine *e, int segment) {
     seg_kv *k = &e->kv[segment];
     for (int i = 0; i < k->page_count; i++) fv_pages_give(&e->pool, k->pages[i]);
-    e->stats.fed_again += k->fed;
     k->page_count = k->fed = 0;
+}
+
+/* Marks the segments that the unfinished answers before cursor `end` need. */
+static void mark_paths(fv_engine *e, int end) {
+    e->mark++;
+    for (int c = 0; c < end; c++)
+        for (int s = e->cursors[c].finished ? -1 : e->cursors[c].ask.segment; s >= 0; s = e->tree->segments[s]->parent) e->kv[s].mark = e->mark;
 }
 
 /* Under pressure: pages that no active path needs go first. */
 static bool evict_idle(fv_engine *e) {
-    e->mark++;
-    for (int c = 0; c < e->cursor_count; c++)
-        for (int s = e->cursors[c].finished ? -1 : e->cursors[c].ask.segment; s >= 0; s = e->tree->segments[s]->parent) e->kv[s].mark = e->mark;
+    mark_paths(e, e->cursor_count);
     bool any = false;
     for (int s = 0; s < e->tree->count; s++)
         if (e->kv[s].mark != e->mark && e->kv[s].page_count) {
@@ -152,6 +156,14 @@ static bool evict_idle(fv_engine *e) {
             any = true;
         }
     return any;
+}
+
+/* Then the pages of a younger answer, but for those that an older one needs as well. */
+static void preempt(fv_engine *e, int younger) {
+    if (e->cursors[younger].finished) return;
+    mark_paths(e, younger);
+    for (int s = e->cursors[younger].ask.segment; s >= 0; s = e->tree->segments[s]->parent)
+        if (e->kv[s].mark != e->mark) release(e, s);
 }
 
 /* The page that holds `position` of the path ending in `segment`, and its owner; the position is fed already or is being fed. */
@@ -164,22 +176,21 @@ static int32_t page_at(const fv_engine *e, int segment, int position) {
     return e->kv[segment].pages[position / FV_PAGE - first_page(s)];
 }
 
-/* Pages for the first `tokens` of a segment. A first page that begins in an ancestor is a copy of the ancestor's. False: the pool is at its limit. */
+/* Pages for the first `tokens` of a segment, all or none: a first page that begins in an ancestor is a copy of the ancestor's, and would be an old
+ * one if it waited here for the others. False: the pool is at its limit. */
 static bool provide_pages(fv_engine *e, int segment, int tokens) {
     const fv_segment *s = e->tree->segments[segment];
     seg_kv *k = &e->kv[segment];
-    int want = (s->start + tokens + FV_PAGE - 1) / FV_PAGE - first_page(s);
-    if (want > k->page_count) {
-        int32_t *p = realloc(k->pages, (size_t)want * sizeof *p);
-        if (!p) return false;
-        k->pages = p;
+    int had = k->page_count, want = (s->start + tokens + FV_PAGE - 1) / FV_PAGE - first_page(s);
+    if (!grow((void **)&k->pages, &k->page_room, want, sizeof *k->pages)) return false;
+    for (int i = had; i < want; i++) {
+        k->pages[i] = fv_pages_take(&e->pool);
+        if (k->pages[i] >= 0) continue;
+        while (i-- > had) fv_pages_give(&e->pool, k->pages[i]);
+        return false;
     }
-    while (k->page_count < want) {
-        int32_t page = fv_pages_take(&e->pool);
-        if (page < 0) return false;
-        if (k->page_count == 0 && s->start % FV_PAGE) fv_pages_copy(&e->pool, page, page_at(e, s->parent, s->start - 1));
-        k->pages[k->page_count++] = page;
-    }
+    if (!had && want && s->start % FV_PAGE) fv_pages_copy(&e->pool, k->pages[0], page_at(e, s->parent, s->start - 1));
+    if (want > had) k->page_count = want;
     return true;
 }
 
@@ -224,10 +235,8 @@ static fv_status plan_step(fv_engine *e, int *rows, fv_error *err) {
         if (e->cursors[c].finished || plan_path(e, e->cursors[c].ask.segment, &left)) continue;
         if (evict_idle(e) && plan_path(e, e->cursors[c].ask.segment, &left)) continue;
         if (e->work_count) break; /* later answers wait until pages come free */
-        for (int v = e->cursor_count; v-- > c + 1 && left == e->options.max_rows;) { /* none of this could go on: the youngest gives its pages back */
-            int victim = e->cursors[v].ask.segment;
-            if (e->cursors[v].finished || !e->kv[victim].page_count) continue;
-            release(e, victim);
+        for (int v = e->cursor_count; v-- > c + 1 && !e->work_count;) { /* none of this could go on: the youngest gives its pages back */
+            preempt(e, v);
             plan_path(e, e->cursors[c].ask.segment, &left);
         }
         if (!e->work_count) return fv_fail(err, FV_LIMIT, "engine: one answer alone needs more than max_pages %lld pages of 16 tokens", (long long)e->options.max_pages);
@@ -437,9 +446,13 @@ fv_status fv_engine_step(fv_engine *e, fv_done *done, int room, int *count, fv_e
     e->stats.rows += rows;
     e->stats.steps++;
     FV_TRY(sample(e, &pass, hidden, done, room, count, err));
+    if (pass.error.status != FV_OK) return fv_fail(err, pass.error.status, "engine: %s", pass.error.text);
     for (int w = 0; w < e->work_count; w++) {
         seg_kv *k = &e->kv[e->work[w]];
-        k->fed += k->n;
+        int end = k->fed + k->n;
+        if (k->reached > k->fed) e->stats.fed_again += (k->reached < end ? k->reached : end) - k->fed;
+        if (k->reached < end) k->reached = end;
+        k->fed = end;
         k->n = 0;
     }
     return FV_OK;

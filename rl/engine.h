@@ -43,7 +43,8 @@ typedef struct {
 fv_status fv_engine_step(fv_engine *e, fv_done *done, int room, int *count, fv_error *err);
 int fv_engine_active(const fv_engine *e); /* asks that are not finished */
 
-/* What was done since begin: rows through the decoder, pictures through the tower, pages in use at most, rows fed again under pressure. */
+/* What was done since begin: rows through the decoder, pictures through the tower, pages in use at most, rows that were fed before
+ * (their pages were given back under pressure, or their last hidden state was wanted again). */
 typedef struct {
     int64_t rows, steps, pictures, peak_pages, fed_again;
 } fv_engine_stats;

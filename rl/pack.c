@@ -153,13 +153,11 @@ fv_status fv_pack_make(fv_pack *out, const fv_tree *t, const int *leaves, int le
     if (out->segments < 0) return fv_fail(err, FV_NO_MEMORY, "packing %d trajectories: out of memory", leaf_count);
     out->row_of = FV_TAKE(arena, int, t->count);
     for (int i = 0; i < t->count; i++) out->row_of[i] = -1;
-    int kept = 0;
     for (int n = 0; n < out->segments; n++) {
         int id = out->order[n];
         if (t->segments[id]->dropped) return fv_fail(err, FV_LIMIT, "packing: segment %d was dropped from the tree", id);
         out->row_of[id] = out->rows;
         out->rows += t->segments[id]->count;
-        out->order[kept++] = id;
     }
     fill_rows(out, arena);
     fill_attention(out, arena);

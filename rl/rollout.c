@@ -116,11 +116,17 @@ static void work(void *context) {
 
 /* ---- The loop's side ---- */
 
-/* The pictures on an episode's path, as its tools may use them. */
+static int count_images(const fv_segment *s) {
+    int n = 0;
+    for (int i = 0; i < s->picture_count; i++) n += s->pictures[i]->image != NULL;
+    return n;
+}
+
+/* The pictures on an episode's path, as its tools may use them: clips are none. */
 static fv_status list_seen(runner *r, episode *ep, int leaf, fv_error *err) {
     const fv_tree *tree = r->out->tree;
     int n = 0;
-    for (int s = leaf; s >= 0; s = tree->segments[s]->parent) n += tree->segments[s]->picture_count;
+    for (int s = leaf; s >= 0; s = tree->segments[s]->parent) n += count_images(tree->segments[s]);
     fv_seen *p = realloc(ep->seen, (size_t)(n ? n : 1) * sizeof *p);
     if (!p) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
     ep->seen = p;
@@ -128,7 +134,7 @@ static fv_status list_seen(runner *r, episode *ep, int leaf, fv_error *err) {
     for (int s = leaf; s >= 0; s = tree->segments[s]->parent)
         for (int i = tree->segments[s]->picture_count; i-- > 0;) {
             const fv_picture *pic = tree->segments[s]->pictures[i];
-            ep->seen[--n] = (fv_seen){pic->image, {pic->patches->width, pic->patches->height, pic->patches->view_width, pic->patches->view_height}};
+            if (pic->image) ep->seen[--n] = (fv_seen){pic->image, {pic->patches->width, pic->patches->height, pic->patches->view_width, pic->patches->view_height}};
         }
     return FV_OK;
 }
@@ -249,6 +255,7 @@ static fv_status begin_all(runner *r, fv_error *err) {
     for (int i = 0; i < r->out->sample_count; i++) {
         fv_sample *s = &r->out->samples[i];
         int prompt = -1;
+        if (s->prompt.tokens.count) memset(s->prompt.mask, 0, (size_t)s->prompt.tokens.count); /* earlier answers in a prompt are context: the policy did not write them */
         if (s->error.status == FV_OK) FV_TRY(fv_tree_plant(r->out->tree, r->model, &s->prompt, &prompt, err));
         for (int k = 0; k < r->o->group_size; k++) {
             int number = i * r->o->group_size + k;

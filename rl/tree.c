@@ -135,8 +135,7 @@ void fv_tree_drop(fv_tree *t, int segment) {
     }
 }
 
-/* Marks in `order` (used as a set first), then lists depth first. Children come after their parents in number, so the
- * subtree of a segment is listed by scanning forward; `first_child` and `next` chains make that linear. */
+/* Children come after their parents in number, so chains of first child and next sibling come from one scan; walking them is depth first. */
 int fv_tree_order(const fv_tree *t, const int *leaves, int leaf_count, int *order) {
     int n = t->count;
     int *links = malloc(3 * (size_t)(n ? n : 1) * sizeof *links);
