@@ -24,6 +24,7 @@ if (stepper && steps.length > 1) {
   const slider = stepper.querySelector('input'), label = stepper.querySelector('output');
   const turn = () => steps.forEach((s, i) => { s.hidden = i !== +slider.value; if (!s.hidden) label.textContent = s.querySelector('h3').textContent; });
   stepper.hidden = false;
+  stepper.parentElement.classList.add('stepping');
   slider.max = steps.length - 1;
   slider.value = steps.length - 1;
   slider.addEventListener('input', turn);

@@ -104,6 +104,15 @@ void fv_results_head(fv_text *out, const fv_record *r) {
         }
         fact_end(out);
     }
+    const char *device = fv_record_setting(r, "device"), *threads = fv_record_setting(r, "threads");
+    if (device && threads) {
+        fact_begin(out, "ran on");
+        fv_html_text(out, device);
+        fv_text_add(out, ", ");
+        fv_html_text(out, strcmp(threads, "0") ? threads : "all");
+        fv_text_add(out, " threads");
+        fact_end(out);
+    }
     fact(out, "seed", fv_record_setting(r, "seed"));
     if (!isnan(r->seconds)) {
         char time[32];
