@@ -27,12 +27,10 @@ fv_optim fv_train_optim(const fv_stage *stage, int64_t step, int64_t steps) {
 
 int fv_train_micro(const fv_tree *tree, const int *leaves, int count, int first, int64_t limit) {
     int64_t rows = 0;
-    int n = 0, shared = -2;
+    int n = 0;
     for (; first + n < count; n++) {
-        int path = fv_tree_tokens(tree, leaves[first + n]), root = leaves[first + n];
-        while (tree->segments[root]->parent >= 0) root = tree->segments[root]->parent;
-        rows += root == shared ? path - tree->segments[root]->count : path;
-        shared = root;
+        int leaf = leaves[first + n];
+        rows += fv_tree_tokens(tree, leaf) - (n ? fv_tree_shared(tree, leaves[first + n - 1], leaf) : 0);
         if (n && rows > limit) break;
     }
     return n;

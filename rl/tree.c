@@ -179,6 +179,14 @@ int fv_tree_tokens(const fv_tree *t, int segment) {
     return segment < 0 ? 0 : t->segments[segment]->start + t->segments[segment]->count;
 }
 
+int fv_tree_shared(const fv_tree *t, int a, int b) {
+    while (a != b) { /* the higher number can't be an ancestor of the lower one */
+        int *later = a > b ? &a : &b;
+        *later = t->segments[*later]->parent;
+    }
+    return fv_tree_tokens(t, a);
+}
+
 int fv_prompt_shared(const fv_prompt *a, const fv_prompt *b) {
     int n = a->tokens.count < b->tokens.count ? a->tokens.count : b->tokens.count;
     if (a->picture_count && a->picture_at[0] < n) n = a->picture_at[0];

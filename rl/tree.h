@@ -50,7 +50,8 @@ int fv_tree_order(const fv_tree *t, const int *leaves, int leaf_count, int *orde
 /* The path from the root to `segment`, root first; path holds fv_tree_depth(t, segment). */
 int fv_tree_depth(const fv_tree *t, int segment);
 void fv_tree_path(const fv_tree *t, int segment, int *path);
-int fv_tree_tokens(const fv_tree *t, int segment); /* from the root to its end */
+int fv_tree_tokens(const fv_tree *t, int segment); /* from the root to its end; 0 for -1 */
+int fv_tree_shared(const fv_tree *t, int a, int b); /* leading tokens that the paths to a and b have in common (segments, not equal ids) */
 
 /* How many leading tokens two prompts share before either's first picture (where one root segment can serve both). */
 int fv_prompt_shared(const fv_prompt *a, const fv_prompt *b);
