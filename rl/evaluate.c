@@ -2,6 +2,7 @@
 
 #include "core/progress.h"
 #include "rl/answer.h"
+#include "rl/tally.h"
 #include "rl/trajectories.h"
 
 #include <math.h>
@@ -10,28 +11,9 @@
 #include <string.h>
 
 typedef struct {
-    char *name;
-    double sum, n;
-} category;
-
-typedef struct {
-    double sum, square, n, errors, calls, failures, boxes, hits, length;
-    category by[256];
-    int categories;
+    fv_tally scores;
+    double errors, calls, failures, boxes, hits, length;
 } tally;
-
-static void add_to_category(tally *y, const char *name, double score) {
-    int i = 0;
-    while (i < y->categories && strcmp(y->by[i].name, name)) i++;
-    if (i == (int)FV_COUNT(y->by)) return;
-    if (i == y->categories) {
-        y->by[i] = (category){strdup(name), 0, 0};
-        if (!y->by[i].name) return;
-        y->categories++;
-    }
-    y->by[i].sum += score;
-    y->by[i].n += 1;
-}
 
 static bool target_of(const json_t *row, fv_box *out) {
     const json_t *b = json_object_get(row, "target_box");
@@ -52,13 +34,12 @@ static void add_boxes(tally *y, const fv_trajectory *t, const json_t *row) {
     }
 }
 
-/* One line of samples.jsonl: CLI.md's keys, then lmms-eval's. */
-static fv_status write_sample(fv_lines *lines, int64_t number, const fv_row *row, const fv_response *r, double score, fv_error *err) {
+fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const char *id, const fv_response *r, double score, fv_error *err) {
     fv_text t = {0};
     fv_span extracted = r->text ? fv_answer_find(r->text) : (fv_span){"", 0};
     const char *text = r->text ? r->text : "", *answer = r->answer ? r->answer : "";
     fv_text_add(&t, "{\"id\": ");
-    fv_text_json(&t, row->id, strlen(row->id));
+    fv_text_json(&t, id, strlen(id));
     fv_text_add(&t, ", \"response\": ");
     fv_text_json(&t, text, strlen(text));
     fv_text_add(&t, ", \"extracted\": ");
@@ -100,20 +81,20 @@ static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t nu
     fv_group g = {&response, 1};
     if (!response.error[0]) FV_TRY(fv_pipeline_reward(v->score, &g, &(fv_moment){0, 1, v->o->seed}, err));
     if (response.error[0]) {
+        fv_error why;
+        fv_fail(&why, FV_BAD_DATA, "%s", response.error);
+        if (v->o->bad) v->o->bad(v->o->context, &why);
         v->y.errors += 1;
         return FV_OK;
     }
     double s = response.reward;
-    v->y.sum += s;
-    v->y.square += s * s;
-    v->y.n += 1;
+    const char *name = v->o->by ? fv_row_text(row, v->o->by) : NULL;
+    FV_TRY(fv_tally_add(&v->y.scores, s, name, fv_tally_cluster(row), err));
     v->y.calls += t->calls;
     v->y.failures += t->failures;
     v->y.length += t->tokens;
     add_boxes(&v->y, t, row->json);
-    const char *name = v->o->by ? fv_row_text(row, v->o->by) : NULL;
-    if (name) add_to_category(&v->y, name, s);
-    if (v->samples) FV_TRY(write_sample(v->samples, number, row, &response, s, err));
+    if (v->samples) FV_TRY(fv_evaluate_line(v->samples, number, row->id, &response, s, err));
     const char *term_name = v->score->terms.uses[0].part->name;
     if (v->shown && number < v->o->show)
         FV_TRY(fv_trajectory_write(v->shown, v->o->show_folder, v->model, r, i, number, &response, &term_name, 1, err));
@@ -142,35 +123,16 @@ static fv_status run_batch(evaluation *v, int64_t first, int n, fv_error *err) {
     return s;
 }
 
-/* Wilson's 95 % interval for a share p of n; the normal one for other scores. */
-static void interval(const tally *y, double *se, double *low, double *high) {
-    double n = y->n, p = y->sum / n, z = 1.959963984540054;
-    double variance = n > 1 ? (y->square - n * p * p) / (n - 1) : 0;
-    *se = sqrt(fmax(variance, 0) / n);
-    bool binary = fabs(y->square - y->sum) < 1e-9;
-    double centre = binary ? (p + z * z / (2 * n)) / (1 + z * z / n) : p;
-    double half = binary ? z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) : z * *se;
-    *low = fmax(0, centre - half);
-    *high = fmin(1, centre + half);
-}
-
 static json_t *summarise(const tally *y, const fv_evaluate_options *o, double seconds) {
-    json_t *out = json_object(), *by = json_object();
-    double se = 0, low = 0, high = 0;
-    if (y->n > 0) interval(y, &se, &low, &high);
+    json_t *out = json_object();
+    double n = (double)y->scores.n;
     json_object_set_new(out, "name", json_string(o->name ? o->name : "eval"));
     json_object_set_new(out, "mode", json_string(o->mode));
-    json_object_set_new(out, "n", json_integer((json_int_t)y->n));
-    json_object_set_new(out, "accuracy", y->n > 0 ? json_real(y->sum / y->n) : json_null());
-    json_object_set_new(out, "se", json_real(se));
-    json_object_set_new(out, "ci95", json_pack("[f, f]", low, high));
-    for (int i = 0; i < y->categories; i++)
-        json_object_set_new(by, y->by[i].name, json_pack("{s: I, s: f}", "n", (json_int_t)y->by[i].n, "accuracy", y->by[i].sum / y->by[i].n));
-    json_object_set_new(out, "by", by);
-    json_object_set_new(out, "calls_per_answer", y->n > 0 ? json_real(y->calls / y->n) : json_null());
+    fv_tally_write(&y->scores, out);
+    json_object_set_new(out, "calls_per_answer", n > 0 ? json_real(y->calls / n) : json_null());
     json_object_set_new(out, "failed_calls", y->calls > 0 ? json_real(y->failures / y->calls) : json_null());
     json_object_set_new(out, "target_hits", y->boxes > 0 ? json_real(y->hits / y->boxes) : json_null());
-    json_object_set_new(out, "length", y->n > 0 ? json_real(y->length / y->n) : json_null());
+    json_object_set_new(out, "length", n > 0 ? json_real(y->length / n) : json_null());
     json_object_set_new(out, "errors", json_integer((json_int_t)y->errors));
     json_object_set_new(out, "seconds", json_real(seconds));
     return out;
@@ -184,7 +146,7 @@ static fv_status run_all(evaluation *v, int64_t n, fv_error *err) {
     fv_status s = FV_OK;
     for (int64_t first = 0; first < n && s == FV_OK; first += batch) {
         s = run_batch(v, first, (int)(n - first < batch ? n - first : batch), err);
-        fv_progress_update(progress, first + batch < n ? first + batch : n, "accuracy %.3f", v->y.n > 0 ? v->y.sum / v->y.n : 0.0);
+        fv_progress_update(progress, first + batch < n ? first + batch : n, "accuracy %.3f", v->y.scores.n ? fv_tally_mean(&v->y.scores) : 0.0);
     }
     fv_progress_close(progress);
     return s;
@@ -217,7 +179,7 @@ fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool
     if (s == FV_OK) s = fv_feed_open(&v.feed, m, data, pool, &feed, err);
     if (s == FV_OK) s = run_all(&v, n, err);
     if (s == FV_OK) *result = summarise(&v.y, options, fv_now() - start);
-    for (int i = 0; i < v.y.categories; i++) free(v.y.by[i].name);
+    fv_tally_clear(&v.y.scores);
     fv_feed_close(v.feed);
     fv_engine_close(v.engine);
     fv_lines_close(v.samples);

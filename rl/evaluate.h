@@ -2,6 +2,7 @@
 #ifndef FV_RL_EVALUATE_H
 #define FV_RL_EVALUATE_H
 
+#include "core/file.h"
 #include "rl/pipeline.h"
 #include "rl/rollout.h"
 
@@ -19,12 +20,17 @@ typedef struct {
     uint64_t seed;
     int batch;                 /* rows at once; 0: 128 */
     bool quiet;
+    fv_bad_row *bad;           /* may be NULL */
+    void *context;
 } fv_evaluate_options;
 
-/* *result, the caller's: {"name", "mode", "n", "accuracy", "se", "ci95": [low, high], "by": {category: {"n", "accuracy"}}, "calls_per_answer",
+/* *result, the caller's: {"name", "mode", what fv_tally_write writes, "calls_per_answer",
  * "failed_calls", "target_hits" (share of boxes that hold the row's target_box by at least 0.9; null without), "length", "errors", "seconds"}.
- * ci95 is Wilson's interval for 0/1 scores, else normal. Rows that could not be used are counted in "errors" and left out. */
+ * Rows that could not be used are counted in "errors" and left out. */
 fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool *pool, fv_jobs *tools, const fv_dataset *data, fv_pipeline *score,
                       const fv_evaluate_options *options, fv_error *err);
+
+/* Appends a line of samples.jsonl: {"id", "response", "extracted", "answer", "score"} and lmms-eval's keys; number: of the row in its file. */
+fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const char *id, const fv_response *r, double score, fv_error *err);
 
 #endif

@@ -16,6 +16,9 @@ typedef struct {
 } fv_sample;
 void fv_sample_clear(fv_sample *s);
 
+/* Told of each row that can't be used; why says where. */
+typedef void fv_bad_row(void *context, const fv_error *why);
+
 typedef struct fv_feed fv_feed;
 
 typedef struct {

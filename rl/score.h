@@ -7,9 +7,6 @@
 #include "rl/pack.h"
 #include "rl/session.h"
 
-/* Told of each row that can't be used; err says where and why. */
-typedef void fv_bad_row(void *context, const fv_error *err);
-
 typedef struct {
     const char *out;      /* JSON lines, written whole or not at all */
     const char *dump;     /* folder for a safetensors file a row; NULL: none */

@@ -1,0 +1,120 @@
+#include "rl/tally.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The number of `name` in a table of entries, added if new; -1: out of memory. */
+static int64_t entry_of(json_t **names, fv_tally_entry **entries, size_t *room, const char *name) {
+    if (!*names) *names = json_object();
+    const json_t *known = json_object_get(*names, name);
+    if (known) return json_integer_value(known);
+    size_t n = json_object_size(*names);
+    if (n == *room) {
+        size_t more = *room ? 2 * *room : 64;
+        fv_tally_entry *p = realloc(*entries, more * sizeof *p);
+        if (!p) return -1;
+        *entries = p;
+        *room = more;
+    }
+    (*entries)[n] = (fv_tally_entry){0, 0};
+    return json_object_set_new(*names, name, json_integer((json_int_t)n)) ? -1 : (int64_t)n;
+}
+
+static bool add_to(json_t **names, fv_tally_entry **entries, size_t *room, const char *name, double score) {
+    int64_t i = entry_of(names, entries, room, name);
+    if (i < 0) return false;
+    (*entries)[i].sum += score;
+    (*entries)[i].n += 1;
+    return true;
+}
+
+fv_status fv_tally_add(fv_tally *t, double score, const char *category, const char *cluster, fv_error *err) {
+    t->sum += score;
+    t->square += score * score;
+    t->n++;
+    bool good = !category || add_to(&t->categories, &t->by_category, &t->category_room, category, score);
+    if (cluster) good &= add_to(&t->clusters, &t->by_cluster, &t->cluster_room, cluster, score);
+    else t->lone_sum += score, t->lone_square += score * score, t->lone_n += 1;
+    return good ? FV_OK : fv_fail(err, FV_NO_MEMORY, "evaluation: out of memory");
+}
+
+void fv_tally_clear(fv_tally *t) {
+    json_decref(t->categories);
+    json_decref(t->clusters);
+    free(t->by_category);
+    free(t->by_cluster);
+    memset(t, 0, sizeof *t);
+}
+
+double fv_tally_mean(const fv_tally *t) { return t->n ? t->sum / (double)t->n : NAN; }
+
+static double variance(const fv_tally *t) {
+    double n = (double)t->n, mean = fv_tally_mean(t);
+    return t->n > 1 ? fmax((t->square - n * mean * mean) / (n - 1), 0) : 0;
+}
+
+/* SE^2 of the formula in the header: sum over clusters of (sum d)^2, minus sum over all of d^2. */
+static double clustered(const fv_tally *t) {
+    double n = (double)t->n, mean = fv_tally_mean(t), all = t->square - n * mean * mean;
+    double shared = t->lone_square - 2 * mean * t->lone_sum + t->lone_n * mean * mean;
+    for (size_t i = 0; i < json_object_size(t->clusters); i++) {
+        double d = t->by_cluster[i].sum - t->by_cluster[i].n * mean;
+        shared += d * d;
+    }
+    return sqrt(fmax(variance(t) / n + (shared - all) / (n * n), 0));
+}
+
+/* Wilson's 95 % interval for a share p of n; the normal one for other scores. */
+static void interval(const fv_tally *t, double se, double *low, double *high) {
+    double n = (double)t->n, p = fv_tally_mean(t), z = 1.959963984540054;
+    bool binary = fabs(t->square - t->sum) < 1e-9;
+    double centre = binary ? (p + z * z / (2 * n)) / (1 + z * z / n) : p;
+    double half = binary ? z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) : z * se;
+    *low = fmax(0, centre - half);
+    *high = fmin(1, centre + half);
+}
+
+void fv_tally_write(const fv_tally *t, json_t *out) {
+    double se = 0, cluster_se = 0, low = 0, high = 0;
+    if (t->n) {
+        se = sqrt(variance(t) / (double)t->n);
+        cluster_se = clustered(t);
+        interval(t, se, &low, &high);
+    }
+    json_object_set_new(out, "n", json_integer((json_int_t)t->n));
+    json_object_set_new(out, "accuracy", t->n ? json_real(fv_tally_mean(t)) : json_null());
+    json_object_set_new(out, "se", json_real(se));
+    json_object_set_new(out, "se_clustered", json_real(cluster_se));
+    json_object_set_new(out, "ci95", json_pack("[f, f]", low, high));
+    json_t *by = json_object();
+    const char *name;
+    json_t *number;
+    json_object_foreach(t->categories, name, number) {
+        const fv_tally_entry *e = &t->by_category[json_integer_value(number)];
+        json_object_set_new(by, name, json_pack("{s: I, s: f}", "n", (json_int_t)e->n, "accuracy", e->sum / e->n));
+    }
+    json_object_set_new(out, "by", by);
+}
+
+/* The name of the first picture or clip in a list of content parts, or of `images`. Pictures in memory ("#0") are of this row alone. */
+static const char *first_picture(const json_t *parts) {
+    static const char *const keys[] = {"image", "video", "image_url.url", "image_url", "path", "url"};
+    for (size_t i = 0; i < json_array_size(parts); i++)
+        for (size_t k = 0; k < FV_COUNT(keys); k++) {
+            const json_t *value = fv_json_find(json_array_get(parts, i), keys[k]);
+            if (json_is_array(value)) value = json_array_get(value, 0);
+            if (json_is_string(value) && json_string_value(value)[0] != '#') return json_string_value(value);
+        }
+    return NULL;
+}
+
+const char *fv_tally_cluster(const fv_row *row) {
+    static const char *const keys[] = {"group", "videoID", "video_id"};
+    for (size_t i = 0; i < FV_COUNT(keys); i++)
+        if (fv_row_text(row, keys[i])) return fv_row_text(row, keys[i]);
+    const json_t *messages = json_object_get(row->json, "messages"), *images = json_object_get(row->json, "images");
+    const char *name = NULL;
+    for (size_t i = 0; i < json_array_size(messages) && !name; i++) name = first_picture(json_object_get(json_array_get(messages, i), "content"));
+    return name ? name : first_picture(images);
+}

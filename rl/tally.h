@@ -1,0 +1,35 @@
+/* Scores added up: mean, standard errors, interval, by category. */
+#ifndef FV_RL_TALLY_H
+#define FV_RL_TALLY_H
+
+#include "datasets/row.h"
+
+#include <stdbool.h>
+
+typedef struct {
+    double sum, n;
+} fv_tally_entry;
+
+typedef struct {
+    double sum, square;
+    int64_t n;
+    json_t *categories, *clusters; /* name -> number of its entry */
+    fv_tally_entry *by_category, *by_cluster;
+    size_t category_room, cluster_room;
+    double lone_sum, lone_square, lone_n; /* scores that are clusters of their own */
+} fv_tally;
+
+/* Start from {0}. A NULL category is in none; a NULL cluster is one of its own. */
+fv_status fv_tally_add(fv_tally *t, double score, const char *category, const char *cluster, fv_error *err);
+void fv_tally_clear(fv_tally *t);
+double fv_tally_mean(const fv_tally *t); /* NAN where empty */
+
+/* Puts "n", "accuracy" (null where empty), "se", "se_clustered", "ci95": [low, high], "by": {category: {"n", "accuracy"}} into `out`, an object. se is sqrt(var_{n-1} / n);
+ * se_clustered adds what scores of a cluster share: SE^2 = var_{n-1} / n + sum over clusters of ((sum d)^2 - sum d^2) / n^2, d = score - mean (Miller 2024, arXiv
+ * 2411.00640, eq. 4). ci95 is Wilson's interval where all scores are 0 or 1, else the normal one, cut to 0..1. */
+void fv_tally_write(const fv_tally *t, json_t *out);
+
+/* What a row shares with others that ask about the same thing: its `group`, `videoID`, `video_id`, or the first picture or clip that it names; NULL: nothing. */
+const char *fv_tally_cluster(const fv_row *row);
+
+#endif
