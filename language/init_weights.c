@@ -60,6 +60,10 @@ static void norm(maker *m, const char *prefix, const char *name, int n, bool bia
     if (bias) vector(m, ZEROS, prefix, name, ".bias", n);
 }
 
+/* Learned positions start so much wider than matrices, since they are added to what a patch shows (sums over a thousand pixels): drowned in it, a
+ * small model takes thousands of steps to find out where things are. A power of two, so that scaling is exact. */
+static const double POSITION_SCALE = 8;
+
 /* ---- the tower (HF facts 2) --------------------------------------------------------------------------------------- */
 
 static void add_block(maker *m, const fv_tower_config *v, int number) {
@@ -91,7 +95,11 @@ static void add_tower(maker *m, const fv_config *c) {
     int wide = v->hidden * v->merge * v->merge;
     add(m, NORMAL, (fv_view){.rank = 5, .shape = {v->hidden, v->channels, v->temporal, v->patch, v->patch}}, "model.visual.", "patch_embed.proj", ".weight");
     if (v->patch_bias) vector(m, ZEROS, "model.visual.", "patch_embed.proj", ".bias", v->hidden);
-    if (v->positions) add(m, NORMAL, (fv_view){.rank = 2, .shape = {v->positions, v->hidden}}, "model.visual.", "pos_embed", ".weight");
+    if (v->positions) {
+        m->std *= POSITION_SCALE;
+        add(m, NORMAL, (fv_view){.rank = 2, .shape = {v->positions, v->hidden}}, "model.visual.", "pos_embed", ".weight");
+        m->std /= POSITION_SCALE;
+    }
     for (int i = 0; i < v->depth; i++) add_block(m, v, i);
     if (c->family == FV_QWEN3_VL) {
         add_qwen3_merger(m, v, "model.visual.merger.", v->hidden);

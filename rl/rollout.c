@@ -16,6 +16,7 @@ typedef struct {
     int response;             /* tokens after the prompt */
     char *turn;               /* text of the turn that the environment answers */
     fv_seen *seen;
+    const fv_picture **pictures; /* [seen_count] what was seen, for the limits it was seen under */
     int seen_count;
     fv_observation observation;
     fv_step step;
@@ -98,6 +99,10 @@ static fv_status answer_turn(runner *r, episode *ep) {
     }
     fv_text_add(&text, "<|im_end|>\n<|im_start|>assistant\n");
     fv_media media = {.images = ep->observation.images, .image_count = ep->observation.image_count};
+    if (ep->step.picture >= 1 && ep->step.picture <= ep->seen_count) { /* a crop is seen under the limits of the picture that it was cut from */
+        media.min_pixels = ep->pictures[ep->step.picture - 1]->min_pixels;
+        media.max_pixels = ep->pictures[ep->step.picture - 1]->max_pixels;
+    }
     fv_status s = text.failed ? fv_fail(err, FV_NO_MEMORY, "rollout: out of memory")
                               : fv_prompt_text(r->model, text.data, media_parts, (int)parts, &media, &ep->answer, err);
     free(media_parts);
@@ -128,8 +133,10 @@ static fv_status list_seen(runner *r, episode *ep, int leaf, fv_error *err) {
     int n = 0;
     for (int s = leaf; s >= 0; s = tree->segments[s]->parent) n += count_images(tree->segments[s]);
     fv_seen *p = realloc(ep->seen, (size_t)(n ? n : 1) * sizeof *p);
-    if (!p) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
-    ep->seen = p;
+    if (p) ep->seen = p;
+    const fv_picture **pictures = realloc(ep->pictures, (size_t)(n ? n : 1) * sizeof *pictures);
+    if (pictures) ep->pictures = pictures;
+    if (!p || !pictures) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
     ep->seen_count = n;
     for (int s = leaf; s >= 0; s = tree->segments[s]->parent)
         for (int i = tree->segments[s]->picture_count; i-- > 0;) {
@@ -327,6 +334,7 @@ fv_status fv_rollout_run(fv_rollout *out, fv_engine *e, const fv_model *m, fv_sl
         fv_prompt_clear(&ep->answer);
         free(ep->turn);
         free(ep->seen);
+        free(ep->pictures);
     }
     fv_prompt_clear(&r.forced);
     free(r.episodes);

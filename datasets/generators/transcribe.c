@@ -8,7 +8,7 @@
 /* A glyph in a colour of its own, or in the contrast of what lies under it, with a seam that sets it off from any ground. */
 static void draw_glyph(fv_image *im, fv_maker *m, double x, double y, double cap, char glyph) {
     const uint8_t *under = im->rgb + ((size_t)y * (size_t)im->width + (size_t)x) * 3;
-    bool colored = fv_maker_chance(m, 0.5);
+    bool colored = !fv_maker_is(m, "ground", "white") && fv_maker_chance(m, 0.5);
     fv_color ink = colored ? fv_plate_color((int)fv_below(&m->random, FV_PLATE_COLORS)) : fv_color_contrast((fv_color){{under[0], under[1], under[2]}});
     char text[2] = {glyph, '\0'};
     double width = fmax(0.8, cap / 16);
@@ -24,12 +24,13 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
     fv_maker m;
     FV_TRY(fv_maker_begin(&m, &fv_generator_transcribe, how, index, err));
     fv_image *im = NULL;
-    fv_status status = fv_scene_ground(&im, &m, m.view, m.view, err);
+    bool white = fv_maker_is(&m, "ground", "white"); /* black on white: the plainest glyphs that there are */
+    fv_status status = white ? fv_image_new(&im, m.view, m.view, (const uint8_t[3]){255, 255, 255}, err) : fv_scene_ground(&im, &m, m.view, m.view, err);
     if (status == FV_OK) {
         double unit = m.view / 112.0;
         int columns = fv_maker_int(&m, "grid"), rows = fv_maker_int(&m, "grid");
         char text[256] = "";
-        bool marks = fv_maker_is(&m, "marks", "yes"); /* row and column before each glyph: the place to look at is written down, so seeing can begin */
+        bool marks = fv_maker_is(&m, "marks", "yes"); /* a letter for the cell before each glyph: the place to look at is one token, so seeing can begin */
         for (int i = 0; i < rows * columns; i++) {
             double jitter = fv_maker_number(&m, "jitter") * unit, cap = fv_maker_number(&m, "cap") * unit, edge = cap * 0.55;
             double x = (i % columns + 0.5) * m.view / columns + fv_uniform_in(&m.random, -jitter, jitter + 1e-9);
@@ -37,15 +38,15 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
             char glyph = fv_scene_glyph_option(&m);
             draw_glyph(im, &m, fmin(fmax(x, edge), m.view - edge), fmin(fmax(y, edge), m.view - edge), cap, glyph);
             size_t used = strlen(text);
-            if (marks) snprintf(text + used, sizeof text - used, "%d%d", i / columns + 1, i % columns + 1);
+            if (marks) snprintf(text + used, sizeof text - used, "%s%c", used ? " " : "", 'a' + i);
             fv_glyphs_append(text, sizeof text, glyph);
         }
         fv_maker_show(&m, fv_maker_picture(&m, im));
-        fv_maker_ask(&m, asked, marks ? "Read the glyphs by row and column." : fv_maker_pick(&m, questions, FV_COUNT(questions)), text);
+        fv_maker_ask(&m, asked, marks ? "Read the glyphs cell by cell." : fv_maker_pick(&m, questions, FV_COUNT(questions)), text);
     }
     return fv_maker_end(&m, status, out, err);
 }
 
 const fv_generator fv_generator_transcribe = {
     "transcribe", "glyphs on a jittered grid, read in reading order",
-    "grid=4[1..6] jitter=4[0..12] cap=11..16[6..28] glyphs=both|digits|letters ground=mixed|plain|photo view=112[56..448] marks=no|yes turns=0[0..1]", make};
+    "grid=4[1..6] jitter=4[0..12] cap=11..16[6..28] glyphs=both|digits|letters ground=mixed|plain|photo|white view=112[56..448] marks=no|yes turns=0[0..1]", make};
