@@ -10,7 +10,7 @@
 
 volatile int fv_stop_requested;
 
-static const fv_verb *const verbs[] = {&fv_verb_train, &fv_verb_rollout, &fv_verb_score, &fv_verb_reward, &fv_verb_data, &fv_verb_model, &fv_verb_help};
+static const fv_verb *const verbs[] = {&fv_verb_train, &fv_verb_eval, &fv_verb_rollout, &fv_verb_score, &fv_verb_reward, &fv_verb_data, &fv_verb_model, &fv_verb_help};
 
 const fv_verb *const *fv_verbs(int *count) {
     *count = (int)FV_COUNT(verbs);
@@ -68,6 +68,6 @@ int main(int argc, char **argv) {
     fv_status s = fv_args_read(&args, verb, argc - 2, argv + 2, &err);
     if (s == FV_OK) s = verb->run(&args, &err);
     if (s == FV_OK) return 0;
-    fprintf(stderr, "fovea: %s\n", err.text);
+    fprintf(stderr, "%s%s\n", strncmp(err.text, "fovea ", 6) ? "fovea: " : "", err.text);
     return s == FV_BAD_USAGE ? 2 : 1;
 }

@@ -71,8 +71,8 @@ static void interval(const fv_tally *t, double se, double *low, double *high) {
     bool binary = fabs(t->square - t->sum) < 1e-9;
     double centre = binary ? (p + z * z / (2 * n)) / (1 + z * z / n) : p;
     double half = binary ? z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) : z * se;
-    *low = fmax(0, centre - half);
-    *high = fmin(1, centre + half);
+    *low = t->sum > 0 ? fmax(0, centre - half) : 0; /* exactly, where rounding would leave a trace */
+    *high = t->sum < n ? fmin(1, centre + half) : 1;
 }
 
 void fv_tally_write(const fv_tally *t, json_t *out) {

@@ -1,0 +1,130 @@
+#include "cli/cli.h"
+
+#include "rl/evaluate_file.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const fv_option options[] = {
+    {"--model", FV_OPTION_VALUE, "DIR", "a Hugging Face folder (with --data, instead of a recipe)"},
+    {"--data", FV_OPTION_VALUE, "FILE", "rows with an answer"},
+    {"--responses", FV_OPTION_VALUE, "FILE", "rows with `response` and answer: no model is run"},
+    {"--protocol", FV_OPTION_VALUE, "P", "how an answer is found and compared; exact by default"},
+    {"--out", FV_OPTION_VALUE, "DIR", "gets samples.jsonl (a line a row) and results.json"},
+    {"--json", FV_OPTION_FLAG, "", "the result as JSON on stdout"},
+    FV_SAMPLING_OPTIONS,
+    FV_COMMON_OPTIONS,
+};
+
+static double number(const json_t *at, const char *path) { return json_number_value(fv_json_find(at, path)); }
+
+static void print_row(const char *name, const json_t *r) {
+    const json_t *ci = json_object_get(r, "ci95");
+    if (json_is_null(json_object_get(r, "accuracy"))) printf("%-24s %6s\n", name, "no rows");
+    else if (!ci) printf("%-24s %6.1f %%%21s n %lld\n", name, 100 * number(r, "accuracy"), "", (long long)number(r, "n"));
+    else
+        printf("%-24s %6.1f %%  [%5.1f, %5.1f]     n %lld   se %.4f   clustered %.4f\n", name, 100 * number(r, "accuracy"), 100 * json_number_value(json_array_get(ci, 0)),
+               100 * json_number_value(json_array_get(ci, 1)), (long long)number(r, "n"), number(r, "se"), number(r, "se_clustered"));
+}
+
+static void print_result(const char *name, const json_t *r) {
+    const char *category;
+    json_t *value;
+    print_row(name, r);
+    json_object_foreach(json_object_get(r, "by"), category, value) {
+        char indented[160];
+        snprintf(indented, sizeof indented, "  %.150s", category);
+        print_row(indented, value);
+    }
+}
+
+static fv_status show(const fv_args *a, json_t *result, fv_error *err) {
+    const json_t *modes = json_object_get(result, "modes");
+    const char *mode;
+    json_t *value;
+    double errors = number(result, "errors");
+    if (fv_args_flag(a, &fv_verb_eval, "--json")) {
+        fv_print_json(result);
+    } else if (modes) {
+        json_object_foreach((json_t *)modes, mode, value) print_result(mode, value);
+    } else {
+        print_result(json_string_value(json_object_get(result, "protocol")), result);
+    }
+    json_decref(result);
+    return errors > 0 ? fv_fail(err, FV_BAD_DATA, "%.0f rows could not be used and are left out (see above)", errors) : FV_OK;
+}
+
+/* Settings as overrides of a recipe; those of sampling mean their fields. */
+typedef struct {
+    const char *list[FV_COUNT(((fv_args *)0)->settings) + 2];
+    char max_new[64];
+    int count;
+} overrides;
+
+static void collect(overrides *o, const fv_args *a, const fv_sampling_args *s) {
+    static const char *const sampling[] = {"temperature=", "top_p=", "max_new_tokens="};
+    o->list[o->count++] = "data=none"; /* nothing is trained */
+    for (int i = 0; i < a->setting_count; i++) {
+        bool own = false;
+        for (size_t k = 0; k < FV_COUNT(sampling); k++) own |= !strncmp(a->settings[i], sampling[k], strlen(sampling[k]));
+        if (!own) o->list[o->count++] = a->settings[i];
+    }
+    if (fv_args_setting(a, "temperature")) o->list[o->count++] = s->temperature > 0 ? "evaluate.modes=[sampled]" : "evaluate.modes=[greedy]";
+    if (!fv_args_setting(a, "max_new_tokens")) return;
+    snprintf(o->max_new, sizeof o->max_new, "evaluate.max_new_tokens=%d", s->max_new_tokens);
+    o->list[o->count++] = o->max_new;
+}
+
+static fv_status open_recipe(fv_recipe **out, const fv_args *a, const overrides *o, fv_error *err) {
+    const fv_verb *v = &fv_verb_eval;
+    const char *model, *data, *protocol = fv_args_value(a, v, "--protocol");
+    if (protocol) FV_TRY(fv_protocol_check(protocol, err));
+    if (a->word_count) {
+        if (fv_args_value(a, v, "--model") || fv_args_value(a, v, "--data"))
+            return fv_fail(err, FV_BAD_USAGE, "fovea eval: a recipe names its model and data; change them with model.path=DIR eval_data=FILE");
+        return fv_recipe_open(out, a->words[0], o->list, o->count, err);
+    }
+    FV_TRY(fv_args_need(a, v, "--model", &model, err));
+    FV_TRY(fv_args_need(a, v, "--data", &data, err));
+    return fv_evaluate_recipe_for(out, model, data, o->list, o->count, err);
+}
+
+static fv_status run(const fv_args *a, fv_error *err) {
+    const fv_verb *v = &fv_verb_eval;
+    const char *responses = fv_args_value(a, v, "--responses"), *protocol = fv_args_value(a, v, "--protocol");
+    fv_sampling_args sampling;
+    overrides o = {.count = 0};
+    fv_recipe *recipe;
+    json_t *result;
+    FV_TRY(fv_sampling_read(&sampling, a, 0, err));
+    fv_evaluate_file_options how = {.folder = fv_args_value(a, v, "--out"), .temperature = sampling.temperature, .top_p = sampling.top_p, .bad = fv_say_bad_row};
+    if (responses) {
+        if (a->word_count || fv_args_value(a, v, "--model")) return fv_fail(err, FV_BAD_USAGE, "fovea eval: --responses takes neither a recipe nor a model");
+        FV_TRY(fv_evaluate_responses(&result, responses, protocol ? protocol : "exact", &how, err));
+        return show(a, result, err);
+    }
+    collect(&o, a, &sampling);
+    FV_TRY(open_recipe(&recipe, a, &o, err));
+    fv_status s = fv_evaluate_recipe(&result, recipe, &how, err);
+    fv_recipe_close(recipe);
+    return s == FV_OK ? show(a, result, err) : s;
+}
+
+const fv_verb fv_verb_eval = {
+    .name = "eval",
+    .synopsis = "eval RECIPE | eval --model DIR --data FILE | eval --responses FILE  [--protocol P] [--out DIR] [--json] [key=value ...]",
+    .summary = "accuracy with a confidence interval, by category",
+    .help = "Lets a model answer every row once (greedy; temperature=T samples), compares with the row's answer, and says the accuracy with its 95 % interval, by\n"
+            "problem_type. se_clustered allows for rows that share a picture, video or group. Any field of a recipe can be given (evaluate.n=100, evaluate.by=category,\n"
+            "env='{tools: [image_zoom_in_tool]}').\n\n"
+            "  fovea model init --preset tiny m\n"
+            "  fovea data make visual-search n=20 split=test --out rows\n"
+            "  fovea eval --model m --data rows/visual-search.jsonl --out results max_new_tokens=32\n"
+            "  fovea eval --responses results/samples.jsonl --json\n\n"
+            "protocol exact: the inside of the last <answer> pair, else the last turn without its thoughts, equals the row's answer as text (or, where the row has a\n"
+            "`tolerance`, as numbers). Rows that can't be used are reported and left out, and the exit code is 1.",
+    .options = options,
+    .option_count = FV_COUNT(options),
+    .free_settings = true,
+    .max_words = 1,
+    .run = run};

@@ -1,0 +1,197 @@
+#include "rl/evaluate_file.h"
+
+#include "rl/responses.h"
+#include "rl/session.h"
+#include "rl/tally.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+fv_status fv_protocol_check(const char *protocol, fv_error *err) {
+    if (!strcmp(protocol, "exact")) return FV_OK;
+    return fv_fail(err, FV_UNSUPPORTED, "protocol %s: this version has exact; protocols of benchmarks and of the six systems come with a later one", protocol);
+}
+
+/* ---- Recipes ---- */
+
+/* 'text' as a YAML scalar that is text whatever it holds. */
+static void add_quoted(fv_text *t, const char *text) {
+    fv_text_char(t, '\'');
+    for (; *text; text++) {
+        if (*text == '\'') fv_text_char(t, '\'');
+        fv_text_char(t, *text);
+    }
+    fv_text_char(t, '\'');
+}
+
+fv_status fv_evaluate_recipe_for(fv_recipe **out, const char *model, const char *data, const char *const *overrides, int count, fv_error *err) {
+    fv_text t = {0};
+    fv_text_add(&t, "name: eval\nmodel: {path: ");
+    add_quoted(&t, model);
+    fv_text_add(&t, "}\neval_data: ");
+    add_quoted(&t, data);
+    fv_text_add(&t, "\nevaluate: {modes: [greedy], max_new_tokens: 256}\nstages: [{kind: sft, data: none}]\n");
+    char *text;
+    *out = NULL;
+    FV_TRY(fv_text_take(&t, &text, NULL, err));
+    fv_status s = fv_recipe_parse(out, text, "eval", overrides, count, err);
+    free(text);
+    return s;
+}
+
+static char *path_in(const char *folder, const char *name) { return folder ? fv_path_join(folder, name) : NULL; }
+
+typedef struct {
+    const fv_recipe *recipe;
+    const fv_evaluate_file_options *o;
+    fv_session session;
+    fv_dataset *data;
+    fv_pipeline *score;
+} evaluation;
+
+static fv_status run_mode(evaluation *v, const char *mode, bool several, json_t **result, fv_error *err) {
+    const json_t *r = v->recipe->json;
+    char name[64];
+    snprintf(name, sizeof name, several ? "samples-%.32s.jsonl" : "samples.jsonl", mode);
+    char *samples = path_in(v->o->folder, name);
+    int room = v->session.model->config.text.max_positions;
+    fv_evaluate_options o = {.name = fv_get_text(r, "name"), .mode = mode, .env = fv_get(r, "env"), .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
+                             .n = fv_get_int(r, "evaluate.n"), .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = room,
+                             .temperature = v->o->temperature, .top_p = v->o->top_p, .seed = (uint64_t)fv_get_int(r, "seed"), .quiet = v->o->quiet, .bad = v->o->bad,
+                             .context = v->o->context};
+    fv_status s = fv_evaluate(result, v->session.model, v->session.slot, v->session.pool, v->session.tools, v->data, v->score, &o, err);
+    free(samples);
+    return s;
+}
+
+static fv_status run_modes(evaluation *v, json_t *out, fv_error *err) {
+    const json_t *modes = fv_get(v->recipe->json, "evaluate.modes");
+    size_t n = json_array_size(modes);
+    json_t *all = json_object();
+    fv_status s = n && all ? FV_OK : fv_fail(err, FV_BAD_RECIPE, "%s: evaluate.modes must name at least one mode", v->recipe->file);
+    for (size_t i = 0; i < n && s == FV_OK; i++) {
+        json_t *result = NULL;
+        const char *mode = json_string_value(json_array_get(modes, i));
+        s = run_mode(v, mode, n > 1, &result, err);
+        if (s == FV_OK && i == 0) json_object_update(out, result);
+        if (s == FV_OK) json_object_set(all, mode, result);
+        json_decref(result);
+    }
+    if (s == FV_OK && n > 1) json_object_set(out, "modes", all);
+    json_decref(all);
+    return s;
+}
+
+static fv_status open_all(evaluation *v, fv_error *err) {
+    const json_t *r = v->recipe->json;
+    if (!fv_get(r, "eval_data")) return fv_fail(err, FV_BAD_RECIPE, "%s: eval_data is missing: rows to evaluate on", v->recipe->file);
+    if (!fv_get(r, "model.path")) return fv_fail(err, FV_BAD_RECIPE, "%s: model.path is missing: a model to evaluate", v->recipe->file);
+    FV_TRY(fv_pipeline_term(&v->score, r, "evaluate.score", err));
+    FV_TRY(fv_dataset_open(&v->data, fv_get(r, "eval_data"), (uint64_t)fv_get_int(r, "seed"), err));
+    if (v->o->folder) FV_TRY(fv_folder_make(v->o->folder, err));
+    fv_session_options how = {.model = fv_get_text(r, "model.path"), .device = fv_get_text(r, "device"), .threads = (int)fv_get_int(r, "threads")};
+    return fv_session_open(&v->session, &how, err);
+}
+
+static fv_status write_results(const json_t *result, const char *folder, fv_error *err) {
+    char *path = path_in(folder, "results.json");
+    if (!folder) return FV_OK;
+    fv_text t = {0};
+    fv_json_dump(&t, result, 2);
+    fv_text_char(&t, '\n');
+    fv_status s = t.failed ? fv_fail(err, FV_NO_MEMORY, "%s: out of memory", folder) : fv_file_write(path, t.data, t.size, err);
+    fv_text_clear(&t);
+    free(path);
+    return s;
+}
+
+fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_evaluate_file_options *options, fv_error *err) {
+    evaluation v = {.recipe = recipe, .o = options};
+    *result = NULL;
+    fv_status s = open_all(&v, err);
+    json_t *out = s == FV_OK ? json_pack("{s: s}", "protocol", v.score->terms.uses[0].part->name) : NULL;
+    if (s == FV_OK) s = run_modes(&v, out, err);
+    if (s == FV_OK) s = write_results(out, options->folder, err);
+    if (s == FV_OK) *result = out;
+    else json_decref(out);
+    fv_pipeline_close(v.score);
+    fv_dataset_close(v.data);
+    fv_session_close(&v.session);
+    return s;
+}
+
+/* ---- Responses ---- */
+
+/* Scores one row; one that can't be scored is reported and counted. */
+static fv_status score_row(fv_tally *t, const fv_pipeline *score, fv_response *r, const fv_row *row, double *score_out, fv_error *err) {
+    double term = NAN;
+    fv_group g = {r, 1};
+    r->terms = &term;
+    *score_out = NAN;
+    if (!r->error[0]) FV_TRY(fv_pipeline_reward(score, &g, &(fv_moment){0, 1, 0}, err));
+    r->terms = NULL;
+    if (r->error[0]) return FV_OK;
+    *score_out = r->reward;
+    const char *category = fv_row_text(row, "category") ? fv_row_text(row, "category") : fv_row_text(row, "problem_type");
+    return fv_tally_add(t, r->reward, category, fv_tally_cluster(row), err);
+}
+
+static fv_status score_all(fv_tally *t, int64_t *errors, fv_responses *rows, const fv_pipeline *score, fv_lines *samples, const fv_evaluate_file_options *o, fv_error *err) {
+    for (int64_t i = 0; i < rows->count; i++) {
+        double value;
+        fv_response *r = &rows->items[i];
+        FV_TRY(score_row(t, score, r, rows->rows[i], &value, err));
+        if (r->error[0]) {
+            fv_error why;
+            fv_fail(&why, FV_BAD_DATA, "%s", r->error);
+            if (o->bad) o->bad(o->context, &why);
+            ++*errors;
+        } else if (samples) {
+            FV_TRY(fv_evaluate_line(samples, i, r->id, r, value, err));
+        }
+    }
+    return FV_OK;
+}
+
+static fv_status open_samples(fv_lines **out, const char *folder, fv_error *err) {
+    *out = NULL;
+    if (!folder) return FV_OK;
+    char *path = path_in(folder, "samples.jsonl");
+    fv_status s = fv_folder_make(folder, err);
+    if (s == FV_OK) s = fv_path_remove(path, err);
+    if (s == FV_OK) s = fv_lines_open(out, path, err);
+    free(path);
+    return s;
+}
+
+fv_status fv_evaluate_responses(json_t **result, const char *path, const char *protocol, const fv_evaluate_file_options *options, fv_error *err) {
+    fv_recipe *recipe = NULL;
+    fv_pipeline *score = NULL;
+    fv_responses rows = {0};
+    fv_lines *samples = NULL;
+    fv_tally tally = {0};
+    int64_t errors = 0;
+    *result = NULL;
+    FV_TRY(fv_protocol_check(protocol, err));
+    fv_status s = fv_evaluate_recipe_for(&recipe, "none", "none", NULL, 0, err);
+    if (s == FV_OK) s = fv_pipeline_term(&score, recipe->json, "evaluate.score", err);
+    if (s == FV_OK) s = fv_responses_open(&rows, path, err);
+    if (s == FV_OK) s = open_samples(&samples, options->folder, err);
+    if (s == FV_OK) s = score_all(&tally, &errors, &rows, score, samples, options, err);
+    json_t *out = s == FV_OK ? json_pack("{s: s}", "protocol", protocol) : NULL;
+    if (out) {
+        fv_tally_write(&tally, out);
+        json_object_set_new(out, "errors", json_integer((json_int_t)errors));
+        s = write_results(out, options->folder, err);
+    }
+    if (s == FV_OK) *result = out;
+    else json_decref(out);
+    fv_lines_close(samples);
+    fv_tally_clear(&tally);
+    fv_responses_close(&rows);
+    fv_pipeline_close(score);
+    fv_recipe_close(recipe);
+    return s;
+}
