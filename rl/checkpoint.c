@@ -1,6 +1,7 @@
 /* checkpoints/step-N of a run: writing, finding, restoring. */
 #include "rl/run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,20 +60,25 @@ static long step_of(const char *name) {
     return *end || end == name + 5 ? -1 : n;
 }
 
-/* The largest step among checkpoint folders that is below `under`; -1 if there is none. */
-static fv_status newest(const fv_run *r, long under, long *out, int *count, fv_error *err) {
+/* Which checkpoints there are: -1, -1, 0 if none. */
+typedef struct {
+    long oldest, newest;
+    int count;
+} inventory;
+
+static fv_status list_checkpoints(const fv_run *r, inventory *out, fv_error *err) {
     char *folder = fv_run_path(r, "checkpoints");
     fv_names names;
     fv_status s = fv_folder_list(&names, folder, err);
     free(folder);
     FV_TRY(s);
-    *out = -1;
-    *count = 0;
+    *out = (inventory){-1, -1, 0};
     for (size_t i = 0; i < names.count; i++) {
         long n = step_of(names.names[i]);
         if (n < 0) continue;
-        ++*count;
-        if (n < under && n > *out) *out = n;
+        if (!out->count || n < out->oldest) out->oldest = n;
+        if (n > out->newest) out->newest = n;
+        out->count++;
     }
     fv_names_free(&names);
     return FV_OK;
@@ -84,21 +90,46 @@ static char *step_folder(const fv_run *r, long step) {
     return fv_run_path(r, name);
 }
 
+/* Takes a folder away: it loses its name first, so that what has a name is whole even where the removal is interrupted. */
+static fv_status retire(const char *path, fv_error *err) {
+    char *temporary;
+    FV_TRY(fv_folder_begin(&temporary, path, err));
+    fv_status s = rename(path, temporary) ? fv_fail(err, FV_IO, "%s: can't be renamed: %s", path, strerror(errno)) : FV_OK;
+    if (s == FV_OK) s = fv_path_remove(temporary, err);
+    else fv_path_remove(temporary, NULL);
+    free(temporary);
+    return s;
+}
+
 static fv_status remove_old(const fv_run *r, fv_error *err) {
-    for (;;) {
-        long at = -1, oldest = -1;
-        int count;
-        FV_TRY(newest(r, 0x7fffffff, &at, &count, err));
-        if (count <= r->keep) return FV_OK;
-        for (long next = at; next >= 0;) {
-            oldest = next;
-            FV_TRY(newest(r, oldest, &next, &count, err));
-        }
-        char *path = step_folder(r, oldest);
-        fv_status s = fv_path_remove(path, err);
+    inventory have;
+    FV_TRY(list_checkpoints(r, &have, err));
+    while (have.count > r->keep) {
+        char *path = step_folder(r, have.oldest);
+        fv_status s = retire(path, err);
         free(path);
         FV_TRY(s);
+        FV_TRY(list_checkpoints(r, &have, err));
     }
+    return FV_OK;
+}
+
+/* What was written into `temporary` becomes `path`, or is given up where s is an error. Frees temporary. */
+static fv_status finish_folder(fv_status s, char *temporary, const char *path, fv_error *err) {
+    if (s == FV_OK && fv_folder_exists(path)) s = retire(path, err);
+    if (s == FV_OK) s = fv_folder_commit(temporary, path, err);
+    if (s != FV_OK && temporary) fv_path_remove(temporary, NULL);
+    free(temporary);
+    return s;
+}
+
+fv_status fv_run_save_model(const char *path, const fv_model *m, const fv_slot *slot, fv_dtype save, fv_error *err) {
+    char *temporary = NULL, *above = fv_path_folder(path);
+    fv_status s = fv_folder_make(above, err);
+    free(above);
+    if (s == FV_OK) s = fv_folder_begin(&temporary, path, err);
+    if (s == FV_OK) s = fv_model_save(m, slot, temporary, save, err);
+    return finish_folder(s, temporary, path, err);
 }
 
 fv_status fv_run_checkpoint(fv_run *r, int64_t step, const fv_model *m, const fv_slot *slot, fv_dtype save, json_t *state, fv_error *err) {
@@ -106,20 +137,14 @@ fv_status fv_run_checkpoint(fv_run *r, int64_t step, const fv_model *m, const fv
     FV_TRY(fv_lines_sync(r->evaluations, err));
     FV_TRY(fv_lines_sync(r->bad_rows, err));
     char *path = step_folder(r, (long)step), *temporary = NULL;
-    fv_status s = fv_folder_exists(path) ? fv_path_remove(path, err) : FV_OK; /* a resumed run writes the same step again */
-    if (s == FV_OK) s = fv_folder_begin(&temporary, path, err);
+    fv_status s = fv_folder_begin(&temporary, path, err);
     if (s == FV_OK) s = fv_model_save(m, slot, temporary, save, err);
     char *trainer = s == FV_OK ? fv_path_join(temporary, "trainer_state") : NULL;
     if (s == FV_OK) s = fv_folder_make(trainer, err);
     if (s == FV_OK) s = save_trainer(slot, trainer, err);
     if (s == FV_OK) s = save_state(r, slot, trainer, state, err);
-    if (s == FV_OK) s = fv_folder_commit(temporary, path, err);
-    if (s != FV_OK && temporary) {
-        fv_error ignored;
-        fv_path_remove(temporary, &ignored);
-    }
+    s = finish_folder(s, temporary, path, err);
     free(trainer);
-    free(temporary);
     free(path);
     return s == FV_OK ? remove_old(r, err) : s;
 }
@@ -159,22 +184,21 @@ static fv_status cut_logs(fv_run *r, const json_t *state, fv_error *err) {
 fv_status fv_run_restore(fv_run *r, fv_slot *slot, int64_t *step, json_t **state, fv_error *err) {
     *step = -1;
     *state = NULL;
-    long at;
-    int count;
-    FV_TRY(newest(r, 0x7fffffff, &at, &count, err));
-    if (at < 0) { /* killed before its first checkpoint: from the start */
+    inventory have;
+    FV_TRY(list_checkpoints(r, &have, err));
+    if (!have.count) { /* killed before its first checkpoint: from the start */
         FV_TRY(fv_lines_truncate(r->metrics, 0, err));
         FV_TRY(fv_lines_truncate(r->evaluations, 0, err));
         return fv_lines_truncate(r->bad_rows, 0, err);
     }
-    char *path = step_folder(r, at), *trainer = fv_path_join(path, "trainer_state"), *file = trainer ? fv_path_join(trainer, "state.json") : NULL;
+    char *path = step_folder(r, have.newest), *trainer = fv_path_join(path, "trainer_state"), *file = trainer ? fv_path_join(trainer, "state.json") : NULL;
     fv_status s = fv_json_read(state, file, FV_BAD_DATA, err);
     if (s == FV_OK) s = load_trainer(slot, trainer, err);
     if (s == FV_OK) s = cut_logs(r, *state, err);
     if (s == FV_OK) {
         slot->version = (uint64_t)fv_get_int(*state, "version");
         slot->steps = fv_get_int(*state, "optimizer_steps");
-        *step = at;
+        *step = have.newest;
     }
     free(path);
     free(trainer);

@@ -18,32 +18,43 @@ typedef struct {
     fv_engine *engine;
     fv_jobs *tools;
     fv_slot *reference;
-    fv_weight *reference_weights;
+    fv_weights *reference_file;
+    fv_weight *reference_weights; /* views into the file */
     const char *term_names[FV_MAX_PARTS];
     int64_t steps;
 } grpo;
 
 /* ---- One step ---- */
 
-static fv_status roll(grpo *g, fv_grpo_batch *b, int64_t step, int retry, fv_error *err) {
-    fv_trainer *t = g->t;
-    const json_t *s = g->stage->json;
-    int prompts = b->prompts;
-    uint64_t key = fv_random_key(t->seed, "data", (uint64_t)t->stage, (uint64_t)retry);
-    for (int i = 0; i < prompts; i++) b->numbers[i] = fv_dataset_draw(g->data, key, step * prompts + i);
-    fv_feed_take(g->feed, b->numbers, prompts, b->samples);
-    bool stop = !strcmp(fv_get_text(t->recipe->json, "bad_rows"), "stop");
-    for (int i = 0; i < prompts; i++) {
-        if (b->samples[i].error.status == FV_OK) continue;
-        fv_run_bad_row(t->run, b->samples[i].row ? b->samples[i].row->id : NULL, &b->samples[i].error);
-        if (stop) return fv_fail(err, b->samples[i].error.status, "%s", b->samples[i].error.text);
+static fv_status report_bad_rows(grpo *g, const fv_sample *samples, int n, fv_error *err) {
+    bool stop = !strcmp(fv_get_text(g->t->recipe->json, "bad_rows"), "stop");
+    for (int i = 0; i < n; i++) {
+        if (samples[i].error.status == FV_OK) continue;
+        fv_run_bad_row(g->t->run, samples[i].row ? samples[i].row->id : NULL, &samples[i].error);
+        if (stop) return fv_fail(err, samples[i].error.status, "%s", samples[i].error.text);
     }
-    fv_rollout_options o = {.group_size = b->group_size, .temperature = (float)fv_get_at(s, "rollout.temperature", step, g->steps),
-                            .top_p = (float)fv_get_num(s, "rollout.top_p"), .top_k = (int)fv_get_int(s, "rollout.top_k"),
-                            .max_new_tokens = (int)fv_get_int(s, "rollout.max_new_tokens"), .max_response = (int)fv_get_int(s, "rollout.max_response"),
-                            .max_tokens = (int)fv_get_int(s, "max_tokens"), .seed = fv_random_key(t->seed, "rollout", (uint64_t)t->stage, (uint64_t)retry), .step = step,
-                            .numbers = b->numbers};
-    return fv_rollout_run(&b->rollout, g->engine, t->model, t->policy, g->tools, b->samples, prompts, &o, NULL, NULL, err);
+    return FV_OK;
+}
+
+static fv_rollout_options rollout_options(const grpo *g, const fv_grpo_batch *b, int64_t step, int retry) {
+    const json_t *s = g->stage->json;
+    return (fv_rollout_options){.group_size = b->group_size, .temperature = (float)fv_get_at(s, "rollout.temperature", step, g->steps),
+                                .top_p = (float)fv_get_num(s, "rollout.top_p"), .top_k = (int)fv_get_int(s, "rollout.top_k"),
+                                .max_new_tokens = (int)fv_get_int(s, "rollout.max_new_tokens"), .max_response = (int)fv_get_int(s, "rollout.max_response"),
+                                .max_tokens = (int)fv_get_int(s, "max_tokens"), .step = step, .numbers = b->numbers,
+                                .seed = fv_random_key(g->t->seed, "rollout", (uint64_t)g->t->stage, (uint64_t)retry)};
+}
+
+static int64_t draw(const grpo *g, const fv_grpo_batch *b, int64_t step, int retry, int i) {
+    return fv_dataset_draw(g->data, fv_random_key(g->t->seed, "data", (uint64_t)g->t->stage, (uint64_t)retry), step * b->prompts + i);
+}
+
+static fv_status roll(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
+    for (int i = 0; i < b->prompts; i++) b->numbers[i] = draw(g, b, step, 0, i);
+    fv_feed_take(g->feed, b->numbers, b->prompts, b->samples);
+    FV_TRY(report_bad_rows(g, b->samples, b->prompts, err));
+    fv_rollout_options o = rollout_options(g, b, step, 0);
+    return fv_rollout_run(&b->rollout, g->engine, g->t->model, g->t->policy, g->tools, b->samples, b->prompts, &o, NULL, NULL, err);
 }
 
 static fv_status judge(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
@@ -51,21 +62,45 @@ static fv_status judge(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     FV_TRY(fv_grpo_batch_index(b, g->pipeline->terms.count, err));
     for (int i = 0; i < b->prompts; i++) {
         FV_TRY(fv_pipeline_reward(g->pipeline, &b->groups[i], &when, err));
-        fv_pipeline_advantage(g->pipeline, &b->groups[i], &when);
+        FV_TRY(fv_pipeline_advantage(g->pipeline, &b->groups[i], &when, err));
     }
     return FV_OK;
+}
+
+/* Other rows take the places of prompts whose groups are flat. */
+static fv_status replace_flat(grpo *g, fv_grpo_batch *b, int64_t step, int retry, fv_error *err) {
+    bool *again = calloc((size_t)b->prompts, sizeof *again);
+    if (!again) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
+    fv_status s = FV_OK;
+    for (int i = 0; i < b->prompts && s == FV_OK; i++) {
+        again[i] = fv_grpo_batch_is_flat(b, i);
+        if (!again[i]) continue;
+        b->numbers[i] = draw(g, b, step, retry, i);
+        fv_sample_clear(&b->samples[i]);
+        fv_feed_take(g->feed, &b->numbers[i], 1, &b->samples[i]);
+        s = report_bad_rows(g, &b->samples[i], 1, err);
+    }
+    fv_rollout_options o = rollout_options(g, b, step, retry);
+    if (s == FV_OK) s = fv_rollout_again(&b->rollout, g->engine, g->t->model, g->t->policy, g->tools, again, &o, err);
+    free(again);
+    return s;
 }
 
 /* DAPO's dynamic sampling (arXiv 2503.14476, section 3.2): groups without a difference teach nothing; further prompts take their places. */
 static fv_status resample(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     int tries = (int)fv_get_int(g->stage->json, "dynamic_sampling");
-    for (int k = 1; k <= tries && fv_grpo_batch_flat(b) * 2 > b->prompts; k++) {
-        fv_grpo_batch_clear(b);
-        FV_TRY(roll(g, b, step, k, err));
+    for (int k = 1; k <= tries && fv_grpo_batch_flat(b); k++) {
+        FV_TRY(replace_flat(g, b, step, k, err));
         FV_TRY(judge(g, b, step, err));
     }
     return FV_OK;
 }
+
+/* One optimizer step: on prompts [first, last), with what its sums are divided by. */
+typedef struct {
+    int first, last, responses;
+    int64_t tokens, step;
+} span;
 
 typedef struct {
     double loss, logp_difference, logp_difference_max, ratio_min, ratio_max, ratio_sum, clipped_low, clipped_high, kl;
@@ -84,8 +119,22 @@ static void compare(step_sums *sum, const float *now, const float *sampled, int 
     }
 }
 
+/* The same tokens under the reference. Its log-probs live in the arena. */
+static fv_status score_reference(grpo *g, const fv_grpo_batch *b, const int *leaves, int count, const fv_targets *targets, fv_streams *s, step_sums *sum, fv_error *err) {
+    fv_trainer *t = g->t;
+    fv_pass pass = fv_pass_begin(g->reference, t->arena, false);
+    fv_pack pack;
+    FV_TRY(fv_pack_make(&pack, b->rollout.tree, leaves, count, t->model->image.merge, t->arena, err));
+    s->reference_logp = fv_f32(fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), targets).logp->v);
+    for (int64_t i = 0; i < s->count; i++) {
+        double d = (double)s->reference_logp[i] - (double)s->logp[i];
+        sum->kl += exp(d) - d - 1;
+    }
+    return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "%s: %s", g->stage->name, pass.error.text);
+}
+
 /* One pass over the paths to some leaves: forward, the objectives' streams, backward. train false: only the comparison with the sampled log-probs. */
-static fv_status run_micro(grpo *g, fv_grpo_batch *b, const int *leaves, int count, bool train, bool check, int64_t total, int64_t step, step_sums *sum, fv_error *err) {
+static fv_status run_micro(grpo *g, fv_grpo_batch *b, const int *leaves, int count, const span *u, bool train, bool check, step_sums *sum, fv_error *err) {
     fv_trainer *t = g->t;
     fv_pack pack;
     fv_targets targets;
@@ -93,64 +142,58 @@ static fv_status run_micro(grpo *g, fv_grpo_batch *b, const int *leaves, int cou
     FV_TRY(fv_pack_make(&pack, b->rollout.tree, leaves, count, t->model->image.merge, t->arena, err));
     fv_pack_targets(&targets, &pack, true, 0, t->arena);
     fv_scored scored = fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), &targets);
-    const float *logp = fv_f32(scored.logp->v);
     fv_streams s;
-    fv_grpo_batch_streams(b, &targets, logp, fv_f32(scored.entropy->v), &s, t->arena);
-    s.total = total;
-    if (check) compare(sum, logp, s.old_logp, targets.count);
-    if (train && g->reference) {
-        fv_pass other = fv_pass_begin(g->reference, t->arena, false);
-        fv_pack again;
-        FV_TRY(fv_pack_make(&again, b->rollout.tree, leaves, count, t->model->image.merge, t->arena, err));
-        s.reference_logp = fv_f32(fv_pack_score(&other, t->model, fv_pack_forward(&other, t->model, &again, NULL), &targets).logp->v);
-        for (int64_t i = 0; i < s.count; i++) {
-            double d = (double)s.reference_logp[i] - (double)s.logp[i];
-            sum->kl += exp(d) - d - 1;
-        }
-    }
+    fv_grpo_batch_streams(b, &targets, fv_f32(scored.logp->v), fv_f32(scored.entropy->v), &s, t->arena);
+    if (check) compare(sum, s.logp, s.old_logp, targets.count);
     if (train) {
-        fv_moment when = {step, g->steps, t->seed};
+        fv_moment when = {u->step, g->steps, t->seed};
+        s.total = u->tokens;
+        s.responses = u->responses;
         s.dlogp = fv_f32(fv_grad(&pass, scored.logp));
         s.dentropy = fv_f32(fv_grad(&pass, scored.entropy));
+        if (g->reference) FV_TRY(score_reference(g, b, leaves, count, &targets, &s, sum, err));
         for (int k = 0; k < g->pipeline->objectives.count; k++) {
-            const fv_use *u = &g->pipeline->objectives.uses[k];
-            u->part->objective(u, &s, &when, &sum->loss);
+            const fv_use *use = &g->pipeline->objectives.uses[k];
+            use->part->objective(use, &s, &when, &sum->loss);
         }
-        for (int64_t i = 0; i < s.count; i++) {
-            double ratio = exp((double)s.logp[i] - (double)s.old_logp[i]);
-            sum->clipped_low += ratio < 1 - 0.2 && s.advantage[i] < 0;
-            sum->clipped_high += ratio > 1 + 0.2 && s.advantage[i] > 0;
-        }
+        sum->clipped_low += s.clipped_low;
+        sum->clipped_high += s.clipped_high;
         sum->tokens += s.count;
         fv_pass_back(&pass);
     }
     fv_arena_reset(t->arena);
-    return FV_OK;
+    return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "%s: %s", g->stage->name, pass.error.text);
 }
 
-/* One optimizer step on prompts [first, last). A group whose advantages are all zero has no gradient (unless something besides the advantage has one): it is only compared. */
-static fv_status update(grpo *g, fv_grpo_batch *b, int first, int last, bool check, int64_t step, step_sums *sum, double *norm, fv_error *err) {
+/* A group whose advantages are all zero has no gradient, unless something besides the advantage has one: it is only compared. check (before the first
+ * update after a rollout): so is all that other updates learn from. */
+static fv_status update(grpo *g, fv_grpo_batch *b, const span *u, bool check, step_sums *sum, double *norm, fv_error *err) {
     bool all = g->pipeline->objectives.count > 1 || g->reference;
-    int64_t limit = fv_get_int(g->stage->json, "optim.micro_tokens"), total = 0;
-    int *leaves = malloc((size_t)(last - first) * (size_t)b->group_size * sizeof *leaves);
+    int64_t limit = fv_get_int(g->stage->json, "optim.micro_tokens");
+    int *leaves = malloc((size_t)b->prompts * (size_t)b->group_size * sizeof *leaves);
     if (!leaves) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
     fv_status s = FV_OK;
-    for (int i = first; i < last; i++) total += fv_grpo_batch_tokens(b, i);
     fv_slot_zero_grad(g->t->policy);
     for (int train = 1; train >= (check ? 0 : 1) && s == FV_OK; train--) {
-        int n = fv_grpo_batch_leaves(b, first, last, train, all, leaves);
+        int n = fv_grpo_batch_leaves(b, u->first, u->last, all, train, leaves);
         for (int at = 0; at < n && s == FV_OK;) {
             int some = fv_train_micro(b->rollout.tree, leaves, n, at, limit);
-            s = run_micro(g, b, leaves + at, some, train, check, total, step, sum, err);
+            s = run_micro(g, b, leaves + at, some, u, train, check, sum, err);
             at += some;
         }
     }
     free(leaves);
     FV_TRY(s);
-    if (!isfinite(sum->loss)) return fv_fail(err, FV_LIMIT, "%s: the loss is %g at step %lld; a lower optim.lr may help", g->stage->name, sum->loss, (long long)step);
-    fv_optim how = fv_train_optim(g->stage, step, g->steps);
+    fv_optim how = fv_train_optim(g->stage, u->step, g->steps);
     fv_slot_step(g->t->policy, &how, norm);
-    return FV_OK;
+    if (isfinite(sum->loss) && isfinite(*norm)) return FV_OK;
+    return fv_fail(err, FV_LIMIT, "%s: loss %g, gradient norm %g at step %lld; a lower optim.lr may help", g->stage->name, sum->loss, *norm, (long long)u->step);
+}
+
+static fv_status check_exactness(const grpo *g, const step_sums *sum, int64_t step, fv_error *err) {
+    if (sum->logp_difference_max == 0 || strncmp(g->t->ops->name, "cpu", 3)) return FV_OK;
+    return fv_fail(err, FV_LIMIT, "%s: step %lld: the log-probs of rollout and training differ by %g; on the CPU they must be the same bits. This is a defect of Fovea: please report it",
+                   g->stage->name, (long long)step, sum->logp_difference_max);
 }
 
 static fv_status learn(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, fv_error *err) {
@@ -158,9 +201,10 @@ static fv_status learn(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, f
     if (updates > b->prompts) updates = b->prompts;
     step_sums sum = {0};
     double norm = 0, norms = 0;
-    for (int u = 0; u < updates; u++) {
-        bool check = u == 0 && every && step % every == 0;
-        FV_TRY(update(g, b, b->prompts * u / updates, b->prompts * (u + 1) / updates, check, step, &sum, &norm, err));
+    for (int k = 0; k < updates; k++) {
+        span u = {.first = b->prompts * k / updates, .last = b->prompts * (k + 1) / updates, .step = step};
+        u.responses = fv_grpo_batch_sound(b, u.first, u.last, &u.tokens);
+        FV_TRY(update(g, b, &u, k == 0 && every && step % every == 0, &sum, &norm, err));
         norms += norm;
     }
     double tokens = sum.tokens ? (double)sum.tokens : 1;
@@ -171,17 +215,13 @@ static fv_status learn(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, f
     fv_metric(m, "clip_ratio/high_mean", sum.clipped_high / tokens);
     fv_metric(m, "clip_ratio/region_mean", (sum.clipped_low + sum.clipped_high) / tokens);
     if (g->reference) fv_metric(m, "kl", sum.kl / tokens);
-    if (sum.compared) {
-        fv_metric(m, "sampling/sampling_logp_difference/mean", sum.logp_difference / (double)sum.compared);
-        fv_metric(m, "sampling/sampling_logp_difference/max", sum.logp_difference_max);
-        fv_metric(m, "sampling/importance_sampling_ratio/min", sum.ratio_min);
-        fv_metric(m, "sampling/importance_sampling_ratio/mean", sum.ratio_sum / (double)sum.compared);
-        fv_metric(m, "sampling/importance_sampling_ratio/max", sum.ratio_max);
-        if (!(sum.logp_difference_max == 0) && g->t->ops->name[0] == 'c' && g->t->ops->name[1] == 'p')
-            return fv_fail(err, FV_LIMIT, "%s: step %lld: the log-probs of rollout and training differ by %g; on the CPU they must be the same bits. This is a defect of Fovea: please report it",
-                           g->stage->name, (long long)step, sum.logp_difference_max);
-    }
-    return FV_OK;
+    if (!sum.compared) return FV_OK;
+    fv_metric(m, "sampling/sampling_logp_difference/mean", sum.logp_difference / (double)sum.compared);
+    fv_metric(m, "sampling/sampling_logp_difference/max", sum.logp_difference_max);
+    fv_metric(m, "sampling/importance_sampling_ratio/min", sum.ratio_min);
+    fv_metric(m, "sampling/importance_sampling_ratio/mean", sum.ratio_sum / (double)sum.compared);
+    fv_metric(m, "sampling/importance_sampling_ratio/max", sum.ratio_max);
+    return check_exactness(g, &sum, step, err);
 }
 
 /* ---- Trajectories that are kept to look at ---- */
@@ -205,7 +245,7 @@ static fv_status show(grpo *g, const fv_grpo_batch *b, int64_t step, fv_error *e
 
 static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, fv_error *err) {
     double start = fv_now();
-    FV_TRY(roll(g, b, step, 0, err));
+    FV_TRY(roll(g, b, step, err));
     double rolled = fv_now();
     FV_TRY(judge(g, b, step, err));
     FV_TRY(resample(g, b, step, err));
@@ -214,7 +254,9 @@ static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m
     fv_grpo_batch_metrics(b, g->pipeline, m);
     FV_TRY(learn(g, b, step, m, err));
     fv_pipeline_update(g->pipeline, b->groups, b->prompts, &(fv_moment){step, g->steps, g->t->seed});
-    json_object_set_new(g->t->state, "parts", fv_pipeline_save(g->pipeline));
+    json_t *parts = fv_pipeline_save(g->pipeline);
+    if (!parts) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
+    json_object_set_new(g->t->state, "parts", parts);
     double end = fv_now();
     double tokens = json_number_value(json_object_get(g->t->state, "num_tokens")) + (double)b->rollout.stats.rows;
     json_object_set_new(g->t->state, "num_tokens", json_real(tokens));
@@ -254,36 +296,18 @@ static fv_status open_reference(grpo *g, int64_t from, fv_error *err) {
     char name[128];
     snprintf(name, sizeof name, "reference-%s", g->stage->name);
     char *folder = fv_run_path(t->run, name);
-    fv_status s = FV_OK;
-    if (from == 0) {
-        char *temporary = NULL;
-        s = fv_path_remove(folder, err);
-        if (s == FV_OK) s = fv_folder_begin(&temporary, folder, err);
-        if (s == FV_OK) s = fv_model_save(t->model, t->policy, temporary, FV_F32, err);
-        if (s == FV_OK) s = fv_folder_commit(temporary, folder, err);
-        free(temporary);
-    }
-    fv_weights *file = NULL;
-    if (s == FV_OK) s = fv_weights_open(&file, folder, err);
-    g->reference_weights = calloc((size_t)t->model->count, sizeof *g->reference_weights);
-    if (s == FV_OK && !g->reference_weights) s = fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
-    for (int i = 0; i < t->model->count && s == FV_OK; i++) {
-        fv_view from_file, *view = &g->reference_weights[i].view;
-        g->reference_weights[i] = t->model->weights[i];
-        s = fv_weights_get(file, t->model->weights[i].name, &from_file, err);
-        if (s == FV_OK) {
-            *view = from_file;
-            view->data = malloc(fv_bytes(from_file));
-            if (!view->data) s = fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
-            else memcpy(view->data, from_file.data, fv_bytes(from_file));
-        } else {
-            view->data = NULL;
-        }
-    }
-    fv_weights_close(file);
+    fv_status s = from ? FV_OK : fv_run_save_model(folder, t->model, t->policy, FV_F32, err);
+    if (s == FV_OK) s = fv_weights_open(&g->reference_file, folder, err);
     free(folder);
+    FV_TRY(s);
+    g->reference_weights = calloc((size_t)t->model->count, sizeof *g->reference_weights);
+    if (!g->reference_weights) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
+    for (int i = 0; i < t->model->count; i++) {
+        g->reference_weights[i] = t->model->weights[i];
+        FV_TRY(fv_weights_get(g->reference_file, t->model->weights[i].name, &g->reference_weights[i].view, err));
+    }
     fv_slot_options o = {.name = "reference"};
-    return s == FV_OK ? fv_slot_open(&g->reference, t->ops, (fv_exec){t->pool, t->scratch}, g->reference_weights, t->model->count, &o, err) : s;
+    return fv_slot_open(&g->reference, t->ops, (fv_exec){t->pool, t->scratch}, g->reference_weights, t->model->count, &o, err);
 }
 
 static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
@@ -308,8 +332,8 @@ static void close_stage(grpo *g) {
     fv_feed_close(g->feed);
     fv_dataset_close(g->data);
     fv_slot_close(g->reference);
-    for (int i = 0; i < g->t->model->count && g->reference_weights; i++) free(g->reference_weights[i].view.data);
     free(g->reference_weights);
+    fv_weights_close(g->reference_file);
     fv_pipeline_close(g->pipeline);
 }
 
@@ -339,17 +363,18 @@ fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv
     for (int64_t step = from; step < g.steps && s == FV_OK; step++) {
         fv_metrics m = {0};
         double start = fv_now(), kept = 0;
-        s = roll(&g, &b, step, 0, err);
+        s = roll(&g, &b, step, err);
         if (s == FV_OK) s = judge(&g, &b, step, err);
         if (s == FV_OK) fv_grpo_batch_metrics(&b, g.pipeline, &m);
         for (int i = 0; i < b.prompts * b.group_size && s == FV_OK; i++) {
-            if (!fv_pipeline_keeps(g.pipeline, &b.responses[i])) continue;
+            if (!fv_pipeline_keeps(g.pipeline, &b.responses[i], &(fv_moment){step, g.steps, t->seed})) continue;
             s = fv_trajectory_write(lines, t->run->folder, t->model, &b.rollout, i, t->step + 1, &b.responses[i], g.term_names, g.pipeline->terms.count, err);
             kept++;
         }
         fv_metric(&m, "filter/kept", kept / (b.prompts * b.group_size));
         fv_metric(&m, "step_time", fv_now() - start);
         fv_grpo_batch_clear(&b);
+        if (s == FV_OK) s = fv_lines_sync(lines, err); /* a checkpoint counts on what it has noted down */
         if (s == FV_OK) json_object_set_new(t->state, "filtered_bytes", json_integer((json_int_t)fv_lines_size(lines)));
         if (s == FV_OK) s = fv_train_after(t, stage, step + 1, g.steps, &m, err);
     }

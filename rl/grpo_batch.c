@@ -20,9 +20,7 @@ fv_status fv_grpo_batch_open(fv_grpo_batch *b, int prompts, int group_size, fv_e
     return fv_fail(err, FV_NO_MEMORY, "a batch of %d x %d responses: out of memory", prompts, group_size);
 }
 
-void fv_grpo_batch_clear(fv_grpo_batch *b) {
-    fv_rollout_clear(&b->rollout);
-    for (int i = 0; i < b->prompts && b->samples; i++) fv_sample_clear(&b->samples[i]);
+static void forget_index(fv_grpo_batch *b) {
     free(b->terms);
     free(b->tokens);
     free(b->response_of);
@@ -30,6 +28,12 @@ void fv_grpo_batch_clear(fv_grpo_batch *b) {
     b->terms = NULL;
     b->tokens = NULL;
     b->response_of = b->offset_of = NULL;
+}
+
+void fv_grpo_batch_clear(fv_grpo_batch *b) {
+    fv_rollout_clear(&b->rollout);
+    for (int i = 0; i < b->prompts && b->samples; i++) fv_sample_clear(&b->samples[i]);
+    forget_index(b);
 }
 
 void fv_grpo_batch_close(fv_grpo_batch *b) {
@@ -52,6 +56,7 @@ fv_status fv_grpo_batch_index(fv_grpo_batch *b, int terms, fv_error *err) {
     const fv_tree *tree = b->rollout.tree;
     int n = b->prompts * b->group_size;
     int64_t total = 0;
+    forget_index(b);
     for (int i = 0; i < n; i++) total += b->response_tokens[i] = trained_tokens(b, &b->rollout.trajectories[i]);
     b->terms = malloc((size_t)n * (size_t)(terms ? terms : 1) * sizeof *b->terms);
     b->tokens = calloc(4 * (size_t)(total ? total : 1), sizeof *b->tokens);
@@ -85,7 +90,8 @@ fv_status fv_grpo_batch_index(fv_grpo_batch *b, int terms, fv_error *err) {
     return FV_OK;
 }
 
-static bool flat(const fv_group *g) {
+bool fv_grpo_batch_is_flat(const fv_grpo_batch *b, int prompt) {
+    const fv_group *g = &b->groups[prompt];
     for (int i = 0; i < g->count; i++) {
         for (int k = 0; k < g->items[i].tokens; k++)
             if (g->items[i].token_advantage[k] != 0) return false;
@@ -95,24 +101,28 @@ static bool flat(const fv_group *g) {
 
 int fv_grpo_batch_flat(const fv_grpo_batch *b) {
     int n = 0;
-    for (int p = 0; p < b->prompts; p++) n += flat(&b->groups[p]);
+    for (int p = 0; p < b->prompts; p++) n += fv_grpo_batch_is_flat(b, p);
     return n;
 }
 
-int64_t fv_grpo_batch_tokens(const fv_grpo_batch *b, int prompt) {
-    int64_t n = 0;
-    for (int i = 0; i < b->group_size; i++) n += b->response_tokens[prompt * b->group_size + i];
-    return n;
-}
-
-int fv_grpo_batch_leaves(const fv_grpo_batch *b, int first, int last, bool train, bool all, int *leaves) {
+int fv_grpo_batch_sound(const fv_grpo_batch *b, int first, int last, int64_t *tokens) {
     int n = 0;
-    for (int p = first; p < last; p++) {
-        bool has_gradient = all || !flat(&b->groups[p]);
-        if (has_gradient != train) continue;
-        for (int i = 0; i < b->group_size; i++) {
-            const fv_trajectory *t = &b->rollout.trajectories[p * b->group_size + i];
-            if (t->turn_count) leaves[n++] = t->turns[t->turn_count - 1].segment;
+    *tokens = 0;
+    for (int i = first * b->group_size; i < last * b->group_size; i++) {
+        if (b->responses[i].error[0]) continue;
+        *tokens += b->response_tokens[i];
+        n++;
+    }
+    return n;
+}
+
+int fv_grpo_batch_leaves(const fv_grpo_batch *b, int first, int last, bool all, bool train, int *leaves) {
+    int n = 0;
+    for (int p = 0; p < b->prompts; p++) {
+        bool learned = p >= first && p < last && (all || !fv_grpo_batch_is_flat(b, p));
+        for (int i = p * b->group_size; i < (p + 1) * b->group_size; i++) {
+            const fv_trajectory *t = &b->rollout.trajectories[i];
+            if (t->turn_count && (learned && !b->responses[i].error[0]) == train) leaves[n++] = t->turns[t->turn_count - 1].segment;
         }
     }
     return n;
@@ -131,7 +141,7 @@ void fv_grpo_batch_streams(const fv_grpo_batch *b, const fv_targets *targets, co
         response[i] = b->response_of[targets->segment[i]];
     }
     *out = (fv_streams){.count = n, .logp = logp, .old_logp = old, .entropy = entropy, .advantage = advantage, .weight = weight, .response = response,
-                        .responses = b->prompts * b->group_size, .response_tokens = b->response_tokens};
+                        .response_tokens = b->response_tokens};
 }
 
 typedef struct {

@@ -24,15 +24,18 @@ fv_status fv_grpo_batch_open(fv_grpo_batch *b, int prompts, int group_size, fv_e
 void fv_grpo_batch_clear(fv_grpo_batch *b); /* after a step: gives rollout and samples back */
 void fv_grpo_batch_close(fv_grpo_batch *b);
 
-/* After the rollout: fills responses and groups, with room for `terms` reward terms each. */
+/* After the rollout, and again after parts of it were rolled out anew: fills responses and groups, with room for `terms` reward terms each. */
 fv_status fv_grpo_batch_index(fv_grpo_batch *b, int terms, fv_error *err);
 int fv_grpo_batch_flat(const fv_grpo_batch *b);                    /* groups whose advantages are all zero */
-int64_t fv_grpo_batch_tokens(const fv_grpo_batch *b, int prompt);  /* trained tokens of a group */
+bool fv_grpo_batch_is_flat(const fv_grpo_batch *b, int prompt);
+/* What an update on prompts [first, last) is normalised by: its sound responses, and their tokens. */
+int fv_grpo_batch_sound(const fv_grpo_batch *b, int first, int last, int64_t *tokens);
 
-/* Leaves of prompts [first, last): train: of groups that have a gradient (all: every sound group), else of the others. */
-int fv_grpo_batch_leaves(const fv_grpo_batch *b, int first, int last, bool train, bool all, int *leaves);
+/* Leaves of the trajectories that an update on prompts [first, last) learns from: sound ones, of groups that are not flat (all: of every group). train false: of
+ * all others of the batch. leaves: room for all responses. */
+int fv_grpo_batch_leaves(const fv_grpo_batch *b, int first, int last, bool all, bool train, int *leaves);
 
-/* Streams of the targets of a pass; arrays from the arena; dlogp, dentropy and reference_logp are left NULL, total 0. */
+/* Streams of the targets of a pass; arrays from the arena; dlogp, dentropy and reference_logp are left NULL, total and responses 0. */
 void fv_grpo_batch_streams(const fv_grpo_batch *b, const fv_targets *targets, const float *logp, const float *entropy, fv_streams *out, fv_arena *arena);
 
 /* TRL's and verl's tags for what was sampled. */

@@ -66,9 +66,10 @@ typedef struct {
     const float *advantage, *weight;/* per token */
     const int32_t *response;        /* which response of the update a token belongs to */
     int responses;                  /* of the whole update */
-    const int32_t *response_tokens; /* [responses] trained tokens of each */
+    const int32_t *response_tokens; /* by response: trained tokens of each */
     float *dlogp;                   /* += dL/dlogp */
     float *dentropy;                /* += dL/dentropy */
+    double clipped_low, clipped_high; /* += tokens whose ratio was clipped from below, from above (for metrics) */
 } fv_streams;
 
 typedef struct fv_part fv_part;
@@ -85,7 +86,8 @@ struct fv_part {
     const char *name;               /* "exact" */
     fv_hook hook;
     const char *doc;                /* one line; the formula's source */
-    const char *fields;             /* options with defaults, as YAML: "{pattern: null, ignore_case: false}" */
+    const char *fields;             /* options with defaults, as YAML: "{pattern: null, ignore_case: false}". Numbers may be schedules: read them by fv_get_at */
+    const char *limits;             /* what options may be, as YAML: "{clip_low: [0, 1], normalise: [tokens, responses]}"; NULL: anything of the default's type */
     fv_scope scope;
     unsigned needs;
     size_t state_size;              /* POD; saved with a checkpoint as it is */
@@ -95,7 +97,7 @@ struct fv_part {
     void (*advantage)(const fv_use *u, fv_group *g, const fv_moment *when);                                 /* items[i].advantage (and token_advantage) = ... */
     void (*weigh)(const fv_use *u, fv_group *g, const fv_moment *when);                                     /* items[i].token_weight *= ... */
     void (*objective)(const fv_use *u, fv_streams *s, const fv_moment *when, double *loss);                 /* adds to streams; *loss += its value */
-    bool (*keep)(const fv_use *u, const fv_response *r);                                                    /* filter: rejection sampling */
+    bool (*keep)(const fv_use *u, const fv_response *r, const fv_moment *when);                             /* filter: rejection sampling */
     void (*visit)(const fv_use *u, fv_group *g, int row, int col, int cols, const float *logp, int vocabulary); /* FV_NEED_VOCABULARY */
     void (*update)(const fv_use *u, const fv_group *groups, int count, const fv_moment *when);              /* state, after the step; may be NULL */
 };

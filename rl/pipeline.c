@@ -89,10 +89,10 @@ fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment 
     return FV_OK;
 }
 
-/* Parts see the responses that could be scored, and nothing of the others. */
-void fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *when) {
-    fv_group sound = {malloc((size_t)g->count * sizeof *g->items), 0};
-    if (!sound.items) return;
+/* Baselines see the responses that could be scored, and nothing of the others. */
+fv_status fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err) {
+    fv_group sound = {malloc((size_t)(g->count ? g->count : 1) * sizeof *g->items), 0};
+    if (!sound.items) return fv_fail(err, FV_NO_MEMORY, "advantages: out of memory");
     for (int i = 0; i < g->count; i++)
         if (!g->items[i].error[0]) sound.items[sound.count++] = g->items[i];
     for (int k = 0; k < p->shaping.count && sound.count; k++) p->shaping.uses[k].part->shape(&p->shaping.uses[k], &sound, when);
@@ -108,11 +108,12 @@ void fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *w
     }
     free(sound.items);
     for (int k = 0; k < p->weights.count; k++) p->weights.uses[k].part->weigh(&p->weights.uses[k], g, when);
+    return FV_OK;
 }
 
-bool fv_pipeline_keeps(const fv_pipeline *p, const fv_response *r) {
+bool fv_pipeline_keeps(const fv_pipeline *p, const fv_response *r, const fv_moment *when) {
     for (int k = 0; k < p->filters.count; k++)
-        if (r->error[0] || !p->filters.uses[k].part->keep(&p->filters.uses[k], r)) return false;
+        if (r->error[0] || !p->filters.uses[k].part->keep(&p->filters.uses[k], r, when)) return false;
     return true;
 }
 
@@ -131,7 +132,11 @@ json_t *fv_pipeline_save(const fv_pipeline *p) {
             const fv_use *u = &lists((fv_pipeline *)p, l)->uses[i];
             if (!u->state) continue;
             char key[96], *hex = malloc(2 * u->part->state_size + 1);
-            if (!hex) continue;
+            if (!hex || !out) {
+                free(hex);
+                json_decref(out);
+                return NULL;
+            }
             for (size_t b = 0; b < u->part->state_size; b++) snprintf(hex + 2 * b, 3, "%02x", ((const unsigned char *)u->state)[b]);
             snprintf(key, sizeof key, "%s.%d.%s", fv_hook_name(u->part->hook), i, u->part->name);
             json_object_set_new(out, key, json_string(hex));
@@ -151,8 +156,8 @@ fv_status fv_pipeline_load(fv_pipeline *p, const json_t *saved, fv_error *err) {
             if (!hex) continue; /* a checkpoint from before the stage began */
             if (strlen(hex) != 2 * u->part->state_size) return fv_fail(err, FV_BAD_DATA, "checkpoint: state of %s has %zu bytes, expected %zu", key, strlen(hex) / 2, u->part->state_size);
             for (size_t b = 0; b < u->part->state_size; b++) {
-                unsigned v = 0;
-                sscanf(hex + 2 * b, "%2x", &v);
+                unsigned v;
+                if (sscanf(hex + 2 * b, "%2x", &v) != 1) return fv_fail(err, FV_BAD_DATA, "checkpoint: state of %s is not hexadecimal", key);
                 ((unsigned char *)u->state)[b] = (unsigned char)v;
             }
         }

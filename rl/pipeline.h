@@ -26,13 +26,13 @@ void fv_pipeline_close(fv_pipeline *p);
 
 /* Terms and their weighted sum. A response whose term can't be computed gets its `error`, and reward NAN. */
 fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err);
-/* Shaping, advantages, token weights over the responses without an error; the others get advantage 0. */
-void fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *when);
+/* Shaping and advantages over the responses without an error, the others get advantage 0; then token weights of all. */
+fv_status fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err);
 /* All filters keep it. */
-bool fv_pipeline_keeps(const fv_pipeline *p, const fv_response *r);
+bool fv_pipeline_keeps(const fv_pipeline *p, const fv_response *r, const fv_moment *when);
 void fv_pipeline_update(const fv_pipeline *p, const fv_group *groups, int count, const fv_moment *when);
 
-/* States of parts as hexadecimal text, for checkpoints; what does not fit any more is an error. */
+/* States of parts as hexadecimal text, for checkpoints (NULL: out of memory); what does not fit any more is an error. */
 json_t *fv_pipeline_save(const fv_pipeline *p);
 fv_status fv_pipeline_load(fv_pipeline *p, const json_t *saved, fv_error *err);
 

@@ -81,7 +81,7 @@ static fv_status run_group(job *j, int64_t first, fv_error *err) {
     fv_moment when = {json_integer_value(step), fv_get_int(j->stage->json, "steps"), (uint64_t)fv_get_int(j->recipe->json, "seed")};
     if (scored.count) FV_TRY(fv_pipeline_reward(j->pipeline, &scored, &when, err));
     for (int k = scored.count; k < all.count; k++) strcpy(all.items[k].error, "no response");
-    if (all.count) fv_pipeline_advantage(j->pipeline, &all, &when);
+    if (all.count) FV_TRY(fv_pipeline_advantage(j->pipeline, &all, &when, err));
     for (int k = 0; k < all.count; k++) {
         if (k >= scored.count) all.items[k].error[0] = 0;
         j->r.items[j->group_row[k]] = all.items[k];

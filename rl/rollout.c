@@ -31,6 +31,7 @@ struct runner {
     const fv_model *model;
     const fv_slot *slot;
     const fv_rollout_options *o;
+    const bool *only;         /* [samples] which ones; NULL: all */
     fv_jobs *tools;
     fv_prompt forced;
     episode *episodes;
@@ -258,15 +259,25 @@ static fv_status begin_episode(runner *r, int number, int prompt, fv_error *err)
     return ask_turn(r, ep, t->leaf, err);
 }
 
+static void free_trajectory(fv_trajectory *t) {
+    free(t->turns);
+    free(t->text);
+}
+
 static fv_status begin_all(runner *r, fv_error *err) {
     for (int i = 0; i < r->out->sample_count; i++) {
         fv_sample *s = &r->out->samples[i];
+        if (r->only && !r->only[i]) {
+            r->ended += r->o->group_size;
+            continue;
+        }
         int prompt = -1;
         if (s->prompt.tokens.count) memset(s->prompt.mask, 0, (size_t)s->prompt.tokens.count); /* earlier answers in a prompt are context: the policy did not write them */
         if (s->error.status == FV_OK) FV_TRY(fv_tree_plant(r->out->tree, r->model, &s->prompt, &prompt, err));
         for (int k = 0; k < r->o->group_size; k++) {
             int number = i * r->o->group_size + k;
             fv_trajectory *t = &r->out->trajectories[number];
+            free_trajectory(t);
             *t = (fv_trajectory){.sample = i, .member = k, .prompt = -1, .leaf = -1};
             if (prompt >= 0) {
                 FV_TRY(begin_episode(r, number, prompt, err));
@@ -281,7 +292,7 @@ static fv_status begin_all(runner *r, fv_error *err) {
 }
 
 static fv_status collect_text(runner *r, fv_trajectory *t, fv_error *err) {
-    if (t->leaf < 0) return FV_OK;
+    if (t->leaf < 0 || t->text) return FV_OK;
     const fv_tree *tree = r->out->tree;
     int from = fv_tree_tokens(tree, t->prompt), total = fv_tree_tokens(tree, t->leaf) - from;
     int32_t *ids = malloc((size_t)(total ? total : 1) * sizeof *ids);
@@ -310,46 +321,64 @@ static fv_status run_all(runner *r, fv_rollout_watch *watch, void *context, fv_e
     return s;
 }
 
-fv_status fv_rollout_run(fv_rollout *out, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, fv_sample *samples, int sample_count,
-                         const fv_rollout_options *options, fv_rollout_watch *watch, void *context, fv_error *err) {
-    *out = (fv_rollout){.samples = samples, .sample_count = sample_count, .group_size = options->group_size};
-    runner r = {.out = out, .engine = e, .model = m, .slot = slot, .o = options, .tools = tools, .count = sample_count * options->group_size};
-    pthread_mutex_init(&r.lock, NULL);
-    pthread_cond_init(&r.back, NULL);
-    fv_status s = fv_tree_new(&out->tree, m, err);
-    out->trajectories = calloc((size_t)r.count, sizeof *out->trajectories);
-    r.episodes = calloc((size_t)r.count, sizeof *r.episodes);
-    if (s == FV_OK && (!out->trajectories || !r.episodes)) s = fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
-    if (s == FV_OK && options->forced) s = fv_prompt_text(m, options->forced, NULL, 0, &(fv_media){0}, &r.forced, err);
-    if (s == FV_OK) {
-        fv_engine_begin(e, out->tree);
-        s = run_all(&r, watch, context, err);
-        out->stats = fv_engine_counts(e);
-    }
-    if (tools) fv_jobs_wait(tools);
-    for (int i = 0; i < r.count && r.episodes; i++) {
-        episode *ep = &r.episodes[i];
+static void close_episodes(runner *r) {
+    for (int i = 0; i < r->count && r->episodes; i++) {
+        episode *ep = &r->episodes[i];
         fv_episode_close(ep->episode);
         fv_observation_clear(&ep->observation);
         fv_prompt_clear(&ep->answer);
         free(ep->turn);
         free(ep->seen);
-        free(ep->pictures);
     }
-    fv_prompt_clear(&r.forced);
-    free(r.episodes);
-    free(r.episode_of);
-    pthread_cond_destroy(&r.back);
-    pthread_mutex_destroy(&r.lock);
+    fv_prompt_clear(&r->forced);
+    free(r->episodes);
+    free(r->episode_of);
+}
+
+static fv_status run_runner(runner *r, fv_rollout_watch *watch, void *context, fv_error *err) {
+    r->count = r->out->sample_count * r->o->group_size;
+    r->episodes = calloc((size_t)r->count, sizeof *r->episodes);
+    if (!r->episodes) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->back, NULL);
+    fv_status s = r->o->forced ? fv_prompt_text(r->model, r->o->forced, NULL, 0, &(fv_media){0}, &r->forced, err) : FV_OK;
+    if (s == FV_OK) {
+        fv_engine_begin(r->engine, r->out->tree);
+        s = run_all(r, watch, context, err);
+    }
+    if (r->tools) fv_jobs_wait(r->tools);
+    close_episodes(r);
+    pthread_cond_destroy(&r->back);
+    pthread_mutex_destroy(&r->lock);
+    fv_engine_stats now = fv_engine_counts(r->engine), *sum = &r->out->stats;
+    sum->rows += now.rows;
+    sum->steps += now.steps;
+    sum->pictures += now.pictures;
+    sum->fed_again += now.fed_again;
+    if (sum->peak_pages < now.peak_pages) sum->peak_pages = now.peak_pages;
+    return s;
+}
+
+fv_status fv_rollout_run(fv_rollout *out, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, fv_sample *samples, int sample_count,
+                         const fv_rollout_options *options, fv_rollout_watch *watch, void *context, fv_error *err) {
+    *out = (fv_rollout){.samples = samples, .sample_count = sample_count, .group_size = options->group_size};
+    runner r = {.out = out, .engine = e, .model = m, .slot = slot, .o = options, .tools = tools};
+    fv_status s = fv_tree_new(&out->tree, m, err);
+    out->trajectories = calloc((size_t)sample_count * (size_t)options->group_size, sizeof *out->trajectories);
+    if (s == FV_OK && !out->trajectories) s = fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
+    if (s == FV_OK) s = run_runner(&r, watch, context, err);
     if (s != FV_OK) fv_rollout_clear(out);
     return s;
 }
 
+fv_status fv_rollout_again(fv_rollout *out, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, const bool *again, const fv_rollout_options *options,
+                           fv_error *err) {
+    runner r = {.out = out, .engine = e, .model = m, .slot = slot, .o = options, .only = again, .tools = tools};
+    return run_runner(&r, NULL, NULL, err);
+}
+
 void fv_rollout_clear(fv_rollout *r) {
-    for (int i = 0; i < r->sample_count * r->group_size && r->trajectories; i++) {
-        free(r->trajectories[i].turns);
-        free(r->trajectories[i].text);
-    }
+    for (int i = 0; i < r->sample_count * r->group_size && r->trajectories; i++) free_trajectory(&r->trajectories[i]);
     free(r->trajectories);
     fv_tree_free(r->tree);
     memset(r, 0, sizeof *r);

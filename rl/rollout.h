@@ -56,6 +56,10 @@ typedef void fv_rollout_watch(void *context, int ended, int all);
 /* tools: worker threads for environments; NULL: they run in between. On failure *out is empty. */
 fv_status fv_rollout_run(fv_rollout *out, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, fv_sample *samples, int sample_count,
                          const fv_rollout_options *options, fv_rollout_watch *watch, void *context, fv_error *err);
+/* Rolls out anew the samples that `again` [sample_count] marks (they may be other rows by now), in the same tree; the others stay as they are. On failure r
+ * is to be cleared. */
+fv_status fv_rollout_again(fv_rollout *r, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, const bool *again, const fv_rollout_options *options,
+                           fv_error *err);
 void fv_rollout_clear(fv_rollout *r);
 
 #endif

@@ -59,6 +59,7 @@ static fv_status make_folders(fv_run *r, fv_error *err) {
         free(path);
         FV_TRY(s);
     }
+    FV_TRY(fv_folder_sweep(r->folder, err));
     FV_TRY(open_lines(r, &r->metrics, "metrics.jsonl", err));
     FV_TRY(open_lines(r, &r->evaluations, "evaluations.jsonl", err));
     FV_TRY(open_lines(r, &r->bad_rows, "bad_rows.jsonl", err));

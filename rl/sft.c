@@ -98,7 +98,7 @@ static fv_status run_micro(fv_trainer *t, const sft_batch *b, const int *leaves,
     }
     fv_pass_back(&pass);
     fv_arena_reset(t->arena);
-    return FV_OK;
+    return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "sft: %s", pass.error.text);
 }
 
 static fv_status update(fv_trainer *t, const fv_stage *stage, const sft_batch *b, int64_t step, int64_t steps, fv_metrics *m, fv_error *err) {
@@ -112,8 +112,9 @@ static fv_status update(fv_trainer *t, const fv_stage *stage, const sft_batch *b
     }
     fv_optim how = fv_train_optim(stage, step, steps);
     loss /= (double)b->targets;
-    if (!isfinite(loss)) return fv_fail(err, FV_LIMIT, "%s: the loss is %g at step %lld; a lower optim.lr or optim.clip may help", stage->name, loss, (long long)step);
     fv_slot_step(t->policy, &how, &norm);
+    if (!isfinite(loss) || !isfinite(norm))
+        return fv_fail(err, FV_LIMIT, "%s: loss %g, gradient norm %g at step %lld; a lower optim.lr may help", stage->name, loss, norm, (long long)step);
     fv_metric(m, "loss", loss);
     fv_metric(m, "grad_norm", norm);
     fv_metric(m, "learning_rate", how.lr);
@@ -152,14 +153,14 @@ static fv_status run_steps(fv_trainer *t, const fv_stage *stage, fv_feed *feed, 
         fv_metric(&m, "timing_s/data", loaded - start);
         fv_metric(&m, "step_time", fv_now() - start);
         clear_batch(b);
-        bool enough = smooth < stop_at;
+        bool enough = smooth < stop_at || step + 1 == steps;
+        if (enough) json_object_del(t->state, "smooth_loss"); /* the next stage begins with none, also after a resumption */
         s = fv_train_after(t, stage, step + 1, enough ? step + 1 : steps, &m, err);
         fv_progress_update(progress, step + 1, "loss %.4f", smooth);
         if (enough) break;
     }
     clear_batch(b);
     fv_progress_close(progress);
-    json_object_del(t->state, "smooth_loss");
     return s;
 }
 
@@ -170,6 +171,10 @@ fv_status fv_train_sft(fv_trainer *t, const fv_stage *stage, int64_t from, fv_er
     FV_TRY(fv_train_data(t, stage, &data, err));
     int64_t steps = fv_get_int(stage->json, "steps");
     if (!steps) steps = (int64_t)ceil(fv_get_num(stage->json, "epochs") * (double)fv_dataset_count(data) / b.count);
+    if (!steps) {
+        fv_dataset_close(data);
+        return fv_fail(err, FV_BAD_RECIPE, "%s: stages.%s: neither steps nor epochs says that there is anything to do", t->recipe->file, stage->name);
+    }
     const json_t *env = fv_get(stage->json, "env") ? fv_get(stage->json, "env") : fv_get(t->recipe->json, "env");
     fv_feed_options options = {.env = env, .max_tokens = (int)fv_get_int(stage->json, "max_tokens")};
     fv_status s = fv_feed_open(&feed, t->model, data, t->pool, &options, err);

@@ -128,9 +128,16 @@ fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int
 static fv_status open_model(fv_trainer *t, fv_error *err) {
     const char *path = fv_get_text(t->recipe->json, "model.path"), *init = fv_get_text(t->recipe->json, "model.init");
     if (path) return fv_model_open(&t->model, path, err);
-    char *folder = fv_run_path(t->run, "model-init");
-    fv_status s = fv_folder_exists(folder) ? FV_OK : fv_model_init(init, t->seed, folder, FV_F32, err);
+    char *folder = fv_run_path(t->run, "model-init"), *temporary = NULL;
+    fv_status s = FV_OK;
+    if (!fv_folder_exists(folder)) { /* it may have been killed half way */
+        s = fv_folder_begin(&temporary, folder, err);
+        if (s == FV_OK) s = fv_model_init(init, t->seed, temporary, FV_F32, err);
+        if (s == FV_OK) s = fv_folder_commit(temporary, folder, err);
+        if (s != FV_OK && temporary) fv_path_remove(temporary, NULL);
+    }
     if (s == FV_OK) s = fv_model_open(&t->model, folder, err);
+    free(temporary);
     free(folder);
     return s;
 }
@@ -189,15 +196,7 @@ static fv_status export_model(const fv_trainer *t, fv_error *err) {
     const char *folder = fv_get_text(t->recipe->json, "export");
     if (!folder) return FV_OK;
     fv_dtype save = !strcmp(fv_get_text(t->recipe->json, "save"), "bf16") ? FV_BF16 : FV_F32;
-    char *temporary = NULL, *above = fv_path_folder(folder);
-    fv_status s = fv_folder_make(above, err);
-    free(above);
-    if (s == FV_OK && fv_folder_exists(folder)) s = fv_path_remove(folder, err); /* the same run's, or an older one's export */
-    if (s == FV_OK) s = fv_folder_begin(&temporary, folder, err);
-    if (s == FV_OK) s = fv_model_save(t->model, t->policy, temporary, save, err);
-    if (s == FV_OK) s = fv_folder_commit(temporary, folder, err);
-    free(temporary);
-    return s;
+    return fv_run_save_model(folder, t->model, t->policy, save, err);
 }
 
 static fv_status run_stages(fv_trainer *t, int64_t stage_step, fv_error *err) {

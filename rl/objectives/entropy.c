@@ -15,4 +15,5 @@ const fv_part fv_part_objective_entropy = {.name = "entropy",
                                            .hook = FV_HOOK_OBJECTIVE,
                                            .doc = "entropy bonus: - coefficient * mean token entropy",
                                            .fields = "{coefficient: 0.0}",
+                                           .limits = "{coefficient: [-10, 10]}",
                                            .objective = entropy};

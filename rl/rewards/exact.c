@@ -6,7 +6,7 @@
 
 /* 1 if the answer (fv_answer_find) is the row's, else 0. A row's own `tolerance` makes it a comparison of numbers. */
 static fv_status exact(const fv_use *u, fv_group *g, int term, const fv_moment *when, fv_error *err) {
-    (void)when, (void)err;
+    (void)err;
     bool ignore_case = fv_get_bool(u->options, "ignore_case"), tags = fv_get_bool(u->options, "tags");
     for (int i = 0; i < g->count; i++) {
         fv_response *r = &g->items[i];
@@ -15,7 +15,7 @@ static fv_status exact(const fv_use *u, fv_group *g, int term, const fv_moment *
             continue;
         }
         const json_t *own = r->row ? json_object_get(r->row, "tolerance") : NULL;
-        double tolerance = json_is_number(own) ? json_number_value(own) : fv_get_num(u->options, "tolerance");
+        double tolerance = json_is_number(own) ? json_number_value(own) : fv_get_at(u->options, "tolerance", when->step, when->steps);
         fv_span given = tags ? fv_answer_tag(r->text) : fv_answer_find(r->text);
         r->terms[term] = fv_answer_same(given, r->answer, tolerance, ignore_case);
     }
