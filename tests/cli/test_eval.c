@@ -1,0 +1,127 @@
+/* fovea eval and fovea reward: figures that can be checked by hand. */
+#include "tests/cli/program.h"
+
+#include <math.h>
+
+static void assert_near(const json_t *at, const char *path, double want) {
+    double got = json_number_value(fv_json_find(at, path));
+    if (!(fabs(got - want) < 1e-9)) fail_msg("%s is %.12g, expected %.12g", path, got, want);
+}
+
+static const char responses[] = "{\"id\": \"1\", \"group\": \"g\", \"response\": \"<answer>8</answer>\", \"answer\": \"8\", \"problem_type\": \"numerical\"}\n"
+                                "{\"id\": \"2\", \"group\": \"g\", \"response\": \"It is <answer> 3 </answer><|im_end|>\", \"answer\": 3, \"problem_type\": \"numerical\"}\n"
+                                "{\"id\": \"3\", \"group\": \"h\", \"response\": \"red\", \"answer\": \"blue\", \"problem_type\": \"colour\"}\n"
+                                "{\"id\": \"4\", \"group\": \"h\", \"response\": \"<think>hm</think>blue\", \"solution\": \"<answer>blue</answer>\", \"problem_type\": \"colour\"}\n";
+
+/* n 4, three right: p = 0.75; var_{n-1} = 0.25, se = 0.25. Clusters g: d = .25, .25; h: d = -.75, .25: sum of squared sums .25 + .25 = .5, of squares .75:
+ * SE^2 = 1/16 + (.5 - .75)/16. */
+static void responses_are_evaluated(void **state) {
+    (void)state;
+    write_file("responses.jsonl", responses);
+    run_well("eval --responses responses.jsonl --protocol exact --out e --json");
+    json_t *r = read_json("stdout");
+    assert_string_equal(json_string_value(json_object_get(r, "protocol")), "exact");
+    assert_near(r, "n", 4);
+    assert_near(r, "accuracy", 0.75);
+    assert_near(r, "se", 0.25);
+    assert_near(r, "se_clustered", sqrt(0.0625 - 0.25 / 16));
+    assert_near(r, "by.numerical.accuracy", 1);
+    assert_near(r, "by.colour.accuracy", 0.5);
+    assert_near(r, "by.colour.n", 2);
+    assert_int_equal(json_array_size(json_object_get(r, "ci95")), 2); /* Wilson: statsmodels.proportion_confint(3, 4, method="wilson") */
+    assert_true(fabs(json_number_value(json_array_get(json_object_get(r, "ci95"), 0)) - 0.3006418) < 1e-6);
+    assert_true(fabs(json_number_value(json_array_get(json_object_get(r, "ci95"), 1)) - 0.9544127) < 1e-6);
+    json_decref(r);
+    json_t *lines = read_lines("e/samples.jsonl"), *second = json_array_get(lines, 1);
+    assert_int_equal(json_array_size(lines), 4);
+    assert_string_equal(json_string_value(json_object_get(second, "id")), "2");
+    assert_string_equal(json_string_value(json_object_get(second, "extracted")), "3");
+    assert_string_equal(json_string_value(json_object_get(second, "answer")), "3");
+    assert_near(second, "score", 1);
+    json_decref(lines);
+    assert_true(fv_file_exists("e/results.json"));
+    run_well("eval --responses e/samples.jsonl");
+    assert_says("stdout", "75.0 %");
+}
+
+static void rows_without_answer_are_reported(void **state) {
+    (void)state;
+    write_file("some.jsonl", "{\"id\": \"1\", \"response\": \"8\", \"answer\": \"8\"}\n{\"id\": \"2\", \"response\": \"8\"}\nnonsense\n");
+    run_badly("eval --responses some.jsonl --json", 1, "some.jsonl:2: exact needs an answer");
+    assert_says("stderr", "some.jsonl:3");
+    json_t *r = read_json("stdout");
+    assert_near(r, "n", 1);
+    assert_near(r, "errors", 2);
+    json_decref(r);
+    run_badly("eval --responses some.jsonl --protocol mvbench@lmms", 1, "this version has exact");
+    run_badly("eval --responses some.jsonl --model m", 2, "neither a recipe nor a model");
+    run_badly("eval", 2, "--model is missing");
+}
+
+static void a_model_is_evaluated(void **state) {
+    (void)state;
+    make_model();
+    make_rows();
+    run_well("eval --model m --data rows/visual-search.jsonl --out e1 max_new_tokens=6 --json threads=1");
+    json_t *r = read_json("stdout");
+    assert_near(r, "n", 6);
+    assert_string_equal(json_string_value(json_object_get(r, "mode")), "greedy");
+    assert_non_null(json_object_get(r, "se_clustered"));
+    json_decref(r);
+    run_well("eval --model m --data rows/visual-search.jsonl --out e2 max_new_tokens=6 threads=2");
+    assert_true(same_files("e1/samples.jsonl", "e2/samples.jsonl"));
+    run_well("eval " FOVEA_SOURCE "/recipes/grpo.yaml model.path=m eval_data=rows/visual-search.jsonl max_new_tokens=4 evaluate.n=3 --json");
+    r = read_json("stdout");
+    assert_near(r, "n", 3);
+    assert_near(r, "modes.greedy.n", 3);
+    assert_near(r, "modes.sampled.n", 3);
+    json_decref(r);
+    run_badly("eval --model m --data rows/visual-search.jsonl evaluate.modes=[fast]", 1, "evaluate.modes");
+    run_badly("eval " FOVEA_SOURCE "/recipes/grpo.yaml model.path=m", 1, "eval_data is missing");
+}
+
+/* Rewards 1 and 0: mean .5, std (n - 1) sqrt(.5); advantage .5 / (sqrt(.5) + 1e-4). */
+static void rewards_come_with_advantages(void **state) {
+    (void)state;
+    write_file("answers.jsonl", "{\"id\": 1, \"group\": \"g\", \"response\": \"<answer>8</answer>\", \"answer\": \"8\"}\n"
+                                "{\"id\": \"2\", \"response\": \"<answer>8</answer>\", \"answer\": 8}\n"
+                                "{\"id\": \"3\", \"group\": \"h\", \"response\": \"<answer>8</answer>\", \"answer\": 8}\n"
+                                "{\"id\": \"4\", \"group\": \"g\", \"response\": \"<answer>3</answer>\", \"solution\": \"<answer>8</answer>\"}\n"
+                                "{\"id\": \"5\", \"group\": \"g\", \"response\": \"<answer>3</answer>\"}\n"
+                                "{\"id\": \"6\", \"group\": \"g\", \"logprobs\": [[-1, -2]]}\n");
+    run_well("reward --recipe " FOVEA_SOURCE "/recipes/grpo.yaml --data answers.jsonl --out o.jsonl");
+    json_t *lines = read_lines("o.jsonl");
+    double advantage = 0.5 / (sqrt(0.5) + 1e-4);
+    assert_int_equal(json_array_size(lines), 6);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(lines, 0), "id")), 1);
+    assert_near(json_array_get(lines, 0), "terms.exact", 1);
+    assert_near(json_array_get(lines, 0), "advantage", advantage);
+    assert_near(json_array_get(lines, 1), "reward", 1);
+    assert_null(json_object_get(json_array_get(lines, 1), "advantage"));
+    assert_near(json_array_get(lines, 2), "advantage", 0);
+    assert_near(json_array_get(lines, 3), "advantage", -advantage);
+    assert_non_null(strstr(json_string_value(json_object_get(json_array_get(lines, 4), "error")), "answers.jsonl:5: exact needs an answer"));
+    assert_int_equal(json_object_size(json_array_get(lines, 4)), 2);
+    assert_non_null(strstr(json_string_value(json_object_get(json_array_get(lines, 5), "error")), "token weights"));
+    json_decref(lines);
+    run_well("reward --recipe " FOVEA_SOURCE "/recipes/grpo.yaml --data answers.jsonl --out o.jsonl advantage.std=false 'reward.terms=[{term: exact, weight: 2.0}, {term: format, weight: 0.5}]'");
+    lines = read_lines("o.jsonl");
+    assert_near(json_array_get(lines, 0), "reward", 2.5);
+    assert_near(json_array_get(lines, 0), "terms.format", 1);
+    assert_near(json_array_get(lines, 0), "advantage", 1);
+    json_decref(lines);
+    run_badly("reward --recipe " FOVEA_SOURCE "/recipes/sft.yaml --data answers.jsonl --out o.jsonl", 1, "no stage has reward terms");
+    run_badly("reward --recipe nowhere.yaml --data answers.jsonl --out o.jsonl", 1, "nowhere.yaml");
+    run_badly("reward --recipe " FOVEA_SOURCE "/recipes/grpo.yaml --data nowhere.jsonl --out o.jsonl", 1, "nowhere.jsonl");
+    run_badly("reward --recipe " FOVEA_SOURCE "/recipes/grpo.yaml --data answers.jsonl --out o.jsonl reward.term=[]", 1, "did you mean");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(responses_are_evaluated),
+        cmocka_unit_test(rows_without_answer_are_reported),
+        cmocka_unit_test(a_model_is_evaluated),
+        cmocka_unit_test(rewards_come_with_advantages),
+    };
+    return cmocka_run_group_tests(tests, enter_folder, leave_folder);
+}
