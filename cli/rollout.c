@@ -53,7 +53,7 @@ static fv_status run(const fv_args *a, fv_error *err) {
     FV_TRY(fv_args_need(a, v, "--model", &model, err));
     FV_TRY(fv_args_need(a, v, "--data", &file, err));
     FV_TRY(fv_args_need(a, v, "--out", &out, err));
-    FV_TRY(fv_args_number(fv_args_value(a, v, "-n"), "-n", 1, 1024, 1, &group, err));
+    FV_TRY(fv_args_number(fv_args_value(a, v, "-n"), "-n", 1, 1024, 0, &group, err));
     FV_TRY(fv_common_read(&common, a, err));
     FV_TRY(fv_sampling_read(&sampling, a, 1, err));
     FV_TRY(fv_env_read(&env, fv_args_value(a, v, "--env"), err));

@@ -33,6 +33,7 @@ typedef struct {
     fv_tree *tree;
     fv_sample *samples;       /* [sample_count] borrowed */
     int sample_count, group_size;
+    bool numbered;            /* files name trajectories ROW#K, also in groups of one */
     fv_trajectory *trajectories; /* [sample_count * group_size], groups together; those of bad samples have stop_reason "error" */
     fv_engine_stats stats;
 } fv_rollout;

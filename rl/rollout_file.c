@@ -54,8 +54,11 @@ static fv_status run_batch(writer *w, int64_t first, int n, fv_sample *samples, 
                             .max_tokens = w->o->max_tokens ? w->o->max_tokens : room, .seed = w->o->seed, .numbers = numbers};
     fv_rollout r;
     fv_status s = fv_rollout_run(&r, w->engine, w->s->model, w->s->slot, w->s->tools, samples, n, &o, watch, w, err);
-    if (s == FV_OK) s = write_all(w, &r, err);
-    if (s == FV_OK) fv_rollout_clear(&r);
+    if (s == FV_OK) {
+        r.numbered = w->o->group_size > 0;
+        s = write_all(w, &r, err);
+        fv_rollout_clear(&r);
+    }
     for (int i = 0; i < n; i++) fv_sample_clear(&samples[i]);
     w->done += (int64_t)n * group;
     return s;

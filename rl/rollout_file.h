@@ -7,7 +7,7 @@
 typedef struct {
     const char *folder;      /* gets trajectories.jsonl and pictures/ */
     const json_t *env;       /* of rows without their own; NULL: none */
-    int group_size;          /* answers a row; 0: 1. Above 1 ids are ROW#K */
+    int group_size;          /* answers a row, with ids ROW#K; 0: one, with the row's id */
     float temperature, top_p; /* temperature 0: greedy */
     int max_new_tokens;      /* a turn */
     int max_tokens;          /* context; 0: what the model allows */

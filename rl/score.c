@@ -18,9 +18,11 @@ typedef struct {
     double loss;
 } scorer;
 
-/* The temperature of a row's log-probs: what the user says, else what it was sampled at; greedy rows are at 1. */
+/* The temperature of a row's log-probs: what the user says, else what its tokens were sampled at; greedy rows are at 1. */
 static float temperature_of(const scorer *c, const fv_sample *sample) {
-    double t = c->o->temperature > 0 ? c->o->temperature : json_number_value(json_object_get(sample->row->json, "temperature"));
+    const json_t *row = sample->row->json;
+    double t = c->o->temperature;
+    if (!(t > 0) && json_object_get(row, "input_ids")) t = json_number_value(json_object_get(row, "temperature"));
     return t > 0 ? (float)t : 1.0f;
 }
 

@@ -212,8 +212,16 @@ static void trajectories_are_named_by_row_and_answer(void **state) {
         assert_string_equal(json_string_value(json_object_get(json_array_get(made, i), "group")), row);
         assert_int_equal(json_array_size(json_object_get(json_array_get(made, i), "images")), 1);
     }
-    json_decref(rows);
     json_decref(made);
+    run_well("rollout --model m --data rows/visual-search.jsonl -n 1 --out one max_new_tokens=1");
+    run_well("rollout --model m --data rows/visual-search.jsonl --out alone max_new_tokens=1");
+    char *one = contents("one/trajectories.jsonl"), *alone = contents("alone/trajectories.jsonl"), id[128];
+    snprintf(id, sizeof id, "{\"id\": \"%s#0\", ", json_string_value(json_object_get(json_array_get(rows, 0), "id")));
+    assert_memory_equal(one, id, strlen(id));
+    assert_null(strchr(alone, '#'));
+    free(one);
+    free(alone);
+    json_decref(rows);
     run_well("rollout --model m --data rows/visual-search.jsonl -n 3 --out r3 max_new_tokens=9 temperature=1.3 top_p=0.9 seed=2");
     assert_false(same_files("r/trajectories.jsonl", "r3/trajectories.jsonl"));
 }
