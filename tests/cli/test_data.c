@@ -3,8 +3,8 @@
 
 static void rows_are_made_with_their_pictures(void **state) {
     (void)state;
-    run_well("data make visual-search n=70 split=test seed=4 --out a threads=1");
-    run_well("data make visual-search n=70 split=test seed=4 --out b threads=3");
+    run_well("data make visual-search n=70 split=test seed=4 size=224 --out a threads=1");
+    run_well("data make visual-search n=70 split=test seed=4 size=224 --out b threads=3");
     assert_true(same_files("a/visual-search.jsonl", "b/visual-search.jsonl"));
     assert_true(same_files("a/visual-search.png", "b/visual-search.png"));
     json_t *rows = read_lines("a/visual-search.jsonl");
