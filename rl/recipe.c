@@ -58,6 +58,22 @@ static fv_status wrong(const fv_yaml *y, const char *prefix, const fv_field *f, 
 
 static fv_status check_part(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err);
 
+/* All values that a scalar takes over the steps are within low..high (they lie between its ends; an exponential goes to 0). */
+static bool within(const json_t *scalar, double low, double high) {
+    if (json_is_number(scalar)) return json_number_value(scalar) >= low && json_number_value(scalar) <= high;
+    double from = fv_schedule_at(scalar, 0, 1), to = json_object_get(scalar, "exponential") ? 0 : fv_schedule_at(scalar, 1, 1);
+    return from >= low && from <= high && to >= low && to <= high;
+}
+
+static fv_status check_schedule(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err) {
+    const char *why;
+    char rule[96];
+    *out = fv_recipe_json(y);
+    if (!fv_schedule_valid(*out, &why)) return wrong(y, prefix, f, why, err);
+    snprintf(rule, sizeof rule, "must be a number %.10g..%.10g, or go from one to another", f->low, f->high);
+    return within(*out, f->low, f->high) ? FV_OK : wrong(y, prefix, f, rule, err);
+}
+
 static fv_status check_number(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err) {
     char rule[96];
     int64_t i = 0;
@@ -71,7 +87,6 @@ static fv_status check_number(const fv_yaml *y, const fv_field *f, const char *p
 }
 
 static fv_status check_value(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err) {
-    const char *why;
     switch (f->kind) {
     case FV_FIELD_INT:
     case FV_FIELD_NUM: return check_number(y, f, prefix, out, err);
@@ -92,9 +107,7 @@ static fv_status check_value(const fv_yaml *y, const fv_field *f, const char *pr
         *out = json_boolean(b);
         return FV_OK;
     }
-    case FV_FIELD_SCHEDULE:
-        *out = fv_recipe_json(y);
-        return fv_schedule_valid(*out, &why) ? FV_OK : wrong(y, prefix, f, why, err);
+    case FV_FIELD_SCHEDULE: return check_schedule(y, f, prefix, out, err);
     case FV_FIELD_LIST:
         if (y->kind != FV_YAML_SEQUENCE) return wrong(y, prefix, f, "must be a list", err);
         *out = fv_recipe_json(y);
@@ -132,33 +145,60 @@ static fv_status unknown_part(const fv_yaml *at, const fv_field *f, const char *
     return fv_yaml_fail(at, err, "%s%s: there is no %s \"%s\"; `fovea help recipe` lists them", prefix, f->path, f->choices, name);
 }
 
-/* A part's options have the types of their defaults; a default of null takes anything. */
-static fv_status check_option(const fv_yaml *y, const char *part, json_t *options, fv_error *err) {
-    const json_t *d = json_object_get(options, y->key);
+static fv_status unknown_option(const fv_yaml *y, const char *part, const json_t *options, fv_error *err) {
+    const char *names[64], *key;
+    size_t n = 0;
+    json_t *v;
+    json_object_foreach((json_t *)options, key, v) if (n < FV_COUNT(names)) names[n++] = key;
+    const char *near = fv_suggest(y->key, names, n);
+    if (near) return fv_yaml_fail(y, err, "%s has no option \"%s\"; did you mean \"%s\"?", part, y->key, near);
+    return fv_yaml_fail(y, err, "%s has no option \"%s\"", part, y->key);
+}
+
+/* What a part's `limits` say of an option: a range of numbers, or a choice of words. */
+static fv_status check_limit(const fv_yaml *y, const fv_part *part, const json_t *value, fv_error *err) {
+    json_t *limits = part->limits ? default_json(part->limits) : NULL, *own = json_object_get(limits, y->key);
     char shown[160];
+    fv_status s = FV_OK;
     fv_yaml_show(y, shown, sizeof shown);
-    if (!d) {
-        const char *names[64];
-        size_t n = 0;
-        const char *key;
-        json_t *v;
-        json_object_foreach(options, key, v) if (n < FV_COUNT(names)) names[n++] = key;
-        const char *near = fv_suggest(y->key, names, n);
-        return near ? fv_yaml_fail(y, err, "%s has no option \"%s\"; did you mean \"%s\"?", part, y->key, near)
-                    : fv_yaml_fail(y, err, "%s has no option \"%s\"", part, y->key);
+    if (json_is_number(json_array_get(own, 0))) {
+        double low = json_number_value(json_array_get(own, 0)), high = json_number_value(json_array_get(own, 1));
+        if (!within(value, low, high)) s = fv_yaml_fail(y, err, "%s: option %s must be %.10g..%.10g, got %s", part->name, y->key, low, high, shown);
+    } else if (json_is_array(own)) {
+        bool found = false;
+        char words[160] = "";
+        for (size_t i = 0; i < json_array_size(own); i++) {
+            const char *word = json_string_value(json_array_get(own, i));
+            found |= json_is_string(value) && !strcmp(word, json_string_value(value));
+            size_t at = strlen(words);
+            snprintf(words + at, sizeof words - at, "%s%s", i ? "|" : "", word);
+        }
+        if (!found) s = fv_yaml_fail(y, err, "%s: option %s must be one of %s, got %s", part->name, y->key, words, shown);
     }
+    json_decref(limits);
+    return s;
+}
+
+/* A part's options have the types of their defaults; a default of null takes anything. */
+static fv_status check_option(const fv_yaml *y, const fv_part *part, json_t *options, fv_error *err) {
+    const json_t *d = json_object_get(options, y->key);
+    if (!d) return unknown_option(y, part->name, options, err);
     json_t *value = fv_recipe_json(y);
     bool numeric = json_is_number(d);
     const char *why;
     bool fits = json_is_null(d) || json_typeof(d) == json_typeof(value) || (json_is_boolean(d) && json_is_boolean(value)) ||
                 (numeric && fv_schedule_valid(value, &why));
+    fv_status s = FV_OK;
     if (!fits) {
-        json_decref(value);
-        return fv_yaml_fail(y, err, "%s: option %s must be %s, got %s", part, y->key,
-                            json_is_boolean(d) ? "true or false" : numeric ? "a number" : json_is_array(d) ? "a list" : "text", shown);
+        char shown[160];
+        fv_yaml_show(y, shown, sizeof shown);
+        s = fv_yaml_fail(y, err, "%s: option %s must be %s, got %s", part->name, y->key,
+                         json_is_boolean(d) ? "true or false" : numeric ? "a number" : json_is_array(d) ? "a list" : "text", shown);
     }
-    json_object_set_new(options, y->key, value);
-    return FV_OK;
+    if (s == FV_OK) s = check_limit(y, part, value, err);
+    if (s == FV_OK) json_object_set_new(options, y->key, value);
+    else json_decref(value);
+    return s;
 }
 
 static fv_status resolve_part(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err) {
@@ -185,7 +225,7 @@ static fv_status resolve_part(const fv_yaml *y, const fv_field *f, const char *p
             if (!fv_yaml_num(item, &weight)) status = fv_yaml_fail(item, err, "%s%s: weight of %s must be a number", prefix, f->path, name);
             continue;
         }
-        status = check_option(item, name, o, err);
+        status = check_option(item, part, o, err);
     }
     json_t *all = json_object();
     json_object_set_new(all, key, json_string(name));
@@ -216,6 +256,24 @@ static bool under(const char *path, const char *prefix) {
     return !strncmp(path, prefix, n) && path[n] == '.';
 }
 
+/* A field that is right in another place is told so; otherwise the nearest name. */
+static fv_status unknown_field(const fv_yaml *y, int where, const char *prefix, const char *path, const char *const *names, size_t count, fv_error *err) {
+    static const struct {
+        int where;
+        const char *place;
+    } places[] = {{FV_TOP, "of the recipe itself, beside stages"}, {FV_STAGE_SFT, "of a stage of kind sft"}, {FV_STAGE_GRPO, "of a stage of kind grpo"}, {FV_STAGE_FILTER, "of a stage of kind filter"}};
+    int n;
+    const fv_field *all = fv_recipe_fields(&n);
+    const char *elsewhere = NULL;
+    for (int k = 0; k < n && !elsewhere; k++)
+        for (size_t i = 0; i < FV_COUNT(places) && !elsewhere; i++)
+            if (!(all[k].where & where) && (all[k].where & places[i].where) && (!strcmp(all[k].path, path) || under(all[k].path, path))) elsewhere = places[i].place;
+    if (elsewhere) return fv_yaml_fail(y, err, "unknown field %s%s here; it is a field %s", prefix, path, elsewhere);
+    const char *near = fv_suggest(path, names, count);
+    if (near) return fv_yaml_fail(y, err, "unknown field %s%s; did you mean %s?", prefix, path, near);
+    return fv_yaml_fail(y, err, "unknown field %s%s; `fovea help recipe` lists the fields", prefix, path);
+}
+
 /* Complains about the first key below `y` that no field of `where` names. `at` is the path so far. */
 static fv_status check_names(const fv_yaml *y, int where, const char *prefix, const char *at, fv_error *err) {
     int n;
@@ -238,10 +296,9 @@ static fv_status check_names(const fv_yaml *y, int where, const char *prefix, co
             FV_TRY(check_names(y->items[i], where, prefix, path, err));
             continue;
         }
+        if (branch && fv_yaml_is_null(y->items[i])) continue;
         if (branch) return fv_yaml_fail(y->items[i], err, "%s%s must be a mapping", prefix, path);
-        const char *near = fv_suggest(path, names, have);
-        if (near) return fv_yaml_fail(y->items[i], err, "unknown field %s%s; did you mean %s?", prefix, path, near);
-        return fv_yaml_fail(y->items[i], err, "unknown field %s%s; `fovea help recipe` lists the fields", prefix, path);
+        return unknown_field(y->items[i], where, prefix, path, names, have, err);
     }
     return FV_OK;
 }
@@ -268,7 +325,7 @@ static fv_status resolve(const fv_yaml *y, int where, const char *prefix, json_t
         if (!(f->where & where)) continue;
         const fv_yaml *given = fv_yaml_find(y, f->path);
         json_t *value = NULL;
-        if (given && !(fv_yaml_is_null(given) && f->kind != FV_FIELD_TEXT)) {
+        if (given && !(fv_yaml_is_null(given) && (f->kind != FV_FIELD_TEXT || !*f->fallback))) { /* null is the default, or no text where the default is one */
             fv_status s = check_value(given, f, prefix, &value, err);
             if (s != FV_OK) {
                 json_decref(value);
@@ -282,6 +339,11 @@ static fv_status resolve(const fv_yaml *y, int where, const char *prefix, json_t
             FV_TRY(s);
         } else {
             value = default_json(f->fallback);
+            if (f->kind == FV_FIELD_NUM && json_is_integer(value)) { /* as a given one would be */
+                json_t *real = json_real(json_number_value(value));
+                json_decref(value);
+                value = real;
+            }
         }
         if (value) put_path(out, f->path, value);
     }
@@ -293,7 +355,12 @@ static int stage_kind(const char *word) {
     return !strcmp(word, "sft") ? FV_STAGE_SFT : !strcmp(word, "grpo") ? FV_STAGE_GRPO : !strcmp(word, "filter") ? FV_STAGE_FILTER : 0;
 }
 
-static fv_status resolve_stage(fv_recipe *r, const fv_yaml *y, size_t number, json_t *stages, fv_error *err) {
+static bool good_name(const char *name) {
+    size_t n = name ? strlen(name) : 0;
+    return n > 0 && n <= 64 && name[0] != '.' && strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == n;
+}
+
+static fv_status resolve_stage(fv_recipe *r, fv_yaml *y, size_t number, json_t *stages, fv_error *err) {
     if (y->kind != FV_YAML_MAPPING) return fv_yaml_fail(y, err, "stages[%zu] must be a mapping with `kind: sft`, `grpo` or `filter`", number);
     const fv_yaml *k = fv_yaml_get(y, "kind");
     int kind = stage_kind(k ? fv_yaml_word(k) : NULL);
@@ -302,13 +369,18 @@ static fv_status resolve_stage(fv_recipe *r, const fv_yaml *y, size_t number, js
         if (k) fv_yaml_show(k, shown, sizeof shown);
         return fv_yaml_fail(k ? k : y, err, "stages[%zu].kind must be one of sft|grpo|filter, got %s", number, shown);
     }
-    char prefix[96];
     const fv_yaml *named = fv_yaml_get(y, "name");
-    snprintf(prefix, sizeof prefix, "stages.%s.", named && fv_yaml_word(named) ? fv_yaml_word(named) : fv_yaml_word(k));
+    if (!named || fv_yaml_is_null(named)) {
+        FV_TRY(fv_yaml_put(y, "name", fv_yaml_new_text(fv_yaml_word(k)), err));
+        named = k = fv_yaml_get(y, "kind");
+    }
+    if (!good_name(fv_yaml_word(named)))
+        return fv_yaml_fail(named, err, "stages[%zu].name must be 1 to 64 letters, digits, '-', '_' and '.', since files are called after it", number);
+    char prefix[96];
+    snprintf(prefix, sizeof prefix, "stages.%s.", fv_yaml_word(named));
     json_t *stage = json_object();
     json_array_append_new(stages, stage);
     FV_TRY(resolve(y, kind, prefix, stage, err));
-    if (!json_object_get(stage, "name")) json_object_set_new(stage, "name", json_string(fv_yaml_word(k)));
     const char *name = fv_get_text(stage, "name");
     for (size_t i = 0; i + 1 < json_array_size(stages); i++)
         if (!strcmp(name, fv_get_text(json_array_get(stages, i), "name"))) return fv_yaml_fail(y, err, "two stages are called %s", name);
@@ -317,18 +389,19 @@ static fv_status resolve_stage(fv_recipe *r, const fv_yaml *y, size_t number, js
 }
 
 static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err) {
-    bool path = fv_get(r->json, "model.path") != NULL, init = fv_get(r->json, "model.init") != NULL;
-    if (path == init) return fv_yaml_fail(y, err, "model needs either path: FOLDER or init: PRESET%s", path ? ", not both" : "");
+    bool path = fv_get_text(r->json, "model.path") != NULL, init = fv_get_text(r->json, "model.init") != NULL;
+    const fv_yaml *model = fv_yaml_get(y, "model"), *stages = fv_yaml_get(y, "stages"), *modes = fv_yaml_find(y, "evaluate.modes");
+    if (path == init) return fv_yaml_fail(model ? model : y, err, "model needs either path: FOLDER or init: PRESET%s", path ? ", not both" : "");
     for (int i = 0; i < r->stage_count; i++) {
         const fv_stage *s = &r->stages[i];
-        if (!fv_get(s->json, "data") && !fv_get(r->json, "data")) return fv_yaml_fail(y, err, "stages.%s.data is missing, and there is no data for the whole recipe", s->name);
-        if (s->kind != FV_STAGE_SFT && fv_get_int(s->json, "steps") == 0) return fv_yaml_fail(y, err, "stages.%s.steps must be at least 1", s->name);
+        if (!fv_get(s->json, "data") && !fv_get(r->json, "data")) return fv_yaml_fail(stages->items[i], err, "stages.%s.data is missing, and there is no data for the whole recipe", s->name);
+        if (s->kind != FV_STAGE_SFT && fv_get_int(s->json, "steps") == 0) return fv_yaml_fail(stages->items[i], err, "stages.%s.steps must be at least 1", s->name);
     }
     const json_t *mode;
     size_t k;
     json_array_foreach(fv_get(r->json, "evaluate.modes"), k, mode) {
         const char *m = json_string_value(mode);
-        if (!m || (strcmp(m, "sampled") && strcmp(m, "greedy") && strcmp(m, "no_tool"))) return fv_yaml_fail(y, err, "evaluate.modes: each must be one of sampled|greedy|no_tool");
+        if (!m || (strcmp(m, "sampled") && strcmp(m, "greedy") && strcmp(m, "no_tool"))) return fv_yaml_fail(modes ? modes : y, err, "evaluate.modes: each must be one of sampled|greedy|no_tool");
     }
     return FV_OK;
 }
@@ -356,9 +429,25 @@ static fv_status override(fv_yaml *root, const char *assignment, fv_error *err) 
     return s;
 }
 
+/* Names that were left out. */
+static fv_status name_run(fv_yaml *y, fv_error *err) {
+    const fv_yaml *name = fv_yaml_get(y, "name"), *out = fv_yaml_get(y, "out");
+    const char *word = name && !fv_yaml_is_null(name) ? fv_yaml_word(name) : NULL;
+    if (name && !word && fv_yaml_is_null(name)) FV_TRY(fv_yaml_put(y, "name", fv_yaml_new_text("run"), err));
+    if (out && !fv_yaml_is_null(out)) return FV_OK;
+    fv_text t = {0};
+    fv_text_printf(&t, "runs/%s", word ? word : "run");
+    char *folder;
+    FV_TRY(fv_text_take(&t, &folder, NULL, err));
+    fv_status s = fv_yaml_put(y, "out", fv_yaml_new_text(folder), err);
+    free(folder);
+    return s;
+}
+
 static fv_status build(fv_recipe *r, fv_yaml *y, const char *const *overrides, int override_count, fv_error *err) {
     if (y->kind != FV_YAML_MAPPING) return fv_yaml_fail(y, err, "a recipe is a mapping of fields (name, model, data, stages ...)");
     for (int i = 0; i < override_count; i++) FV_TRY(override(y, overrides[i], err));
+    FV_TRY(name_run(y, err));
     r->json = json_object();
     FV_TRY(resolve(y, FV_TOP, "", r->json, err));
     json_t *stages = json_array();
@@ -368,11 +457,6 @@ static fv_status build(fv_recipe *r, fv_yaml *y, const char *const *overrides, i
     r->stages = calloc(list->count, sizeof *r->stages);
     if (!r->stages) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", r->file);
     for (size_t i = 0; i < list->count; i++) FV_TRY(resolve_stage(r, list->items[i], i, stages, err));
-    if (!fv_get(r->json, "out")) {
-        char out[256];
-        snprintf(out, sizeof out, "runs/%s", fv_get_text(r->json, "name"));
-        json_object_set_new(r->json, "out", json_string(out));
-    }
     return check_whole(r, y, err);
 }
 

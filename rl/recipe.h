@@ -16,7 +16,7 @@ typedef struct {
     const char *path;      /* "optim.lr" */
     int where;             /* FV_TOP or a sum of stage kinds */
     fv_field_kind kind;
-    double low, high;      /* INT, NUM */
+    double low, high;      /* INT, NUM, SCHEDULE */
     const char *fallback;  /* as YAML; "" = absent */
     const char *choices;   /* CHOICE: "sampled|greedy"; PART(S): the hook, "reward" */
     const char *help;
