@@ -142,7 +142,9 @@ static fv_status list_seen(runner *r, episode *ep, int leaf, fv_error *err) {
     for (int s = leaf; s >= 0; s = tree->segments[s]->parent)
         for (int i = tree->segments[s]->picture_count; i-- > 0;) {
             const fv_picture *pic = tree->segments[s]->pictures[i];
-            if (pic->image) ep->seen[--n] = (fv_seen){pic->image, {pic->patches->width, pic->patches->height, pic->patches->view_width, pic->patches->view_height}};
+            if (!pic->image) continue;
+            ep->pictures[--n] = pic;
+            ep->seen[n] = (fv_seen){pic->image, {pic->patches->width, pic->patches->height, pic->patches->view_width, pic->patches->view_height}};
         }
     return FV_OK;
 }
@@ -329,6 +331,7 @@ static void close_episodes(runner *r) {
         fv_prompt_clear(&ep->answer);
         free(ep->turn);
         free(ep->seen);
+        free(ep->pictures);
     }
     fv_prompt_clear(&r->forced);
     free(r->episodes);
