@@ -1,21 +1,12 @@
 /* Mutates the fixtures, the same way each time, and decodes them: nothing may crash (build with FOVEA_SANITIZE to see more).
  * FOVEA_FUZZ=10000 makes that many of each format. */
 #include "tests/fuzz/fuzz_image.c"
+#include "tests/fuzz/mutate.h"
 #include "tests/vision/check.h"
 
 #include <string.h>
 
 enum { USUAL_ROUNDS = 300 };
-
-typedef struct {
-    char *data;
-    size_t size;
-} seed;
-
-static uint32_t next(uint64_t *state) { /* Knuth's MMIX multiplier; the upper half is good enough for choosing bytes */
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(*state >> 33);
-}
 
 /* PNG checksums are mended, or else hardly a mutation would come further than libpng's first test. */
 static void mend_png(uint8_t *p, size_t size) {
@@ -28,32 +19,10 @@ static void mend_png(uint8_t *p, size_t size) {
     }
 }
 
-/* A copy of exactly the size that it claims, so that a read past its end is seen. */
-static uint8_t *mutate(const seed *from, const seed *other, size_t *size, uint64_t *state, bool png) {
-    *size = next(state) % 8 ? from->size : 1 + next(state) % from->size;
-    uint8_t *p = malloc(*size);
-    if (!p) return NULL;
-    memcpy(p, from->data, *size);
-    for (uint32_t k = 1 + next(state) % 6; k > 0; k--) {
-        size_t at = next(state) % *size;
-        switch (next(state) % 4) {
-        case 0: p[at] ^= (uint8_t)(1u << next(state) % 8); break;
-        case 1: p[at] = (uint8_t)next(state); break;
-        case 2: p[at] = next(state) % 2 ? 0xff : 0; break;
-        default: { /* a run of another file */
-            size_t run = 1 + next(state) % 16, source = next(state) % other->size;
-            for (size_t i = 0; i < run && at + i < *size && source + i < other->size; i++) p[at + i] = (uint8_t)other->data[source + i];
-        }
-        }
-    }
-    if (png && next(state) % 4) mend_png(p, *size);
-    return p;
-}
-
 static void survive(const char *ending) {
     fv_error err;
     fv_names names;
-    seed seeds[64];
+    fuzz_seed seeds[64];
     size_t count = 0;
     OK(fv_folder_list(&names, DATA, &err));
     for (size_t i = 0; i < names.count && count < FV_COUNT(seeds); i++) {
@@ -70,9 +39,10 @@ static void survive(const char *ending) {
     long rounds = asked ? strtol(asked, NULL, 10) : USUAL_ROUNDS;
     uint64_t state = 1;
     for (long r = 0; r < rounds; r++) {
-        size_t size;
-        uint8_t *p = mutate(&seeds[(size_t)r % count], &seeds[next(&state) % count], &size, &state, strcmp(ending, ".png") == 0);
+        size_t size = 0;
+        uint8_t *p = fuzz_mutate(&seeds[(size_t)r % count], &seeds[fuzz_next(&state) % count], &size, &state);
         assert_non_null(p);
+        if (strcmp(ending, ".png") == 0 && fuzz_next(&state) % 4) mend_png(p, size);
         LLVMFuzzerTestOneInput(p, size);
         free(p);
     }
