@@ -58,10 +58,10 @@ static void there_and_back(const fv_tokenizer *t) {
     fv_ids_clear(&ids);
 }
 
-void fuzz_tokenizer(const uint8_t *data, size_t size) {
+bool fuzz_tokenizer(const uint8_t *data, size_t size) {
     fv_error err = {0};
     json_t *json = parsed(data, size, FV_BAD_MODEL, &err);
-    if (json == NULL) return;
+    if (json == NULL) return false;
     fv_tokenizer *t = calloc(1, sizeof *t);
     must(t != NULL);
     fv_status s = fv_tokenizer_of(t, (fv_json_at){.root = json, .place = "fuzz.json", .status = FV_BAD_MODEL}, &err);
@@ -69,19 +69,21 @@ void fuzz_tokenizer(const uint8_t *data, size_t size) {
     if (s == FV_OK) there_and_back(t);
     else must_say(s, &err);
     fv_tokenizer_close(t);
+    return s == FV_OK;
 }
 
 /* ---- safetensors ----------------------------------------------------------------------------------------------------------- */
 
-void fuzz_safetensors(const uint8_t *data, size_t size) {
+bool fuzz_safetensors(const uint8_t *data, size_t size) {
     fv_error err = {0};
     fv_status s = fv_weights_check(data, size, "fuzz.safetensors", &err);
     if (s != FV_OK) must_say(s, &err);
+    return s == FV_OK;
 }
 
 /* ---- recipes: lines "#= path=value" are overrides as on the command line ------------------------------------------------------ */
 
-void fuzz_recipe(const uint8_t *data, size_t size) {
+bool fuzz_recipe(const uint8_t *data, size_t size) {
     enum { MOST = 4 };
     char *text = text_of(data, size), *lines = text_of(data, size), *rest = lines;
     const char *overrides[MOST];
@@ -107,6 +109,7 @@ void fuzz_recipe(const uint8_t *data, size_t size) {
     }
     free(lines);
     free(text);
+    return s == FV_OK;
 }
 
 /* ---- rows: read, and made into the text of a conversation ---------------------------------------------------------------------- */
@@ -136,7 +139,7 @@ static void converse(const fv_row *row) {
     fv_env_close(env);
 }
 
-void fuzz_rows(const uint8_t *data, size_t size) {
+bool fuzz_rows(const uint8_t *data, size_t size) {
     int file = memfd_create("rows", MFD_CLOEXEC);
     must(file >= 0 && write(file, data, size) == (ssize_t)size);
     fv_error err = {0};
@@ -144,21 +147,23 @@ void fuzz_rows(const uint8_t *data, size_t size) {
     json_t *path = json_sprintf("/proc/self/fd/%d", file);
     fv_status s = fv_dataset_open(&rows, path, 1, &err);
     if (s != FV_OK) must(rows == NULL), must_say(s, &err);
+    int64_t good = 0;
     for (int64_t i = 0; s == FV_OK && i < fv_dataset_count(rows); i++) {
         fv_row *row;
         fv_status read = fv_dataset_row(rows, i, &row, &err);
-        if (read == FV_OK) converse(row);
+        if (read == FV_OK) good++, converse(row);
         else must(row == NULL), must_say(read, &err);
         fv_row_free(row);
     }
     fv_dataset_close(rows);
     json_decref(path);
     close(file);
+    return good > 0;
 }
 
 /* ---- turns: what a policy writes, and what the tools' environment makes of it --------------------------------------------------- */
 
-static void act(const fv_env *env, const char *turn, const fv_image *image) {
+static bool act(const fv_env *env, const char *turn, const fv_image *image) {
     fv_error err = {0};
     fv_episode *episode;
     fv_observation seen_now;
@@ -169,6 +174,7 @@ static void act(const fv_env *env, const char *turn, const fv_image *image) {
     must(step.failures <= step.calls && (step.failures == 0) == (step.error[0] == '\0'));
     fv_observation_clear(&seen_now);
     fv_episode_close(episode);
+    return step.calls > step.failures || step.terminated;
 }
 
 static void call(fv_span body) {
@@ -192,7 +198,7 @@ static void call(fv_span body) {
     fv_call_clear(&first);
 }
 
-void fuzz_turn(const uint8_t *data, size_t size) {
+bool fuzz_turn(const uint8_t *data, size_t size) {
     static const char config[] = "{\"tools\": [\"image_zoom_in_tool\", \"image_rotate_tool\", \"image_draw_boxes_tool\", \"image_draw_lines_tool\", \"image_draw_points_tool\"], "
                                  "\"calls\": \"all\", \"min_side\": 4}";
     char *turn = text_of(data, size);
@@ -206,20 +212,21 @@ void fuzz_turn(const uint8_t *data, size_t size) {
     json_t *json = json_loads(config, 0, NULL);
     must(fv_image_new(&image, 64, 40, (const uint8_t[]){90, 120, 200}, &err) == FV_OK);
     must(fv_env_open(&env, json, 28, &err) == FV_OK);
-    act(env, turn, image);
+    bool understood = act(env, turn, image);
     fv_env_close(env);
     fv_image_free(image);
     json_decref(json);
     free(turn);
+    return understood;
 }
 
 /* ---- config.json -------------------------------------------------------------------------------------------------------------- */
 
-void fuzz_config(const uint8_t *data, size_t size) {
+bool fuzz_config(const uint8_t *data, size_t size) {
     fv_error err = {0};
     fv_config config;
     json_t *json = parsed(data, size, FV_BAD_MODEL, &err);
-    if (json == NULL) return;
+    if (json == NULL) return false;
     fv_status s = fv_config_of(&config, json, "fuzz.json", &err);
     if (s != FV_OK) {
         must(config.raw == NULL);
@@ -227,6 +234,7 @@ void fuzz_config(const uint8_t *data, size_t size) {
     }
     fv_config_clear(&config);
     json_decref(json);
+    return s == FV_OK;
 }
 
 #ifdef FUZZ_ONE

@@ -4,6 +4,7 @@
 #define FV_TESTS_FUZZ_MUTATE_H
 
 #include <ctype.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -65,13 +66,37 @@ static inline void fuzz_change(uint8_t *p, size_t *size, const fuzz_seed *other,
     }
 }
 
-/* A changed copy of `from`, malloc'ed, of exactly *size bytes, so that a read past its end is seen. NULL when out of memory. */
+/* The first token (a word or a number) at or after `at`; 0 if there is none near by. */
+static inline size_t fuzz_token(const uint8_t *p, size_t size, size_t *at) {
+    size_t end = *at + FUZZ_GROWTH < size ? *at + FUZZ_GROWTH : size, n = 0;
+    while (*at < end && !isalnum(p[*at]) && p[*at] != '-') ++*at;
+    while (*at + n < end && (isalnum(p[*at + n]) || strchr("_-.+", p[*at + n]))) n++;
+    return n;
+}
+
+/* A token becomes another of its kind, so that the file stays one of its format and its reader gets to look at the values. */
+static inline void fuzz_exchange(uint8_t *p, size_t *size, const fuzz_seed *other, uint64_t *state) {
+    static const char *const numbers[] = {"0", "1", "2", "3", "-1", "0.5", "7", "1e9", "1e308", "2147483648", "9223372036854775807", "18446744073709551616", "1e-320", "64"};
+    size_t at = fuzz_next(state) % *size, source = fuzz_next(state) % other->size;
+    size_t n = fuzz_token(p, *size, &at), m = fuzz_token((const uint8_t *)other->data, other->size, &source);
+    if (n == 0) return;
+    bool number = isdigit(p[at]) || (p[at] == '-' && n > 1);
+    const char *word = number ? numbers[fuzz_next(state) % (sizeof numbers / sizeof *numbers)] : other->data + source;
+    if (number) m = strlen(word);
+    else if (isdigit((unsigned char)word[0])) return;
+    fuzz_splice(p, size, at, n, word, m);
+}
+
+/* A changed copy of `from`, malloc'ed, of exactly *size bytes, so that a read past its end is seen. Half of them are changed gently. NULL when out of
+ * memory. */
 static inline uint8_t *fuzz_mutate(const fuzz_seed *from, const fuzz_seed *other, size_t *size, uint64_t *state) {
     uint8_t *p = malloc(from->size + FUZZ_MOST_CHANGES * FUZZ_GROWTH);
     if (!p) return NULL;
-    *size = fuzz_next(state) % 8 ? from->size : 1 + fuzz_next(state) % from->size;
+    bool gentle = fuzz_next(state) % 2;
+    *size = gentle || fuzz_next(state) % 8 ? from->size : 1 + fuzz_next(state) % from->size;
     memcpy(p, from->data, *size);
-    for (uint32_t k = 1 + fuzz_next(state) % FUZZ_MOST_CHANGES; k > 0; k--) fuzz_change(p, size, other, state);
+    for (uint32_t k = 1 + fuzz_next(state) % (gentle ? 2 : FUZZ_MOST_CHANGES); k > 0; k--)
+        gentle ? fuzz_exchange(p, size, other, state) : fuzz_change(p, size, other, state);
     uint8_t *exact = malloc(*size);
     if (exact) memcpy(exact, p, *size);
     free(p);

@@ -30,20 +30,31 @@ static size_t read_corpus(const char *name, fuzz_seed *seeds) {
     return count;
 }
 
-static void survive(const char *name, void (*target)(const uint8_t *data, size_t size)) {
+/* The length in front of a safetensors header is made right again, or else hardly a mutation would come further than it. */
+static void mend_length(uint8_t *p, size_t size) {
+    size_t end = size;
+    while (end > 9 && p[end - 1] != '}') end--;
+    for (size_t i = 0; i < 8 && size > 8; i++) p[i] = (uint8_t)((uint64_t)(end - 8) >> 8 * i);
+}
+
+static void survive(const char *name, bool (*target)(const uint8_t *data, size_t size)) {
     fuzz_seed seeds[MOST_SEEDS];
     size_t count = read_corpus(name, seeds);
     for (size_t i = 0; i < count; i++) target((const uint8_t *)seeds[i].data, seeds[i].size);
     const char *asked = getenv("FOVEA_FUZZ");
     long rounds = asked ? strtol(asked, NULL, 10) : USUAL_ROUNDS;
+    long understood = 0;
     uint64_t state = 1;
     for (long r = 0; r < rounds; r++) {
         size_t size = 0;
         uint8_t *p = fuzz_mutate(&seeds[(size_t)r % count], &seeds[fuzz_next(&state) % count], &size, &state);
         assert_non_null(p);
-        target(p, size);
+        if (strcmp(name, "safetensors") == 0 && fuzz_next(&state) % 4) mend_length(p, size);
+        understood += target(p, size);
         free(p);
     }
+    print_message("%s: %ld mutations of %zu files, %ld of them still understood\n", name, rounds, count, understood);
+    assert_true(understood * 50 >= rounds); /* or hardly one would come further than the first test of its reader */
     for (size_t i = 0; i < count; i++) free(seeds[i].data);
 }
 
