@@ -98,7 +98,7 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
         fv_maker_close_turn(&m);
         fv_maker_right(&m, (fv_asked){without ? "no_tool" : "digit", "free-form", 0}, (char[2]){asked->glyph, '\0'});
         note_plates(&m, &s, asked);
-        if (!without) fv_maker_set(&m, "env", json_pack("{s[s], si, ss}", "tools", zoom, "max_turns", 3, "coordinates", "view"));
+        if (!without) fv_maker_set(&m, "env", json_pack("{s[s], si, ss, ss}", "tools", zoom, "max_turns", 3, "coordinates", "view", "prompt", "compact"));
         char answer[32];
         snprintf(answer, sizeof answer, "<answer>%c</answer>", asked->glyph);
         if (fv_maker_is(&m, "mode", "sft")) status = trajectory(&m, &s, asked, err);
