@@ -91,6 +91,6 @@ extern volatile int fv_stop_requested;
     {"threads", FV_OPTION_SETTING, "N", "0: all cores; results don't depend on it"},                                   \
     {"device", FV_OPTION_SETTING, "cpu|cuda", "where the model runs"}
 
-extern const fv_verb fv_verb_train, fv_verb_eval, fv_verb_rollout, fv_verb_score, fv_verb_reward, fv_verb_data, fv_verb_model, fv_verb_help;
+extern const fv_verb fv_verb_train, fv_verb_eval, fv_verb_rollout, fv_verb_score, fv_verb_reward, fv_verb_data, fv_verb_model, fv_verb_bench, fv_verb_help;
 
 #endif

@@ -10,7 +10,8 @@
 
 volatile int fv_stop_requested;
 
-static const fv_verb *const verbs[] = {&fv_verb_train, &fv_verb_eval, &fv_verb_rollout, &fv_verb_score, &fv_verb_reward, &fv_verb_data, &fv_verb_model, &fv_verb_help};
+static const fv_verb *const verbs[] = {&fv_verb_train, &fv_verb_eval, &fv_verb_rollout, &fv_verb_score, &fv_verb_reward, &fv_verb_data, &fv_verb_model,
+                                      &fv_verb_bench, &fv_verb_help};
 
 const fv_verb *const *fv_verbs(int *count) {
     *count = (int)FV_COUNT(verbs);

@@ -1,0 +1,131 @@
+#include "bench/bench.h"
+
+#include "core/file.h"
+#include "core/progress.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const fv_bench list[] = {
+    {"decode", "one answer's tokens a second, as bytes of weights against the memory's bandwidth", fv_bench_decode},
+    {"grpo", "a GRPO step of 4 prompts with a picture x 8 answers of 64 tokens, as arithmetic against the peak rate", fv_bench_grpo},
+    {"tree", "training a group of 8 over the tree against its answers one by one", fv_bench_tree},
+};
+
+const fv_bench *fv_benches(int *count) {
+    *count = (int)FV_COUNT(list);
+    return list;
+}
+
+const fv_bench *fv_bench_find(const char *name) {
+    for (size_t i = 0; i < FV_COUNT(list); i++)
+        if (!strcmp(list[i].name, name)) return &list[i];
+    return NULL;
+}
+
+/* ---- what a bench runs on ---- */
+
+static fv_status open_model(fv_bench_rig *r, const fv_bench_options *o, const char *preset, fv_error *err) {
+    if (o->model) return fv_model_open(&r->model, o->model, err);
+    char folder[] = "/tmp/fovea-bench-XXXXXX";
+    if (!mkdtemp(folder)) return fv_fail(err, FV_IO, "%s: can't be made", folder);
+    fv_status s = fv_model_init(preset, 1, folder, FV_F32, err);
+    if (s == FV_OK) s = fv_model_open(&r->model, folder, err);
+    fv_path_remove(folder, NULL); /* an open model keeps its mapping */
+    return s;
+}
+
+static fv_status open_rig(fv_bench_rig *r, const fv_bench_options *o, const char *preset, fv_error *err) {
+    FV_TRY(fv_ops_find(&r->ops, o->device ? o->device : "cpu", err));
+    FV_TRY(fv_pool_open(&r->pool, o->threads, err));
+    FV_TRY(open_model(r, o, preset, err));
+    r->scratch = fv_arena_new((size_t)16 << 20);
+    r->arena = fv_arena_new((size_t)64 << 20);
+    if (!r->scratch || !r->arena) return fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
+    fv_slot_options how = {.name = "policy", .train = true};
+    return fv_slot_open(&r->slot, r->ops, (fv_exec){r->pool, r->scratch}, r->model->weights, r->model->count, &how, err);
+}
+
+fv_status fv_bench_open(fv_bench_rig *r, const fv_bench_options *o, const char *preset, fv_error *err) {
+    memset(r, 0, sizeof *r);
+    fv_status s = open_rig(r, o, preset, err);
+    if (s != FV_OK) fv_bench_close(r);
+    return s;
+}
+
+void fv_bench_close(fv_bench_rig *r) {
+    fv_slot_close(r->slot);
+    fv_model_close(r->model);
+    fv_pool_close(r->pool);
+    fv_arena_free(r->arena);
+    fv_arena_free(r->scratch);
+    memset(r, 0, sizeof *r);
+}
+
+/* ---- limits ---- */
+
+enum { READ_BYTES = 256 << 20, TURNS = 5, SUMS = 64 };
+
+typedef struct {
+    const float *data;
+    double sum[1024];
+} reading;
+
+/* Many sums side by side, so that the additions are never waited for. */
+static void read_range(void *context, int64_t begin, int64_t end, int worker) {
+    reading *r = context;
+    float sum[SUMS] = {0};
+    for (int64_t i = begin; i < end; i++)
+        for (int j = 0; j < SUMS; j++) sum[j] += r->data[i * SUMS + j];
+    for (int j = 0; j < SUMS; j++) r->sum[worker] += (double)sum[j];
+}
+
+double fv_bench_bandwidth(fv_pool *pool) {
+    reading r = {.data = fv_aligned_alloc(READ_BYTES)};
+    if (!r.data) return 0;
+    memset((void *)(uintptr_t)r.data, 0, READ_BYTES);
+    double best = 1e9;
+    for (int i = 0; i < TURNS; i++) {
+        double start = fv_now();
+        fv_parallel(pool, READ_BYTES / (SUMS * (int)sizeof(float)), 1, read_range, &r);
+        double spent = fv_now() - start;
+        if (spent < best) best = spent;
+    }
+    free((void *)(uintptr_t)r.data);
+    return READ_BYTES / best;
+}
+
+/* The matrix product at its best shape: what the instruction set gives for f32 less a few per cent. */
+double fv_bench_fma(const fv_ops *ops, fv_exec exec) {
+    enum { M = 1008, N = 256, K = 512 };
+    fv_view w = fv_mat(fv_aligned_alloc(sizeof(float) * N * K), N, K), x = fv_mat(fv_aligned_alloc(sizeof(float) * M * K), M, K),
+            y = fv_mat(fv_aligned_alloc(sizeof(float) * M * N), M, N);
+    void *packed = fv_aligned_alloc(ops->linear_packed_bytes(w));
+    double best = 1e9;
+    if (w.data && x.data && y.data && packed) {
+        memset(w.data, 0, fv_bytes(w));
+        memset(x.data, 0, fv_bytes(x));
+        ops->linear_pack(&exec, packed, w);
+        for (int i = 0; i < 10 * TURNS; i++) {
+            double start = fv_now();
+            ops->linear(&exec, y, x, w, packed, fv_none);
+            double spent = fv_now() - start;
+            if (spent < best) best = spent;
+        }
+    }
+    free(w.data);
+    free(x.data);
+    free(y.data);
+    free(packed);
+    return 2.0 * M * N * K / best;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double fv_bench_median(double *values, int count) {
+    qsort(values, (size_t)count, sizeof *values, ascending);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}

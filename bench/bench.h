@@ -1,0 +1,54 @@
+/* The project's benches, as one list. A bench prints lines of what was measured beside a bar that was measured in the same run: a limit of the machine
+ * (memory bandwidth, rate of fused multiply-adds), or the same work done in another way. `fovea bench` runs them; bench/matmul.c, which needs OpenBLAS, is a
+ * program of its own. */
+#ifndef FV_BENCH_BENCH_H
+#define FV_BENCH_BENCH_H
+
+#include "language/model.h"
+
+typedef struct {
+    const char *model;  /* a Hugging Face folder; NULL: random weights of a preset that suits the bench */
+    const char *device; /* NULL: "cpu" */
+    int threads;        /* 0: all */
+    int steps;          /* that are timed; 0: the bench's own number */
+    uint64_t seed;
+} fv_bench_options;
+
+/* What a bench has to say. */
+typedef struct {
+    void (*line)(void *context, const char *what, double ours, double bar); /* of each figure: larger is better, both in the same unit */
+    void *context;
+    json_t *facts; /* {}: further figures for --json */
+} fv_bench_out;
+
+typedef struct {
+    const char *name, *summary;
+    fv_status (*run)(const fv_bench_options *o, fv_bench_out *out, fv_error *err);
+} fv_bench;
+const fv_bench *fv_benches(int *count);
+const fv_bench *fv_bench_find(const char *name); /* NULL: none of this name */
+
+/* What a bench runs on: a model in a trained slot, threads, memory. */
+typedef struct {
+    fv_model *model;
+    const fv_ops *ops;
+    fv_pool *pool;
+    fv_arena *scratch, *arena;
+    fv_slot *slot;
+} fv_bench_rig;
+fv_status fv_bench_open(fv_bench_rig *r, const fv_bench_options *o, const char *preset, fv_error *err); /* preset: of fv_model_init, where no model is given */
+void fv_bench_close(fv_bench_rig *r);
+
+/* Limits of the machine, by the threads of `pool`: floats read per second from 256 MB (as bytes), and f32 operations per second of fused multiply-adds in
+ * registers (a product whose operands stay in the first cache). */
+double fv_bench_bandwidth(fv_pool *pool);
+double fv_bench_fma(const fv_ops *ops, fv_exec exec);
+
+/* The list's. */
+fv_status fv_bench_decode(const fv_bench_options *o, fv_bench_out *out, fv_error *err);
+fv_status fv_bench_grpo(const fv_bench_options *o, fv_bench_out *out, fv_error *err);
+fv_status fv_bench_tree(const fv_bench_options *o, fv_bench_out *out, fv_error *err);
+
+double fv_bench_median(double *values, int count); /* sorts them */
+
+#endif

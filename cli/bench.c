@@ -1,0 +1,75 @@
+#include "cli/cli.h"
+
+#include "bench/bench.h"
+
+#include <stdio.h>
+
+static const fv_option options[] = {
+    {"--model", FV_OPTION_VALUE, "DIR", "a Hugging Face folder; a small random model where left out"},
+    {"--json", FV_OPTION_FLAG, "", "one JSON object instead of lines"},
+    {"steps", FV_OPTION_SETTING, "N", "measurements that the median is of; 0: each bench's own number"},
+    FV_COMMON_OPTIONS,
+};
+
+/* As a line of CSV at once, or kept for --json. */
+static void print_line(void *context, const char *what, double ours, double bar) {
+    json_t *kept = context;
+    double ratio = ours / bar;
+    if (kept) json_array_append_new(kept, json_pack("{s: s, s: f, s: f, s: f}", "what", what, "ours", ours, "bar", bar, "ratio", ratio));
+    else printf("%s,%.4g,%.4g,%.3f\n", what, ours, bar, ratio);
+    fflush(stdout);
+}
+
+static fv_status run_one(const fv_bench *b, const fv_bench_options *o, bool as_json, fv_error *err) {
+    json_t *facts = json_object(), *kept = as_json ? json_array() : NULL;
+    fv_bench_out out = {print_line, kept, facts};
+    fv_status s = facts ? b->run(o, &out, err) : fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
+    if (s == FV_OK && as_json) {
+        json_object_set(facts, "lines", kept);
+        fv_print_json(facts);
+    }
+    json_decref(kept);
+    json_decref(facts);
+    return s;
+}
+
+static fv_status unknown(const char *name, fv_error *err) {
+    fv_text names = {0};
+    int count;
+    const fv_bench *all = fv_benches(&count);
+    for (int i = 0; i < count; i++) fv_text_printf(&names, "%s%s", i ? ", " : "", all[i].name);
+    fv_fail(err, FV_BAD_USAGE, "fovea bench: there is no bench %s; there are %s", name, names.data ? names.data : "");
+    fv_text_clear(&names);
+    return FV_BAD_USAGE;
+}
+
+static fv_status run(const fv_args *a, fv_error *err) {
+    const fv_verb *v = &fv_verb_bench;
+    fv_common common;
+    int64_t steps;
+    FV_TRY(fv_common_read(&common, a, err));
+    FV_TRY(fv_args_int(a, "steps", 0, 1000, 0, &steps, err));
+    bool as_json = fv_args_flag(a, v, "--json");
+    fv_bench_options o = {.model = fv_args_value(a, v, "--model"), .device = common.device, .threads = common.threads, .steps = (int)steps, .seed = common.seed};
+    const fv_bench *one = a->word_count ? fv_bench_find(a->words[0]) : NULL;
+    if (a->word_count && !one) return unknown(a->words[0], err);
+    int count = 1;
+    const fv_bench *list = one ? one : fv_benches(&count);
+    if (!as_json) printf("what,ours,bar,ratio\n");
+    for (int i = 0; i < count; i++) FV_TRY(run_one(&list[i], &o, as_json, err));
+    return FV_OK;
+}
+
+const fv_verb fv_verb_bench = {
+    .name = "bench",
+    .synopsis = "bench [NAME] [--model DIR] [--json] [steps=N]",
+    .summary = "how fast it is, beside limits that are measured in the same run",
+    .help = "Prints lines of what,ours,bar,ratio: decoding against the memory's bandwidth (decode), a whole GRPO step against the peak rate of multiply-adds\n"
+            "(grpo), training over a tree against the same conversations one by one (tree). bench/README.md says what the bars are.\n\n"
+            "  fovea model init --preset tiny m\n"
+            "  fovea bench grpo --model m --json threads=2\n\n"
+            "`grpo --json` gives the median seconds of a step and of its parts: 4 prompts with a picture of 224 x 224, 8 answers of exactly 64 tokens each.",
+    .options = options,
+    .option_count = FV_COUNT(options),
+    .max_words = 1,
+    .run = run};
