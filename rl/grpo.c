@@ -41,7 +41,7 @@ static fv_rollout_options rollout_options(const grpo *g, const fv_grpo_batch *b,
     return (fv_rollout_options){.group_size = b->group_size, .temperature = (float)fv_get_at(s, "rollout.temperature", step, g->steps),
                                 .top_p = (float)fv_get_num(s, "rollout.top_p"), .top_k = (int)fv_get_int(s, "rollout.top_k"),
                                 .max_new_tokens = (int)fv_get_int(s, "rollout.max_new_tokens"), .max_response = (int)fv_get_int(s, "rollout.max_response"),
-                                .max_tokens = (int)fv_get_int(s, "max_tokens"), .step = step, .numbers = b->numbers,
+                                .max_tokens = (int)fv_get_int(s, "max_tokens"), .step = step, .numbers = b->places,
                                 .seed = fv_random_key(g->t->seed, "rollout", (uint64_t)g->t->stage, (uint64_t)retry)};
 }
 
@@ -226,7 +226,14 @@ static fv_status learn(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, f
 
 /* ---- Trajectories that are kept to look at ---- */
 
-static fv_status show(grpo *g, const fv_grpo_batch *b, int64_t step, fv_error *err) {
+/* How often a prompt's row is in the batch before it. */
+static int earlier(const fv_grpo_batch *b, int prompt) {
+    int n = 0;
+    for (int i = 0; i < prompt; i++) n += b->numbers[i] == b->numbers[prompt];
+    return n;
+}
+
+static fv_status show(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     int64_t every = fv_get_int(g->stage->json, "rollout.every"), n = fv_get_int(g->stage->json, "rollout.show");
     if (!n || step % every) return FV_OK;
     char name[64];
@@ -235,8 +242,10 @@ static fv_status show(grpo *g, const fv_grpo_batch *b, int64_t step, fv_error *e
     fv_lines *lines = NULL;
     fv_status s = fv_path_remove(path, err); /* of a run that was killed after this step and resumed before it */
     if (s == FV_OK) s = fv_lines_open(&lines, path, err);
-    for (int i = 0; i < b->prompts * b->group_size && i < n && s == FV_OK; i++)
+    for (int i = 0; i < b->prompts * b->group_size && i < n && s == FV_OK; i++) {
+        b->rollout.numbered_from = (int64_t)earlier(b, i / b->group_size) * b->group_size;
         s = fv_trajectory_write(lines, folder, g->t->model, &b->rollout, i, g->t->step + 1, &b->responses[i], g->term_names, g->pipeline->terms.count, err);
+    }
     fv_lines_close(lines);
     free(folder);
     free(path);
@@ -367,6 +376,7 @@ fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv
         if (s == FV_OK) s = judge(&g, &b, step, err);
         if (s == FV_OK) fv_grpo_batch_metrics(&b, g.pipeline, &m);
         for (int i = 0; i < b.prompts * b.group_size && s == FV_OK; i++) {
+            b.rollout.numbered_from = (step * b.prompts + i / b.group_size) * b.group_size; /* rows come again in later steps */
             if (!fv_pipeline_keeps(g.pipeline, &b.responses[i], &(fv_moment){step, g.steps, t->seed})) continue;
             s = fv_trajectory_write(lines, t->run->folder, t->model, &b.rollout, i, t->step + 1, &b.responses[i], g.term_names, g.pipeline->terms.count, err);
             kept++;

@@ -12,11 +12,13 @@ fv_status fv_grpo_batch_open(fv_grpo_batch *b, int prompts, int group_size, fv_e
     b->group_size = group_size;
     size_t n = (size_t)prompts * (size_t)group_size;
     b->numbers = calloc((size_t)prompts, sizeof *b->numbers);
+    b->places = calloc((size_t)prompts, sizeof *b->places);
     b->samples = calloc((size_t)prompts, sizeof *b->samples);
     b->groups = calloc((size_t)prompts, sizeof *b->groups);
     b->responses = calloc(n, sizeof *b->responses);
     b->response_tokens = calloc(n, sizeof *b->response_tokens);
-    if (b->numbers && b->samples && b->groups && b->responses && b->response_tokens) return FV_OK;
+    for (int i = 0; i < prompts && b->places; i++) b->places[i] = i;
+    if (b->numbers && b->places && b->samples && b->groups && b->responses && b->response_tokens) return FV_OK;
     return fv_fail(err, FV_NO_MEMORY, "a batch of %d x %d responses: out of memory", prompts, group_size);
 }
 
@@ -39,6 +41,7 @@ void fv_grpo_batch_clear(fv_grpo_batch *b) {
 void fv_grpo_batch_close(fv_grpo_batch *b) {
     fv_grpo_batch_clear(b);
     free(b->numbers);
+    free(b->places);
     free(b->samples);
     free(b->groups);
     free(b->responses);

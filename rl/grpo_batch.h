@@ -10,6 +10,7 @@
 typedef struct {
     int prompts, group_size;
     int64_t *numbers;         /* [prompts] rows of the data set */
+    int64_t *places;          /* [prompts] 0, 1, ...: what the draws go by, since a row may be there twice */
     fv_sample *samples;       /* [prompts] */
     fv_rollout rollout;
     fv_response *responses;   /* [prompts * group_size] */

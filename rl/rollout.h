@@ -34,6 +34,7 @@ typedef struct {
     fv_sample *samples;       /* [sample_count] borrowed */
     int sample_count, group_size;
     bool numbered;            /* files name trajectories ROW#K, also in groups of one */
+    int64_t numbered_from;    /* what files add to K, where a row is rolled out more than once */
     fv_trajectory *trajectories; /* [sample_count * group_size], groups together; those of bad samples have stop_reason "error" */
     fv_engine_stats stats;
 } fv_rollout;
@@ -45,9 +46,9 @@ typedef struct {
     int max_new_tokens;       /* a turn */
     int max_response;         /* all turns and observations of an episode */
     int max_tokens;           /* context */
-    uint64_t seed;            /* with `step` and the row's number: draws and environments */
+    uint64_t seed;            /* with `step` and the sample's number: draws and environments */
     int64_t step;
-    const int64_t *numbers;   /* [sample_count] the rows' numbers in their data set */
+    const int64_t *numbers;   /* [sample_count] the samples' numbers, below 2^53: places in the data set, or anything that tells them apart */
     const char *forced;       /* text that every first turn begins with (the "no_tool" evaluation: "<answer>"); NULL: none. Not trained on */
 } fv_rollout_options;
 

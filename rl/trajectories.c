@@ -157,7 +157,8 @@ static fv_status compose(fv_text *out, const char *folder, const fv_model *m, co
     const fv_trajectory *t = &r->trajectories[i];
     fv_row *row = r->samples[t->sample].row;
     fv_text id = {0};
-    fv_text_printf(&id, r->group_size > 1 || r->numbered ? "%s#%d" : "%s", row->id, t->member);
+    fv_text_add(&id, row->id);
+    if (r->group_size > 1 || r->numbered) fv_text_printf(&id, "#%" PRId64, r->numbered_from + t->member);
     fv_text_add(out, "{\"id\": ");
     fv_text_json(out, id.data ? id.data : "", id.size);
     fv_text_clear(&id);

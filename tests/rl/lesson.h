@@ -50,7 +50,8 @@ static inline fv_recipe *lesson_recipe(int kind, const char *out, const char *mo
     fv_text t = {0};
     fv_recipe *r;
     fv_error err = {0};
-    fv_text_printf(&t, "name: lesson\nseed: 3\nout: %s/%s\nmodel: {path: %s/%s}\ndata: %s/questions.jsonl\n", small_root, out, small_root,
+    if (!head || !strstr(head, "seed:")) fv_text_add(&t, "seed: 3\n");
+    fv_text_printf(&t, "name: lesson\nout: %s/%s\nmodel: {path: %s/%s}\ndata: %s/questions.jsonl\n", small_root, out, small_root,
                    model ? model : kind ? "model1" : "model0", small_root);
     fv_text_printf(&t, "env: {tools: [image_zoom_in_tool], prompt: none, max_turns: 3, hint: false}\n%s\nstages:\n%s", head ? head : "", stages);
     if (fv_recipe_parse(&r, t.data, "lesson.yaml", NULL, 0, &err) != FV_OK) fail_msg("%s", err.text);

@@ -1,0 +1,240 @@
+/* Miniatures of training: a model learns to zoom and is then reinforced. Same seed, same run, whatever it runs on. */
+#include "lesson.h"
+
+static const char rl_stage[] = "  - {name: rl, kind: grpo, steps: 4, rollout: {prompts: 4, group_size: 4, max_new_tokens: 60, show: 2, every: 2}, reward: {terms: [{term: exact}, {term: "
+                               "format, weight: 0.1}]}, dynamic_sampling: 2, objective: {kl: 0.05, clip_high: 0.3}, auxiliary: [{kind: entropy, coefficient: 0.01}], "
+                               "optim: {lr: 2.0e-3, micro_tokens: 700}}\n";
+
+/* Learns for `steps`, then `rest`. */
+static void train(int kind, const char *out, const char *head, int steps, const char *rest) {
+    fv_error err = {0};
+    fv_text t = {0};
+    char *learn = lesson_sft(steps);
+    fv_text_printf(&t, "%s%s", learn, rest);
+    if (lesson_run(lesson_recipe(kind, out, NULL, head, t.data), false, &err) != FV_OK) fail_msg("%s", err.text);
+    free(learn);
+    fv_text_clear(&t);
+}
+
+static void same_seed_same_run(void **state) {
+    int kind = (int)(intptr_t)*state;
+    const fv_ops *tables[4];
+    int n = fv_ops_cpu_all(tables, 4);
+    char first[32], out[32], head[64];
+    snprintf(first, sizeof first, "run%d", kind);
+    train(kind, first, "threads: 1", 50, rl_stage);
+    for (int i = 0; i < n; i++)
+        for (int threads = 1; threads <= 2; threads++) {
+            snprintf(out, sizeof out, "run%d-%d-%d", kind, i, threads);
+            snprintf(head, sizeof head, "threads: %d", threads);
+            setenv("FOVEA_ISA", strrchr(tables[i]->name, '-') + 1, 1); /* "cpu-avx2" */
+            train(kind, out, head, 50, rl_stage);
+            unsetenv("FOVEA_ISA");
+            lesson_same_run(first, out);
+        }
+}
+
+static void another_seed_differs(void **state) {
+    (void)state;
+    train(SMALL_QWEN25, "seeded", "threads: 1\nseed: 4", 50, rl_stage);
+    char *a = lesson_metrics("run0"), *b = lesson_metrics("seeded");
+    assert_string_not_equal(a, b);
+    free(a);
+    free(b);
+}
+
+/* What the steps of a run say of themselves. */
+static void steps_say_what_was_done(void **state) {
+    (void)state;
+    char *metrics = lesson_metrics("run0");
+    int rl = 0, moved = 0, lines = 0;
+    for (char *line = strtok(metrics, "\n"); line; line = strtok(NULL, "\n")) {
+        assert_true(lesson_value(line, "step") == ++lines);
+        if (!strstr(line, "\"stage\": \"rl\"")) {
+            assert_true(lesson_value(line, "loss") > 0 && lesson_value(line, "grad_norm") > 0);
+            continue;
+        }
+        rl++;
+        assert_true(lesson_value(line, "sampling/sampling_logp_difference/max") == 0);
+        assert_true(lesson_value(line, "sampling/sampling_logp_difference/mean") == 0);
+        assert_true(lesson_value(line, "sampling/importance_sampling_ratio/min") == 1 && lesson_value(line, "sampling/importance_sampling_ratio/max") == 1);
+        double kl = lesson_value(line, "kl"), flat = lesson_value(line, "frac_reward_zero_std");
+        assert_true(rl == 1 ? kl == 0 : kl >= 0); /* the policy sets out from its reference */
+        moved += kl > 0;
+        assert_true(flat >= 0 && flat <= 1);
+        assert_true(lesson_value(line, "num_turns/max") >= 2 && lesson_value(line, "tools/call_frequency") > 0);
+        assert_true(lesson_value(line, "rewards/format/mean") <= 1 && isfinite(lesson_value(line, "completions/mean_length")));
+        assert_true(lesson_value(line, "grad_norm") > 0);
+    }
+    free(metrics);
+    assert_true(lines == 54 && rl == 4 && moved == 3);
+}
+
+/* Several updates on a batch: only the first is on-policy, and the comparison covers all of it before. */
+static void later_updates_are_off_policy(void **state) {
+    (void)state;
+    train(SMALL_QWEN25, "updates", "threads: 2", 40,
+          "  - {name: rl, kind: grpo, steps: 2, updates: 3, rollout: {prompts: 4, group_size: 4, max_new_tokens: 60}, objective: {normalise: responses, clip_low: 0.0001, clip_high: "
+          "0.0001}, optim: {lr: 1.0e-2}}\n");
+    char *metrics = lesson_metrics("updates"), *line = strstr(metrics, "{\"step\": 41");
+    assert_true(lesson_value(line, "sampling/sampling_logp_difference/max") == 0);
+    assert_true(lesson_value(line, "clip_ratio/region_mean") > 0);
+    free(metrics);
+}
+
+/* An update's gradient does not depend on how many rows go through at once, but for the order of sums. */
+static void passes_do_not_change_an_update(void **state) {
+    (void)state;
+    static const char stage[] = "  - {name: rl, kind: grpo, steps: 1, rollout: {prompts: 4, group_size: 4, max_new_tokens: 60}, optim: {lr: 1.0e-3, micro_tokens: %d}}\n";
+    double loss[2], norm[2];
+    for (int k = 0; k < 2; k++) {
+        char text[512];
+        const char *out = k ? "micro" : "whole";
+        snprintf(text, sizeof text, stage, k ? 1 : 100000);
+        train(SMALL_QWEN3, out, "", 40, text);
+        char *metrics = lesson_metrics(out), *line = strstr(metrics, "{\"step\": 41");
+        loss[k] = lesson_value(line, "loss");
+        norm[k] = lesson_value(line, "grad_norm");
+        free(metrics);
+    }
+    assert_true(norm[0] > 0 && fabs(norm[0] - norm[1]) < 1e-5 * norm[0] && fabs(loss[0] - loss[1]) < 1e-6);
+}
+
+/* Rejection sampling: good trajectories become rows of tokens, which a later stage learns from. */
+static void what_is_kept_can_be_learned(void **state) {
+    (void)state;
+    char rest[1024];
+    snprintf(rest, sizeof rest,
+             "  - {name: pick, kind: filter, steps: 2, rollout: {prompts: 4, group_size: 4, max_new_tokens: 60}, keep: [{filter: reward, at_least: 1.0}]}\n"
+             "  - {name: again, kind: sft, steps: 3, batch: 3, data: %s/kept/pick.jsonl, optim: {lr: 1.0e-3}}\n",
+             small_root);
+    train(SMALL_QWEN3, "kept", "", 60, rest);
+    char *metrics = lesson_metrics("kept"), *line = strstr(metrics, "{\"step\": 61");
+    double share = lesson_value(line, "filter/kept");
+    assert_true(share > 0 && share < 1);
+    line = strstr(metrics, "{\"step\": 65");
+    assert_true(lesson_value(line, "loss") > 0);
+    free(metrics);
+    char *rows;
+    MUST(fv_file_read(&rows, NULL, small_path("kept/pick.jsonl"), err));
+    for (char *row = strtok(rows, "\n"); row; row = strtok(NULL, "\n")) {
+        assert_true(lesson_value(row, "reward") == 1);
+        assert_non_null(strstr(row, "\"input_ids\": ["));
+    }
+    free(rows);
+}
+
+static void evaluations_are_written(void **state) {
+    (void)state;
+    char head[512];
+    snprintf(head, sizeof head, "eval_data: %s/questions.jsonl\nevaluate: {modes: [sampled, greedy, no_tool], max_new_tokens: 60}\nexport: %s/exported\nsave: bf16", small_root, small_root);
+    train(SMALL_QWEN25, "evaluated", head, 100, "");
+    json_t *summary;
+    MUST(fv_json_read(&summary, small_path("evaluated/summary.json"), FV_BAD_DATA, err));
+    const json_t *e = json_object_get(summary, "evaluations");
+    assert_int_equal(json_array_size(e), 3);
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *one = json_array_get(e, i);
+        double accuracy = fv_get_num(one, "accuracy");
+        assert_int_equal(fv_get_int(one, "n"), LESSON_ROWS);
+        assert_string_equal(fv_get_text(one, "after_stage"), "learn");
+        assert_true(accuracy >= 0 && accuracy <= 1);
+        assert_true(json_number_value(json_array_get(fv_get(one, "ci95"), 0)) <= accuracy);
+        if (i == 1) assert_true(accuracy == 0.5 && fv_get_num(one, "calls_per_answer") > 0); /* equal questions with two answers */
+    }
+    assert_true(fv_get_num(summary, "seconds") > 0);
+    assert_string_equal(fv_get_text(json_array_get(json_object_get(summary, "stages"), 0), "kind"), "sft");
+    json_decref(summary);
+    assert_true(fv_file_exists(small_path("evaluated/evaluations/learn-greedy/samples.jsonl")) && fv_file_exists(small_path("evaluated/report.html")));
+    fv_model *m;
+    MUST(fv_model_open(&m, small_path("exported"), err));
+    assert_int_equal(m->weights[0].view.dtype, FV_BF16);
+    fv_model_close(m);
+}
+
+/* Rows that can't be used: noted and left out, or the end of it, as the user chose. */
+static void bad_rows_are_skipped_or_stop(void **state) {
+    (void)state;
+    fv_error why = {0};
+    char stages[512], *noted;
+    fv_text t = {0};
+    MUST(fv_file_read(&noted, NULL, small_path("lesson.jsonl"), err));
+    fv_text_printf(&t, "%s{\"id\": \"broken\", \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"nowhere.png\"}]}], \"answer\": \"1\"}\n", noted);
+    free(noted);
+    small_write("some-bad.jsonl", t.data);
+    fv_text_clear(&t);
+    snprintf(stages, sizeof stages, "  - {kind: sft, steps: 3, batch: 5, data: %s/some-bad.jsonl}\n", small_root);
+    assert_int_equal(lesson_run(lesson_recipe(0, "skip", NULL, "bad_rows: skip", stages), false, &why), FV_OK);
+    MUST(fv_file_read(&noted, NULL, small_path("skip/bad_rows.jsonl"), err));
+    assert_non_null(strstr(noted, "\"broken\""));
+    assert_non_null(strstr(noted, "nowhere.png"));
+    free(noted);
+    assert_int_not_equal(lesson_run(lesson_recipe(0, "stop", NULL, "bad_rows: stop", stages), false, &why), FV_OK);
+    assert_non_null(strstr(why.text, "nowhere.png"));
+    snprintf(stages, sizeof stages, "  - {name: rl, kind: grpo, steps: 2, rollout: {prompts: 5, group_size: 2, max_new_tokens: 8}, data: %s/some-bad.jsonl}\n", small_root);
+    assert_int_equal(lesson_run(lesson_recipe(0, "skip-rl", NULL, NULL, stages), false, &why), FV_OK);
+    char *metrics = lesson_metrics("skip-rl");
+    assert_true(fabs(lesson_value(metrics, "response/aborted_ratio") - 0.2) < 1e-12);
+    assert_true(lesson_value(metrics, "sampling/sampling_logp_difference/max") == 0);
+    free(metrics);
+}
+
+static void mistakes_have_messages(void **state) {
+    (void)state;
+    fv_text wild = {0}; /* weights so large that their products are no numbers */
+    const char *range = strstr(small_configs[0], "\"initializer_range\": 0.2");
+    fv_text_printf(&wild, "%.*s\"initializer_range\": 1e30%s", (int)(range - small_configs[0]), small_configs[0], range + strlen("\"initializer_range\": 0.2"));
+    small_write("wild.json", wild.data);
+    fv_text_clear(&wild);
+    MUST(fv_model_init(small_path("wild.json"), 1, small_path("wild"), FV_F32, err));
+    static const struct {
+        const char *model, *head, *stages, *want;
+    } cases[] = {
+        {"nowhere", "", "  - {kind: sft}\n", "nowhere"},
+        {NULL, "freeze: [nothing.*]", "  - {kind: sft}\n", "nothing.*"},
+        {NULL, "", "  - {kind: sft, data: nowhere.jsonl}\n", "nowhere.jsonl"},
+        {NULL, "", "  - {kind: sft, epochs: 0}\n", "lesson.yaml: stages.sft: neither steps nor epochs"},
+        {NULL, "", "  - {kind: sft, max_tokens: 16, steps: 1}\n", "bad_rows.jsonl says what was skipped"},
+        {NULL, "device: cuda", "  - {kind: sft}\n", "cuda"},
+        {"wild", "", "  - {kind: sft, steps: 3, batch: 4, data: LESSON}\n", "a lower optim.lr may help"},
+    };
+    for (size_t i = 0; i < FV_COUNT(cases); i++) {
+        fv_error err = {0};
+        char out[32], stages[512];
+        const char *lesson = strstr(cases[i].stages, "LESSON");
+        snprintf(out, sizeof out, "mistake%zu", i);
+        if (lesson) snprintf(stages, sizeof stages, "%.*s%s/lesson.jsonl%s", (int)(lesson - cases[i].stages), cases[i].stages, small_root, lesson + 6);
+        else snprintf(stages, sizeof stages, "%s", cases[i].stages);
+        if (lesson_run(lesson_recipe(0, out, cases[i].model, cases[i].head, stages), false, &err) == FV_OK) fail_msg("case %zu was taken", i);
+        if (!strstr(err.text, cases[i].want)) fail_msg("case %zu says \"%s\"", i, err.text);
+    }
+}
+
+/* A second run of the same name does not cost anyone the first. */
+static void an_earlier_run_is_kept(void **state) {
+    (void)state;
+    train(SMALL_QWEN25, "twice", "", 1, "");
+    train(SMALL_QWEN25, "twice", "", 2, "");
+    char *first = lesson_metrics("twice.1"), *second = lesson_metrics("twice");
+    assert_null(strstr(first, "\"step\": 2"));
+    assert_non_null(strstr(second, "\"step\": 2"));
+    free(first);
+    free(second);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        {"same seed, same run (Qwen2.5-VL)", same_seed_same_run, NULL, NULL, (void *)(intptr_t)SMALL_QWEN25},
+        {"same seed, same run (Qwen3-VL)", same_seed_same_run, NULL, NULL, (void *)(intptr_t)SMALL_QWEN3},
+        cmocka_unit_test(another_seed_differs),
+        cmocka_unit_test(steps_say_what_was_done),
+        cmocka_unit_test(later_updates_are_off_policy),
+        cmocka_unit_test(passes_do_not_change_an_update),
+        cmocka_unit_test(what_is_kept_can_be_learned),
+        cmocka_unit_test(evaluations_are_written),
+        cmocka_unit_test(bad_rows_are_skipped_or_stop),
+        cmocka_unit_test(mistakes_have_messages),
+        cmocka_unit_test(an_earlier_run_is_kept),
+    };
+    return cmocka_run_group_tests(tests, lesson_begin, small_end);
+}
