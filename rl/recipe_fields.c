@@ -37,7 +37,7 @@ static const fv_field fields[] = {
     {"steps", ANY, FV_FIELD_INT, 0, 1e9, "0", "", "updates (filter: batches of prompts); 0: from epochs"},
     {"batch", FV_STAGE_SFT, FV_FIELD_INT, 1, 1e6, "32", "", "conversations an update"},
     {"max_tokens", ANY, FV_FIELD_INT, 16, 1e9, "32768", "", "context: longer conversations are skipped (sft) or end with stop_reason context"},
-    {"stop_at", FV_STAGE_SFT, FV_FIELD_NUM, 0, 1, "0", "", "end the stage early once the smoothed loss is below; 0: never"},
+    {"stop_at", FV_STAGE_SFT, FV_FIELD_NUM, 0, 1000, "0", "", "end the stage early once the smoothed loss is below; 0: never"},
     {"optim.lr", TRAIN, FV_FIELD_NUM, 0, 10, "1.0e-5", "", "peak learning rate"},
     {"optim.warmup", TRAIN, FV_FIELD_INT, 0, 1e9, "0", "", "steps of linear warm-up from 0"},
     {"optim.schedule", TRAIN, FV_FIELD_CHOICE, 0, 0, "constant", "constant|linear|cosine", "after the warm-up, down to optim.final x lr"},

@@ -44,7 +44,7 @@ static const char *const small_configs[SMALL_KINDS] = {
 static char small_root[64];
 
 static inline const char *small_path(const char *name) {
-    static char paths[8][256];
+    static char paths[8][512];
     static int next;
     char *path = paths[next++ % 8];
     snprintf(path, sizeof paths[0], "%s/%s", small_root, name);
