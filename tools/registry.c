@@ -12,34 +12,32 @@
     "}, \"required\": [" required "]}}, " INDEX "}, \"required\": [\"" name "\"]}"
 
 /* Names and forms of the first two are DeepEyes' (arXiv 2505.14362), start_point_2d and end_point_2d are ViLaSR's (arXiv 2506.09965). */
-static const fv_tool fv_tool_table[] = {
-    {"image_zoom_in_tool", "Cuts a region out of a picture and shows it at full resolution.",
+static const fv_tool *const fv_tool_list[] = {
+    &(const fv_tool){"image_zoom_in_tool", "Cuts a region out of a picture and shows it at full resolution.",
      "{\"type\": \"object\", \"properties\": {\"bbox_2d\": " BOX ", " LABEL ", " INDEX "}, \"required\": [\"bbox_2d\"]}", "{\"bbox_2d\": [10, 20, 100, 200]}",
      fv_tool_zoom},
-    {"image_rotate_tool", "Turns a picture.",
+    &(const fv_tool){"image_rotate_tool", "Turns a picture.",
      "{\"type\": \"object\", \"properties\": {\"angle\": {\"type\": \"number\", \"description\": \"Degrees, clockwise if positive\"}, " INDEX
      "}, \"required\": [\"angle\"]}",
      "{\"angle\": 90}", fv_tool_rotate},
-    {"image_draw_boxes_tool", "Draws boxes with labels on a picture.", ITEMS("boxes", "\"bbox_2d\": " BOX ", " LABEL, "\"bbox_2d\""),
+    &(const fv_tool){"image_draw_boxes_tool", "Draws boxes with labels on a picture.", ITEMS("boxes", "\"bbox_2d\": " BOX ", " LABEL, "\"bbox_2d\""),
      "{\"boxes\": [{\"bbox_2d\": [10, 20, 100, 200], \"label\": \"cup\"}]}", fv_tool_boxes},
-    {"image_draw_lines_tool", "Draws arrows from point to point on a picture.",
+    &(const fv_tool){"image_draw_lines_tool", "Draws arrows from point to point on a picture.",
      ITEMS("lines", "\"start_point_2d\": " NUMBERS(2, "[x, y]") ", \"end_point_2d\": " NUMBERS(2, "[x, y]") ", " LABEL, "\"start_point_2d\", \"end_point_2d\""),
      "{\"lines\": [{\"start_point_2d\": [10, 20], \"end_point_2d\": [100, 200]}]}", fv_tool_lines},
-    {"image_draw_points_tool", "Marks points on a picture.", ITEMS("points", "\"point_2d\": " NUMBERS(2, "[x, y]") ", " LABEL, "\"point_2d\""),
+    &(const fv_tool){"image_draw_points_tool", "Marks points on a picture.", ITEMS("points", "\"point_2d\": " NUMBERS(2, "[x, y]") ", " LABEL, "\"point_2d\""),
      "{\"points\": [{\"point_2d\": [10, 20], \"label\": \"A\"}]}", fv_tool_points},
 };
 
 const fv_tool *fv_tool_find(const char *name) {
-    for (size_t i = 0; i < FV_COUNT(fv_tool_table); i++)
-        if (strcmp(fv_tool_table[i].name, name) == 0) return &fv_tool_table[i];
+    for (size_t i = 0; i < FV_COUNT(fv_tool_list); i++)
+        if (strcmp(fv_tool_list[i]->name, name) == 0) return fv_tool_list[i];
     return NULL;
 }
 
 const fv_tool *const *fv_tools(int *count) {
-    static const fv_tool *const list[] = {&fv_tool_table[0], &fv_tool_table[1], &fv_tool_table[2], &fv_tool_table[3], &fv_tool_table[4]};
-    _Static_assert(FV_COUNT(list) == FV_COUNT(fv_tool_table), "every tool is listed");
-    *count = (int)FV_COUNT(list);
-    return list;
+    *count = (int)FV_COUNT(fv_tool_list);
+    return fv_tool_list;
 }
 
 json_t *fv_tool_schema(const fv_tool *t) {
