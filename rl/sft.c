@@ -17,7 +17,7 @@ typedef struct {
     int64_t targets;         /* tokens with a loss */
 } sft_batch;
 
-/* Loss by category (`problem_type`), for the curves. */
+/* Loss by category, for the curves: the row's `category`, else its `problem_type`. */
 typedef struct {
     const char *names[48];
     double loss[48], tokens[48];
@@ -72,7 +72,11 @@ static void clear_batch(sft_batch *b) {
 
 static const char *category_of(const sft_batch *b, int segment) {
     for (int i = 0; i < b->leaf_count; i++)
-        if (b->leaves[i] == segment) return fv_row_text(b->samples[b->sample_of[i]].row, "problem_type");
+        if (b->leaves[i] == segment) {
+            const fv_row *row = b->samples[b->sample_of[i]].row;
+            const char *category = fv_row_text(row, "category");
+            return category ? category : fv_row_text(row, "problem_type");
+        }
     return NULL;
 }
 
