@@ -36,6 +36,7 @@ fv_var *fv_value(fv_pass *p, int64_t rows, int64_t cols, bool track) {
 fv_var *fv_reshape(fv_pass *p, fv_var *x, int64_t rows, int64_t cols) {
     fv_var *y = new_var(p, fv_mat(fv_f32(x->v), rows, cols), x->track);
     y->of = x->of ? x->of : x;
+    y->final = x->final;
     if (!fv_pass_fits(p, rows * cols == fv_elements(x->v), "fv_reshape", "both shapes must have as many elements", x->v, y->v))
         y->v.data = FV_TAKE(p->arena, float, rows * cols);
     return y;

@@ -15,10 +15,12 @@ typedef struct fv_var {
     fv_view v;
     fv_view grad;      /* data NULL until somebody adds to it, and where `of` holds it: ask fv_grad */
     bool track;        /* depends on something trained */
+    bool final;        /* a replayed result: what was done to it in place is done (core/recording.h) */
     struct fv_var *of; /* the value that this one is another shape of (fv_reshape), which holds the gradient; or NULL */
 } fv_var;
 
 typedef struct fv_tape fv_tape;
+struct fv_recording;
 
 /* Taps: read, or add a vector to, the hidden state after a decoder layer. */
 typedef struct {
@@ -32,6 +34,7 @@ typedef struct fv_pass {
     fv_arena *arena;       /* the caller's: everything that the pass makes lives there */
     fv_tape *tape;         /* NULL: inference */
     bool checkpoint;       /* with a tape: blocks keep only their input and are run again on the way back */
+    struct fv_recording *record; /* recording or replaying (core/recording.h); NULL: neither */
     const fv_tap *taps;    /* or NULL */
     int tap_count;
     fv_error error;        /* the first thing that did not fit (FV_LIMIT): a mistake in the code that made the pass */

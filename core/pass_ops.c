@@ -1,5 +1,6 @@
 /* The operations of a pass: check shapes, call the back end, leave the way back. Forward and way back stand side by side. */
 #include "core/pass.h"
+#include "core/recording.h"
 #include "core/tape.h"
 
 static const fv_ops *ops_of(const fv_pass *p) { return p->slot->ops; }
@@ -10,6 +11,15 @@ static fv_view weight_grad(const fv_pass *p, int weight) { return weight < 0 ? f
 static bool trained(const fv_pass *p, int weight) { return weight >= 0 && p->slot->params[weight].grad.data; }
 
 static fv_var *value_like(fv_pass *p, const fv_var *x, bool track) { return fv_value(p, fv_rows(x->v), fv_cols(x->v), track); }
+
+/* The result of a costly operation; final where it was recorded earlier, and nothing is left to compute. */
+static fv_var *costly_value(fv_pass *p, int64_t rows, int64_t cols, bool track) {
+    bool known;
+    fv_var *y = fv_input(p, fv_costly(p, rows, cols, &known));
+    y->track = track;
+    y->final = known;
+    return y;
+}
 
 /* to += from */
 static void accumulate(fv_pass *p, fv_var *to, fv_view from) {
@@ -30,10 +40,10 @@ static void linear_back(fv_pass *p, const fv_step *s) {
 
 fv_var *fv_linear(fv_pass *p, fv_var *x, int weight, int bias) {
     fv_view w = weight_of(p, weight), b = weight_of(p, bias);
-    fv_var *y = fv_value(p, fv_rows(x->v), w.shape[0], x->track || trained(p, weight) || trained(p, bias));
+    fv_var *y = costly_value(p, fv_rows(x->v), w.shape[0], x->track || trained(p, weight) || trained(p, bias));
     bool fits = fv_cols(x->v) == fv_cols(w) && (bias < 0 || fv_elements(b) == w.shape[0]) && p->slot->params[weight].packed;
     if (!fv_pass_fits(p, fits, "fv_linear", "x [rows, k] needs a linear weight [n, k]", x->v, w)) return y;
-    ops_of(p)->linear(exec_of(p), y->v, x->v, w, fv_slot_packed(p->slot, weight), b);
+    if (!y->final) ops_of(p)->linear(exec_of(p), y->v, x->v, w, fv_slot_packed(p->slot, weight), b);
     fv_tape_push(p, &(fv_step){.back = linear_back, .y = y, .x = {x}, .weight = weight, .bias = bias});
     return y;
 }
@@ -217,7 +227,7 @@ static void rotary_back(fv_pass *p, const fv_step *s) {
 void fv_rotary(fv_pass *p, fv_var *x, fv_view cos, fv_view sin, int heads) {
     bool fits = fv_rows(cos) == fv_rows(x->v) && 2 * heads * fv_cols(cos) == fv_cols(x->v) && fv_elements(cos) == fv_elements(sin);
     if (!fv_pass_fits(p, fits, "fv_rotary", "x must be [rows, heads * 2 * half], cos and sin [rows, half]", x->v, cos)) return;
-    ops_of(p)->rotary(exec_of(p), x->v, cos, sin, heads, 1);
+    if (!x->final) ops_of(p)->rotary(exec_of(p), x->v, cos, sin, heads, 1);
     fv_tape_push(p, &(fv_step){.back = rotary_back, .y = x, .saved = cos, .other = sin, .heads = heads});
 }
 
@@ -249,13 +259,14 @@ static bool attention_fits(fv_pass *p, const fv_var *q, const fv_var *k, const f
 }
 
 fv_var *fv_attend(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_kv *kv) {
-    fv_var *y = value_like(p, q, q->track || k->track || v->track);
+    fv_var *y = costly_value(p, fv_rows(q->v), fv_cols(q->v), q->track || k->track || v->track);
+    bool known;
+    fv_view stats = fv_costly(p, fv_rows(q->v), 2 * (int64_t)kv->plan->heads, &known);
     if (!attention_fits(p, q, k, v, kv)) return y;
-    fv_step s = {.back = attend_back, .y = y, .x = {q, k, v}, .kv = *kv};
+    fv_step s = {.back = attend_back, .y = y, .x = {q, k, v}, .kv = *kv, .saved = fv_vec(fv_f32(stats), fv_elements(stats))};
     if (!kv->keys.data) make_pages(p, &s.kv.keys, &s.kv.values, kv);
-    s.saved = fv_vec(FV_TAKE(p->arena, float, 2 * fv_rows(q->v) * kv->plan->heads), 2 * fv_rows(q->v) * kv->plan->heads);
     ops_of(p)->kv_write(exec_of(p), s.kv.keys, s.kv.values, k->v, v->v, kv->row, kv->slot);
-    ops_of(p)->attention(exec_of(p), y->v, s.saved, q->v, s.kv.keys, s.kv.values, kv->plan);
+    if (!y->final || !known) ops_of(p)->attention(exec_of(p), y->v, s.saved, q->v, s.kv.keys, s.kv.values, kv->plan);
     fv_tape_push(p, &s);
     return y;
 }
