@@ -132,7 +132,8 @@ static fv_status update(work *w, const fv_moment *when, fv_error *err) {
     double loss = 0;
     fv_slot_zero_grad(r->slot);
     fv_pass pass = fv_pass_begin(r->slot, r->arena, true);
-    FV_TRY(fv_pack_make(&pack, w->tree, w->leaves, ANSWERS, r->model->image.merge, r->arena, err));
+    FV_TRY(fv_pack_make_scored(&pack, w->tree, w->leaves, ANSWERS, r->model->image.merge, r->arena, err));
+    fv_engine_replay(w->engine, &pack, r->arena);
     fv_pack_targets(&targets, &pack, true, 0, r->arena);
     fv_scored scored = fv_pack_score(&pass, r->model, fv_pack_forward(&pass, r->model, &pack, NULL), &targets);
     fv_streams s = streams_of(w, &targets, scored, r->arena);
@@ -182,7 +183,7 @@ static fv_status open_work(work *w, const fv_bench_options *o, fv_error *err) {
     FV_TRY(fv_bench_open(&w->rig, o, "tiny", err));
     fv_model *m = w->rig.model;
     if (!m->tower) return fv_fail(err, FV_BAD_MODEL, "%s: the bench shows pictures, and this model has no vision tower", m->folder);
-    FV_TRY(fv_engine_open(&w->engine, m, w->rig.slot, NULL, err));
+    FV_TRY(fv_engine_open(&w->engine, m, w->rig.slot, &(fv_engine_options){.record = (size_t)1 << 30}, err));
     FV_TRY(fv_recipe_parse(&w->recipe, recipe_text, "bench", NULL, 0, err));
     FV_TRY(fv_pipeline_open(&w->pipeline, w->recipe->stages[0].json, err));
     w->messages = json_pack("[{s: s, s: [{s: s, s: s}, {s: s, s: s}]}]", "role", "user", "content", "type", "image", "image", "#0", "type", "text", "text", question);

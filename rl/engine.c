@@ -1,5 +1,6 @@
 #include "rl/engine.h"
 
+#include "core/recording.h"
 #include "rl/pages.h"
 
 #include <stdlib.h>
@@ -7,6 +8,8 @@
 
 /* What the engine knows of a segment. */
 typedef struct {
+    int32_t *recorded;    /* [record_room] by token: its row of the record, -1: none */
+    int record_room;
     int32_t *pages;       /* its own: positions from (start / 16) * 16 on; the list's memory stays for later trees */
     int page_count, page_room;
     int fed;              /* leading tokens whose keys and values are in pages */
@@ -33,6 +36,7 @@ struct fv_engine {
     fv_tree *tree;
     fv_pages pool;
     fv_arena *arena;
+    fv_recording *record;    /* NULL: nothing is kept */
     seg_kv *kv;
     int kv_room;
     cursor *cursors;
@@ -62,8 +66,9 @@ fv_status fv_engine_open(fv_engine **out, const fv_model *m, fv_slot *slot, cons
     if (options) e->options = *options;
     if (!e->options.max_rows) e->options.max_rows = 1024;
     e->arena = fv_arena_new((size_t)16 << 20);
+    if (e->options.record) e->record = fv_recording_new(e->options.record);
     e->banned = malloc((size_t)m->config.text.vocabulary);
-    if (!e->arena || !e->banned || fv_pages_open(&e->pool, slot->ops, slot->exec, &m->config.text, e->options.max_pages, err) != FV_OK) {
+    if (!e->arena || !e->banned || (e->options.record && !e->record) || fv_pages_open(&e->pool, slot->ops, slot->exec, &m->config.text, e->options.max_pages, err) != FV_OK) {
         fv_engine_close(e);
         return fv_fail(err, FV_NO_MEMORY, "engine: out of memory");
     }
@@ -73,12 +78,20 @@ fv_status fv_engine_open(fv_engine **out, const fv_model *m, fv_slot *slot, cons
 }
 
 static void forget_segments(fv_engine *e) {
-    for (int i = 0; i < e->kv_room; i++) e->kv[i] = (seg_kv){.pages = e->kv[i].pages, .page_room = e->kv[i].page_room};
+    for (int i = 0; i < e->kv_room; i++) {
+        seg_kv *k = &e->kv[i];
+        *k = (seg_kv){.pages = k->pages, .page_room = k->page_room, .recorded = k->recorded, .record_room = k->record_room};
+        for (int t = 0; t < k->record_room; t++) k->recorded[t] = -1;
+    }
 }
 
 void fv_engine_close(fv_engine *e) {
     if (!e) return;
-    for (int i = 0; i < e->kv_room; i++) free(e->kv[i].pages);
+    for (int i = 0; i < e->kv_room; i++) {
+        free(e->kv[i].pages);
+        free(e->kv[i].recorded);
+    }
+    fv_recording_free(e->record);
     fv_pages_close(&e->pool);
     fv_arena_free(e->arena);
     if (e->embeds.data) e->slot->ops->free(e->embeds.data);
@@ -95,6 +108,7 @@ void fv_engine_close(fv_engine *e) {
 void fv_engine_begin(fv_engine *e, fv_tree *t) {
     forget_segments(e);
     fv_pages_reset(&e->pool);
+    if (e->record) fv_recording_begin(e->record, e->slot);
     e->tree = t;
     e->cursor_count = e->active = 0;
     e->picture_count = e->embed_rows = 0;
@@ -420,6 +434,45 @@ static fv_status sample(fv_engine *e, fv_pass *pass, fv_var *hidden, fv_done *do
     return FV_OK;
 }
 
+/* ---- What is kept for training ---- */
+
+/* Notes where the tokens of this step are in the record. */
+static fv_status note_rows(fv_engine *e, int64_t first, fv_error *err) {
+    for (int w = 0; w < e->work_count; w++) {
+        seg_kv *k = &e->kv[e->work[w]];
+        int had = k->record_room;
+        if (!grow((void **)&k->recorded, &k->record_room, k->fed + k->n, sizeof *k->recorded)) return fv_fail(err, FV_NO_MEMORY, "engine: out of memory");
+        for (int i = had; i < k->record_room; i++) k->recorded[i] = -1;
+        for (int i = 0; i < k->n && first >= 0; i++) k->recorded[k->fed + i] = (int32_t)(first + k->first_row + i);
+    }
+    return FV_OK;
+}
+
+static fv_status run_decoder(fv_engine *e, fv_pass *pass, const fv_batch *b, fv_var **hidden, fv_error *err) {
+    if (e->record) fv_recording_start(e->record, pass, fv_elements(b->ids));
+    *hidden = fv_decoder_forward(pass, e->model->decoder, b);
+    return e->record ? note_rows(e, fv_recording_stop(e->record, pass), err) : FV_OK;
+}
+
+bool fv_engine_replay(const fv_engine *e, fv_pack *pack, fv_arena *arena) {
+    if (!e->record || pack->tree != e->tree || !fv_recording_fits(e->record, e->slot)) return false;
+    int32_t *index = FV_TAKE(arena, int32_t, pack->rows);
+    for (int n = 0; n < pack->segments; n++) {
+        int id = pack->order[n];
+        if (id >= e->kv_room) return false;
+        const seg_kv *k = &e->kv[id];
+        for (int i = 0; i < pack->count_of[id]; i++) {
+            if (i >= k->record_room || k->recorded[i] < 0) return false;
+            index[pack->row_of[id] + i] = k->recorded[i];
+        }
+    }
+    pack->record = e->record;
+    pack->recorded = fv_ints(index, pack->rows);
+    return true;
+}
+
+/* ---- One step ---- */
+
 fv_status fv_engine_step(fv_engine *e, fv_done *done, int room, int *count, fv_error *err) {
     *count = 0;
     if (!e->active) return FV_OK;
@@ -442,7 +495,8 @@ fv_status fv_engine_step(fv_engine *e, fv_done *done, int room, int *count, fv_e
         b.visual_row = fv_ints(visual_row, n);
         b.visual_index = fv_ints(visual_index, n);
     }
-    fv_var *hidden = fv_decoder_forward(&pass, e->model->decoder, &b);
+    fv_var *hidden;
+    FV_TRY(run_decoder(e, &pass, &b, &hidden, err));
     e->stats.rows += rows;
     e->stats.steps++;
     FV_TRY(sample(e, &pass, hidden, done, room, count, err));

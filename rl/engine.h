@@ -4,12 +4,13 @@
 #ifndef FV_RL_ENGINE_H
 #define FV_RL_ENGINE_H
 
-#include "rl/tree.h"
+#include "rl/pack.h"
 
 typedef struct fv_engine fv_engine;
 
 typedef struct {
     int max_rows;      /* rows of one step; 0: 1024. Longer prompts are fed in pieces */
+    size_t record;     /* bytes of activations that decoding may keep for training to start at the way back (fv_engine_replay); 0: none */
     int64_t max_pages; /* of 16 positions each; 0: as many as needed. Under pressure answers wait, or are fed again later; none is shortened */
 } fv_engine_options;
 
@@ -42,6 +43,10 @@ typedef struct {
 } fv_done;
 fv_status fv_engine_step(fv_engine *e, fv_done *done, int room, int *count, fv_error *err);
 int fv_engine_active(const fv_engine *e); /* asks that are not finished */
+
+/* Lets a pass over `pack`, a pack of the engine's tree, take what was computed while its tokens were fed: fv_pack_forward then only copies, to the bits that it
+ * would compute. False, and nothing changes, where the weights are others by now or something was not kept. Lasts until the next fv_engine_begin. */
+bool fv_engine_replay(const fv_engine *e, fv_pack *pack, fv_arena *arena);
 
 /* What was done since begin: rows through the decoder, pictures through the tower, pages in use at most, rows that were fed before
  * (their pages were given back under pressure, or their last hidden state was wanted again). */

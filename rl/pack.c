@@ -28,7 +28,7 @@ static int row_at(const fv_pack *p, int segment, int position) {
 static void lay_out(layout *l, const fv_pack *p, int number, fv_arena *arena) {
     int id = p->order[number];
     const fv_segment *s = p->tree->segments[id];
-    int end = s->start + s->count, want = (end + FV_PAGE - 1) / FV_PAGE, have = 0;
+    int end = s->start + p->count_of[id], want = (end + FV_PAGE - 1) / FV_PAGE, have = 0;
     l->pages[number] = FV_TAKE(arena, int32_t, want ? want : 1);
     l->page_count[number] = want;
     if (s->parent >= 0) {
@@ -41,7 +41,7 @@ static void lay_out(layout *l, const fv_pack *p, int number, fv_arena *arena) {
     for (int i = have; i < want; i++) l->pages[number][i] = l->pages_made++;
     for (int at = have * FV_PAGE; at < s->start; at++) /* the copied lanes of a page shared by siblings */
         write_slot(l, row_at(p, s->parent, at), l->pages[number][at / FV_PAGE], at % FV_PAGE);
-    for (int i = 0; i < s->count; i++) {
+    for (int i = 0; i < p->count_of[id]; i++) {
         int at = s->start + i;
         write_slot(l, p->row_of[id] + i, l->pages[number][at / FV_PAGE], at % FV_PAGE);
     }
@@ -52,8 +52,9 @@ static void fill_rows(fv_pack *p, fv_arena *arena) {
     for (int n = 0; n < p->segments; n++) {
         const fv_segment *s = p->tree->segments[p->order[n]];
         int row = p->row_of[p->order[n]];
-        memcpy(ids + row, s->ids, (size_t)s->count * sizeof *ids);
-        for (int i = 0; i < s->count; i++)
+        int count = p->count_of[p->order[n]];
+        memcpy(ids + row, s->ids, (size_t)count * sizeof *ids);
+        for (int i = 0; i < count; i++)
             for (int axis = 0; axis < 3; axis++) position[axis * p->rows + row + i] = s->position[3 * i + axis];
     }
     p->batch.ids = fv_ints(ids, p->rows);
@@ -91,7 +92,7 @@ static void fill_attention(fv_pack *p, fv_arena *arena) {
         run_page[n] = at;
         memcpy(pages + at, l.pages[n], (size_t)l.page_count[n] * sizeof *pages);
         at += l.page_count[n];
-        for (int i = 0; i < s->count; i++) limit[run_row[n] + i] = s->start + i + 1;
+        for (int i = 0; i < p->count_of[p->order[n]]; i++) limit[run_row[n] + i] = s->start + i + 1;
     }
     run_row[p->segments] = p->rows;
     run_page[p->segments] = at;
@@ -145,7 +146,19 @@ static void fill_pictures(fv_pack *p, int merge, fv_arena *arena) {
     p->visual_index = fv_ints(index, tokens);
 }
 
-fv_status fv_pack_make(fv_pack *out, const fv_tree *t, const int *leaves, int leaf_count, int merge, fv_arena *arena, fv_error *err) {
+/* How many tokens of each segment are packed: all, or with `scored` all but the last one of a policy's answer that nothing packed follows. */
+static void count_tokens(fv_pack *p, bool scored, fv_arena *arena) {
+    p->count_of = FV_ZERO(arena, int, p->tree->count);
+    for (int n = p->segments; n-- > 0;) { /* children stand behind their parents */
+        int id = p->order[n];
+        const fv_segment *s = p->tree->segments[id];
+        bool followed = p->count_of[id] < 0;
+        p->count_of[id] = s->count - (scored && !followed && s->author != FV_BY_ENVIRONMENT && s->count > 0);
+        if (s->parent >= 0) p->count_of[s->parent] = -1;
+    }
+}
+
+static fv_status make(fv_pack *out, const fv_tree *t, const int *leaves, int leaf_count, int merge, bool scored, fv_arena *arena, fv_error *err) {
     memset(out, 0, sizeof *out);
     out->tree = t;
     out->order = FV_TAKE(arena, int, t->count);
@@ -153,16 +166,25 @@ fv_status fv_pack_make(fv_pack *out, const fv_tree *t, const int *leaves, int le
     if (out->segments < 0) return fv_fail(err, FV_NO_MEMORY, "packing %d trajectories: out of memory", leaf_count);
     out->row_of = FV_TAKE(arena, int, t->count);
     for (int i = 0; i < t->count; i++) out->row_of[i] = -1;
+    count_tokens(out, scored, arena);
     for (int n = 0; n < out->segments; n++) {
         int id = out->order[n];
         if (t->segments[id]->dropped) return fv_fail(err, FV_LIMIT, "packing: segment %d was dropped from the tree", id);
         out->row_of[id] = out->rows;
-        out->rows += t->segments[id]->count;
+        out->rows += out->count_of[id];
     }
     fill_rows(out, arena);
     fill_attention(out, arena);
     fill_pictures(out, merge, arena);
     return FV_OK;
+}
+
+fv_status fv_pack_make(fv_pack *out, const fv_tree *t, const int *leaves, int leaf_count, int merge, fv_arena *arena, fv_error *err) {
+    return make(out, t, leaves, leaf_count, merge, false, arena, err);
+}
+
+fv_status fv_pack_make_scored(fv_pack *out, const fv_tree *t, const int *leaves, int leaf_count, int merge, fv_arena *arena, fv_error *err) {
+    return make(out, t, leaves, leaf_count, merge, true, arena, err);
 }
 
 fv_var *fv_pack_forward(fv_pass *p, const fv_model *m, fv_pack *pack, fv_tower_out *embeds) {
@@ -173,7 +195,9 @@ fv_var *fv_pack_forward(fv_pass *p, const fv_model *m, fv_pack *pack, fv_tower_o
         pack->batch.visual_row = pack->visual_row;
         pack->batch.visual_index = pack->visual_index;
     }
+    if (pack->record) fv_replay_start(pack->record, p, pack->recorded);
     fv_var *hidden = fv_decoder_forward(p, m->decoder, &pack->batch);
+    fv_replay_stop(p);
     pack->batch.visual = NULL;
     if (embeds) *embeds = visual;
     return hidden;

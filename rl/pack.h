@@ -3,6 +3,7 @@
 #ifndef FV_RL_PACK_H
 #define FV_RL_PACK_H
 
+#include "core/recording.h"
 #include "rl/tree.h"
 
 typedef struct {
@@ -10,7 +11,10 @@ typedef struct {
     const fv_tree *tree;
     int *order, segments;         /* the packed segments, canonical */
     int *row_of;                  /* [tree->count] first row of a segment, -1: not packed */
+    int *count_of;                /* [tree->count] packed tokens of a segment */
     int rows;
+    fv_recording *record;            /* where the decoder's results are known already (fv_engine_replay), else NULL */
+    fv_view recorded;             /* i32 [rows] rows of the record */
     const fv_patches **pictures;  /* distinct ones, in order of first appearance */
     int picture_count;
     fv_view visual_row, visual_index;
@@ -18,6 +22,9 @@ typedef struct {
 
 /* Lays out all segments on paths to `leaves`. Memory from the arena. */
 fv_status fv_pack_make(fv_pack *out, const fv_tree *t, const int *leaves, int leaf_count, int merge, fv_arena *arena, fv_error *err);
+
+/* The same without the last token of an answer, which predicts nothing: for passes whose targets are all that is wanted. */
+fv_status fv_pack_make_scored(fv_pack *out, const fv_tree *t, const int *leaves, int leaf_count, int merge, fv_arena *arena, fv_error *err);
 
 /* Runs tower and decoder: hidden states [rows, width] after the final norm. embeds (may be NULL) receives the tower's output. */
 fv_var *fv_pack_forward(fv_pass *p, const fv_model *m, fv_pack *pack, fv_tower_out *embeds);
