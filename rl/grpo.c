@@ -24,6 +24,8 @@ typedef struct {
     int64_t steps;
 } grpo;
 
+static const size_t record_bytes = (size_t)1 << 30; /* of activations that decoding keeps for training */
+
 /* ---- One step ---- */
 
 static fv_status report_bad_rows(grpo *g, const fv_sample *samples, int n, fv_error *err) {
@@ -124,7 +126,7 @@ static fv_status score_reference(grpo *g, const fv_grpo_batch *b, const int *lea
     fv_trainer *t = g->t;
     fv_pass pass = fv_pass_begin(g->reference, t->arena, false);
     fv_pack pack;
-    FV_TRY(fv_pack_make(&pack, b->rollout.tree, leaves, count, t->model->image.merge, t->arena, err));
+    FV_TRY(fv_pack_make_scored(&pack, b->rollout.tree, leaves, count, t->model->image.merge, t->arena, err));
     s->reference_logp = fv_f32(fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), targets).logp->v);
     for (int64_t i = 0; i < s->count; i++) {
         double d = (double)s->reference_logp[i] - (double)s->logp[i];
@@ -133,13 +135,15 @@ static fv_status score_reference(grpo *g, const fv_grpo_batch *b, const int *lea
     return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "%s: %s", g->stage->name, pass.error.text);
 }
 
-/* One pass over the paths to some leaves: forward, the objectives' streams, backward. train false: only the comparison with the sampled log-probs. */
+/* One pass over the paths to some leaves: forward (the one that decoding recorded, unless it is to be compared), the objectives' streams, backward. train
+ * false: only the comparison with the sampled log-probs. */
 static fv_status run_micro(grpo *g, fv_grpo_batch *b, const int *leaves, int count, const span *u, bool train, bool check, step_sums *sum, fv_error *err) {
     fv_trainer *t = g->t;
     fv_pack pack;
     fv_targets targets;
     fv_pass pass = fv_pass_begin(t->policy, t->arena, train);
-    FV_TRY(fv_pack_make(&pack, b->rollout.tree, leaves, count, t->model->image.merge, t->arena, err));
+    FV_TRY(fv_pack_make_scored(&pack, b->rollout.tree, leaves, count, t->model->image.merge, t->arena, err));
+    if (!check) fv_engine_replay(g->engine, &pack, t->arena);
     fv_pack_targets(&targets, &pack, true, 0, t->arena);
     fv_scored scored = fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), &targets);
     fv_streams s;
@@ -332,7 +336,9 @@ static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
     fv_feed_options options = {.env = env, .generate = true, .max_tokens = (int)fv_get_int(g->stage->json, "max_tokens")};
     FV_TRY(fv_feed_open(&g->feed, t->model, g->data, t->pool, &options, err));
     FV_TRY(fv_jobs_open(&g->tools, fv_pool_threads(t->pool), err));
-    return fv_engine_open(&g->engine, t->model, t->policy, NULL, err);
+    bool replays = g->stage->kind == FV_STAGE_GRPO && fv_get_int(g->stage->json, "verify") != 1; /* 1: every forward is an independent one */
+    fv_engine_options how = {.record = replays ? record_bytes : 0};
+    return fv_engine_open(&g->engine, t->model, t->policy, &how, err);
 }
 
 static void close_stage(grpo *g) {
