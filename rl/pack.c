@@ -53,7 +53,7 @@ static void fill_rows(fv_pack *p, fv_arena *arena) {
         const fv_segment *s = p->tree->segments[p->order[n]];
         int row = p->row_of[p->order[n]];
         int count = p->count_of[p->order[n]];
-        memcpy(ids + row, s->ids, (size_t)count * sizeof *ids);
+        if (count) memcpy(ids + row, s->ids, (size_t)count * sizeof *ids);
         for (int i = 0; i < count; i++)
             for (int axis = 0; axis < 3; axis++) position[axis * p->rows + row + i] = s->position[3 * i + axis];
     }

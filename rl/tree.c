@@ -93,7 +93,7 @@ fv_status fv_tree_add(fv_tree *t, int parent, int author, const fv_prompt *p, in
     FV_TRY(new_segment(t, parent, author, out, err));
     fv_segment *s = t->segments[*out];
     int n = last - first;
-    FV_TRY(make_room(s, n, err));
+    FV_TRY(make_room(s, n ? n : 1, err));
     FV_TRY(take_pictures(s, p, first, last, err));
     memcpy(s->ids, p->tokens.ids + first, (size_t)n * sizeof *s->ids);
     memcpy(s->mask, p->mask + first, (size_t)n);
