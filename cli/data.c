@@ -121,7 +121,7 @@ static fv_status make(const fv_args *a, fv_error *err) {
     fv_status s = fv_dataset_open(&data, spec, common.seed, err);
     if (s == FV_OK) s = fv_pool_open(&pool, common.threads, err);
     if (s == FV_OK) {
-        fv_progress *progress = fv_progress_open(&(fv_progress_options){.label = a->words[1], .unit = "rows", .total = fv_dataset_count(data)});
+        fv_progress *progress = fv_progress_open(&(fv_progress_options){.label = a->words[1], .unit = "row", .total = fv_dataset_count(data)});
         s = fv_export_rows(data, out, a->words[1], pool, progress, err);
         fv_progress_close(progress);
     }

@@ -21,6 +21,14 @@ static char *word_of(const json_t *v) {
     return strdup(text);
 }
 
+/* Pictures that came back: `images` as a number, or what a trajectory says, whose `images` are the pictures themselves. */
+static double images_of(const json_t *row) { return number_of(row, json_is_array(json_object_get(row, "images")) ? "returned" : "images"); }
+
+static double turns_of(const json_t *row) {
+    const json_t *turns = json_object_get(row, "turns");
+    return json_is_array(turns) ? (double)json_array_size(turns) : number_of(row, "turns");
+}
+
 static void fill(fv_responses *r, int64_t i) {
     fv_row *row = r->rows[i];
     r->groups[i] = word_of(json_object_get(row->json, "group"));
@@ -32,10 +40,10 @@ static void fill(fv_responses *r, int64_t i) {
                                 .answer = fv_row_answer(row),
                                 .judge_text = fv_row_text(row, "judge_text"),
                                 .length = number_of(row->json, "length"),
-                                .images = number_of(row->json, "images"),
+                                .images = images_of(row->json),
                                 .calls = number_of(row->json, "calls"),
                                 .failures = number_of(row->json, "failures"),
-                                .turns = number_of(row->json, "turns"),
+                                .turns = turns_of(row->json),
                                 .stop_reason = fv_row_text(row, "stop_reason"),
                                 .reward = NAN};
 }

@@ -95,7 +95,7 @@ fv_status fv_rollout_file(fv_rollout_file_counts *counts, fv_session *s, const f
     fv_status status = fv_feed_open(&w.feed, s->model, data, s->pool, &feed, err);
     if (status == FV_OK) status = fv_engine_open(&w.engine, s->model, s->slot, NULL, err);
     if (status == FV_OK) status = open_lines(&w, err);
-    if (!options->quiet) w.progress = fv_progress_open(&(fv_progress_options){.label = "rollout", .unit = "answers", .total = w.total});
+    if (!options->quiet) w.progress = fv_progress_open(&(fv_progress_options){.label = "rollout", .unit = "answer", .total = w.total});
     if (status == FV_OK) status = run_all(&w, fv_dataset_count(data), err);
     fv_progress_close(w.progress);
     if (status == FV_OK) status = fv_lines_sync(w.lines, err);

@@ -205,7 +205,7 @@ fv_status fv_score(fv_score_counts *counts, fv_session *s, const fv_dataset *dat
     if (options->dump) FV_TRY(fv_folder_make(options->dump, err));
     if (options->grad) fv_slot_zero_grad(s->slot);
     FV_TRY(fv_out_open(&c.out, options->out, err));
-    fv_progress *progress = options->quiet ? NULL : fv_progress_open(&(fv_progress_options){.label = "score", .unit = "rows", .total = rows});
+    fv_progress *progress = options->quiet ? NULL : fv_progress_open(&(fv_progress_options){.label = "score", .unit = "row", .total = rows});
     fv_status status = fv_feed_open(&c.feed, s->model, data, s->pool, &(fv_feed_options){0}, err);
     if (status == FV_OK) status = run_all(&c, rows, progress, err);
     fv_progress_close(progress);

@@ -174,6 +174,7 @@ static fv_status compose(fv_text *out, const char *folder, const fv_model *m, co
         }
     add_string(out, "response", t->text);
     add_string(out, "stop_reason", t->stop_reason);
+    fv_text_printf(out, ", \"length\": %d, \"calls\": %d, \"failures\": %d, \"returned\": %d", t->tokens, t->calls, t->failures, t->pictures);
     if (t->leaf >= 0) {
         int depth = fv_tree_depth(r->tree, t->leaf), *path = malloc((size_t)depth * sizeof *path);
         if (!path) return fv_fail(err, FV_NO_MEMORY, "trajectories: out of memory");

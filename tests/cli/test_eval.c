@@ -116,12 +116,30 @@ static void rewards_come_with_advantages(void **state) {
     run_badly("reward --recipe " FOVEA_SOURCE "/recipes/grpo.yaml --data answers.jsonl --out o.jsonl reward.term=[]", 1, "did you mean");
 }
 
+/* What rollout writes, reward takes as it is, whatever the terms need. */
+static void trajectories_are_paid(void **state) {
+    (void)state;
+    run_well("rollout --model m --data rows/visual-search.jsonl -n 2 --out t max_new_tokens=6");
+    run_well("reward --recipe " FOVEA_SOURCE "/recipes/grpo.yaml --data t/trajectories.jsonl --out o.jsonl 'reward.terms=[{term: exact}, {term: tool}, {term: length, max: 4, "
+             "buffer: 2}]'");
+    json_t *lines = read_lines("o.jsonl"), *line;
+    size_t i;
+    assert_true(json_array_size(lines) > 0);
+    json_array_foreach(lines, i, line) {
+        if (json_object_get(line, "error")) fail_msg("%s", json_string_value(json_object_get(line, "error")));
+        assert_near(line, "terms.tool", 0);
+        assert_true(json_is_number(fv_json_find(line, "terms.length")) && json_is_number(json_object_get(line, "advantage")));
+    }
+    json_decref(lines);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(responses_are_evaluated),
         cmocka_unit_test(rows_without_answer_are_reported),
         cmocka_unit_test(a_model_is_evaluated),
         cmocka_unit_test(rewards_come_with_advantages),
+        cmocka_unit_test(trajectories_are_paid),
     };
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }
