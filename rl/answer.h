@@ -2,15 +2,9 @@
 #ifndef FV_RL_ANSWER_H
 #define FV_RL_ANSWER_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "tools/calls.h"
 
-/* A piece of a text; not NUL-terminated. text NULL: there is none. */
-typedef struct {
-    const char *text;
-    size_t size;
-} fv_span;
-
+/* Pieces of a text (fv_span); text NULL: there is none. */
 fv_span fv_span_strip(fv_span s);                                   /* without blanks at both ends */
 bool fv_span_is(fv_span s, const char *word, bool ignore_case);
 

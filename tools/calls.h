@@ -6,7 +6,7 @@
 
 #include "core/json.h"
 
-/* A piece of somebody else's text. */
+/* A piece of somebody else's text; not NUL-terminated. */
 typedef struct {
     const char *text;
     size_t size;
