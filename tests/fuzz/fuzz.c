@@ -1,7 +1,4 @@
-/* The targets of fuzz.h. tests/fuzz/test_fuzz.c replays their corpora and mutates them; for libFuzzer, choose one:
- *     cmake -S . -B build-fuzz -DCMAKE_C_COMPILER=clang -DFOVEA_SANITIZE=ON -DCMAKE_C_FLAGS=-fsanitize=fuzzer-no-link && cmake --build build-fuzz
- *     clang -std=c17 -g -I. -D_GNU_SOURCE -DFUZZ_ONE=fuzz_recipe -fsanitize=fuzzer,address,undefined tests/fuzz/fuzz.c build-fuzz/libfovea_*.a ...
- * Pictures have a target of their own, tests/fuzz/fuzz_image.c. */
+/* The targets of fuzz.h; tests/fuzz/test_fuzz.c replays their corpora and mutates them. Pictures have a target of their own, tests/fuzz/fuzz_image.c. */
 #include "tests/fuzz/fuzz.h"
 
 #include "core/weights.h"
@@ -236,12 +233,3 @@ bool fuzz_config(const uint8_t *data, size_t size) {
     json_decref(json);
     return s == FV_OK;
 }
-
-#ifdef FUZZ_ONE
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    FUZZ_ONE(data, size);
-    return 0;
-}
-#endif
