@@ -6,6 +6,7 @@
 #include "core/random.h"
 #include "rl/engine.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { PROMPT = 32, TOKENS = 64, TURNS = 5 };
@@ -37,16 +38,21 @@ static double weight_bytes(const fv_model *m) {
 }
 
 static fv_status measure(fv_bench_rig *r, fv_engine *e, const fv_bench_options *o, fv_bench_out *out, fv_error *err) {
-    double seconds[TURNS];
+    double best = 1e9, seconds, bar = fv_bench_bandwidth(r->pool); /* best of each: what other processes take is not the program's */
     uint8_t *banned = calloc(1, (size_t)r->model->config.text.vocabulary);
     if (!banned) return fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
     fv_status s = FV_OK;
     fv_model_banned(r->model, banned);
     for (int i = 0; i < r->model->config.eos_count; i++) banned[r->model->config.eos[i]] = 1;
-    for (int i = -1; i < TURNS && s == FV_OK; i++) s = write_answer(e, r, banned, o->seed + (uint64_t)(i + 2), &seconds[i < 0 ? 0 : i], err);
+    for (int i = 0; i <= TURNS && s == FV_OK; i++) {
+        s = write_answer(e, r, banned, o->seed + (uint64_t)i, &seconds, err);
+        if (s == FV_OK && i && seconds < best) best = seconds; /* the first one packs the weights */
+    }
     free(banned);
-    if (s == FV_OK) out->line(out->context, "decode one answer GB/s", weight_bytes(r->model) / fv_bench_median(seconds, TURNS) * 1e-9, fv_bench_bandwidth(r->pool) * 1e-9);
-    return s;
+    FV_TRY(s);
+    bar = fmax(bar, fv_bench_bandwidth(r->pool));
+    out->line(out->context, "decode one answer GB/s", weight_bytes(r->model) / best * 1e-9, bar * 1e-9);
+    return FV_OK;
 }
 
 fv_status fv_bench_decode(const fv_bench_options *o, fv_bench_out *out, fv_error *err) {
