@@ -189,7 +189,7 @@ static fv_status read_merges(fv_tokenizer *t, fv_json_at file, const json_t *voc
 
 static fv_status check_model(fv_json_at file, fv_error *err) {
     if (!is_type(fv_json_find(file.root, "model"), "BPE")) return unsupported(file, "model.type", "must be BPE", err);
-    static const char *const empty[] = {"model.unk_token", "model.continuing_subword_prefix", "model.end_of_word_suffix"};
+    static const char *const empty[] = {"model.continuing_subword_prefix", "model.end_of_word_suffix"}; /* unk_token: every byte is known */
     for (size_t i = 0; i < FV_COUNT(empty); i++) {
         const char *text;
         FV_TRY(fv_json_text_or(file, empty[i], "", &text, err));
@@ -215,10 +215,8 @@ static fv_status read_normalizer(fv_tokenizer *t, fv_json_at file, fv_error *err
 }
 
 /* The byte-level step renames bytes and nothing else: no space put in front, no expression of its own. */
-static fv_status check_byte_level(fv_json_at file, const char *field, const json_t *step, bool splits, fv_error *err) {
-    bool wrong = !is_type(step, "ByteLevel");
-    if (splits) wrong = wrong || json_is_true(json_object_get(step, "add_prefix_space")) || !json_is_false(json_object_get(step, "use_regex"));
-    return wrong ? unsupported(file, field, splits ? "must be ByteLevel without prefix space and regex" : "must be ByteLevel", err) : FV_OK;
+static bool only_renames(const json_t *step) {
+    return is_type(step, "ByteLevel") && !json_is_true(json_object_get(step, "add_prefix_space")) && json_is_false(json_object_get(step, "use_regex"));
 }
 
 /* In the expressions of `tokenizers` \s is the property White_Space; PCRE2's \s has U+180E as well, which is no space any more. */
@@ -253,9 +251,14 @@ static fv_status compile_pattern(fv_tokenizer *t, fv_json_at file, const char *p
     return FV_OK;
 }
 
+/* What a ByteLevel that is alone splits by: GPT-2's expression. */
+static const char gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
 static fv_status read_pre_tokenizer(fv_tokenizer *t, fv_json_at file, fv_error *err) {
     const json_t *pre = fv_json_find(file.root, "pre_tokenizer");
     const json_t *steps = json_object_get(pre, "pretokenizers");
+    if (is_type(pre, "ByteLevel") && !json_is_true(json_object_get(pre, "add_prefix_space")) && !json_is_false(json_object_get(pre, "use_regex")))
+        return compile_pattern(t, file, gpt2, err);
     if (!is_type(pre, "Sequence") || json_array_size(steps) != 2)
         return unsupported(file, "pre_tokenizer", "must be a Sequence of Split and ByteLevel", err);
     const json_t *split = json_array_get(steps, 0);
@@ -263,15 +266,30 @@ static fv_status read_pre_tokenizer(fv_tokenizer *t, fv_json_at file, fv_error *
     const char *pattern = json_string_value(json_object_get(json_object_get(split, "pattern"), "Regex"));
     if (!is_type(split, "Split") || behavior == NULL || strcmp(behavior, "Isolated") != 0 || json_is_true(json_object_get(split, "invert")) || pattern == NULL)
         return unsupported(file, "pre_tokenizer", "must begin with a Split by a Regex, Isolated, not inverted", err);
-    FV_TRY(check_byte_level(file, "pre_tokenizer", json_array_get(steps, 1), true, err));
+    if (!only_renames(json_array_get(steps, 1))) return unsupported(file, "pre_tokenizer", "must be ByteLevel without prefix space and regex", err);
     return compile_pattern(t, file, pattern, err);
 }
 
+/* Does it leave the tokens as they are? ByteLevel moves offsets only; a template (transformers 5 writes one) may name the sequence alone. */
+static bool adds_nothing(const json_t *post) {
+    bool nothing = post == NULL || is_type(post, "ByteLevel");
+    if (is_type(post, "TemplateProcessing")) {
+        const json_t *single = json_object_get(post, "single");
+        nothing = json_array_size(single) == 1 && json_object_get(json_array_get(single, 0), "Sequence") != NULL;
+    } else if (is_type(post, "Sequence")) {
+        size_t i;
+        json_t *step, *steps = json_object_get(post, "processors");
+        nothing = true;
+        json_array_foreach(steps, i, step) nothing = nothing && !is_type(step, "Sequence") && adds_nothing(step);
+    }
+    return nothing;
+}
+
 static fv_status check_ends(fv_json_at file, fv_error *err) {
-    const json_t *post = fv_json_find(file.root, "post_processor");
-    if (post != NULL) FV_TRY(check_byte_level(file, "post_processor", post, false, err));
-    const json_t *decoder = fv_json_find(file.root, "decoder");
-    return check_byte_level(file, "decoder", decoder, false, err);
+    if (!adds_nothing(fv_json_find(file.root, "post_processor")))
+        return unsupported(file, "post_processor", "must be null, ByteLevel, or a template that adds no token", err);
+    if (!is_type(fv_json_find(file.root, "decoder"), "ByteLevel")) return unsupported(file, "decoder", "must be ByteLevel", err);
+    return FV_OK;
 }
 
 fv_status fv_tokenizer_of(fv_tokenizer *t, fv_json_at file, fv_error *err) {
