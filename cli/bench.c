@@ -6,7 +6,7 @@
 
 static const fv_option options[] = {
     {"--model", FV_OPTION_VALUE, "DIR", "a Hugging Face folder; a small random model where left out"},
-    {"--json", FV_OPTION_FLAG, "", "one JSON object instead of lines"},
+    {"--json", FV_OPTION_FLAG, "", "one JSON object instead of lines; of all benches: by name"},
     {"steps", FV_OPTION_SETTING, "N", "measurements that the median is of; 0: each bench's own number"},
     FV_COMMON_OPTIONS,
 };
@@ -20,13 +20,14 @@ static void print_line(void *context, const char *what, double ours, double bar)
     fflush(stdout);
 }
 
-static fv_status run_one(const fv_bench *b, const fv_bench_options *o, bool as_json, fv_error *err) {
-    json_t *facts = json_object(), *kept = as_json ? json_array() : NULL;
+/* all NULL: lines are printed as they come; else *all gets what the bench has to say. */
+static fv_status run_one(const fv_bench *b, const fv_bench_options *o, json_t *all, fv_error *err) {
+    json_t *facts = json_object(), *kept = all ? json_array() : NULL;
     fv_bench_out out = {print_line, kept, facts};
     fv_status s = facts ? b->run(o, &out, err) : fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
-    if (s == FV_OK && as_json) {
+    if (s == FV_OK && all) {
         json_object_set(facts, "lines", kept);
-        fv_print_json(facts);
+        json_object_set(all, b->name, facts);
     }
     json_decref(kept);
     json_decref(facts);
@@ -55,9 +56,13 @@ static fv_status run(const fv_args *a, fv_error *err) {
     if (a->word_count && !one) return unknown(a->words[0], err);
     int count = 1;
     const fv_bench *list = one ? one : fv_benches(&count);
+    json_t *all = as_json ? json_object() : NULL;
     if (!as_json) printf("what,ours,bar,ratio\n");
-    for (int i = 0; i < count; i++) FV_TRY(run_one(&list[i], &o, as_json, err));
-    return FV_OK;
+    fv_status s = FV_OK;
+    for (int i = 0; i < count && s == FV_OK; i++) s = run_one(&list[i], &o, all, err);
+    if (s == FV_OK && as_json) fv_print_json(one ? json_object_get(all, one->name) : all);
+    json_decref(all);
+    return s;
 }
 
 const fv_verb fv_verb_bench = {
