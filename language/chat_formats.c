@@ -9,10 +9,21 @@ static bool has_tools(const fv_chat_writer *w) {
     return json_array_size(w->options->tools) > 0;
 }
 
-/* A message's content as text: "" where it is missing; anything but a text is an error. */
+static bool only_texts(const json_t *content) {
+    size_t i;
+    json_t *part;
+    json_array_foreach(content, i, part) {
+        const char *type = json_string_value(json_object_get(part, "type"));
+        if (type == NULL || strcmp(type, "text") != 0) return false;
+    }
+    return json_is_array(content);
+}
+
+/* A message's content as text: "" where it is missing; a list of texts is one text (the templates themselves fail on a list), others are errors. */
 static void add_text_content(fv_chat_writer *w, size_t i) {
     const json_t *content = fv_chat_field(w, i, "content");
     if (json_is_string(content)) fv_chat_add_bytes(w, json_string_value(content), json_string_length(content));
+    else if (only_texts(content)) fv_chat_add_parts(w, i, content, false);
     else if (content != NULL) fv_chat_complain(w, i, ".content", "must be a text for this model's chat format", content);
 }
 
@@ -129,8 +140,8 @@ void fv_chat_write_qwen2_5(fv_chat_writer *w) {
         } else if (fv_chat_is_role(w, i, "user") || fv_chat_is_role(w, i, "assistant") || (i > 0 && fv_chat_is_role(w, i, "system"))) {
             begin_turn(w, role_of(w, i));
             add_text_content(w, i);
-            const char *content = json_string_value(fv_chat_field(w, i, "content"));
-            if (fv_chat_is_role(w, i, "assistant")) add_calls(w, i, content != NULL && content[0] != '\0', false);
+            const json_t *content = fv_chat_field(w, i, "content");
+            if (fv_chat_is_role(w, i, "assistant")) add_calls(w, i, json_string_length(content) > 0 || json_array_size(content) > 0, false);
             end_turn(w);
         }
     }

@@ -91,6 +91,23 @@ static void lists_media_in_order(void **state) {
     fv_chat_close(chat);
 }
 
+static void a_list_of_texts_is_a_text(void **state) {
+    (void)state;
+    fv_chat *chat = open_named("qwen2_5");
+    json_t *listed = parse("[{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"a \"}, {\"type\": \"text\", \"text\": \"b\"}]}]");
+    json_t *plain = parse("[{\"role\": \"user\", \"content\": \"a b\"}]");
+    fv_chat_text one, two;
+    fv_error err = {0};
+    assert_int_equal(fv_chat_render(chat, listed, &(fv_chat_options){0}, &one, &err), FV_OK);
+    assert_int_equal(fv_chat_render(chat, plain, &(fv_chat_options){0}, &two, &err), FV_OK);
+    assert_string_equal(one.text, two.text);
+    fv_chat_text_clear(&one);
+    fv_chat_text_clear(&two);
+    json_decref(listed);
+    json_decref(plain);
+    fv_chat_close(chat);
+}
+
 static void known_templates_have_no_note(void **state) {
     (void)state;
     static const char *const shipped[] = {"qwen2_5_vl", "qwen3_vl"};
@@ -123,7 +140,7 @@ static void complaints_name_the_field(void **state) {
         {"qwen2_5_vl", "[]", "at least one message"},
         {"qwen2_5_vl", "[{\"content\": \"x\"}]", "messages[0] must be an object with a role"},
         {"qwen2_5_vl", "[{\"role\": \"user\", \"content\": 3}]", "messages[0].content must be a text or a list of parts, got 3"},
-        {"qwen2_5", "[{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"x\"}]}]", "messages[0].content must be a text"},
+        {"qwen2_5", "[{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"x\"}]}]", "messages[0].content must be a text"},
         {"qwen3_vl", "[{\"role\": \"user\", \"content\": [{\"type\": \"audio\"}]}]", "messages[0].content[0] must be a text, an image or a video part"},
         {"qwen3", "[{\"role\": \"assistant\", \"tool_calls\": [{\"name\": \"x\"}]}]", "messages[0].tool_calls[0] must have a name and arguments"},
         {"qwen3", "[{\"role\": \"assistant\", \"tool_calls\": 1}]", "messages[0].tool_calls must be a list, got 1"},
@@ -144,7 +161,7 @@ static void complaints_name_the_field(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(renders_as_the_templates), cmocka_unit_test(lists_media_in_order),
-        cmocka_unit_test(known_templates_have_no_note), cmocka_unit_test(complaints_name_the_field),
+        cmocka_unit_test(a_list_of_texts_is_a_text), cmocka_unit_test(known_templates_have_no_note), cmocka_unit_test(complaints_name_the_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
