@@ -256,6 +256,18 @@ static bool under(const char *path, const char *prefix) {
     return !strncmp(path, prefix, n) && path[n] == '.';
 }
 
+/* A field of any place that is meant by `path`: its last name alone (lr), or a name like it (stpes as an override beside the only stage). */
+static const char *near_anywhere(const char *path, const fv_field *all, int n) {
+    const char *names[256];
+    size_t count = 0;
+    for (int k = 0; k < n; k++) {
+        const char *dot = strrchr(all[k].path, '.');
+        if (dot && !strcmp(dot + 1, path)) return all[k].path;
+        if (count < FV_COUNT(names)) names[count++] = all[k].path;
+    }
+    return fv_suggest(path, names, count);
+}
+
 /* A field that is right in another place is told so; otherwise the nearest name. */
 static fv_status unknown_field(const fv_yaml *y, int where, const char *prefix, const char *path, const char *const *names, size_t count, fv_error *err) {
     static const struct {
@@ -270,6 +282,7 @@ static fv_status unknown_field(const fv_yaml *y, int where, const char *prefix, 
             if (!(all[k].where & where) && (all[k].where & places[i].where) && (!strcmp(all[k].path, path) || under(all[k].path, path))) elsewhere = places[i].place;
     if (elsewhere) return fv_yaml_fail(y, err, "unknown field %s%s here; it is a field %s", prefix, path, elsewhere);
     const char *near = fv_suggest(path, names, count);
+    if (!near) near = near_anywhere(path, all, n);
     if (near) return fv_yaml_fail(y, err, "unknown field %s%s; did you mean %s?", prefix, path, near);
     return fv_yaml_fail(y, err, "unknown field %s%s; `fovea help recipe` lists the fields", prefix, path);
 }

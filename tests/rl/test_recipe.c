@@ -55,6 +55,8 @@ static void unknown_fields_have_suggestions(void **state) {
     stage_refused("batch: 3", "recipe.yaml:8: unknown field stages.rl.batch here; it is a field of a stage of kind sft");
     stage_refused("checkpoint: {every: 3}", "recipe.yaml:8: unknown field stages.rl.checkpoint here; it is a field of the recipe itself");
     top_refused("sead: 3", "recipe.yaml:8: unknown field sead; did you mean seed?");
+    top_refused("stpes: 3", "recipe.yaml:8: unknown field stpes; did you mean steps?");
+    top_refused("lr: 3", "recipe.yaml:8: unknown field lr; did you mean optim.lr?");
     top_refused("steps: 3", "recipe.yaml:8: unknown field steps here; it is a field of a stage of kind");
     top_refused("evaluate: {each: 3}", "recipe.yaml:8: unknown field evaluate.each; ");
     top_refused("evaluate: 3", "recipe.yaml:8: evaluate must be a mapping");
