@@ -269,10 +269,11 @@ const json_t *fv_record_before(const fv_record *r, const char *mode) {
     for (size_t i = 0; i < json_array_size(r->evaluations); i++) {
         const json_t *e = json_array_get(r->evaluations, i);
         if (!is_mode(e, mode)) continue;
-        if (!rl) return e;
-        if (stage_number(r, fv_record_text(e, "after_stage")) < (int)(rl - r->stages)) found = e;
+        if (!rl && found) return found; /* the first of several */
+        if (!rl) found = e;
+        else if (stage_number(r, fv_record_text(e, "after_stage")) < (int)(rl - r->stages)) found = e;
     }
-    return found;
+    return rl ? found : NULL;
 }
 
 const json_t *fv_record_after(const fv_record *r, const char *mode) {

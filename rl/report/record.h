@@ -47,8 +47,8 @@ const char *fv_record_setting(const fv_record *r, const char *path);
 
 /* The stage that reinforcement began with: the first "grpo"; NULL without. */
 const fv_record_stage *fv_record_rl(const fv_record *r);
-/* The evaluation of `mode` that reinforcement is measured against (the last one before it, or the first of all without reinforcement), and the last one of
- * all. Borrowed. NULL where there is none, or where both would be the same (then `before` is). */
+/* The evaluation of `mode` that reinforcement is measured against (the last one before it, or the first of several without reinforcement), and the last one of
+ * all. Borrowed. NULL where there is none; one evaluation alone is `before` with reinforcement after it, else `after`. */
 const json_t *fv_record_before(const fv_record *r, const char *mode);
 const json_t *fv_record_after(const fv_record *r, const char *mode);
 /* The modes that were evaluated, in order of first use: *modes [up to limit], borrowed. Returns how many. */
