@@ -15,6 +15,7 @@ typedef struct {
     int *leaves, *sample_of; /* [leaf_count] */
     int leaf_count, count;
     int64_t targets;         /* tokens with a loss */
+    int64_t barren;          /* rows in a row, up to now, that had none */
 } sft_batch;
 
 /* Loss by category, for the curves: the row's `category`, else its `problem_type`. */
@@ -38,7 +39,7 @@ static void add_category(by_category *c, const char *name, double loss) {
     c->tokens[i] += 1;
 }
 
-static fv_status load_batch(fv_trainer *t, const fv_stage *stage, fv_feed *feed, const fv_dataset *data, int64_t step, sft_batch *b, fv_error *err) {
+static fv_status load_batch(fv_trainer *t, const fv_stage *stage, fv_feed *feed, const fv_dataset *data, int64_t step, int64_t steps, sft_batch *b, fv_error *err) {
     int64_t *index = malloc((size_t)b->count * sizeof *index);
     if (!index) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", stage->name);
     uint64_t key = fv_random_key(t->seed, "data", (uint64_t)t->stage, 0);
@@ -58,8 +59,10 @@ static fv_status load_batch(fv_trainer *t, const fv_stage *stage, fv_feed *feed,
         b->sample_of[b->leaf_count] = i;
         FV_TRY(fv_tree_plant(b->tree, t->model, &s->prompt, &b->leaves[b->leaf_count++], err));
     }
-    if (!b->targets) return fv_fail(err, FV_BAD_DATA, "%s: step %lld has no conversation with an assistant's turn to learn from; bad_rows.jsonl says what was skipped", stage->name, (long long)step);
-    return FV_OK;
+    b->barren = b->targets ? 0 : b->barren + b->count;
+    int64_t taken = (step + 1) * b->count;
+    if (b->barren < taken || (taken < fv_dataset_count(data) && step + 1 < steps)) return FV_OK;
+    return fv_fail(err, FV_BAD_DATA, "%s: none of %lld rows has an assistant's turn to learn from; bad_rows.jsonl says what was skipped", stage->name, (long long)taken);
 }
 
 static void clear_batch(sft_batch *b) {
@@ -108,13 +111,18 @@ static fv_status run_micro(fv_trainer *t, const sft_batch *b, const int *leaves,
 static fv_status update(fv_trainer *t, const fv_stage *stage, const sft_batch *b, int64_t step, int64_t steps, fv_metrics *m, fv_error *err) {
     double loss = 0, entropy = 0, norm = 0;
     by_category by = {0};
+    fv_optim how = fv_train_optim(stage, step, steps);
+    if (!b->targets) { /* every row was skipped: nothing to learn here, so the weights stay as they are */
+        fv_metric(m, "loss", NAN);
+        fv_metric(m, "learning_rate", how.lr);
+        return FV_OK;
+    }
     fv_slot_zero_grad(t->policy);
     for (int first = 0; first < b->leaf_count;) {
         int n = fv_train_micro(b->tree, b->leaves, b->leaf_count, first, fv_get_int(stage->json, "optim.micro_tokens"));
         FV_TRY(run_micro(t, b, b->leaves + first, n, &loss, &entropy, &by, err));
         first += n;
     }
-    fv_optim how = fv_train_optim(stage, step, steps);
     loss /= (double)b->targets;
     fv_slot_step(t->policy, &how, &norm);
     if (!isfinite(loss) || !isfinite(norm))
@@ -143,12 +151,12 @@ static fv_status run_steps(fv_trainer *t, const fv_stage *stage, fv_feed *feed, 
     for (int64_t step = from; step < steps && s == FV_OK; step++) {
         fv_metrics m = {0};
         double start = fv_now();
-        s = load_batch(t, stage, feed, data, step, b, err);
+        s = load_batch(t, stage, feed, data, step, steps, b, err);
         double loaded = fv_now();
         if (s == FV_OK) s = update(t, stage, b, step, steps, &m, err);
         if (s != FV_OK) break;
         double loss = fv_metric_get(&m, "loss");
-        smooth = smooth < 0 ? loss : 0.98 * smooth + 0.02 * loss;
+        if (b->targets) smooth = smooth < 0 ? loss : 0.98 * smooth + 0.02 * loss;
         tokens += (double)count_tokens(b);
         json_object_set_new(t->state, "smooth_loss", json_real(smooth));
         json_object_set_new(t->state, "num_tokens", json_real(tokens));
@@ -157,7 +165,7 @@ static fv_status run_steps(fv_trainer *t, const fv_stage *stage, fv_feed *feed, 
         fv_metric(&m, "timing_s/data", loaded - start);
         fv_metric(&m, "step_time", fv_now() - start);
         clear_batch(b);
-        bool enough = smooth < stop_at || step + 1 == steps;
+        bool enough = (smooth >= 0 && smooth < stop_at) || step + 1 == steps;
         if (enough) json_object_del(t->state, "smooth_loss"); /* the next stage begins with none, also after a resumption */
         s = fv_train_after(t, stage, step + 1, enough ? step + 1 : steps, &m, err);
         fv_progress_update(progress, step + 1, "loss %.4f", smooth);

@@ -194,11 +194,16 @@ static void bad_rows_are_skipped_or_stop(void **state) {
     assert_non_null(strstr(noted, "\"broken\""));
     assert_non_null(strstr(noted, "nowhere.png"));
     free(noted);
+    snprintf(stages, sizeof stages, "  - {kind: sft, epochs: 1, batch: 1, data: %s/some-bad.jsonl}\n", small_root); /* one step has nothing but the bad row */
+    assert_int_equal(lesson_run(lesson_recipe(0, "skip-step", NULL, "bad_rows: skip", stages), false, &why), FV_OK);
+    char *metrics = lesson_metrics("skip-step");
+    assert_non_null(strstr(metrics, "\"loss\": null"));
+    free(metrics);
     assert_int_not_equal(lesson_run(lesson_recipe(0, "stop", NULL, "bad_rows: stop", stages), false, &why), FV_OK);
     assert_non_null(strstr(why.text, "nowhere.png"));
     snprintf(stages, sizeof stages, "  - {name: rl, kind: grpo, steps: 2, rollout: {prompts: 5, group_size: 2, max_new_tokens: 8}, data: %s/some-bad.jsonl}\n", small_root);
     assert_int_equal(lesson_run(lesson_recipe(0, "skip-rl", NULL, NULL, stages), false, &why), FV_OK);
-    char *metrics = lesson_metrics("skip-rl");
+    metrics = lesson_metrics("skip-rl");
     assert_true(fabs(lesson_value(metrics, "response/aborted_ratio") - 0.2) < 1e-12);
     assert_true(lesson_value(metrics, "sampling/sampling_logp_difference/max") == 0);
     free(metrics);
