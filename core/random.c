@@ -23,10 +23,10 @@ static fv_block fv_philox(uint64_t key, uint64_t low, uint64_t high) {
     return (fv_block){(uint64_t)c1 << 32 | c0, (uint64_t)c3 << 32 | c2};
 }
 
-/* FNV-1a, 64 bits: gives each word a counter of its own. */
-static uint64_t fv_word_hash(const char *word) {
+uint64_t fv_hash_bytes(const void *bytes, size_t size) {
+    const unsigned char *at = bytes;
     uint64_t hash = 0xcbf29ce484222325u;
-    for (; *word; word++) hash = (hash ^ (unsigned char)*word) * 0x100000001b3u;
+    for (size_t i = 0; i < size; i++) hash = (hash ^ at[i]) * 0x100000001b3u;
     return hash;
 }
 
@@ -34,7 +34,7 @@ static uint64_t fv_word_hash(const char *word) {
  * for further keys gives unrelated bits. */
 uint64_t fv_random_key(uint64_t seed, const char *purpose, uint64_t a, uint64_t b) {
     const uint64_t top = (uint64_t)1 << 63;
-    uint64_t stream = fv_philox(seed, fv_word_hash(purpose), top).low;
+    uint64_t stream = fv_philox(seed, fv_hash_bytes(purpose, strlen(purpose)), top).low;
     return fv_philox(stream, a, b | top).low;
 }
 

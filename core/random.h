@@ -3,6 +3,7 @@
 #ifndef FV_CORE_RANDOM_H
 #define FV_CORE_RANDOM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct {
@@ -12,6 +13,9 @@ typedef struct {
 
 /* A key for a purpose: fv_random_key(seed, "rollout", step, row). Different words give independent streams. */
 uint64_t fv_random_key(uint64_t seed, const char *purpose, uint64_t a, uint64_t b);
+
+/* Fowler, Noll, Vo: FNV-1a, 64 bits (RFC 9923): a name for bytes, where nobody means harm. */
+uint64_t fv_hash_bytes(const void *bytes, size_t size);
 
 uint64_t fv_random_at(uint64_t key, uint64_t position);          /* 64 random bits */
 double fv_uniform_at(uint64_t key, uint64_t position);           /* [0, 1), 53 bits */

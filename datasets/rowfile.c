@@ -1,5 +1,7 @@
 #include "datasets/rowfile.h"
 
+#include "core/random.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,12 +128,6 @@ static int fv_by_hash(const void *a, const void *b) {
     const fv_id_hash *x = a, *y = b;
     if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
     return x->row < y->row ? -1 : x->row > y->row;
-}
-
-static uint64_t fv_hash_bytes(const char *bytes, size_t size) { /* FNV-1a, 64 bits */
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < size; i++) h = (h ^ (unsigned char)bytes[i]) * 0x100000001b3u;
-    return h;
 }
 
 static size_t fv_id_of(const fv_rowfile *f, int64_t i, const char **id) {

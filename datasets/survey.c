@@ -2,6 +2,7 @@
 
 #include "datasets/rowfile.h"
 #include "tools/env.h"
+#include "vision/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,15 +62,6 @@ static void check_picture(survey *v, const fv_row *row, const char *name) {
     complain(v, &err);
 }
 
-static const json_t *source_of(const json_t *part) {
-    static const char *const keys[] = {"video", "image", "image_url.url", "image_url", "url", "path"};
-    for (size_t i = 0; i < FV_COUNT(keys); i++) {
-        const json_t *value = fv_json_find(part, keys[i]);
-        if (json_is_string(value) || json_is_array(value)) return value;
-    }
-    return NULL;
-}
-
 static void check_video(survey *v, const fv_row *row, const json_t *source) {
     fv_error err = {0};
     v->videos++;
@@ -86,7 +78,7 @@ static void check_video(survey *v, const fv_row *row, const json_t *source) {
 
 /* A picture's or clip's part, or an entry of `images`; its names go to `shown` (may be NULL). */
 static void check_part(survey *v, const fv_row *row, const json_t *part, json_t *shown) {
-    const json_t *source = json_is_string(part) ? part : source_of(part);
+    const json_t *source = json_is_string(part) ? part : fv_source_of(part);
     const char *type = json_string_value(json_object_get(part, "type"));
     if (!source || (type && !strcmp(type, "text"))) return;
     if (shown) json_array_append(shown, (json_t *)source);

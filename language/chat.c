@@ -1,6 +1,7 @@
 #include "language/chat_parts.h"
 
 #include "core/file.h"
+#include "core/random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,12 +36,9 @@ static fv_chat_format *format_of_family(fv_family family) {
     return fv_chat_write_vl;
 }
 
-/* Fowler, Noll, Vo: FNV-1a, 64 bits (RFC 9923). */
 static uint64_t hash_of(const char *text, size_t size) {
-    uint64_t h = 0xcbf29ce484222325u;
     while (size > 0 && strchr(" \t\r\n", text[size - 1]) != NULL) size--;
-    for (size_t i = 0; i < size; i++) h = (h ^ (uint8_t)text[i]) * 0x100000001b3u;
-    return h;
+    return fv_hash_bytes(text, size);
 }
 
 /* A template in JSON: a text, or tokenizer_config.json's list of {name, template} with one named "default". */

@@ -1,6 +1,8 @@
 /* Content parts to pictures: where they come from, their limits, their patches. */
 #include "language/prompt.h"
 
+#include "vision/source.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,16 +33,6 @@ static fv_json_at part_at(const json_t *part) {
 static bool is_video(const json_t *part) {
     const char *type = json_string_value(json_object_get(part, "type"));
     return fv_json_find(part, "video") != NULL || (type != NULL && strcmp(type, "video") == 0);
-}
-
-/* What names the picture or clip: its own key, image_url as OpenAI has it, or url and path as transformers has them. */
-static const json_t *source_of(const json_t *part) {
-    static const char *const keys[] = {"video", "image", "image_url.url", "image_url", "url", "path"};
-    for (size_t i = 0; i < FV_COUNT(keys); i++) {
-        const json_t *value = fv_json_find(part, keys[i]);
-        if (json_is_string(value) || json_is_array(value)) return value;
-    }
-    return NULL;
 }
 
 static fv_status load_image(const char *name, const fv_media *media, fv_image **out, fv_error *err) {
@@ -112,7 +104,7 @@ fv_status fv_picture_load(const fv_model *m, const json_t *part, const fv_media 
     *out = NULL;
     if (media == NULL) media = &nowhere;
     if (!m->config.has_vision) return fv_fail(err, FV_UNSUPPORTED, "%s is a text model (%s): it takes no pictures", m->folder, m->config.model_type);
-    const json_t *source = source_of(part);
+    const json_t *source = fv_source_of(part);
     if (source == NULL) return fv_fail(err, FV_BAD_DATA, "a picture's part must have image, image_url, video, url or path with its name");
     fv_picture *p = calloc(1, sizeof *p);
     if (p == NULL) return fv_fail(err, FV_NO_MEMORY, "no memory for a picture");

@@ -1,5 +1,7 @@
 #include "rl/trajectories.h"
 
+#include "core/random.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -44,10 +46,7 @@ static void add_tokens(fv_text *out, const fv_tree *tree, const int *path, int d
 
 /* Writes a picture under its content's name if it is not there yet; *name "pictures/xxxx.png". */
 static fv_status keep_picture(const fv_image *im, const char *folder, char name[64], fv_error *err) {
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
-    size_t n = (size_t)im->width * (size_t)im->height * 3;
-    for (size_t i = 0; i < n; i++) h = (h ^ im->rgb[i]) * 0x100000001b3u;
-    h ^= (uint64_t)im->width << 32 | (uint64_t)im->height;
+    uint64_t h = fv_hash_bytes(im->rgb, (size_t)im->width * (size_t)im->height * 3) ^ ((uint64_t)im->width << 32 | (uint64_t)im->height);
     snprintf(name, 64, "pictures/%016" PRIx64 ".png", h);
     char *path = fv_path_join(folder, name), *above = path ? fv_path_folder(path) : NULL;
     fv_status s = FV_OK;
