@@ -1,5 +1,7 @@
 #include "core/slot.h"
 
+#include "core/muon.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -73,18 +75,18 @@ static bool pattern_takes(const char *pattern, const char *name) {
     return matches(pattern, name) || (!strncmp(name, "model.", 6) && matches(pattern, name + 6));
 }
 
-static bool frozen(const fv_slot_options *o, const char *name) {
-    for (int i = 0; i < o->freeze_count; i++)
-        if (pattern_takes(o->freeze[i], name)) return true;
+static bool named(const char *const *patterns, int count, const char *name) {
+    for (int i = 0; i < count; i++)
+        if (pattern_takes(patterns[i], name)) return true;
     return false;
 }
 
-static fv_status check_patterns(const fv_slot_options *o, const fv_weight *weights, int count, fv_error *err) {
-    for (int i = 0; i < o->freeze_count; i++) {
+static fv_status check_patterns(const char *field, const char *const *patterns, int pattern_count, const fv_weight *weights, int count, fv_error *err) {
+    for (int i = 0; i < pattern_count; i++) {
         bool used = false;
-        for (int w = 0; w < count && !used; w++) used = pattern_takes(o->freeze[i], weights[w].name);
+        for (int w = 0; w < count && !used; w++) used = pattern_takes(patterns[i], weights[w].name);
         if (!used)
-            return fv_fail(err, FV_BAD_RECIPE, "freeze: %s matches no weight; names look like %s ('*' stands for anything)", o->freeze[i],
+            return fv_fail(err, FV_BAD_RECIPE, "%s: %s matches no weight; names look like %s ('*' stands for anything)", field, patterns[i],
                            count ? weights[0].name : "(none)");
     }
     return FV_OK;
@@ -101,7 +103,7 @@ static fv_status make_master(fv_slot *s, fv_param *p, fv_view stored, bool optim
     p->w.data = NULL; /* the slot's from here on: closing after a failure must not free the model's */
     FV_TRY(make_buffer(s->ops, &p->grad, stored, err));
     if (optimizer) FV_TRY(make_buffer(s->ops, &p->m, stored, err));
-    if (optimizer) FV_TRY(make_buffer(s->ops, &p->v, stored, err));
+    if (optimizer && !p->muon) FV_TRY(make_buffer(s->ops, &p->v, stored, err));
     FV_TRY(make_buffer(s->ops, &p->w, stored, err));
     enum { PIECE = 4096 };
     float piece[PIECE];
@@ -114,10 +116,11 @@ static fv_status make_master(fv_slot *s, fv_param *p, fv_view stored, bool optim
     return FV_OK;
 }
 
-static fv_status open_param(fv_slot *s, fv_param *p, const fv_weight *w, bool trained, bool optimizer, fv_error *err) {
+static fv_status open_param(fv_slot *s, fv_param *p, const fv_weight *w, const fv_slot_options *o, fv_error *err) {
     p->name = w->name;
     p->w = w->view;
-    if (trained) FV_TRY(make_master(s, p, w->view, optimizer, err));
+    p->muon = w->view.rank == 2 && named(o->muon, o->muon_count, w->name);
+    if (o->train && !named(o->freeze, o->freeze_count, w->name)) FV_TRY(make_master(s, p, w->view, !o->no_optimizer, err));
     if (!w->linear) return FV_OK;
     p->stale = true;
     return s->ops->alloc(&p->packed, s->ops->linear_packed_bytes(fv_weight_matrix(p->w)), err);
@@ -125,7 +128,8 @@ static fv_status open_param(fv_slot *s, fv_param *p, const fv_weight *w, bool tr
 
 fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_weight *weights, int count, const fv_slot_options *options, fv_error *err) {
     *out = NULL;
-    FV_TRY(check_patterns(options, weights, count, err));
+    FV_TRY(check_patterns("freeze", options->freeze, options->freeze_count, weights, count, err));
+    FV_TRY(check_patterns("muon", options->muon, options->muon_count, weights, count, err));
     fv_slot *s = calloc(1, sizeof *s);
     fv_param *params = calloc(count ? (size_t)count : 1, sizeof *params);
     if (!s || !params) {
@@ -135,8 +139,7 @@ fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_
     }
     *s = (fv_slot){.name = options->name, .ops = ops, .exec = exec, .params = params, .count = count};
     for (int i = 0; i < count; i++) {
-        bool trained = options->train && !frozen(options, weights[i].name);
-        fv_status status = open_param(s, &params[i], &weights[i], trained, !options->no_optimizer, err);
+        fv_status status = open_param(s, &params[i], &weights[i], options, err);
         if (status == FV_OK) continue;
         fv_fail_in(err, "slot %s: %s", options->name, weights[i].name);
         fv_slot_close(s);
@@ -202,6 +205,10 @@ void fv_slot_step(fv_slot *s, const fv_optim *how, double *norm) {
     for (int i = 0; i < s->count; i++) {
         fv_param *p = &s->params[i];
         if (!p->grad.data) continue;
+        if (p->muon) {
+            fv_muon_step(s->ops, &s->exec, p->w, p->m, p->grad, &(fv_muon){how->lr, how->weight_decay, adamw.grad_scale});
+            continue;
+        }
         adamw.weight_decay = p->w.rank >= 2 ? how->weight_decay : 0;
         s->ops->adamw(&s->exec, p->w, p->m, p->v, p->grad, fv_none, &adamw);
     }

@@ -45,7 +45,8 @@ typedef struct {
     void *packed;    /* of w, for linear; filled on first use and after every update. NULL where not linear */
     bool stale;      /* packed does not follow w (yet, or any more) */
     fv_view grad;    /* f32, as w; data NULL where frozen */
-    fv_view m, v;    /* AdamW's moments; data NULL where frozen */
+    fv_view m, v;    /* AdamW's moments; data NULL where frozen. Muon has m alone */
+    bool muon;       /* updated by Muon (core/muon.h), not AdamW */
 } fv_param;
 
 typedef struct fv_slot {
@@ -64,6 +65,8 @@ typedef struct {
     bool no_optimizer; /* with train: gradients without AdamW's moments; fv_slot_step must not be called */
     const char *const *freeze; /* name patterns with '*', as in "visual.*"; a pattern matches the whole name or what follows "model." */
     int freeze_count;
+    const char *const *muon; /* such patterns too: which matrices Muon updates (rank 2 alone; what else a pattern matches stays with AdamW) */
+    int muon_count;
 } fv_slot_options;
 
 /* Opens a slot over `weights` (kept by the caller as long as the slot). All memory is taken here: a pass can't run out of it half way.
@@ -77,7 +80,7 @@ const void *fv_slot_packed(fv_slot *s, int weight);
 void fv_slot_zero_grad(fv_slot *s);
 double fv_slot_grad_norm(const fv_slot *s); /* L2 over all gradients, params in order, in double */
 
-/* One AdamW step with the gradient scaled by min(1, clip / norm) (clip 0: off). Decay applies to matrices (rank >= 2) only, as in
+/* One step of AdamW, or of Muon where the slot was opened so, with the gradient scaled by min(1, clip / norm) (clip 0: off). Decay applies to matrices (rank >= 2) only, as in
  * transformers' Trainer. Counts `version` and `steps`, marks packed copies stale. *norm (may be NULL) gets the norm before clipping. */
 typedef struct {
     float lr, beta1, beta2, eps, weight_decay, clip;

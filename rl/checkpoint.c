@@ -8,18 +8,24 @@
 
 static const char *const roles[] = {"master.", "m.", "v."};
 
+/* data NULL where there is none: what is frozen has no state, Muon no v. */
+static fv_view role_view(const fv_param *p, size_t role) {
+    return !p->grad.data ? fv_none : role == 0 ? p->w : role == 1 ? p->m : p->v;
+}
+
 /* Trained parameters as tensors: master.NAME, m.NAME, v.NAME. Returns how many; names are malloc'ed. */
 static size_t trainer_tensors(const fv_slot *s, fv_tensor *out) {
     size_t n = 0;
     for (size_t role = 0; role < FV_COUNT(roles); role++)
         for (int i = 0; i < s->count; i++) {
             const fv_param *p = &s->params[i];
-            if (!p->grad.data) continue;
+            fv_view of = role_view(p, role);
+            if (!of.data) continue;
             size_t length = strlen(roles[role]) + strlen(p->name) + 1;
             char *name = malloc(length);
             if (!name) return n;
             snprintf(name, length, "%s%s", roles[role], p->name);
-            out[n++] = (fv_tensor){name, role == 0 ? p->w : role == 1 ? p->m : p->v};
+            out[n++] = (fv_tensor){name, of};
         }
     return n;
 }
@@ -155,9 +161,10 @@ static fv_status load_trainer(fv_slot *s, const char *folder, fv_error *err) {
     fv_status status = fv_weights_open(&w, path, err);
     for (int i = 0; i < s->count && status == FV_OK; i++) {
         fv_param *p = &s->params[i];
-        for (size_t role = 0; role < FV_COUNT(roles) && status == FV_OK && p->grad.data; role++) {
+        for (size_t role = 0; role < FV_COUNT(roles) && status == FV_OK; role++) {
             char name[512];
-            fv_view to = role == 0 ? p->w : role == 1 ? p->m : p->v, from;
+            fv_view to = role_view(p, role), from;
+            if (!to.data) continue;
             snprintf(name, sizeof name, "%s%s", roles[role], p->name);
             status = fv_weights_get(w, name, &from, err);
             if (status == FV_OK && (from.dtype != FV_F32 || fv_elements(from) != fv_elements(to))) {

@@ -14,6 +14,7 @@ static const fv_field fields[] = {
     {"model.path", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "a Hugging Face folder"},
     {"model.init", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "instead of path: random weights of a preset (tiny, mid) or of a config.json"},
     {"freeze", FV_TOP, FV_FIELD_LIST, 0, 0, "[]", "", "name patterns of weights that are not trained: [visual.*]"},
+    {"muon", FV_TOP, FV_FIELD_LIST, 0, 0, "[]", "", "name patterns of matrices that Muon updates, AdamW the rest: [visual.blocks.*, language_model.layers.*]"},
     {"data", FV_TOP | ANY, FV_FIELD_SOURCE, 0, 0, "", "", "rows: a file, {make: GENERATOR, n: N, split: train}, or a list of those with weights"},
     {"eval_data", FV_TOP, FV_FIELD_SOURCE, 0, 0, "", "", "rows for evaluations"},
     {"env", FV_TOP | ANY, FV_FIELD_MAP, 0, 0, "", "", "{tools: [image_zoom_in_tool], max_turns: 3}; a row's own env wins"},

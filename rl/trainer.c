@@ -142,16 +142,25 @@ static fv_status open_model(fv_trainer *t, fv_error *err) {
     return s;
 }
 
-static fv_status open_policy(fv_trainer *t, fv_error *err) {
-    const json_t *freeze = fv_get(t->recipe->json, "freeze");
-    const char *patterns[64];
-    int n = 0;
-    for (size_t i = 0; i < json_array_size(freeze); i++) {
-        const char *p = json_string_value(json_array_get(freeze, i));
-        if (!p || n == (int)FV_COUNT(patterns)) return fv_fail(err, FV_BAD_RECIPE, "%s: freeze must be a list of at most %zu name patterns", t->recipe->file, FV_COUNT(patterns));
-        patterns[n++] = p;
+enum { PATTERNS_MAX = 64 };
+
+/* A field's list of name patterns; patterns [PATTERNS_MAX], borrowed from the recipe. */
+static fv_status read_patterns(const fv_trainer *t, const char *field, const char **patterns, int *count, fv_error *err) {
+    const json_t *list = fv_get(t->recipe->json, field);
+    *count = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *p = json_string_value(json_array_get(list, i));
+        if (!p || *count == PATTERNS_MAX) return fv_fail(err, FV_BAD_RECIPE, "%s: %s must be a list of at most %d name patterns", t->recipe->file, field, PATTERNS_MAX);
+        patterns[(*count)++] = p;
     }
-    fv_slot_options o = {.name = "policy", .train = true, .freeze = patterns, .freeze_count = n};
+    return FV_OK;
+}
+
+static fv_status open_policy(fv_trainer *t, fv_error *err) {
+    const char *freeze[PATTERNS_MAX], *muon[PATTERNS_MAX];
+    fv_slot_options o = {.name = "policy", .train = true, .freeze = freeze, .muon = muon};
+    FV_TRY(read_patterns(t, "freeze", freeze, &o.freeze_count, err));
+    FV_TRY(read_patterns(t, "muon", muon, &o.muon_count, err));
     return fv_slot_open(&t->policy, t->ops, (fv_exec){t->pool, t->scratch}, t->model->weights, t->model->count, &o, err);
 }
 
