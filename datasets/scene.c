@@ -138,8 +138,30 @@ static int by_x(const void *a, const void *b) {
     return p->x < q->x ? -1 : p->x > q->x;
 }
 
+static int by_color(const void *a, const void *b) {
+    return ((const fv_plate *)a)->color - ((const fv_plate *)b)->color;
+}
+
 void fv_scene_sort(fv_plate *plates, int n) {
     qsort(plates, (size_t)n, sizeof *plates, by_x);
+}
+
+void fv_scene_sort_colors(fv_plate *plates, int n) {
+    qsort(plates, (size_t)n, sizeof *plates, by_color);
+}
+
+char fv_scene_cell(const fv_plate *p, int view) {
+    int column = clamp((int)(p->x * FV_CELLS / view), 0, FV_CELLS - 1), row = clamp((int)(p->y * FV_CELLS / view), 0, FV_CELLS - 1);
+    return (char)('a' + row * FV_CELLS + column);
+}
+
+void fv_scene_sort_cells(fv_plate *plates, int n, int view) {
+    for (int i = 1; i < n; i++) /* a handful */
+        for (int j = i; j > 0 && fv_scene_cell(&plates[j], view) < fv_scene_cell(&plates[j - 1], view); j--) {
+            fv_plate p = plates[j];
+            plates[j] = plates[j - 1];
+            plates[j - 1] = p;
+        }
 }
 
 fv_box fv_plate_glyph_box(const fv_plate *p) {
@@ -190,6 +212,19 @@ static bool in_order(const fv_plate *plates, int n, double apart) {
     return true;
 }
 
+/* Each plate in a cell of its own. */
+static void place_in_cells(fv_maker *m, fv_plate *plates, int n) {
+    int cells[FV_CELLS * FV_CELLS];
+    for (int i = 0; i < FV_CELLS * FV_CELLS; i++) cells[i] = i;
+    fv_shuffle(&m->random, cells, FV_CELLS * FV_CELLS, sizeof cells[0]);
+    double side = (double)m->view / FV_CELLS, jitter = fv_maker_number(m, "jitter") * m->view / 112;
+    for (int i = 0; i < n; i++) {
+        fv_plate *p = &plates[i];
+        p->x = p->glyph_x = (cells[i] % FV_CELLS + 0.5) * side + fv_uniform_in(&m->random, -jitter, jitter + 1e-9);
+        p->y = p->glyph_y = ((int)(cells[i] / FV_CELLS) + 0.5) * side + fv_uniform_in(&m->random, -jitter, jitter + 1e-9);
+    }
+}
+
 fv_status fv_scene_plates(fv_image **out, fv_plate plates[FV_PLATES_MAX], int *count, fv_maker *m, fv_error *err) {
     double unit = m->view / 112.0;
     int n = fv_maker_int(m, "plates");
@@ -198,7 +233,13 @@ fv_status fv_scene_plates(fv_image **out, fv_plate plates[FV_PLATES_MAX], int *c
         plates[i] = (fv_plate){.shape = fv_scene_shape(m), .radius = radius, .cap = 0.8 * radius, .glyph = fv_scene_glyph_option(m), .ink = 1};
     }
     fv_scene_colors(m, plates, n);
-    for (int tries = 0; tries < 20; tries++) { /* then a doubtful order is put up with */
+    bool cells = fv_maker_is(m, "spread", "cells");
+    if (cells) {
+        *count = n;
+        place_in_cells(m, plates, n);
+        fv_scene_sort(plates, n);
+    }
+    for (int tries = 0; tries < 20 && !cells; tries++) { /* then a doubtful order is put up with */
         *count = fv_scene_place(m, plates, n, m->view, m->view, unit);
         fv_scene_sort(plates, *count);
         if (*count == n && in_order(plates, *count, 3 * unit)) break;

@@ -50,6 +50,10 @@ fv_shape fv_scene_shape(fv_maker *m);
 int fv_scene_place(fv_maker *m, fv_plate *plates, int n, double width, double height, double gap);
 /* In order from left to right. */
 void fv_scene_sort(fv_plate *plates, int n);
+/* In the order of fv_plate_color's numbers; a scene's colours are distinct (up to eight plates). */
+void fv_scene_sort_colors(fv_plate *plates, int n);
+/* In reading order of the cells (below) that their middles lie in. */
+void fv_scene_sort_cells(fv_plate *plates, int n, int view);
 /* Draws a plate with a thin rim that sets it off from its ground, and its glyph; or one of the two. */
 void fv_scene_draw(fv_image *im, const fv_plate *p);
 void fv_scene_draw_plate(fv_image *im, const fv_plate *p);
@@ -59,8 +63,13 @@ fv_box fv_plate_box(const fv_plate *p);
 fv_box fv_plate_glyph_box(const fv_plate *p);
 
 /* A scene as the view shows it, view x view: a ground (option ground) with plates of different colours in order from left to right, at least
- * 3 pixels apart along x. Reads plates (how many), radius (of a view of 112), glyphs=both|digits|letters|none. */
-#define FV_PLATES_OPTIONS "radius=10..16[5..24] glyphs=both|digits|letters|none ground=mixed|plain|photo view=112[56..448] turns=0[0..16]"
+ * 3 pixels apart along x. Reads plates (how many), radius (of a view of 112), glyphs=both|digits|letters|none, spread: cells puts each plate into a
+ * cell of its own, off its middle by `jitter` pixels of a view of 112 (then several may share an x). */
+#define FV_PLATES_OPTIONS "radius=10..16[5..24] glyphs=both|digits|letters|none ground=mixed|plain|photo view=112[56..448] turns=0[0..16] " \
+                          "spread=free|cells jitter=2[0..12]"
+/* A view is CELLS x CELLS cells, named by letters in reading order: 'a' is top left. */
+enum { FV_CELLS = 4 };
+char fv_scene_cell(const fv_plate *p, int view);
 fv_status fv_scene_plates(fv_image **out, fv_plate plates[FV_PLATES_MAX], int *count, fv_maker *m, fv_error *err);
 
 /* ---- the scene of visual-search, locate and zoomed -------------------------------------------------------------------- */

@@ -18,6 +18,13 @@ static void draw_glyph(fv_image *im, fv_maker *m, double x, double y, double cap
     fv_canvas_text(im, x, y, text, &style);
 }
 
+/* A digit as on the plates of visual-search, which a zoom has to read: in a colour of its own on a blotched label, a little turned. */
+static fv_status draw_vanishing(fv_image *im, fv_maker *m, double x, double y, double cap, char glyph, fv_error *err) {
+    fv_plate p = {.color = (int)fv_below(&m->random, FV_PLATE_COLORS), .glyph = glyph, .glyph_x = x, .glyph_y = y, .cap = fmax(cap, 8), .ink = 1};
+    p.degrees = fv_uniform_in(&m->random, -12, 12);
+    return fv_scene_draw_vanishing(im, m, &p, err);
+}
+
 static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, fv_error *err) {
     static const char *const questions[] = {"Read the glyphs.", "Transcribe the glyphs in reading order.", "Transcribe the picture."};
     static const fv_asked asked = {"glyphs", "free-form", 0};
@@ -31,12 +38,15 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
         int columns = fv_maker_int(&m, "grid"), rows = fv_maker_int(&m, "grid");
         char text[256] = "";
         bool marks = fv_maker_is(&m, "marks", "yes"); /* a letter for the cell before each glyph: the place to look at is one token, so seeing can begin */
-        for (int i = 0; i < rows * columns; i++) {
+        bool vanishing = fv_maker_is(&m, "style", "vanishing");
+        for (int i = 0; i < rows * columns && status == FV_OK; i++) {
             double jitter = fv_maker_number(&m, "jitter") * unit, cap = fv_maker_number(&m, "cap") * unit, edge = cap * 0.55;
             double x = (i % columns + 0.5) * m.view / columns + fv_uniform_in(&m.random, -jitter, jitter + 1e-9);
             double y = ((int)(i / columns) + 0.5) * m.view / rows + fv_uniform_in(&m.random, -jitter, jitter + 1e-9);
             char glyph = fv_scene_glyph_option(&m);
-            draw_glyph(im, &m, fmin(fmax(x, edge), m.view - edge), fmin(fmax(y, edge), m.view - edge), cap, glyph);
+            x = fmin(fmax(x, edge), m.view - edge), y = fmin(fmax(y, edge), m.view - edge);
+            if (vanishing) status = draw_vanishing(im, &m, x, y, cap, glyph, err);
+            else draw_glyph(im, &m, x, y, cap, glyph);
             size_t used = strlen(text);
             if (marks) snprintf(text + used, sizeof text - used, "%s%c", used ? " " : "", 'a' + i);
             fv_glyphs_append(text, sizeof text, glyph);
@@ -49,4 +59,4 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 
 const fv_generator fv_generator_transcribe = {
     "transcribe", "glyphs on a jittered grid, read in reading order",
-    "grid=4[1..6] jitter=4[0..12] cap=11..16[6..28] glyphs=both|digits|letters ground=mixed|plain|photo|white view=112[56..448] marks=no|yes turns=0[0..1]", make};
+    "grid=4[1..6] jitter=4[0..12] cap=11..16[6..28] glyphs=both|digits|letters ground=mixed|plain|photo|white view=112[56..448] marks=no|yes style=outlined|vanishing turns=0[0..1]", make};
