@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "datasets/photographs.h"
 #include "datasets/scene.h"
+#include "tools/calls.h"
 #include "vision/processor.h"
 
 #include <math.h>
@@ -163,7 +164,7 @@ static void every_option_can_be_set(void **state) {
         {"maze", "{\"side\": 6, \"kinds\": \"way\"}"}, {"chart", "{\"bars\": 8, \"kinds\": \"highest\", \"turns\": 1}"}, {"line", "{\"lines\": 6}"}, {"line", "{\"lines\": 1}"},
         {"count", "{\"plates\": 12, \"radius\": 16, \"kinds\": \"each\"}"}, {"zoomed", "{\"scene\": \"crowd\", \"plate\": 96, \"plates\": 8, \"digit\": 40}"},
         {"zoomed", "{\"side\": 224, \"size\": 224, \"scene\": \"search\"}"}, {"locate", "{\"kinds\": \"list\", \"plates\": 8, \"plate\": 96, \"size\": 224}"},
-        {"transcribe", "{\"grid\": 6, \"jitter\": 12, \"cap\": 28, \"view\": 56}"}, {"describe", "{\"view\": 448, \"plates\": 8, \"places\": \"no\"}"},
+        {"transcribe", "{\"grid\": 6, \"jitter\": 12, \"cap\": 28, \"view\": 56}"}, {"transcribe", "{\"style\": \"vanishing\", \"cap\": 28, \"grid\": 6}"}, {"describe", "{\"view\": 448, \"plates\": 8, \"places\": \"no\"}"},
         {"several", "{\"pictures\": 3, \"plates\": 6, \"kinds\": \"glyph\", \"glyphs\": \"none\"}"}, {"visual-search", "{\"mode\": \"sft\", \"sloppy\": 56, \"grow\": 8, \"view\": 56}"},
         {"visual-search", "{\"mode\": \"no_tool_sft\", \"size\": 480}"}};
     for (size_t i = 0; i < FV_COUNT(settings); i++)
@@ -307,6 +308,76 @@ static void cold_starts_are_as_sloppy_as_asked(void **state) {
 }
 
 /* Walks through the maze as the answer says, from the red plate: no wall is crossed, and the way ends on a yellow plate. */
+/* With spread=cells the colour of each cell that is named stands in its middle (no glyph, so that nothing hides it), and nothing else is named. */
+static void cells_are_where_they_are_named(void **state) {
+    (void)state;
+    const char *options = "{\"order\": \"cell\", \"spread\": \"cells\", \"jitter\": 2, \"plates\": 8, \"radius\": \"10..12\", \"places\": \"no\", "
+                          "\"glyphs\": \"none\", \"ground\": \"plain\"}";
+    for (int64_t i = 0; i < 20; i++) {
+        fv_row *row = make("describe", "train", options, i);
+        const char *at = said(message(row, 1));
+        char last = 0;
+        int named = 0;
+        for (; at != NULL && *at; at = strstr(at, "; ") ? strstr(at, "; ") + 2 : NULL, named++) {
+            char cell, color[16];
+            assert_int_equal(sscanf(at, "%c %15s", &cell, color), 2);
+            assert_true(cell > last && cell <= 'p');
+            last = cell;
+            int number = cell - 'a', x = number % FV_CELLS * 28 + 14, y = number / FV_CELLS * 28 + 14;
+            assert_true(is_color(row->images[0], x, y, fv_plate_color(color_number(color))));
+        }
+        assert_int_equal(named, 8);
+        fv_row_free(row);
+    }
+}
+
+/* Lists by colour follow the order of the colours; with marks each names a cell. */
+static void lists_by_color_are_in_order(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *options;
+    } lists[] = {{"describe", "{\"order\": \"color\", \"marks\": \"yes\"}"}, {"locate", "{\"kinds\": \"list\", \"order\": \"color\"}"}};
+    for (size_t l = 0; l < FV_COUNT(lists); l++) {
+        for (int64_t i = 0; i < 10; i++) {
+            fv_row *row = make(lists[l].name, "train", lists[l].options, i);
+            int last = -1;
+            for (const char *at = said(message(row, 1)); at != NULL; at = strstr(at, "; ") ? strstr(at, "; ") + 2 : NULL) {
+                char color[16], after[16];
+                assert_int_equal(sscanf(at, "%15s %15s", color, after), 2);
+                assert_true(color_number(color) > last);
+                last = color_number(color);
+                if (l == 0) assert_true(strlen(after) == 1 && after[0] >= 'a' && after[0] <= 'p');
+            }
+            fv_row_free(row);
+        }
+    }
+}
+
+/* locate's calls are calls that the environment takes, with a box about a plate of the colour that was asked for. */
+static void calls_can_be_called(void **state) {
+    (void)state;
+    fv_row *row = make("locate", "train", "{\"kinds\": \"call\", \"turns\": 2}", 3);
+    assert_int_equal(message_count(row), 4);
+    for (size_t i = 1; i < 4; i += 2) {
+        char color[16];
+        assert_int_equal(sscanf(said(message(row, i - 1)), "Zoom in on the %15s plate.", color), 1);
+        fv_call call;
+        fv_error err = {0};
+        const char *text = said(message(row, i));
+        fv_span body;
+        assert_true(fv_pair_next(&body, &text, "<tool_call>", "</tool_call>"));
+        assert_int_equal(fv_call_parse(&call, body, &err), FV_OK);
+        assert_string_equal(call.name, "image_zoom_in_tool");
+        fv_box box = read_box(json_object_get(call.arguments, "bbox_2d"));
+        int x = (int)(2 * (box.x1 + box.x2)), y = (int)(box.y1 * 4 + (box.y2 - box.y1) * 0.6); /* of the picture, four times the view; above the label */
+        const uint8_t *at = row->images[0]->rgb + 3 * (y * row->images[0]->width + x);
+        fv_color want = fv_plate_color(color_number(color));
+        for (int c = 0; c < 3; c++) assert_true(abs(at[c] - want.rgb[c]) < 140);
+        fv_call_clear(&call);
+    }
+    fv_row_free(row);
+}
+
 static void mazes_can_be_walked(void **state) {
     (void)state;
     for (int i = 0; i < 30; i++) {
@@ -405,6 +476,9 @@ int main(void) {
         cmocka_unit_test(digits_vanish_in_the_view),
         cmocka_unit_test(search_rows_tell_where_plates_are),
         cmocka_unit_test(cold_starts_are_as_sloppy_as_asked),
+        cmocka_unit_test(cells_are_where_they_are_named),
+        cmocka_unit_test(lists_by_color_are_in_order),
+        cmocka_unit_test(calls_can_be_called),
         cmocka_unit_test(mazes_can_be_walked),
         cmocka_unit_test(clips_show_who_moved_first),
         cmocka_unit_test(charts_show_their_values),
