@@ -45,9 +45,11 @@ fv_var *fv_reshape(fv_pass *p, fv_var *x, int64_t rows, int64_t cols) {
 fv_view fv_grad(fv_pass *p, fv_var *x) {
     fv_var *holder = x->of ? x->of : x;
     if (!holder->grad.data) {
-        float *zeros = FV_ZERO(p->arena, float, fv_elements(holder->v));
-        holder->grad = holder->v;
-        holder->grad.data = zeros;
+        fv_view fresh = holder->v;
+        fresh.data = FV_TAKE(p->arena, float, fv_elements(fresh));
+        if (holder->whole) p->slot->ops->gather(&p->slot->exec, fresh, fv_grad(p, holder->whole), holder->chosen);
+        else memset(fresh.data, 0, fv_bytes(fresh));
+        holder->grad = fresh;
     }
     fv_view grad = x->v;
     grad.data = holder->grad.data;

@@ -17,6 +17,8 @@ typedef struct fv_var {
     bool track;        /* depends on something trained */
     bool final;        /* a replayed result: what was done to it in place is done (core/recording.h) */
     struct fv_var *of; /* the value that this one is another shape of (fv_reshape), which holds the gradient; or NULL */
+    struct fv_var *whole; /* the value that this one is some rows of (fv_select), whose gradient it goes on with; or NULL */
+    fv_view chosen;       /* i32: which rows */
 } fv_var;
 
 typedef struct fv_tape fv_tape;
@@ -70,6 +72,9 @@ fv_var *fv_reshape(fv_pass *p, fv_var *x, int64_t rows, int64_t cols);          
 fv_var *fv_embed(fv_pass *p, int weight, fv_view index);                          /* rows of a table; index -1: zeros */
 fv_var *fv_blend(fv_pass *p, int weight, fv_view index, fv_view mix);             /* [n, 4] indices and weights into a table */
 fv_var *fv_gather(fv_pass *p, fv_var *x, fv_view index);                          /* y[r] = x[index[r]]; index -1: zeros */
+/* y = rows index (distinct) of x, gradient included: what is added to y's goes on where x's stood, so that sums over several uses of a row are the
+ * chains that they would be without the choice. Between the uses of y nothing else of x is used: select just before, or keep them apart. */
+fv_var *fv_select(fv_pass *p, fv_var *x, fv_view index);
 fv_var *fv_overwrite(fv_pass *p, fv_var *base, fv_var *x, fv_view index);         /* y = base with row index[r] (distinct) replaced by x[r] */
 fv_var *fv_add_rows(fv_pass *p, fv_var *base, fv_var *x, fv_view index);          /* y = base; y[index[r]] += x[r] */
 void fv_rotary(fv_pass *p, fv_var *x, fv_view cos, fv_view sin, int heads);       /* in place, before x is used elsewhere; cos, sin [rows, half] */

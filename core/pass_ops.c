@@ -176,6 +176,21 @@ fv_var *fv_gather(fv_pass *p, fv_var *x, fv_view index) {
     return y;
 }
 
+/* The rows' gradients began as copies of x's (fv_grad): they go back to their places. */
+static void select_back(fv_pass *p, const fv_step *s) {
+    ops_of(p)->scatter(exec_of(p), fv_grad(p, s->x[0]), fv_grad(p, s->y), s->index);
+}
+
+fv_var *fv_select(fv_pass *p, fv_var *x, fv_view index) {
+    fv_var *y = fv_value(p, fv_elements(index), fv_cols(x->v), x->track);
+    if (!fv_pass_fits(p, in_range(index, 0, fv_rows(x->v)), "fv_select", "every index must be a row of x", x->v, index)) return y;
+    ops_of(p)->gather(exec_of(p), y->v, x->v, index);
+    y->whole = x;
+    y->chosen = index;
+    fv_tape_push(p, &(fv_step){.back = select_back, .y = y, .x = {x}, .index = index});
+    return y;
+}
+
 /* Rows 0, 1, 2, ... */
 static fv_view every_row(fv_pass *p, int64_t rows) {
     int32_t *index = FV_TAKE(p->arena, int32_t, rows);

@@ -113,18 +113,22 @@ typedef struct {
     const layer *weights;
     fv_view cos, sin;
     fv_kv kv;
+    fv_view wanted;       /* rows that go on from here, absent: all. The others give only keys and values */
+    fv_view q_cos, q_sin; /* of the rows that go on */
 } layer_context;
+
+static fv_var *going_on(fv_pass *p, fv_var *x, const layer_context *at) { return at->wanted.data ? fv_select(p, x, at->wanted) : x; }
 
 static fv_var *attention(fv_pass *p, fv_var *x, const layer_context *at) {
     const fv_text_config *c = &at->d->c;
     const layer *l = at->weights;
     fv_var *h = fv_rms_norm(p, x, l->attention_norm, c->rms_eps);
-    fv_var *q = fv_linear(p, h, l->q, l->q_bias), *k = fv_linear(p, h, l->k, l->k_bias), *v = fv_linear(p, h, l->v, l->v_bias);
+    fv_var *q = fv_linear(p, going_on(p, h, at), l->q, l->q_bias), *k = fv_linear(p, h, l->k, l->k_bias), *v = fv_linear(p, h, l->v, l->v_bias);
     if (c->qk_norm) {
         q = fv_rms_norm(p, q, l->q_norm, c->rms_eps);
         k = fv_rms_norm(p, k, l->k_norm, c->rms_eps);
     }
-    fv_rotary(p, q, at->cos, at->sin, c->heads);
+    fv_rotary(p, q, at->q_cos, at->q_sin, c->heads);
     fv_rotary(p, k, at->cos, at->sin, c->kv_heads);
     return fv_linear(p, fv_attend(p, q, k, v, &at->kv), l->o, -1);
 }
@@ -137,7 +141,8 @@ static fv_var *mlp(fv_pass *p, fv_var *x, const layer_context *at) {
 
 static fv_var *run_layer(fv_pass *p, fv_var *x, void *context) {
     const layer_context *at = context;
-    x = fv_add(p, x, attention(p, x, at));
+    fv_var *seen = attention(p, x, at);
+    x = fv_add(p, going_on(p, x, at), seen);
     return fv_add(p, x, mlp(p, x, at));
 }
 
@@ -148,6 +153,8 @@ static layer_context shared_context(fv_pass *p, const fv_decoder *d, const fv_ba
     at.cos = fv_mat(FV_TAKE(p->arena, float, rows * half), rows, half);
     at.sin = fv_mat(FV_TAKE(p->arena, float, rows * half), rows, half);
     p->slot->ops->rotary_table(&p->slot->exec, at.cos, at.sin, b->position, fv_vec(d->inv_freq, half), fv_ints(d->axis, half));
+    at.q_cos = at.cos;
+    at.q_sin = at.sin;
     fv_attention *plan = FV_TAKE(p->arena, fv_attention, 1);
     *plan = b->plan;
     plan->heads = c->heads;
@@ -156,6 +163,43 @@ static layer_context shared_context(fv_pass *p, const fv_decoder *d, const fv_ba
     plan->scale = (float)(1 / sqrt(c->head_dim));
     at.kv = (fv_kv){.row = b->kv_row, .slot = b->kv_slot, .pages = b->pages, .plan = plan};
     return at;
+}
+
+static fv_view rows_of(fv_pass *p, fv_view v, fv_view index) {
+    fv_view rows = fv_mat(FV_TAKE(p->arena, float, fv_elements(index) * fv_cols(v)), fv_elements(index), fv_cols(v));
+    p->slot->ops->gather(&p->slot->exec, rows, v, index);
+    return rows;
+}
+
+/* The context of a layer where only some rows go on: its queries are theirs, its keys and values still everybody's. */
+static void narrow(fv_pass *p, layer_context *at, fv_view wanted) {
+    const fv_attention *whole = at->kv.plan;
+    fv_attention *plan = FV_TAKE(p->arena, fv_attention, 1);
+    int rows = (int)fv_elements(wanted);
+    int32_t *run_row = FV_TAKE(p->arena, int32_t, whole->runs + 1), *limit = FV_TAKE(p->arena, int32_t, rows), *first = FV_TAKE(p->arena, int32_t, rows);
+    for (int i = 0, r = 0; i <= whole->runs; i++) {
+        while (r < rows && fv_i32(wanted)[r] < whole->run_row[i]) r++;
+        run_row[i] = r;
+    }
+    for (int i = 0; i < rows; i++) {
+        limit[i] = whole->limit[fv_i32(wanted)[i]];
+        first[i] = whole->first ? whole->first[fv_i32(wanted)[i]] : 0;
+    }
+    *plan = *whole;
+    plan->rows = rows;
+    plan->run_row = run_row;
+    plan->limit = limit;
+    plan->first = whole->first ? first : NULL;
+    at->kv.plan = plan;
+    at->wanted = wanted;
+    at->q_cos = rows_of(p, at->cos, wanted);
+    at->q_sin = rows_of(p, at->sin, wanted);
+}
+
+static bool rows_in_order(fv_view index, int64_t rows) {
+    for (int64_t i = 0, least = 0; i < fv_elements(index); least = fv_i32(index)[i++] + 1)
+        if (fv_i32(index)[i] < least || fv_i32(index)[i] >= rows) return false;
+    return true;
 }
 
 static fv_var *embed(fv_pass *p, const fv_decoder *d, const fv_batch *b) {
@@ -175,20 +219,36 @@ static void show_taps(const fv_pass *p, int i, const fv_var *x) {
         if (p->taps[t].layer == i) p->taps[t].see(p->taps[t].context, i, x->v);
 }
 
+/* The layer after which only wanted rows go on: the last, unless somebody else looks at its rows; -1: none. */
+static int narrowed_layer(const fv_pass *p, const fv_decoder *d, const fv_batch *b) {
+    int last = d->c.layers - 1;
+    bool shown = p->tap_count || p->record || (b->visual && last < FV_MAX_DEEPSTACK && b->visual->deepstack[last]);
+    return b->wanted.data && !shown ? last : -1;
+}
+
 fv_var *fv_decoder_forward(fv_pass *p, const fv_decoder *d, const fv_batch *b) {
     int64_t rows = fv_elements(b->ids);
     bool fits = p->slot->count == d->weights && fv_elements(b->position) == 3 * rows && b->plan.rows == rows;
     if (!fv_pass_fits(p, fits, "fv_decoder_forward", "slot, positions [3, rows] and plan must be of this model and these rows", b->ids, b->position))
         return fv_value(p, rows, d->c.hidden, false);
+    if (b->wanted.data && !fv_pass_fits(p, rows_in_order(b->wanted, rows), "fv_decoder_forward", "wanted rows must be rows, ascending", b->wanted, b->ids))
+        return fv_value(p, fv_elements(b->wanted), d->c.hidden, false);
     layer_context shared = shared_context(p, d, b);
     fv_var *x = embed(p, d, b);
+    int narrowed = narrowed_layer(p, d, b);
     for (int i = 0; i < d->c.layers; i++) {
         layer_context *at = FV_TAKE(p->arena, layer_context, 1);
         *at = shared;
         at->weights = &d->layers[i];
         if (b->keys) at->kv.keys = b->keys[i], at->kv.values = b->values[i];
-        x = add_deepstack(p, fv_block(p, x, run_layer, at), b, i);
+        if (i == narrowed) {
+            narrow(p, at, b->wanted);
+            x = run_layer(p, x, at); /* no block, which would keep its shape: to run it again would spare nothing, its way back comes first */
+        } else {
+            x = add_deepstack(p, fv_block(p, x, run_layer, at), b, i);
+        }
         show_taps(p, i, x);
     }
+    if (b->wanted.data && narrowed < 0) x = fv_select(p, x, b->wanted);
     return fv_rms_norm(p, x, d->norm, d->c.rms_eps);
 }

@@ -25,9 +25,10 @@ typedef struct {
     fv_view kv_row, kv_slot; /* i32 [writes] */
     fv_view *keys, *values;  /* [layers] page pools, written to; NULL (always so with a tape): made for the pass with `pages` pages */
     int pages;
+    fv_view wanted;          /* i32, ascending: the rows whose hidden states are asked for. Absent: all */
 } fv_batch;
 
-/* -> [rows, hidden] after the final norm. The slot must be of the decoder's model; what does not fit (an id beyond the vocabulary, a plan of other
+/* -> [rows, hidden] after the final norm; only the wanted ones, where some are named: the last layer is then computed for them alone. The slot must be of the decoder's model; what does not fit (an id beyond the vocabulary, a plan of other
  * rows) is in p->error. */
 fv_var *fv_decoder_forward(fv_pass *p, const fv_decoder *d, const fv_batch *batch);
 

@@ -233,6 +233,19 @@ void fv_pack_targets(fv_targets *out, const fv_pack *pack, bool only_masked, flo
     }
 }
 
+void fv_pack_want(fv_pack *pack, fv_targets *targets, fv_arena *arena) {
+    int32_t *wanted = FV_TAKE(arena, int32_t, pack->rows + 1), *number = FV_ZERO(arena, int32_t, pack->rows + 1);
+    int count = 0;
+    for (int i = 0; i < targets->count; i++) number[targets->source[i]] = 1;
+    for (int r = 0; r < pack->rows; r++) {
+        if (!number[r]) continue;
+        number[r] = count;
+        wanted[count++] = r;
+    }
+    for (int i = 0; i < targets->count; i++) targets->source[i] = number[targets->source[i]];
+    pack->batch.wanted = fv_ints(wanted, count);
+}
+
 fv_scored fv_pack_score(fv_pass *p, const fv_model *m, fv_var *hidden, const fv_targets *targets) {
     fv_var *rows = fv_gather(p, hidden, fv_ints(targets->source, targets->count));
     return fv_logprob(p, rows, fv_decoder_head(m->decoder), fv_ints(targets->target, targets->count), fv_vec(targets->temperature, targets->count));

@@ -42,6 +42,9 @@ typedef struct {
 } fv_targets;
 void fv_pack_targets(fv_targets *out, const fv_pack *pack, bool only_masked, float temperature, fv_arena *arena);
 
+/* Asks fv_pack_forward for the hidden states of the targets' rows alone, and makes `source` their numbers among those. */
+void fv_pack_want(fv_pack *pack, fv_targets *targets, fv_arena *arena);
+
 /* Log-probs of the targets from the pass's hidden states. */
 fv_scored fv_pack_score(fv_pass *p, const fv_model *m, fv_var *hidden, const fv_targets *targets);
 
