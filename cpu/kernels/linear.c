@@ -1,14 +1,14 @@
 /* Matrix products. One driver, C[m, n] += A[m, k] B[k, n], serves the forward and both ways back:
  *   forward       y[r, n]  = bias[n] + sum_k  x[r, k]  w[n, k]     A = x,     B = w^T, packed beforehand by linear_pack
  *   back_input    dx[r, k] +=         sum_n dy[r, n]  w[n, k]      A = dy,    B = w,   packed block by block
- *   back_weight   dw[n, k] +=         sum_r dy[r, n] in[r, k]      A = dy^T,  B = in,  packed block by block
+ *   back_weight   dw[n, k] +=         sum_r dy[r, n] in[r, k]      A = dy^T,  B = in,  as they lie where the cache allows
  *
  * Exactness: an element of C is one chain of fused multiply-adds over k ascending. It may rest in memory between blocks of k
  * (that is exact), and neither tiles nor threads nor lanes ever split a chain.
  *
  * Speed (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"): a tile of C stays in registers
  * while k runs; B comes in panels of 32 columns, k ascending, so that a tile reads it in one stream; A is packed so that the
- * `rows` numbers of one k lie side by side. A block of A stays in the second-level cache while all panels pass by. Few rows
+ * `rows` numbers of one k lie side by side (where they already do, a copy would cost more than it gives: spread). A block of A stays in the second-level cache while all panels pass by. Few rows
  * leave registers free, so such tiles take several panels at once: a chain waits four cycles for each of its additions, and
  * only many chains side by side keep the unit busy. */
 #include "core/ops.h"
@@ -47,9 +47,9 @@ enum {
 
 /* One tile: c[rows, 16 * vectors] += a b, b in panels `panel` elements apart. */
 typedef struct {
-    const float *a; /* [k, rows] */
-    const void *b;  /* [panels][k, 32], f32 or bf16 */
-    int64_t k, panel;
+    const float *a; /* `rows` numbers of one k side by side, those of the next a_step further */
+    const void *b;  /* 32 numbers of one k side by side, those of the next b_step further; f32 or bf16 */
+    int64_t k, panel, a_step, b_step;
     float *c;
     int64_t c_stride;
 } tile_work;
@@ -70,13 +70,13 @@ FV_INLINE void tile(const tile_work *t, int rows, int vectors, bool bf16) {
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
         for (int v = 0; v < vectors; v++) sum[r * vectors + v] = fv_load(t->c + r * t->c_stride + v * FV_LANES);
-    for (int64_t k = 0; k < t->k; k++, a += rows) {
+    for (int64_t k = 0; k < t->k; k++, a += t->a_step) {
         fv_x16 b[MOST_VECTORS];
 #pragma GCC unroll 16
         for (int v = 0; v < vectors; v++) {
-            int64_t at = v / HALVES * t->panel + k * FV_PANEL + v % HALVES * FV_LANES;
+            int64_t at = v / HALVES * t->panel + k * t->b_step + v % HALVES * FV_LANES;
             b[v] = load_weight(t->b, at, bf16);
-            if (rows > 1 && rows <= LOW_TILE) __builtin_prefetch(weight_at(t->b, at + AHEAD * FV_PANEL, bf16));
+            if (rows > 1 && rows <= LOW_TILE) __builtin_prefetch(weight_at(t->b, at + AHEAD * t->b_step, bf16));
         }
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
@@ -116,8 +116,9 @@ typedef struct {
     int64_t m, n, k;
     const float *a; /* element (i, j) at a[i * a_row + j * a_col] */
     int64_t a_row, a_col;
-    const void *b; /* panels of `b_k` rows of 32 columns, of which this block uses [b_first, b_first + k) */
-    int64_t b_k, b_first;
+    bool a_lies;    /* a_row is 1 and A is read as it lies; else it is packed */
+    const void *b;  /* element (j, n) at b[n / 32 * b_panel + j * b_step + n % 32] */
+    int64_t b_panel, b_step;
     bool bf16;
     float *c; /* [m, n] */
     bool fresh; /* C starts from the bias (zero if NULL), not from what is there */
@@ -161,9 +162,9 @@ static void start_chains(const product *p, float *c, int64_t stride, int64_t row
 /* A tile at (row, col). One that reaches over the last column is computed beside C and copied. */
 static void run_tile(const product *p, const float *a, int64_t row, int64_t rows, int64_t col, int vectors) {
     int64_t width = vectors * FV_LANES, cols = smaller(width, p->n - col);
-    int64_t at = (col / FV_PANEL * p->b_k + p->b_first) * FV_PANEL + col % FV_PANEL;
+    int64_t at = col / FV_PANEL * p->b_panel + col % FV_PANEL;
     float *c = p->c + row * p->n + col, edge[(TILE_ROWS * TILE_VECTORS > WIDE ? TILE_ROWS * TILE_VECTORS : WIDE) * FV_LANES];
-    tile_work t = { a, weight_at(p->b, at, p->bf16), p->k, p->b_k * FV_PANEL, c, p->n };
+    tile_work t = { a, weight_at(p->b, at, p->bf16), p->k, p->b_panel, p->a_lies ? p->a_col : rows, p->b_step, c, p->n };
     if (p->fresh) start_chains(p, c, p->n, rows, col, cols);
     if (cols < width) {
         memset(edge, 0, (size_t)(rows * width) * sizeof *edge);
@@ -195,7 +196,7 @@ static int tile_vectors(int64_t rows, int64_t cols_left) {
  * which could not hide the latency of its additions. */
 static void run_block(const product *p, float *packed, int64_t row, int64_t row_end, int64_t col, int64_t col_end) {
     int64_t rows = row_end - row, parts = pieces_of(rows, TILE_ROWS);
-    bool ready = rows == 1 && p->a_col == 1; /* a single row is packed as it lies */
+    bool ready = p->a_lies || (rows == 1 && p->a_col == 1); /* a single row is packed as it lies */
     const float *a = ready ? p->a + row * p->a_row : packed;
     for (int64_t i = 0; i < parts && !ready; i++) {
         int64_t first = even_cut(rows, parts, i);
@@ -206,7 +207,7 @@ static void run_block(const product *p, float *packed, int64_t row, int64_t row_
         for (int64_t i = 0; i < parts; i++) {
             int64_t first = even_cut(rows, parts, i), height = even_cut(rows, parts, i + 1) - first;
             if (i + 1 < parts) expect_tile(p, row + first + height, at);
-            run_tile(p, a + first * p->k, row + first, height, at, (int)(step / FV_LANES));
+            run_tile(p, a + first * (p->a_lies ? 1 : p->k), row + first, height, at, (int)(step / FV_LANES));
         }
     }
 }
@@ -275,21 +276,23 @@ static void multiply(const fv_exec *x, product p, const packing *in) {
     p.packed_a = FV_TAKE(x->scratch, float, fv_pool_threads(x->pool) * (p.block_rows * longest + FV_LANES));
     float *packed_b = in ? FV_TAKE(x->scratch, float, panels * FV_PANEL * longest) : NULL;
     const float *a = p.a;
+    const void *b = p.b;
     for (int64_t i = 0; i < blocks; i++) {
         int64_t first = even_cut(k, blocks, i);
         p.k = even_cut(k, blocks, i + 1) - first;
         p.a = a + first * p.a_col;
         p.fresh = fresh && i == 0;
-        p.b_first = first;
-        if (in) {
+        if (!in) {
+            p.b = weight_at(b, first * p.b_step, p.bf16);
+        } else {
             packing block = *in;
             block.out = packed_b;
             block.in = weight_at(in->in, first * in->stride, in->from_bf16);
             block.k = p.k;
             fv_parallel(x->pool, panels, pieces_of(PIECE_WORK / 8, p.k * FV_PANEL), pack_panels, &block);
             p.b = packed_b;
-            p.b_k = p.k;
-            p.b_first = 0;
+            p.b_panel = p.k * FV_PANEL;
+            p.b_step = FV_PANEL;
         }
         fv_parallel(x->pool, units, grain, run_piece, &p);
     }
@@ -338,8 +341,8 @@ void FV_KERNEL(linear_pack)(const fv_exec *x, void *packed, fv_view w) {
 
 void FV_KERNEL(linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
     int64_t k = fv_cols(w);
-    product p = { .m = fv_rows(in), .n = fv_rows(w), .k = k, .a = fv_f32(in), .a_row = k, .a_col = 1, .b = packed, .b_k = k,
-                  .bf16 = w.dtype == FV_BF16, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias) };
+    product p = { .m = fv_rows(in), .n = fv_rows(w), .k = k, .a = fv_f32(in), .a_row = k, .a_col = 1, .b = packed,
+                  .b_panel = k * FV_PANEL, .b_step = FV_PANEL, .bf16 = w.dtype == FV_BF16, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias) };
     multiply(x, p, NULL);
 }
 
@@ -367,6 +370,10 @@ static void sum_columns(void *context, int64_t begin, int64_t end, int worker) {
     }
 }
 
+/* Whether rows of so many numbers can be read column by column as they lie: both operands of a weight's gradient have side by side what
+ * a tile takes of one k, so packing would only copy. But lines that are a multiple of 2 KiB apart share few sets of the caches. */
+static bool spread(int64_t cols) { return cols % 512 != 0; }
+
 void FV_KERNEL(linear_back_weight)(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
     int64_t rows = fv_rows(dy), n = fv_cols(dy), k = fv_cols(in);
     if (dbias.data) {
@@ -374,6 +381,11 @@ void FV_KERNEL(linear_back_weight)(const fv_exec *x, fv_view dw, fv_view dbias, 
         fv_parallel(x->pool, pieces_of(n, FV_LANES), pieces_of(PIECE_WORK / 4, (rows + 1) * FV_LANES), sum_columns, &s);
     }
     if (!dw.data) return;
-    product p = { .m = n, .n = k, .k = rows, .a = fv_f32(dy), .a_row = 1, .a_col = n, .c = fv_f32(dw) };
+    product p = { .m = n, .n = k, .k = rows, .a = fv_f32(dy), .a_row = 1, .a_col = n, .a_lies = spread(n), .b = in.data, .b_panel = FV_PANEL,
+                  .b_step = k, .c = fv_f32(dw) };
+    if (spread(k) && k % FV_PANEL == 0) { /* a tile at the end of a narrower last panel would read beyond the last row */
+        multiply(x, p, NULL);
+        return;
+    }
     multiply(x, p, &(packing){ .in = in.data, .k = rows, .n = k, .stride = k });
 }
