@@ -42,13 +42,30 @@ fv_var *fv_reshape(fv_pass *p, fv_var *x, int64_t rows, int64_t cols) {
     return y;
 }
 
+static void clear_range(void *context, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    memset((float *)context + begin, 0, (size_t)(end - begin) * sizeof(float));
+}
+
+/* By all threads: gradients of a pass are hundreds of megabytes, and what each writes here it finds in its cache soon after. */
+float *fv_tape_zeros(fv_pass *p, int64_t n) {
+    enum { GRAIN = 16384 };
+    float *zeros = FV_TAKE(p->arena, float, n);
+    fv_parallel(p->slot->exec.pool, n, GRAIN, clear_range, zeros);
+    return zeros;
+}
+
 fv_view fv_grad(fv_pass *p, fv_var *x) {
     fv_var *holder = x->of ? x->of : x;
     if (!holder->grad.data) {
         fv_view fresh = holder->v;
-        fresh.data = FV_TAKE(p->arena, float, fv_elements(fresh));
-        if (holder->whole) p->slot->ops->gather(&p->slot->exec, fresh, fv_grad(p, holder->whole), holder->chosen);
-        else memset(fresh.data, 0, fv_bytes(fresh));
+        if (holder->whole) {
+            fv_view whole = fv_grad(p, holder->whole);
+            fresh.data = FV_TAKE(p->arena, float, fv_elements(fresh));
+            p->slot->ops->gather(&p->slot->exec, fresh, whole, holder->chosen);
+        } else {
+            fresh.data = fv_tape_zeros(p, fv_elements(fresh));
+        }
         holder->grad = fresh;
     }
     fv_view grad = x->v;

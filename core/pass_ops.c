@@ -251,8 +251,8 @@ static void make_pages(fv_pass *p, fv_view *keys, fv_view *values, const fv_kv *
     int64_t pages = kv->pages, heads = kv->plan->kv_heads, dim = kv->plan->head_dim;
     *keys = (fv_view){.dtype = FV_F32, .rank = 4, .shape = {pages, heads, dim, FV_PAGE}};
     *values = (fv_view){.dtype = FV_F32, .rank = 4, .shape = {pages, heads, FV_PAGE, dim}};
-    keys->data = FV_ZERO(p->arena, float, fv_elements(*keys));
-    values->data = FV_ZERO(p->arena, float, fv_elements(*values));
+    keys->data = fv_tape_zeros(p, fv_elements(*keys));
+    values->data = fv_tape_zeros(p, fv_elements(*values));
 }
 
 static void attend_back(fv_pass *p, const fv_step *s) {

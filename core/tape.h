@@ -27,6 +27,9 @@ struct fv_tape {
 /* Leaves `step` on the tape (copied). Does nothing without a tape, or where the result is not tracked. */
 void fv_tape_push(fv_pass *p, const fv_step *step);
 
+/* n cleared numbers from the pass's arena. */
+float *fv_tape_zeros(fv_pass *p, int64_t n);
+
 /* Somebody has added to the gradient of x. */
 bool fv_has_grad(const fv_var *x);
 
