@@ -188,8 +188,8 @@ void fv_grpo_batch_metrics(const fv_grpo_batch *b, const fv_pipeline *p, fv_metr
         spread term = {0};
         for (int i = 0; i < n; i++)
             if (!b->responses[i].error[0]) add(&term, b->responses[i].terms[k]);
-        fv_metric_named(m, mean(&term), "rewards/%s/mean", p->terms.uses[k].part->name);
-        fv_metric_named(m, deviation(&term), "rewards/%s/std", p->terms.uses[k].part->name);
+        fv_metric_named(m, mean(&term), "rewards/%s/mean", p->terms.uses[k].label);
+        fv_metric_named(m, deviation(&term), "rewards/%s/std", p->terms.uses[k].label);
     }
     fv_metric(m, "completions/mean_length", mean(&length));
     fv_metric(m, "completions/min_length", length.min);

@@ -80,6 +80,7 @@ typedef struct {
     double weight;                  /* of a reward term */
     const char *variant;            /* "released", "paper" */
     void *state;                    /* part->state_size bytes, cleared; NULL if none */
+    char label[48];                 /* what reports and metrics call it: the part's name, and from the second use of a part on "exact.2" */
 } fv_use;
 
 struct fv_part {

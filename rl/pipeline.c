@@ -14,6 +14,10 @@ static fv_status add_use(fv_uses *list, fv_hook hook, const json_t *options, fv_
     if (list->count == FV_MAX_PARTS) return fv_fail(err, FV_LIMIT, "a recipe has at most %d parts of a kind (%s)", FV_MAX_PARTS, fv_hook_name(hook));
     fv_use *u = &list->uses[list->count];
     *u = (fv_use){.part = part, .options = options, .weight = hook == FV_HOOK_REWARD ? json_number_value(json_object_get(options, "weight")) : 1.0};
+    int before = 0;
+    for (int i = 0; i < list->count; i++) before += list->uses[i].part == part;
+    if (before) snprintf(u->label, sizeof u->label, "%s.%d", name, before + 1);
+    else snprintf(u->label, sizeof u->label, "%s", name);
     if (part->state_size && !(u->state = calloc(1, part->state_size))) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", name);
     list->count++;
     return FV_OK;

@@ -99,7 +99,7 @@ static void add_terms(fv_text *t, const job *j, const fv_response *r) {
     for (int k = 0; k < terms->count; k++) {
         int again = 1;
         for (int b = 0; b < k; b++) again += terms->uses[b].part == terms->uses[k].part;
-        fv_text_printf(t, k ? ", \"%s" : "\"%s", terms->uses[k].part->name);
+        fv_text_printf(t, k ? ", \"%s" : "\"%s", terms->uses[k].label);
         if (again > 1) fv_text_printf(t, "_%d", again);
         fv_text_add(t, "\": ");
         fv_text_f64(t, r->terms[k]);

@@ -271,6 +271,17 @@ static void terms_are_weighed(void **state) {
     close_both(p, r);
 }
 
+/* A part that is used twice has two names in metrics and reports. */
+static void second_uses_have_names_of_their_own(void **state) {
+    (void)state;
+    fv_recipe *r = stage_of("    reward: {terms: [{term: exact, weight: 2}, {term: format, weight: 0.5}, {term: exact, weight: 1, tags: true}]}\n");
+    fv_pipeline *p = pipeline_of(r);
+    assert_string_equal(p->terms.uses[0].label, "exact");
+    assert_string_equal(p->terms.uses[1].label, "format");
+    assert_string_equal(p->terms.uses[2].label, "exact.2");
+    close_both(p, r);
+}
+
 static void filters_keep_what_is_good(void **state) {
     (void)state;
     fv_recipe *r;
@@ -290,7 +301,7 @@ int main(void) {
         cmocka_unit_test(exact_compares), cmocka_unit_test(a_row_has_its_own_tolerance), cmocka_unit_test(format_asks_for_pairs),
         cmocka_unit_test(tool_pays_for_pictures_that_helped), cmocka_unit_test(overlong_answers_are_punished), cmocka_unit_test(groups_are_their_own_baseline),
         cmocka_unit_test(ratios_are_clipped), cmocka_unit_test(sums_are_normalised), cmocka_unit_test(the_reference_holds_back),
-        cmocka_unit_test(entropy_is_a_bonus), cmocka_unit_test(needs_follow_from_options), cmocka_unit_test(terms_are_weighed),
+        cmocka_unit_test(entropy_is_a_bonus), cmocka_unit_test(needs_follow_from_options), cmocka_unit_test(terms_are_weighed), cmocka_unit_test(second_uses_have_names_of_their_own),
         cmocka_unit_test(filters_keep_what_is_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
