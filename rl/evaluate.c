@@ -34,7 +34,7 @@ static void add_boxes(tally *y, const fv_trajectory *t, const json_t *row) {
     }
 }
 
-fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const char *id, const fv_response *r, double score, fv_error *err) {
+fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const char *id, const fv_response *r, const char *category, double score, fv_error *err) {
     fv_text t = {0};
     fv_span extracted = r->text ? fv_answer_find(r->text) : (fv_span){"", 0};
     const char *text = r->text ? r->text : "", *answer = r->answer ? r->answer : "";
@@ -48,6 +48,10 @@ fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const char *id, cons
     fv_text_json(&t, answer, strlen(answer));
     fv_text_add(&t, ", \"score\": ");
     fv_text_f64(&t, score);
+    if (category) {
+        fv_text_add(&t, ", \"category\": ");
+        fv_text_json(&t, category, strlen(category));
+    }
     fv_text_printf(&t, ", \"doc_id\": %lld, \"target\": ", (long long)number);
     fv_text_json(&t, answer, strlen(answer));
     fv_text_add(&t, ", \"resps\": [[");
@@ -88,13 +92,13 @@ static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t nu
         return FV_OK;
     }
     double s = response.reward;
-    const char *name = v->o->by ? fv_row_text(row, v->o->by) : NULL;
-    FV_TRY(fv_tally_add(&v->y.scores, s, name, fv_tally_cluster(row), err));
+    const char *category = v->o->by ? fv_row_text(row, v->o->by) : NULL;
+    FV_TRY(fv_tally_add(&v->y.scores, s, category, fv_tally_cluster(row), err));
     v->y.calls += t->calls;
     v->y.failures += t->failures;
     v->y.length += t->tokens;
     add_boxes(&v->y, t, row->json);
-    if (v->samples) FV_TRY(fv_evaluate_line(v->samples, number, row->id, &response, s, err));
+    if (v->samples) FV_TRY(fv_evaluate_line(v->samples, number, row->id, &response, category, s, err));
     const char *term_name = v->score->terms.uses[0].part->name;
     if (v->shown && number < v->o->show)
         FV_TRY(fv_trajectory_write(v->shown, v->o->show_folder, v->model, r, i, number, &response, &term_name, 1, err));

@@ -30,7 +30,7 @@ typedef struct {
 fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool *pool, fv_jobs *tools, const fv_dataset *data, fv_pipeline *score,
                       const fv_evaluate_options *options, fv_error *err);
 
-/* Appends a line of samples.jsonl: {"id", "response", "extracted", "answer", "score"} and lmms-eval's keys; number: of the row in its file. */
-fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const char *id, const fv_response *r, double score, fv_error *err);
+/* Appends a line of samples.jsonl: {"id", "response", "extracted", "answer", "score", "category" (NULL: left out)} and lmms-eval's keys; number: of the row in its file. */
+fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const char *id, const fv_response *r, const char *category, double score, fv_error *err);
 
 #endif

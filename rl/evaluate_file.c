@@ -124,6 +124,11 @@ fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_
 
 /* ---- Responses ---- */
 
+static const char *category_of(const fv_row *row) {
+    const char *category = fv_row_text(row, "category");
+    return category ? category : fv_row_text(row, "problem_type");
+}
+
 /* Scores one row; one that can't be scored is reported and counted. */
 static fv_status score_row(fv_tally *t, const fv_pipeline *score, fv_response *r, const fv_row *row, double *score_out, fv_error *err) {
     double term = NAN;
@@ -134,8 +139,7 @@ static fv_status score_row(fv_tally *t, const fv_pipeline *score, fv_response *r
     r->terms = NULL;
     if (r->error[0]) return FV_OK;
     *score_out = r->reward;
-    const char *category = fv_row_text(row, "category") ? fv_row_text(row, "category") : fv_row_text(row, "problem_type");
-    return fv_tally_add(t, r->reward, category, fv_tally_cluster(row), err);
+    return fv_tally_add(t, r->reward, category_of(row), fv_tally_cluster(row), err);
 }
 
 static fv_status score_all(fv_tally *t, int64_t *errors, fv_responses *rows, const fv_pipeline *score, fv_lines *samples, const fv_evaluate_file_options *o, fv_error *err) {
@@ -149,7 +153,7 @@ static fv_status score_all(fv_tally *t, int64_t *errors, fv_responses *rows, con
             if (o->bad) o->bad(o->context, &why);
             ++*errors;
         } else if (samples) {
-            FV_TRY(fv_evaluate_line(samples, i, r->id, r, value, err));
+            FV_TRY(fv_evaluate_line(samples, i, r->id, r, category_of(rows->rows[i]), value, err));
         }
     }
     return FV_OK;
