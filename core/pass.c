@@ -47,25 +47,45 @@ static void clear_range(void *context, int64_t begin, int64_t end, int worker) {
     memset((float *)context + begin, 0, (size_t)(end - begin) * sizeof(float));
 }
 
-/* By all threads: gradients of a pass are hundreds of megabytes, and what each writes here it finds in its cache soon after. */
-float *fv_tape_zeros(fv_pass *p, int64_t n) {
+/* By all threads: what each clears here it finds in its cache soon after. */
+static float *clear(fv_pass *p, float *data, int64_t n) {
     enum { GRAIN = 16384 };
-    float *zeros = FV_TAKE(p->arena, float, n);
-    fv_parallel(p->slot->exec.pool, n, GRAIN, clear_range, zeros);
-    return zeros;
+    fv_parallel(p->slot->exec.pool, n, GRAIN, clear_range, data);
+    return data;
+}
+
+float *fv_tape_zeros(fv_pass *p, int64_t n) { return clear(p, FV_TAKE(p->arena, float, n), n); }
+
+/* On the way back a gradient is done with as soon as the step that made its value has run. The next of its size takes its memory, which is then
+ * still in the caches: layers are alike, so that a few buffers serve them all. */
+enum { WORTH_KEEPING = 1024 };
+
+static void give_up_grad(fv_pass *p, fv_var *y) {
+    int64_t n = fv_elements(y->v);
+    if (y->of || n < WORTH_KEEPING) return;
+    fv_spare *spare = y->grad.data;
+    *spare = (fv_spare){p->tape->spare, n};
+    p->tape->spare = spare;
+    y->grad = fv_none;
+}
+
+static float *grad_memory(fv_pass *p, int64_t n) {
+    for (fv_spare **at = p->tape ? &p->tape->spare : NULL; at && *at; at = &(*at)->next) {
+        if ((*at)->elements != n) continue;
+        float *found = (void *)*at;
+        *at = (*at)->next;
+        return found;
+    }
+    return FV_TAKE(p->arena, float, n);
 }
 
 fv_view fv_grad(fv_pass *p, fv_var *x) {
     fv_var *holder = x->of ? x->of : x;
     if (!holder->grad.data) {
-        fv_view fresh = holder->v;
-        if (holder->whole) {
-            fv_view whole = fv_grad(p, holder->whole);
-            fresh.data = FV_TAKE(p->arena, float, fv_elements(fresh));
-            p->slot->ops->gather(&p->slot->exec, fresh, whole, holder->chosen);
-        } else {
-            fresh.data = fv_tape_zeros(p, fv_elements(fresh));
-        }
+        fv_view fresh = holder->v, whole = holder->whole ? fv_grad(p, holder->whole) : fv_none;
+        fresh.data = grad_memory(p, fv_elements(fresh));
+        if (holder->whole) p->slot->ops->gather(&p->slot->exec, fresh, whole, holder->chosen);
+        else clear(p, fresh.data, fv_elements(fresh));
         holder->grad = fresh;
     }
     fv_view grad = x->v;
@@ -87,9 +107,12 @@ void fv_tape_push(fv_pass *p, const fv_step *step) {
 
 void fv_pass_back(fv_pass *p) {
     if (!p->tape || p->error.status != FV_OK) return;
-    for (const fv_step *s = p->tape->last; s; s = s->before)
-        if (!s->y || fv_has_grad(s->y)) s->back(p, s);
-    p->tape->last = NULL;
+    for (const fv_step *s = p->tape->last; s; s = s->before) {
+        if (s->y && !fv_has_grad(s->y)) continue;
+        s->back(p, s);
+        if (s->y && !s->in_place) give_up_grad(p, s->y);
+    }
+    *p->tape = (fv_tape){0};
 }
 
 /* ---- blocks ---- */

@@ -50,7 +50,7 @@ fv_pass fv_pass_begin(fv_slot *slot, fv_arena *arena, bool train);
 /* How that is checked, also by models: true if all is well so far and `fits` holds. The first time that it does not, p->error says "operation:
  * rule, got [a] and [b]". */
 bool fv_pass_fits(fv_pass *p, bool fits, const char *operation, const char *rule, fv_view a, fv_view b);
-/* Runs the tape backwards and empties it. Gradients of trained parameters are added to slot->params[].grad. */
+/* Runs the tape backwards and empties it; gradients of values that operations made are gone then. Gradients of trained parameters are added to slot->params[].grad. */
 void fv_pass_back(fv_pass *p);
 
 /* Values. fv_input takes the view as it is (no gradient). fv_value makes an uncleared [rows, cols]. */

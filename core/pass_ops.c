@@ -243,7 +243,7 @@ void fv_rotary(fv_pass *p, fv_var *x, fv_view cos, fv_view sin, int heads) {
     bool fits = fv_rows(cos) == fv_rows(x->v) && 2 * heads * fv_cols(cos) == fv_cols(x->v) && fv_elements(cos) == fv_elements(sin);
     if (!fv_pass_fits(p, fits, "fv_rotary", "x must be [rows, heads * 2 * half], cos and sin [rows, half]", x->v, cos)) return;
     if (!x->final) ops_of(p)->rotary(exec_of(p), x->v, cos, sin, heads, 1);
-    fv_tape_push(p, &(fv_step){.back = rotary_back, .y = x, .saved = cos, .other = sin, .heads = heads});
+    fv_tape_push(p, &(fv_step){.back = rotary_back, .y = x, .saved = cos, .other = sin, .heads = heads, .in_place = true});
 }
 
 /* Cleared pages: positions that nobody writes are zero. */

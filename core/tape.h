@@ -15,13 +15,21 @@ struct fv_step {
     fv_view saved, index, other;
     fv_activation act;
     int heads;
+    bool in_place;          /* changes a value that another step made */
     fv_kv kv;
     fv_block_body *body;
     void *context;
 };
 
+/* A gradient that is done with: its memory begins with this. */
+typedef struct fv_spare {
+    struct fv_spare *next;
+    int64_t elements;
+} fv_spare;
+
 struct fv_tape {
     fv_step *last;
+    fv_spare *spare; /* last in, first out */
 };
 
 /* Leaves `step` on the tape (copied). Does nothing without a tape, or where the result is not tracked. */
