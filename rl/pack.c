@@ -146,14 +146,22 @@ static void fill_pictures(fv_pack *p, int merge, fv_arena *arena) {
     p->visual_index = fv_ints(index, tokens);
 }
 
-/* How many tokens of each segment are packed: all, or with `scored` all but the last one of a policy's answer that nothing packed follows. */
+/* How many tokens come before the last one that is learned: later ones change nothing of it. All where nothing is learned, or a picture follows. */
+static int count_scored(const fv_segment *s) {
+    int n = s->count;
+    while (n > 0 && !s->mask[n - 1]) n--;
+    bool pictures_after = n > 0 && s->picture_count && s->picture_at[s->picture_count - 1] >= n - 1;
+    return n == 0 || pictures_after ? s->count : n - 1;
+}
+
+/* How many tokens of each segment are packed: all, or with `scored`, of segments that nothing packed follows, only what predicts something. */
 static void count_tokens(fv_pack *p, bool scored, fv_arena *arena) {
     p->count_of = FV_ZERO(arena, int, p->tree->count);
     for (int n = p->segments; n-- > 0;) { /* children stand behind their parents */
         int id = p->order[n];
         const fv_segment *s = p->tree->segments[id];
         bool followed = p->count_of[id] < 0;
-        p->count_of[id] = s->count - (scored && !followed && s->author != FV_BY_ENVIRONMENT && s->count > 0);
+        p->count_of[id] = scored && !followed ? count_scored(s) : s->count;
         if (s->parent >= 0) p->count_of[s->parent] = -1;
     }
 }

@@ -23,7 +23,8 @@ typedef struct {
 /* Lays out all segments on paths to `leaves`. Memory from the arena. */
 fv_status fv_pack_make(fv_pack *out, const fv_tree *t, const int *leaves, int leaf_count, int merge, fv_arena *arena, fv_error *err);
 
-/* The same without the last token of an answer, which predicts nothing: for passes whose targets are all that is wanted. */
+/* The same without what stands at an end and predicts nothing, such as the last token of an answer: for passes whose masked targets are all that is
+ * wanted. */
 fv_status fv_pack_make_scored(fv_pack *out, const fv_tree *t, const int *leaves, int leaf_count, int merge, fv_arena *arena, fv_error *err);
 
 /* Runs tower and decoder: hidden states [rows, width] after the final norm. embeds (may be NULL) receives the tower's output. */

@@ -88,7 +88,7 @@ static fv_status run_micro(fv_trainer *t, const sft_batch *b, const int *leaves,
     fv_pack pack;
     fv_targets targets;
     fv_pass pass = fv_pass_begin(t->policy, t->arena, true);
-    FV_TRY(fv_pack_make(&pack, b->tree, leaves, count, t->model->image.merge, t->arena, err));
+    FV_TRY(fv_pack_make_scored(&pack, b->tree, leaves, count, t->model->image.merge, t->arena, err));
     fv_pack_targets(&targets, &pack, true, 1.0f, t->arena);
     fv_pack_want(&pack, &targets, t->arena);
     fv_var *hidden = fv_pack_forward(&pass, t->model, &pack, NULL);
