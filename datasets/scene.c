@@ -13,12 +13,21 @@ static int clamp(int x, int low, int high) {
     return x < low ? low : x > high ? high : x;
 }
 
+/* One row where nothing is averaged, of large pictures the common case: no sums, no divisions. */
+static void cut_row(uint8_t *to, const uint8_t *from, int width, bool mirrored, uint8_t tones[3][256]) {
+    for (int x = 0; x < width; x++, to += 3) {
+        const uint8_t *at = from + 3 * (size_t)(mirrored ? width - 1 - x : x);
+        for (int c = 0; c < 3; c++) to[c] = tones[c][at[c]];
+    }
+}
+
 /* out[y, x] = mean of a shrink x shrink block of the photograph from (x0, y0), mirrored or not, through a table of tones a channel. */
 static void cut(fv_image *out, const fv_image *photo, int x0, int y0, int shrink, bool mirrored, uint8_t tones[3][256]) {
     int area = shrink * shrink;
     for (int y = 0; y < out->height; y++) {
         uint8_t *to = out->rgb + (size_t)y * (size_t)out->width * 3;
-        for (int x = 0; x < out->width; x++, to += 3) {
+        if (shrink == 1) cut_row(to, photo->rgb + ((size_t)(y0 + y) * (size_t)photo->width + (size_t)x0) * 3, out->width, mirrored, tones);
+        for (int x = 0; x < out->width && shrink > 1; x++, to += 3) {
             int column = x0 + shrink * (mirrored ? out->width - 1 - x : x), sum[3] = {0};
             for (int dy = 0; dy < shrink; dy++) {
                 const uint8_t *from = photo->rgb + ((size_t)(y0 + shrink * y + dy) * (size_t)photo->width + (size_t)column) * 3;

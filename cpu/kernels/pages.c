@@ -44,22 +44,24 @@ void FV_KERNEL(kv_write)(const fv_exec *x, fv_view keys, fv_view values, fv_view
     fv_parallel(x->pool, j.count, fv_grain(4 * j.kv_heads * j.head_dim), write_slots, &j);
 }
 
-/* One row may have gone to several slots, so threads take columns and walk the slots in order. */
-static void read_columns(void *context, int64_t begin, int64_t end, int worker) {
+/* One row may have gone to several slots, so threads take heads and walk the slots in order. */
+static void read_heads(void *context, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const job *j = context;
-    int64_t cols = j->kv_heads * j->head_dim;
-    for (int64_t i = 0; i < j->count; i++) {
-        float *dk = j->k + j->row[i] * cols, *dv = j->v + j->row[i] * cols;
-        const float *key = j->keys + key_at(j, j->slot[i], 0);
-        for (int64_t c = begin; c < end; c++) {
-            dk[c] += key[c * FV_PAGE];
-            dv[c] += j->values[value_at(j, j->slot[i], c / j->head_dim) + c % j->head_dim];
+    int64_t dim = j->head_dim;
+    for (int64_t i = 0; i < j->count; i++)
+        for (int64_t h = begin; h < end; h++) {
+            float *dk = j->k + (j->row[i] * j->kv_heads + h) * dim, *dv = j->v + (j->row[i] * j->kv_heads + h) * dim;
+            const float *key = j->keys + key_at(j, j->slot[i], h * dim), *value = j->values + value_at(j, j->slot[i], h);
+            for (int64_t d = 0; d < dim; d++) dk[d] += key[d * FV_PAGE];
+            for (int64_t d = 0; d < dim; d += FV_LANES) {
+                int n = fv_part(dim - d);
+                fv_store_part(dv + d, fv_add(fv_load_part(dv + d, n), fv_load_part(value + d, n)), n);
+            }
         }
-    }
 }
 
 void FV_KERNEL(kv_write_back)(const fv_exec *x, fv_view dk, fv_view dv, fv_view dkeys, fv_view dvalues, fv_view row, fv_view slot) {
     job j = job_of(dkeys, dvalues, dk, dv, row, slot);
-    fv_parallel(x->pool, j.kv_heads * j.head_dim, fv_grain(8 * j.count), read_columns, &j);
+    fv_parallel(x->pool, j.kv_heads, fv_grain(4 * j.count * j.head_dim), read_heads, &j);
 }
