@@ -62,7 +62,7 @@ enum { WORTH_KEEPING = 1024 };
 
 static void give_up_grad(fv_pass *p, fv_var *y) {
     int64_t n = fv_elements(y->v);
-    if (y->of || n < WORTH_KEEPING) return;
+    if (y->of || !y->grad.data || n < WORTH_KEEPING) return;
     fv_spare *spare = y->grad.data;
     *spare = (fv_spare){p->tape->spare, n};
     p->tape->spare = spare;

@@ -91,9 +91,16 @@ fv_var *fv_layer_norm(fv_pass *p, fv_var *x, int weight, int bias, float eps) {
 
 /* ---- elementwise ---- */
 
+/* The first argument takes over the result's gradient, which is done with, where it has none of its own yet: the usual case of a residual. */
 static void add_back(fv_pass *p, const fv_step *s) {
-    accumulate(p, s->x[0], fv_grad(p, s->y));
-    accumulate(p, s->x[1], fv_grad(p, s->y));
+    fv_var *first = s->x[0], *y = s->y;
+    accumulate(p, s->x[1], fv_grad(p, y));
+    if (!first->track || first->of || first->whole || fv_has_grad(first)) {
+        accumulate(p, first, fv_grad(p, y));
+        return;
+    }
+    first->grad = y->grad;
+    y->grad = fv_none;
 }
 
 fv_var *fv_add(fv_pass *p, fv_var *a, fv_var *b) {
