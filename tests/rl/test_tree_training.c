@@ -12,13 +12,15 @@ static const char observation[] = "\n<|im_start|>user\n<|vision_start|><|image_p
 /* dL/dlogp of a token: any numbers will do, as long as they belong to the token and not to the batch. */
 static float stream_of(const fv_tree *t, int segment, int i) { return (float)((t->segments[segment]->ids[i] * 7 + segment * 3 + i) % 11 - 5) / 16.0f; }
 
-/* Forward and backward over the paths to some leaves; gradients are added to the slot's. Returns the rows that it cost. */
-static int train_on(small *s, const fv_tree *t, const int *leaves, int n) {
+/* Forward and backward over the paths to some leaves; gradients are added to the slot's. Returns the rows that it cost. lean: only the rows that
+ * the targets need, in the last layer and at the ends. */
+static int train_rows(small *s, const fv_tree *t, const int *leaves, int n, bool lean) {
     fv_pack pack;
     fv_targets targets;
     fv_pass pass = fv_pass_begin(s->slot, s->arena, true);
-    MUST(fv_pack_make(&pack, t, leaves, n, s->model->image.merge, s->arena, err));
+    MUST((lean ? fv_pack_make_scored : fv_pack_make)(&pack, t, leaves, n, s->model->image.merge, s->arena, err));
     fv_pack_targets(&targets, &pack, true, 0, s->arena);
+    if (lean) fv_pack_want(&pack, &targets, s->arena);
     fv_scored scored = fv_pack_score(&pass, s->model, fv_pack_forward(&pass, s->model, &pack, NULL), &targets);
     float *dlogp = fv_f32(fv_grad(&pass, scored.logp)), *dentropy = fv_f32(fv_grad(&pass, scored.entropy));
     for (int i = 0; i < targets.count; i++) {
@@ -30,6 +32,8 @@ static int train_on(small *s, const fv_tree *t, const int *leaves, int n) {
     fv_arena_reset(s->arena);
     return pack.rows;
 }
+
+static int train_on(small *s, const fv_tree *t, const int *leaves, int n) { return train_rows(s, t, leaves, n, false); }
 
 static fv_view *copy_grads(const fv_slot *s) {
     fv_view *out = calloc((size_t)s->count, sizeof *out);
@@ -200,6 +204,31 @@ static void accumulated_passes_are_one(void **state) {
     }
 }
 
+/* What is left out has no part in any result: not a bit of a gradient changes, whether the last layer can be narrowed (a short tower level would be
+ * added after it) or only its result, and where an end is not learned. */
+static void rows_that_nobody_asks_for_change_nothing(void **state) {
+    (void)state;
+    for (int kind = 0; kind < SMALL_KINDS; kind++) {
+        small s;
+        int leaves[GROUP + 1], alone;
+        small_open(&s, kind, NULL, 2, true);
+        fv_tree *t = make_group(&s, leaves, &alone);
+        for (int k = 0; k < GROUP; k++) { /* some answers are learned in part, and one ends in what is not learned */
+            fv_segment *last = t->segments[leaves[k]];
+            for (int i = 0; i < last->count; i++) last->mask[i] = k != 1 && (i % 3 != k % 3 || i < 4) && i < last->count - k;
+        }
+        fv_slot_zero_grad(s.slot);
+        int rows = train_rows(&s, t, leaves, GROUP + 1, false);
+        fv_view *whole = copy_grads(s.slot);
+        fv_slot_zero_grad(s.slot);
+        assert_true(train_rows(&s, t, leaves, GROUP + 1, true) < rows);
+        for (int i = 0; i < s.slot->count; i++) assert_memory_equal(s.slot->params[i].grad.data, whole[i].data, fv_bytes(whole[i]));
+        free_grads(whole, s.slot->count);
+        fv_tree_free(t);
+        small_close(&s);
+    }
+}
+
 /* Passes are filled by what they really cost: a prompt counts once a group, a system turn once. */
 static void passes_are_filled_by_their_rows(void **state) {
     (void)state;
@@ -223,6 +252,7 @@ int main(void) {
         cmocka_unit_test(branches_add_up_in_what_they_share),
         cmocka_unit_test(gradients_have_the_same_bits_everywhere),
         cmocka_unit_test(accumulated_passes_are_one),
+        cmocka_unit_test(rows_that_nobody_asks_for_change_nothing),
         cmocka_unit_test(passes_are_filled_by_their_rows),
     };
     return cmocka_run_group_tests(tests, small_begin, small_end);
