@@ -371,8 +371,9 @@ static void sum_columns(void *context, int64_t begin, int64_t end, int worker) {
 }
 
 /* Whether rows of so many numbers can be read column by column as they lie: both operands of a weight's gradient have side by side what
- * a tile takes of one k, so packing would only copy. But lines that are a multiple of 2 KiB apart share few sets of the caches. */
-static bool spread(int64_t cols) { return cols % 512 != 0; }
+ * a tile takes of one k, so packing would only copy. But lines that are a multiple of 2 KiB apart share few sets of the caches, and tiles that
+ * are small take too little of a line each time: on AVX2, 6 x 16, products took a tenth longer so. */
+static bool spread(int64_t cols) { return TILE_VECTORS == HALVES && cols % 512 != 0; }
 
 void FV_KERNEL(linear_back_weight)(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
     int64_t rows = fv_rows(dy), n = fv_cols(dy), k = fv_cols(in);
