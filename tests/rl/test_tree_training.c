@@ -204,8 +204,7 @@ static void accumulated_passes_are_one(void **state) {
     }
 }
 
-/* What is left out has no part in any result: not a bit of a gradient changes, whether the last layer can be narrowed (a short tower level would be
- * added after it) or only its result, and where an end is not learned. */
+/* What is left out has no part in any result: not a bit of a gradient changes, wherever what is learned stands and ends. */
 static void rows_that_nobody_asks_for_change_nothing(void **state) {
     (void)state;
     for (int kind = 0; kind < SMALL_KINDS; kind++) {
