@@ -13,7 +13,7 @@ enum { KILLS = 20 };
 static fv_recipe *recipe_of(const char *out) {
     char head[512], stages[2048];
     snprintf(head, sizeof head,
-             "threads: 1\neval_data: %s/questions.jsonl\nevaluate: {modes: [greedy], every: 5, max_new_tokens: 8}\ncheckpoint: {every: 3, keep: 2}\nexport: %s/%s/model", small_root,
+             "threads: 1\nmuon: [language_model.layers.*]\neval_data: %s/questions.jsonl\nevaluate: {modes: [greedy], every: 5, max_new_tokens: 8}\ncheckpoint: {every: 3, keep: 2}\nexport: %s/%s/model", small_root,
              small_root, out);
     snprintf(stages, sizeof stages,
              "  - {name: learn, kind: sft, steps: 7, batch: 2, data: %s/lesson.jsonl, optim: {lr: 1.0e-2}}\n"

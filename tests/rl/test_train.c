@@ -45,13 +45,15 @@ static void same_seed_same_run(void **state) {
     int kind = (int)(intptr_t)*state;
     const fv_ops *tables[4];
     int n = fv_ops_cpu_all(tables, 4);
-    char first[32], out[32], head[64];
+    char first[32], out[32], head[128];
     snprintf(first, sizeof first, "run%d", kind);
-    train(kind, first, "threads: 1", rl_stage);
+    static const char *const muon[SMALL_KINDS] = {[SMALL_QWEN25] = "muon: [language_model.layers.*, visual.blocks.*]"}; /* one kind with it, the others without */
+    snprintf(head, sizeof head, "threads: 1\n%s", muon[kind] ? muon[kind] : "");
+    train(kind, first, head, rl_stage);
     for (int i = first_table(n); i < n; i++)
         for (int threads = 1; threads <= 2; threads++) {
             snprintf(out, sizeof out, "run%d-%d-%d", kind, i, threads);
-            snprintf(head, sizeof head, "threads: %d", threads);
+            snprintf(head, sizeof head, "threads: %d\n%s", threads, muon[kind] ? muon[kind] : "");
             setenv("FOVEA_ISA", strrchr(tables[i]->name, '-') + 1, 1); /* "cpu-avx2" */
             train(kind, out, head, rl_stage);
             unsetenv("FOVEA_ISA");
@@ -221,7 +223,8 @@ static void mistakes_have_messages(void **state) {
         const char *model, *head, *stages, *want;
     } cases[] = {
         {"nowhere", "", "  - {kind: sft}\n", "nowhere"},
-        {NULL, "freeze: [nothing.*]", "  - {kind: sft}\n", "nothing.*"},
+        {NULL, "freeze: [nothing.*]", "  - {kind: sft}\n", "freeze: nothing.*"},
+        {NULL, "muon: [nothing.*]", "  - {kind: sft}\n", "muon: nothing.*"},
         {NULL, "", "  - {kind: sft, data: nowhere.jsonl}\n", "nowhere.jsonl"},
         {NULL, "", "  - {kind: sft, epochs: 0}\n", "lesson.yaml: stages.sft: neither steps nor epochs"},
         {NULL, "", "  - {kind: sft, max_tokens: 16, steps: 1}\n", "bad_rows.jsonl says what was skipped"},
