@@ -206,7 +206,8 @@ void fv_slot_step(fv_slot *s, const fv_optim *how, double *norm) {
         fv_param *p = &s->params[i];
         if (!p->grad.data) continue;
         if (p->muon) {
-            fv_muon_step(s->ops, &s->exec, p->w, p->m, p->grad, &(fv_muon){how->lr, how->weight_decay, adamw.grad_scale});
+            fv_muon muon = {how->muon_rate > 0 ? how->lr * how->muon_rate : how->lr, how->weight_decay, adamw.grad_scale};
+            fv_muon_step(s->ops, &s->exec, p->w, p->m, p->grad, &muon);
             continue;
         }
         adamw.weight_decay = p->w.rank >= 2 ? how->weight_decay : 0;

@@ -84,6 +84,7 @@ double fv_slot_grad_norm(const fv_slot *s); /* L2 over all gradients, params in 
  * transformers' Trainer. Counts `version` and `steps`, marks packed copies stale. *norm (may be NULL) gets the norm before clipping. */
 typedef struct {
     float lr, beta1, beta2, eps, weight_decay, clip;
+    float muon_rate; /* Muon's learning rate as a multiple of lr; 0: 1 */
 } fv_optim;
 void fv_slot_step(fv_slot *s, const fv_optim *how, double *norm);
 

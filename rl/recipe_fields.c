@@ -47,6 +47,7 @@ static const fv_field fields[] = {
     {"optim.beta1", TRAIN, FV_FIELD_NUM, 0, 0.999999, "0.9", "", "AdamW"},
     {"optim.beta2", TRAIN, FV_FIELD_NUM, 0, 0.999999, "0.999", "", "AdamW"},
     {"optim.eps", TRAIN, FV_FIELD_NUM, 0, 1, "1.0e-8", "", "AdamW"},
+    {"optim.muon_rate", TRAIN, FV_FIELD_NUM, 0.000001, 1e6, "1", "", "learning rate of the matrices that Muon updates, as a multiple of lr"},
     {"optim.clip", TRAIN, FV_FIELD_NUM, 0, 1e9, "1.0", "", "gradient norm is clipped to this; 0: not"},
     {"optim.micro_tokens", TRAIN, FV_FIELD_INT, 1, 1e9, "8192", "", "rows of one forward and backward; larger batches are accumulated"},
 

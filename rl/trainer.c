@@ -22,7 +22,8 @@ double fv_train_rate(const fv_stage *stage, int64_t step, int64_t steps) {
 fv_optim fv_train_optim(const fv_stage *stage, int64_t step, int64_t steps) {
     const json_t *s = stage->json;
     return (fv_optim){.lr = (float)fv_train_rate(stage, step, steps), .beta1 = (float)fv_get_num(s, "optim.beta1"), .beta2 = (float)fv_get_num(s, "optim.beta2"),
-                      .eps = (float)fv_get_num(s, "optim.eps"), .weight_decay = (float)fv_get_num(s, "optim.weight_decay"), .clip = (float)fv_get_num(s, "optim.clip")};
+                      .eps = (float)fv_get_num(s, "optim.eps"), .weight_decay = (float)fv_get_num(s, "optim.weight_decay"), .clip = (float)fv_get_num(s, "optim.clip"),
+                      .muon_rate = (float)fv_get_num(s, "optim.muon_rate")};
 }
 
 int fv_train_micro(const fv_tree *tree, const int *leaves, int count, int first, int64_t limit) {
