@@ -180,6 +180,10 @@ fv_status fv_maker_begin(fv_maker *m, const fv_generator *g, const fv_generator_
     return FV_OK;
 }
 
+void fv_maker_zooms(fv_maker *m) {
+    fv_maker_set(m, "env", json_pack("{s[s], si, ss, ss}", "tools", "image_zoom_in_tool", "max_turns", 3, "coordinates", "view", "prompt", "compact"));
+}
+
 void fv_maker_set(fv_maker *m, const char *field, json_t *value) {
     if (json_object_set_new(m->row->json, field, value) != 0) m->failed = true;
 }

@@ -74,6 +74,7 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
         } else {
             fv_shuffle(&m.random, s.plates, s.count, sizeof s.plates[0]);
             if (k == KIND_COUNT) k = fv_maker_chance(&m, 0.25) ? MIDDLE : BOX;
+            if (k == CALL) fv_maker_zooms(&m);
             for (int i = 0; i < s.count && fv_maker_wants(&m, s.count); i++) ask(&m, k, &s.plates[i], scale);
         }
     }

@@ -42,8 +42,11 @@ static void ask(fv_maker *m, fv_search_scene *s, int visible) {
     }
     fv_shuffle(&m->random, s->plates, visible, sizeof s->plates[0]);
     for (int i = 0; i < visible && (i == 0 || fv_maker_wants(m, visible + 1)); i++) {
-        snprintf(question, sizeof question, "%s digit is on the %s plate?", fv_maker_chance(m, 0.7) ? "Which" : "What", fv_plate_color_name(s->plates[i].color));
-        fv_maker_ask(m, one, question, (char[2]){s->plates[i].glyph, '\0'});
+        bool tags = fv_maker_is(m, "tags", "yes");
+        snprintf(question, sizeof question, "%s digit is on the %s plate?%s", fv_maker_chance(m, 0.7) ? "Which" : "What", fv_plate_color_name(s->plates[i].color),
+                 tags ? " Answer in tags." : "");
+        snprintf(text, sizeof text, tags ? "<answer>%c</answer>" : "%c", s->plates[i].glyph);
+        fv_maker_ask(m, one, question, text);
     }
 }
 
@@ -68,5 +71,5 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 }
 
 const fv_generator fv_generator_zoomed = {"zoomed", "digits in crops of photographs, as a zoom shows them",
-                                          "scene=mixed|search|crowd side=40..140[16..224] crowd=112..168[112..224] kinds=all|digit|digits "
+                                          "scene=mixed|search|crowd side=40..140[16..224] crowd=112..168[112..224] kinds=all|digit|digits tags=no|yes "
                                           "turns=0[0..8] " FV_SEARCH_OPTIONS, make};
