@@ -44,11 +44,11 @@ static fv_box sloppy_box(fv_maker *m, const fv_plate *p, double scale) {
     return (fv_box){floor(x - w / 2 + 0.5), floor(y - h / 2 + 0.5), floor(x + w / 2 + 0.5), floor(y + h / 2 + 0.5)};
 }
 
-/* What the answer after a zoom teaches: to read what the crop shows. If the asked digit is in it, that is the answer; else another digit that is,
- * the nearest to the middle; else any at all. The right digit there would be a label without a cause: the policy would learn to
- * answer from nothing, and reinforcement would have to undo it. */
-static char seen_digit(fv_maker *m, const fv_search_scene *s, const fv_plate *asked, fv_box cut) {
-    char digit = fv_scene_glyph(m, false);
+/* What the answer after a zoom teaches: to read what the crop shows. If the asked digit is in it, that is the answer; else another digit that is, the nearest to
+ * the middle; else there is none, '\0'. The right digit there would be a label without a cause, from which the policy would learn to answer from nothing, and
+ * any other would be noise that drowns reading: most crops of a sloppy cold start show no digit. */
+static char seen_digit(const fv_search_scene *s, const fv_plate *asked, fv_box cut) {
+    char digit = '\0';
     double nearest = HUGE_VAL, x = (cut.x1 + cut.x2) / 2, y = (cut.y1 + cut.y2) / 2;
     for (int i = 0; i < s->count; i++) {
         const fv_plate *p = &s->plates[i];
@@ -77,9 +77,9 @@ static fv_status trajectory(fv_maker *m, const fv_search_scene *s, const fv_plat
     json_decref(arguments);
     if (status != FV_OK || m->failed) return status;
     FV_TRY(fv_maker_respond(m, fv_maker_picture(m, result.image), err));
-    char answer[32];
-    snprintf(answer, sizeof answer, "<answer>%c</answer>", seen_digit(m, s, asked, result.box));
-    fv_maker_reply(m, answer);
+    char answer[32], digit = seen_digit(s, asked, result.box);
+    snprintf(answer, sizeof answer, "<answer>%c</answer>", digit);
+    if (digit) fv_maker_reply(m, answer);
     fv_maker_set(m, "zoom_hits", json_boolean(fv_box_inside(fv_plate_glyph_box(asked), result.box) == 1));
     return FV_OK;
 }

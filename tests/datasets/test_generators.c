@@ -96,9 +96,11 @@ static void check_row(const fv_row *row, bool prompt) {
     const char *answer = json_string_value(json_object_get(row->json, "answer"));
     assert_true(answer != NULL && answer[0] != '\0');
     assert_non_null(json_object_get(row->json, "problem_type"));
-    assert_int_equal(count % 2, prompt ? 1 : 0);
+    bool search = strstr(row->id, "visual-search") != NULL; /* a trajectory, which ends with what came back where that shows no digit */
     if (prompt) assert_int_equal(count, 1);
-    else if (strstr(row->id, "visual-search") == NULL) assert_string_equal(said(message(row, count - 1)), answer);
+    else if (search) assert_in_range(count, 3, 4);
+    else assert_int_equal(count % 2, 0);
+    if (!prompt && !search) assert_string_equal(said(message(row, count - 1)), answer);
 }
 
 static void rows_are_whole(void **state) {
@@ -275,7 +277,8 @@ static void search_rows_tell_where_plates_are(void **state) {
 /* Cold start: the crop is what the call asked for, at full resolution, and the answer is right where the zoom hit. */
 static int check_trajectory(const fv_row *row) {
     fv_box b;
-    assert_int_equal(message_count(row), 4);
+    bool hit = json_is_true(json_object_get(row->json, "zoom_hits"));
+    assert_in_range(message_count(row), hit ? 4 : 3, 4);
     static const char call[] = "<tool_call>\n{\"name\": \"image_zoom_in_tool\", \"arguments\": {\"bbox_2d\": [%lf, %lf, %lf, %lf]}}\n</tool_call>";
     assert_int_equal(sscanf(said(message(row, 1)), call, &b.x1, &b.y1, &b.x2, &b.y2), 4);
     const fv_image *crop = row->images[1], *whole = row->images[0];
@@ -287,7 +290,6 @@ static int check_trajectory(const fv_row *row) {
     }
     char right[32];
     snprintf(right, sizeof right, "<answer>%s</answer>", json_string_value(json_object_get(row->json, "answer")));
-    bool hit = json_is_true(json_object_get(row->json, "zoom_hits"));
     if (hit) assert_string_equal(said(message(row, 3)), right);
     return hit;
 }
