@@ -59,4 +59,5 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 
 const fv_generator fv_generator_transcribe = {
     "transcribe", "glyphs on a jittered grid, read in reading order",
-    "grid=4[1..6] jitter=4[0..12] cap=11..16[6..28] glyphs=both|digits|letters ground=mixed|plain|photo|white view=112[56..448] marks=no|yes style=outlined|vanishing turns=0[0..1]", make};
+    "grid=4[1..6] jitter=4[0..12] cap=11..16[6..28] glyphs=both|digits|letters ground=mixed|plain|photo|white view=112[56..448] marks=no|yes "
+    "style=outlined|vanishing turns=0[0..1]", make};
