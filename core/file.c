@@ -32,9 +32,11 @@ char *fv_path_join(const char *folder, const char *name) {
 
 char *fv_path_folder(const char *path) {
     if (!path) return NULL;
-    const char *slash = strrchr(path, '/');
-    if (!slash) return strdup(".");
-    return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--; /* "a/b/" is "a/b" */
+    while (n > 0 && path[n - 1] != '/') n--;
+    while (n > 1 && path[n - 1] == '/') n--;
+    return n > 0 ? strndup(path, n) : strdup(".");
 }
 
 const char *fv_path_name(const char *path) {
@@ -117,7 +119,8 @@ fv_status fv_map_open(fv_map *out, const char *path, fv_error *err) {
     struct stat s;
     fv_status status = FV_OK;
     if (fstat(fd, &s) != 0) status = refused(err, path, "stat");
-    else if (!S_ISREG(s.st_mode)) status = fv_fail(err, FV_IO, "%s: map: not a file", path);
+    else if (S_ISDIR(s.st_mode)) status = fv_fail(err, FV_IO, "%s: read: Is a directory", path);
+    else if (!S_ISREG(s.st_mode)) status = fv_fail(err, FV_IO, "%s: read: a pipe or a device, which can't be mapped; a file is needed", path);
     else if (s.st_size > 0) {
         void *data = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (data == MAP_FAILED) status = refused(err, path, "map");

@@ -16,7 +16,7 @@
 
 /* ---- Paths: malloc'ed strings, the caller's; NULL when out of memory. ---- */
 char *fv_path_join(const char *folder, const char *name); /* `name` alone if it is absolute, or if folder is "" */
-char *fv_path_folder(const char *path);                   /* "a/b.png" -> "a", "b.png" -> ".", "/b" -> "/" */
+char *fv_path_folder(const char *path);                   /* "a/b.png" -> "a", "a/b/" -> "a", "b.png" -> ".", "/b" -> "/" */
 char *fv_path_absolute(const char *path);                 /* from the working folder; "." and ".." resolved by words, links untouched */
 const char *fv_path_name(const char *path);               /* "a/b.png" -> "b.png": points into path */
 
@@ -54,7 +54,8 @@ fv_status fv_path_remove(const char *path, fv_error *err);
 fv_status fv_folder_sweep(const char *path, fv_error *err);
 
 /* A folder that appears at once, or not at all: write into *temporary (malloc'ed, the caller's), then commit: every file and
- * folder in it is synced, it gets its name, and the folder above is synced. `path` must not exist by then, or be empty.
+ * folder in it is synced, it gets its name, and the folder above is synced. `path` must not exist by then, or be empty; the
+ * folders above it are made.
  * To give up: fv_path_remove(temporary). */
 fv_status fv_folder_begin(char **temporary, const char *path, fv_error *err);
 fv_status fv_folder_commit(const char *temporary, const char *path, fv_error *err);
@@ -62,7 +63,7 @@ fv_status fv_folder_commit(const char *temporary, const char *path, fv_error *er
 /* ---- Writing a whole file: open, write as often as needed, then commit or abandon. ---- */
 typedef struct fv_out fv_out;
 
-/* On failure *out is NULL. The folder must exist. */
+/* On failure *out is NULL. The folder must exist. A pipe or a device (/dev/stdout) is written as it is, since it can't be replaced. */
 fv_status fv_out_open(fv_out **out, const char *path, fv_error *err);
 
 /* Buffered. The first failure is kept, what follows does nothing, and commit reports it. */

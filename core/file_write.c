@@ -77,6 +77,7 @@ static fv_status make_temporary(char **out, int *fd, const char *path, fv_error 
     *out = NULL;
     if (!path) return no_memory(err, path);
     size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--; /* beside a folder, not in it */
     char *name = malloc(n + 12);
     if (!name) return no_memory(err, path);
     memcpy(name, path, n);
@@ -111,7 +112,13 @@ static fv_status settle(const char *temporary, const char *path, fv_error *err) 
 
 /* ---- Whole folders ---- */
 
-fv_status fv_folder_begin(char **temporary, const char *path, fv_error *err) { return make_temporary(temporary, NULL, path, err); }
+fv_status fv_folder_begin(char **temporary, const char *path, fv_error *err) {
+    char *above = fv_path_folder(path);
+    *temporary = NULL;
+    fv_status status = fv_folder_make(above, err);
+    free(above);
+    return status == FV_OK ? make_temporary(temporary, NULL, path, err) : status;
+}
 
 static fv_status sync_below(const char *path, fv_error *err) {
     struct stat s;
@@ -140,7 +147,7 @@ fv_status fv_folder_commit(const char *temporary, const char *path, fv_error *er
 enum { OUT_BUFFER = 1 << 16 };
 
 struct fv_out {
-    char *path, *temporary;
+    char *path, *temporary; /* temporary NULL: what is written goes to `path` at once */
     int fd;
     size_t used;
     fv_error failure; /* the first one; status FV_OK while all is well */
@@ -154,6 +161,18 @@ static void out_free(fv_out *o) {
     free(o);
 }
 
+/* A pipe or a device can't be replaced by a file that is whole, and must not be: it is written as it is. So is /dev/stdout, wherever it leads. */
+static fv_status open_target(fv_out *o, fv_error *err) {
+    struct stat s, link;
+    size_t n = strlen(o->path);
+    bool there = stat(o->path, &s) == 0;
+    if ((there && S_ISDIR(s.st_mode)) || (n > 0 && o->path[n - 1] == '/')) return fv_fail(err, FV_IO, "%s: write: a file's name is needed, this is a folder's", o->path);
+    bool stream = strncmp(o->path, "/dev/", 5) == 0 && lstat(o->path, &link) == 0 && S_ISLNK(link.st_mode);
+    if (!there || (S_ISREG(s.st_mode) && !stream)) return make_temporary(&o->temporary, &o->fd, o->path, err);
+    o->fd = open(o->path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    return o->fd >= 0 ? FV_OK : refused(err, o->path, "open");
+}
+
 fv_status fv_out_open(fv_out **out, const char *path, fv_error *err) {
     *out = NULL;
     if (!path) return no_memory(err, path);
@@ -164,7 +183,7 @@ fv_status fv_out_open(fv_out **out, const char *path, fv_error *err) {
     o->fd = -1;
     o->used = 0;
     o->failure = (fv_error){.status = FV_OK};
-    fv_status status = make_temporary(&o->temporary, &o->fd, o->path, err);
+    fv_status status = o->path ? open_target(o, err) : no_memory(err, path);
     if (status == FV_OK) *out = o;
     else out_free(o);
     return status;
@@ -207,13 +226,13 @@ bool fv_out_failed(const fv_out *o) { return o->failure.status != FV_OK; }
 
 fv_status fv_out_commit(fv_out *o, fv_error *err) {
     out_flush(o);
-    if (o->failure.status == FV_OK && !sys_sync(o->fd)) refused(&o->failure, o->path, "sync");
+    if (o->failure.status == FV_OK && o->temporary && !sys_sync(o->fd)) refused(&o->failure, o->path, "sync");
     if (o->failure.status == FV_OK && close(o->fd) != 0) refused(&o->failure, o->path, "close");
     else if (o->failure.status != FV_OK) close(o->fd);
     o->fd = -1;
-    if (o->failure.status == FV_OK) settle(o->temporary, o->path, &o->failure);
+    if (o->failure.status == FV_OK && o->temporary) settle(o->temporary, o->path, &o->failure);
     fv_status status = o->failure.status;
-    if (status != FV_OK) unlink(o->temporary);
+    if (status != FV_OK && o->temporary) unlink(o->temporary);
     if (status != FV_OK && err) *err = o->failure;
     out_free(o);
     return status;
@@ -221,7 +240,7 @@ fv_status fv_out_commit(fv_out *o, fv_error *err) {
 
 void fv_out_abandon(fv_out *o) {
     if (!o) return;
-    unlink(o->temporary);
+    if (o->temporary) unlink(o->temporary);
     out_free(o);
 }
 

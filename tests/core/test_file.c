@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,9 @@ static void paths(void **state) {
     assert_path(fv_path_folder("a/b.png"), "a");
     assert_path(fv_path_folder("b.png"), ".");
     assert_path(fv_path_folder("/b.png"), "/");
+    assert_path(fv_path_folder("a/b/"), "a");
+    assert_path(fv_path_folder("b//"), ".");
+    assert_path(fv_path_folder("/"), "/");
     assert_string_equal(fv_path_name("a/b.png"), "b.png");
     assert_path(fv_path_absolute("/a/./b/../c//d/"), "/a/c/d");
     assert_path(fv_path_absolute("/../.."), "/");
@@ -96,6 +100,7 @@ static void reading(void **state) {
     assert_int_equal(fv_file_read(&text, NULL, ".", &err), FV_IO);
     assert_string_equal(err.text, ".: read: Is a directory");
     assert_int_equal(fv_map_open(&map, ".", &err), FV_IO);
+    assert_string_equal(err.text, ".: read: Is a directory");
     assert_int_equal(fv_file_read(&text, NULL, NULL, &err), FV_NO_MEMORY);
 }
 
@@ -170,6 +175,28 @@ static void whole_files(void **state) {
     assert_int_equal(entries("."), 2);
 }
 
+/* What can't be replaced is written where it is: pipes and devices. A folder is refused before anything is computed. */
+static void pipes_and_devices(void **state) {
+    (void)state;
+    fv_error err;
+    struct stat s;
+    char got[8] = "";
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    int reader = open("pipe", O_RDONLY | O_NONBLOCK);
+    assert_true(reader >= 0);
+    assert_int_equal(fv_file_write("pipe", "words", 5, &err), FV_OK);
+    assert_int_equal(read(reader, got, sizeof got), 5);
+    assert_string_equal(got, "words");
+    close(reader);
+    assert_int_equal(fv_file_write("/dev/full", "words", 5, &err), FV_IO);
+    assert_string_equal(err.text, "/dev/full: write: No space left on device");
+    assert_true(stat("/dev/full", &s) == 0 && S_ISCHR(s.st_mode));
+    assert_int_equal(fv_file_write(".", "words", 5, &err), FV_IO);
+    assert_int_equal(fv_file_write("f/", "words", 5, &err), FV_IO);
+    assert_string_equal(err.text, "f/: write: a file's name is needed, this is a folder's");
+    assert_int_equal(entries("."), 1);
+}
+
 static void lines(void **state) {
     (void)state;
     fv_error err;
@@ -225,6 +252,14 @@ static void whole_folders(void **state) {
     assert_int_equal(write_folder(&err), FV_IO); /* it exists */
     assert_non_null(strstr(err.text, "step-1: rename: "));
     assert_int_equal(entries("."), 1);
+    char *temporary; /* a new folder, and an empty one, as the shell completes their names */
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fv_folder_begin(&temporary, "new/empty/", &err), FV_OK);
+        assert_int_equal(fv_folder_commit(temporary, "new/empty/", &err), FV_OK);
+        assert_int_equal(entries("new"), 1);
+        assert_int_equal(entries("new/empty"), 0);
+        free(temporary);
+    }
 }
 
 /* Whatever operation fails: a message, and the old file as it was. */
@@ -295,7 +330,7 @@ static void sweeping_takes_nothing_else(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(paths), TEST(reading), TEST(folders), TEST(whole_files), TEST(lines), TEST(whole_folders),
+        TEST(paths), TEST(reading), TEST(folders), TEST(whole_files), TEST(pipes_and_devices), TEST(lines), TEST(whole_folders),
         TEST(every_failure_keeps_the_old_file), TEST(killed_anywhere), TEST(sweeping_takes_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
