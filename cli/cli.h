@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* An option of a verb: "--out" (takes a value), "--json" (a flag), or a setting "seed=". */
 typedef struct {
@@ -31,6 +32,7 @@ typedef struct {
     const fv_option *options;
     int option_count;
     bool free_settings;        /* takes any key=value (recipe overrides) */
+    bool stops;                /* ends by itself when fv_stop_requested is set */
     int min_words, max_words;
     fv_status (*run)(const fv_args *a, fv_error *err);
 } fv_verb;
@@ -80,9 +82,9 @@ void fv_print_json(const json_t *value);
 fv_status fv_open_rows(fv_dataset **out, const char *path, uint64_t seed, fv_error *err);
 
 const fv_verb *const *fv_verbs(int *count);
-void fv_help(const fv_verb *verb);                                                      /* to stdout; NULL: the overview */
+void fv_help(FILE *to, const fv_verb *verb);                                            /* NULL: the overview */
 
-/* Set by SIGINT or SIGTERM once: long jobs finish their step, keep what they have and return FV_CANCELLED. */
+/* Set by the first SIGINT or SIGTERM for verbs that heed it: they finish their step, keep what they have and return FV_CANCELLED. */
 extern volatile int fv_stop_requested;
 
 /* Settings that every verb takes. */

@@ -26,6 +26,14 @@ static void list_generators(void) {
     for (int i = 0; i < n; i++) printf("\n  %-14s %s\n  %-14s options: %s\n", all[i]->name, all[i]->help, "", all[i]->options);
 }
 
+/* Settings that every verb takes; they are no generator's. */
+static bool is_common(const char *setting) {
+    static const char *const common[] = {"seed=", "threads=", "device="};
+    for (size_t k = 0; k < FV_COUNT(common); k++)
+        if (!strncmp(setting, common[k], strlen(common[k]))) return true;
+    return false;
+}
+
 /* ---- data FILE ---- */
 
 static void print_counts(const char *title, const json_t *table) {
@@ -69,7 +77,10 @@ static void print_survey(const json_t *f) {
 
 static fv_status look(const fv_args *a, fv_error *err) {
     json_t *facts;
-    if (a->setting_count) return fv_fail(err, FV_BAD_USAGE, "fovea data FILE takes no settings, got %s", a->settings[0]);
+    fv_common unused; /* reading depends on none of them */
+    FV_TRY(fv_common_read(&unused, a, err));
+    for (int i = 0; i < a->setting_count; i++)
+        if (!is_common(a->settings[i])) return fv_fail(err, FV_BAD_USAGE, "fovea data FILE: unknown setting %s", a->settings[i]);
     FV_TRY(fv_survey(&facts, a->words[0], &(fv_survey_options){0}, err));
     if (fv_args_flag(a, &fv_verb_data, "--json")) fv_print_json(facts);
     else print_survey(facts);
@@ -94,15 +105,12 @@ static json_t *value_of(const char *text) {
 }
 
 static fv_status make_spec(json_t **out, const fv_args *a, fv_error *err) {
-    static const char *const common[] = {"seed", "threads", "device"};
     json_t *spec = json_pack("{s: s, s: i}", "make", a->words[1], "n", 1000);
     if (!spec) return fv_fail(err, FV_BAD_USAGE, "a generator's name is plain text; `fovea data` lists them");
     for (int i = 0; i < a->setting_count; i++) {
         char key[64];
         snprintf(key, sizeof key, "%.*s", (int)strcspn(a->settings[i], "="), a->settings[i]);
-        bool skip = false;
-        for (size_t k = 0; k < FV_COUNT(common); k++) skip |= !strcmp(key, common[k]);
-        if (!skip) json_object_set_new(spec, key, value_of(strchr(a->settings[i], '=') + 1));
+        if (!is_common(a->settings[i])) json_object_set_new(spec, key, value_of(strchr(a->settings[i], '=') + 1));
     }
     *out = spec;
     return FV_OK;

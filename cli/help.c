@@ -6,26 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 
-static void overview(void) {
+static void overview(FILE *to) {
     int n;
     const fv_verb *const *all = fv_verbs(&n);
-    printf("Fovea trains and evaluates vision-language agents that think with images.\n\nusage: fovea VERB [arguments] [key=value ...]\n\n");
-    for (int i = 0; i < n; i++) printf("  %-9s %s\n", all[i]->name, all[i]->summary);
-    printf("\n`fovea help VERB` teaches a verb, `fovea help recipe` the fields of a recipe.\n");
+    fprintf(to, "Fovea trains and evaluates vision-language agents that think with images.\n\nusage: fovea VERB [arguments] [key=value ...]\n\n");
+    for (int i = 0; i < n; i++) fprintf(to, "  %-9s %s\n", all[i]->name, all[i]->summary);
+    fprintf(to, "\n`fovea help VERB` teaches a verb, `fovea help recipe` the fields of a recipe.\n");
 }
 
-void fv_help(const fv_verb *v) {
+void fv_help(FILE *to, const fv_verb *v) {
     if (!v) {
-        overview();
+        overview(to);
         return;
     }
-    printf("usage: fovea %s\n\n%s\n", v->synopsis, v->help);
-    if (v->option_count) printf("\noptions:\n");
+    fprintf(to, "usage: fovea %s\n\n%s\n", v->synopsis, v->help);
+    if (v->option_count) fprintf(to, "\noptions:\n");
     for (int i = 0; i < v->option_count; i++) {
         char left[96];
         const fv_option *o = &v->options[i];
         snprintf(left, sizeof left, "%s%s%s", o->name, o->kind == FV_OPTION_SETTING ? "=" : o->kind == FV_OPTION_VALUE ? " " : "", o->kind == FV_OPTION_FLAG ? "" : o->meta);
-        printf("  %-24s %s\n", left, o->help);
+        fprintf(to, "  %-24s %s\n", left, o->help);
     }
 }
 
@@ -54,7 +54,7 @@ static fv_status run(const fv_args *a, fv_error *err) {
     int n;
     const fv_verb *const *all = fv_verbs(&n);
     if (!a->word_count) {
-        overview();
+        overview(stdout);
         return FV_OK;
     }
     if (!strcmp(a->words[0], "recipe")) {
@@ -63,7 +63,7 @@ static fv_status run(const fv_args *a, fv_error *err) {
     }
     for (int i = 0; i < n; i++)
         if (!strcmp(all[i]->name, a->words[0])) {
-            fv_help(all[i]);
+            fv_help(stdout, all[i]);
             return FV_OK;
         }
     return fv_fail(err, FV_BAD_USAGE, "there is no verb %s; `fovea help` lists them", a->words[0]);

@@ -3,10 +3,13 @@
 #include "core/file.h"
 #include "core/text.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 volatile int fv_stop_requested;
 
@@ -42,11 +45,35 @@ static int unknown_verb(const char *name) {
     return 2;
 }
 
-int main(int argc, char **argv) {
-    const char *fail_at = getenv("FOVEA_TEST_FAIL_WRITE"); /* tests: the n-th write fails as on a full disk */
-    if (fail_at) fv_file_inject(strtoll(fail_at, NULL, 10), FV_INJECT_FULL);
+/* What was printed may have gone nowhere: a full disk is a failure as any other. Where nobody reads any more (| head) there is nothing to tell. */
+static int finish(int code) {
+    errno = 0;
+    if (!fflush(stdout) && !ferror(stdout)) return code;
+    struct pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    if (poll(&reader, 1, 0) < 1 || !(reader.revents & POLLERR)) fprintf(stderr, "fovea: stdout: write: %s\n", errno ? strerror(errno) : "not all could be written");
+    return code ? code : 1;
+}
+
+static int run_verb(const fv_verb *verb, int argc, char **argv) {
+    struct sigaction action = {.sa_handler = on_signal};
+    if (verb->stops) {
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    fv_args args;
+    fv_error err = {0};
+    fv_status s = fv_args_read(&args, verb, argc, argv, &err);
+    if (s == FV_OK) s = verb->run(&args, &err);
+    if (s == FV_OK) return 0;
+    fflush(stdout); /* results stand before what is said about them */
+    fprintf(stderr, "%s%s\n", strncmp(err.text, "fovea ", 6) ? "fovea: " : "", err.text);
+    return s == FV_BAD_USAGE ? 2 : 1;
+}
+
+static int run(int argc, char **argv) {
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
-        fv_help(NULL);
+        fv_help(argc < 2 ? stderr : stdout, NULL);
         return argc < 2 ? 2 : 0;
     }
     if (!strcmp(argv[1], "--version")) {
@@ -57,18 +84,14 @@ int main(int argc, char **argv) {
     if (!verb) return unknown_verb(argv[1]);
     for (int i = 2; i < argc; i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            fv_help(verb);
+            fv_help(stdout, verb);
             return 0;
         }
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    fv_args args;
-    fv_error err = {0};
-    fv_status s = fv_args_read(&args, verb, argc - 2, argv + 2, &err);
-    if (s == FV_OK) s = verb->run(&args, &err);
-    if (s == FV_OK) return 0;
-    fprintf(stderr, "%s%s\n", strncmp(err.text, "fovea ", 6) ? "fovea: " : "", err.text);
-    return s == FV_BAD_USAGE ? 2 : 1;
+    return run_verb(verb, argc - 2, argv + 2);
+}
+
+int main(int argc, char **argv) {
+    const char *fail_at = getenv("FOVEA_TEST_FAIL_WRITE"); /* tests: the n-th write fails as on a full disk */
+    if (fail_at) fv_file_inject(strtoll(fail_at, NULL, 10), FV_INJECT_FULL);
+    return finish(run(argc, argv));
 }

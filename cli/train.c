@@ -46,4 +46,5 @@ const fv_verb fv_verb_train = {
     .free_settings = true,
     .min_words = 1,
     .max_words = 1,
+    .stops = true,
     .run = run};

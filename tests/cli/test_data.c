@@ -41,6 +41,8 @@ static void a_file_is_looked_at(void **state) {
     json_decref(f);
     run_well("data a/visual-search.jsonl");
     assert_says("stdout", "70 rows");
+    run_well("data a/visual-search.jsonl seed=3 threads=2 device=cpu"); /* as every verb */
+    run_badly("data a/visual-search.jsonl n=3", 2, "unknown setting n=3");
     run_well("data");
     assert_says("stdout", "visual-search");
 }
@@ -87,6 +89,8 @@ static void a_model_is_made_and_shown(void **state) {
     json_decref(f);
     run_well("model m3");
     assert_says("stdout", "BF16");
+    run_well("model init --preset tiny shelf/m4/");
+    run_well("model shelf/m4/");
     run_badly("model init --preset tiny m", 2, "m");
     run_badly("model init --preset huge m9", 2, "tiny");
     run_badly("model init m9", 2, "--preset is missing");
@@ -114,13 +118,30 @@ static void help_teaches_every_verb(void **state) {
     assert_says("stdout", "fovea ");
     run_badly("scor", 2, "did you mean score?");
     run_badly("help nonsense", 2, "there is no verb nonsense");
-    assert_int_equal(run(""), 2);
+    assert_int_equal(run(""), 2); /* and nothing on stdout but results */
+    assert_says("stderr", "usage: fovea VERB");
+    char *text = contents("stdout");
+    assert_string_equal(text, "");
+    free(text);
+}
+
+/* Results that could not be written are a failure, wherever they go. */
+static void a_full_disk_is_noticed(void **state) {
+    (void)state;
+    assert_int_equal(run_with("sh -c '\"$0\" \"$@\" >/dev/full'", "data a/visual-search.jsonl --json"), 1);
+    assert_says("stderr", "stdout: write: ");
+    assert_int_equal(run_with("sh -c '\"$0\" \"$@\" >/dev/full'", "--version"), 1);
+    assert_says("stderr", "stdout: write: No space left on device");
+    assert_int_equal(run_with("FOVEA_TEST_FAIL_WRITE=2", "data make visual-search n=1 --out full"), 1);
+    assert_says("stderr", "No space left on device");
+    assert_false(fv_file_exists("full/visual-search.jsonl"));
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_made_with_their_pictures), cmocka_unit_test(a_file_is_looked_at), cmocka_unit_test(problems_have_their_place),
         cmocka_unit_test(a_model_is_made_and_shown),         cmocka_unit_test(help_teaches_every_verb),
+        cmocka_unit_test(a_full_disk_is_noticed),
     };
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }
