@@ -12,7 +12,8 @@ static fv_view scratch(const fv_exec *x, int64_t rows, int64_t cols) {
     return fv_mat(FV_TAKE(x->scratch, float, rows * cols), rows, cols);
 }
 
-/* y = factor * x; a sum of two and half of it, since operations read no memory that was never written. */
+/* y = factor * x, as x + x and half of it, since the table of operations has no copy and y may never have been written (scale and axpy read it). Doubling and halving
+ * are exact, so that it has the bits of one product. */
 static void scaled(const fv_ops *ops, const fv_exec *x, fv_view y, fv_view in, float factor) {
     ops->add(x, y, in, in);
     ops->scale(x, y, factor / 2);

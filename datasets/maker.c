@@ -180,8 +180,17 @@ fv_status fv_maker_begin(fv_maker *m, const fv_generator *g, const fv_generator_
     return FV_OK;
 }
 
+const char *const fv_maker_zoom_tool = "image_zoom_in_tool";
+
 void fv_maker_zooms(fv_maker *m) {
-    fv_maker_set(m, "env", json_pack("{s[s], si, ss, ss}", "tools", "image_zoom_in_tool", "max_turns", 3, "coordinates", "view", "prompt", "compact"));
+    fv_maker_set(m, "env", json_pack("{s[s], si, ss, ss}", "tools", fv_maker_zoom_tool, "max_turns", 3, "coordinates", "view", "prompt", "compact"));
+}
+
+json_t *fv_maker_zoom(fv_maker *m, fv_text *out, json_t *box) {
+    json_t *arguments = json_pack("{so}", "bbox_2d", box);
+    fv_call_write(out, fv_maker_zoom_tool, arguments);
+    m->failed |= out->failed || arguments == NULL;
+    return arguments;
 }
 
 void fv_maker_set(fv_maker *m, const char *field, json_t *value) {

@@ -68,8 +68,13 @@ void fv_maker_right(fv_maker *m, fv_asked asked, const char *answer);
 /* The user's turn with which an environment answers a tool call: picture k, as tools/calls.h writes it. */
 fv_status fv_maker_respond(fv_maker *m, int k, fv_error *err);
 
-/* The row's env: image_zoom_in_tool with boxes in pixels of the view, told in few words. */
+extern const char *const fv_maker_zoom_tool; /* "image_zoom_in_tool" */
+
+/* The row's env: that tool, with boxes in pixels of the view, told in few words. */
 void fv_maker_zooms(fv_maker *m);
+
+/* Appends a zoom's call to `out`. box: a list of four numbers, stolen. Returns the call's arguments, the caller's. */
+json_t *fv_maker_zoom(fv_maker *m, fv_text *out, json_t *box);
 
 /* Any other field of the row. Steals value. */
 void fv_maker_set(fv_maker *m, const char *field, json_t *value);

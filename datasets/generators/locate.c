@@ -1,6 +1,5 @@
 /* locate: pictures as in visual-search, seen small; where is the plate? The skill that a zoom's box is built on. */
 #include "datasets/scene.h"
-#include "tools/calls.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,11 +17,8 @@ static const fv_asked kinds[KIND_COUNT] = {
 /* The box as a tool takes it: an agent's cold start need not begin with the form of a call. */
 static void call_text(char *out, size_t size, fv_maker *m, const char *box) {
     fv_text call = {0};
-    json_t *arguments = json_pack("{so}", "bbox_2d", json_loads(box, 0, NULL));
-    fv_call_write(&call, "image_zoom_in_tool", arguments);
+    json_decref(fv_maker_zoom(m, &call, json_loads(box, 0, NULL)));
     snprintf(out, size, "%s", call.data ? call.data : "");
-    m->failed |= call.failed || arguments == NULL;
-    json_decref(arguments);
     fv_text_clear(&call);
 }
 

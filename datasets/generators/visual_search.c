@@ -1,14 +1,11 @@
 /* visual-search: plates on a photograph, each with a digit too small for the view; which digit is on the green one? To answer, an agent has to
  * zoom in on the plate. The main job's task; with mode=sft also its cold start. */
 #include "datasets/scene.h"
-#include "tools/calls.h"
 #include "tools/registry.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static const char *const zoom = "image_zoom_in_tool";
 
 /* For evaluation alone: where everything is, in the picture's pixels. Nothing that the policy is trained on reads it. */
 static json_t *box_json(fv_box b) {
@@ -67,13 +64,11 @@ static fv_status trajectory(fv_maker *m, const fv_search_scene *s, const fv_plat
     fv_seen seen = {s->image, {s->size, s->size, m->view, m->view}};
     fv_tool_context context = {&seen, 1, FV_SPACE_VIEW, {FV_MIN_SIDE_REFUSE, 1}};
     fv_tool_result result = {0};
-    json_t *arguments = json_pack("{s[iiii]}", "bbox_2d", (int)box.x1, (int)box.y1, (int)box.x2, (int)box.y2);
     fv_text call = {0};
-    fv_call_write(&call, zoom, arguments);
+    json_t *arguments = fv_maker_zoom(m, &call, json_pack("[iiii]", (int)box.x1, (int)box.y1, (int)box.x2, (int)box.y2));
     fv_maker_reply(m, call.data ? call.data : "");
-    m->failed |= call.failed || arguments == NULL;
     fv_text_clear(&call);
-    fv_status status = m->failed ? FV_OK : fv_tool_find(zoom)->run(&context, arguments, &result, err);
+    fv_status status = m->failed ? FV_OK : fv_tool_find(fv_maker_zoom_tool)->run(&context, arguments, &result, err);
     json_decref(arguments);
     if (status != FV_OK || m->failed) return status;
     FV_TRY(fv_maker_respond(m, fv_maker_picture(m, result.image), err));
