@@ -17,7 +17,7 @@ static const char *fv_string(const json_t *object, const char *key) {
 
 static fv_status fv_check_part(const json_t *part, const char *place, const char *field, fv_error *err) {
     static const char *const types[] = {"text", "image", "image_url", "video", "video_url"};
-    const char *type = fv_string(part, "type");
+    const char *type = fv_media_type(part);
     if (type == NULL) return fv_fail(err, FV_BAD_DATA, "%s: %s must be an object with a \"type\"", place, field);
     bool known = false;
     for (size_t i = 0; i < FV_COUNT(types); i++) known |= strcmp(type, types[i]) == 0;
@@ -146,7 +146,7 @@ static const struct {
 static fv_status fv_read_messages(json_t **out, const json_t *row, const char *place, fv_error *err) {
     json_t *messages = json_object_get(row, "messages");
     *out = NULL;
-    if (json_object_get(row, "input_ids") != NULL) return fv_check_input_ids(row, place, err);
+    if (fv_json_find(row, "input_ids") != NULL) return fv_check_input_ids(row, place, err);
     if (messages != NULL && !json_is_null(messages)) {
         FV_TRY(fv_check_messages(messages, place, err));
         *out = json_incref(messages);

@@ -15,6 +15,14 @@ static fv_status fv_no_memory(const char *place, fv_error *err) {
     return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", place);
 }
 
+const char *fv_media_type(const json_t *part) {
+    static const char *const keys[] = {"image", "image_url", "video", "video_url", "text"};
+    const char *type = json_string_value(json_object_get(part, "type"));
+    for (size_t i = 0; i < FV_COUNT(keys) && type == NULL; i++)
+        if (fv_json_find(part, keys[i]) != NULL) type = keys[i];
+    return type;
+}
+
 /* ---- one picture or video ------------------------------------------------------------------------------------------- */
 
 /* Where an entry that is an object has its picture, the best source first: {"bytes", "path"} of Hugging Face's datasets has a path that need not
@@ -137,7 +145,7 @@ static fv_status fv_place_text(fv_media_list *m, json_t *parts, const char *text
 
 /* One part of a list: text with marks, a medium of its own, or an empty part that stands for the row's next one. */
 static fv_status fv_place_part(fv_media_list *m, json_t *parts, json_t *part, const char *field, fv_error *err) {
-    const char *type = json_string_value(json_object_get(part, "type"));
+    const char *type = fv_media_type(part);
     if (strcmp(type, "text") == 0) return fv_place_text(m, parts, json_string_value(json_object_get(part, "text")), field, err);
     int kind = strncmp(type, "video", 5) == 0 ? FV_MEDIA_VIDEO : FV_MEDIA_IMAGE;
     json_t *source = fv_media_source(part, kind), *placed = NULL;

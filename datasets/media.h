@@ -20,6 +20,9 @@ typedef struct {
 fv_status fv_media_collect(fv_media_list *m, const json_t *row, const char *place, fv_error *err);
 void fv_media_clear(fv_media_list *m);
 
+/* What a content part is: its "type", or what it holds where it says none, as Qwen's own examples ({"image": ...}, {"text": ...}); NULL: neither. */
+const char *fv_media_type(const json_t *part);
+
 /* One entry, as a content part (a new reference): a path or URL, {"path"|"url"|"image"|"video"|"bytes": ...} with or without limits, and for
  * videos a list of frames. `field` is its name in messages. */
 fv_status fv_media_part(json_t **out, const json_t *entry, int kind, const char *place, const char *field, fv_error *err);

@@ -2,6 +2,7 @@
 
 #include "tools/calls.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,10 @@ fv_status fv_row_settle(fv_row *r, fv_error *err) {
     free(r->answer);
     r->answer = NULL;
     if (value != NULL) FV_TRY(fv_text_take(&text, &r->answer, NULL, err));
+    const json_t *given = json_object_get(r->json, "id");
+    char number[24] = "";
+    if (json_is_integer(given)) snprintf(number, sizeof number, "%lld", (long long)json_integer_value(given));
+    if (r->id != NULL && number[0] != '\0' && strcmp(number, r->id) == 0) return FV_OK; /* stays a number, as it was given */
     if (r->id == NULL || json_object_set_new(r->json, "id", json_string(r->id)) != 0)
         return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", r->place != NULL ? r->place : "row");
     return FV_OK;

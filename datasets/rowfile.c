@@ -2,6 +2,7 @@
 
 #include "core/random.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,9 +47,10 @@ static void fv_skim_value(fv_skim *s) {
     }
 }
 
-/* The text of the top-level "id" of an object, without the quotes of a string; size 0 if there is none. */
-static size_t fv_skim_id(const char *text, size_t size, const char **id) {
+/* The text of the top-level "id" of an object, without the quotes of a string; size 0 if there is none: *without says that the object is whole and has no id (or null). */
+static size_t fv_skim_id(const char *text, size_t size, const char **id, bool *without) {
     fv_skim s = {text + 1, text + size, 0};
+    *without = false;
     while (s.at < s.end) {
         fv_skim_blanks(&s);
         const char *key = s.at;
@@ -63,8 +65,9 @@ static size_t fv_skim_id(const char *text, size_t size, const char **id) {
         fv_skim_value(&s);
         if (s.at == *id) return 0;
         if (found && **id == '"' && s.at - *id >= 2) return (size_t)(s.at - ++*id - 1);
-        if (found) return (size_t)(s.at - *id);
+        if (found && (s.at - *id != 4 || memcmp(*id, "null", 4) != 0)) return (size_t)(s.at - *id);
         fv_skim_blanks(&s);
+        *without = s.at < s.end && *s.at == '}';
         if (s.at >= s.end || *s.at != ',') return 0;
         s.at++;
     }
@@ -97,13 +100,20 @@ static fv_status fv_index_lines(fv_rowfile *f, const char *at, const char *end, 
     return FV_OK;
 }
 
+/* Past the ] of the array, where the file must end: rows behind it would be lost without a word. */
+static fv_status fv_end_array(const fv_rowfile *f, fv_skim *s, fv_error *err) {
+    s->at++;
+    fv_skim_blanks(s);
+    return s->at >= s->end ? FV_OK : fv_fail(err, FV_BAD_DATA, "%s:%u: the file goes on behind its array; rows a line (JSON lines) have no [ ] around them", f->path, s->line);
+}
+
 static fv_status fv_index_array(fv_rowfile *f, const char *at, const char *end, fv_error *err) {
     int64_t room = 0;
     fv_skim s = {at, end, 1};
     fv_skim_blanks(&s);
     for (s.at++;;) {
         fv_skim_blanks(&s);
-        if (s.at < s.end && *s.at == ']' && f->count == 0) return FV_OK;
+        if (s.at < s.end && *s.at == ']' && f->count == 0) return fv_end_array(f, &s, err);
         const char *begin = s.at;
         uint32_t line = s.line;
         fv_skim_value(&s);
@@ -111,7 +121,7 @@ static fv_status fv_index_array(fv_rowfile *f, const char *at, const char *end, 
         FV_TRY(fv_add_row(f, &room, begin, s.at, line, err));
         fv_skim_blanks(&s);
         if (s.at >= s.end) return fv_fail(err, FV_BAD_DATA, "%s:%u: the file ends inside its array: cut short?", f->path, s.line);
-        if (*s.at == ']') return FV_OK;
+        if (*s.at == ']') return fv_end_array(f, &s, err);
         if (*s.at != ',') return fv_fail(err, FV_BAD_DATA, "%s:%u: , or ] must follow a row, got \"%c\"", f->path, s.line, *s.at);
         s.at++;
     }
@@ -130,9 +140,20 @@ static int fv_by_hash(const void *a, const void *b) {
     return x->row < y->row ? -1 : x->row > y->row;
 }
 
-static size_t fv_id_of(const fv_rowfile *f, int64_t i, const char **id) {
+/* A row's id, which is its number where it has none, as when it is read; size 0 for what is no row. */
+typedef struct {
+    const char *text;
+    size_t size;
+    char number[24];
+} fv_id;
+
+static void fv_id_of(const fv_rowfile *f, int64_t i, fv_id *id) {
     const char *text = fv_rowfile_text(f, i);
-    return text[0] == '{' ? fv_skim_id(text, f->rows[i].size, id) : 0;
+    bool without = false;
+    id->size = text[0] == '{' ? fv_skim_id(text, f->rows[i].size, &id->text, &without) : 0;
+    if (!without) return;
+    id->text = id->number;
+    id->size = (size_t)snprintf(id->number, sizeof id->number, "%lld", (long long)i);
 }
 
 /* Ids name files and groups: equal ones would mix up results hours later, so that they are looked for before anything starts. */
@@ -140,27 +161,28 @@ static fv_status fv_check_ids(const fv_rowfile *f, fv_error *err) {
     fv_id_hash *ids = malloc((size_t)f->count * sizeof *ids);
     if (ids == NULL) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory for its ids", f->path);
     int64_t n = 0;
+    fv_id a, b;
     for (int64_t i = 0; i < f->count; i++) {
-        const char *id;
-        size_t size = fv_id_of(f, i, &id);
-        if (size > 0) ids[n++] = (fv_id_hash){fv_hash_bytes(id, size), i};
+        fv_id_of(f, i, &a);
+        if (a.size > 0) ids[n++] = (fv_id_hash){fv_hash_bytes(a.text, a.size), i};
     }
     qsort(ids, (size_t)n, sizeof *ids, fv_by_hash);
     int64_t first = -1, second = -1; /* the pair whose second row comes first in the file */
     for (int64_t k = 1; k < n; k++) {
-        const char *a, *b;
         if (ids[k].hash != ids[k - 1].hash || (second >= 0 && ids[k].row >= second)) continue;
-        size_t size = fv_id_of(f, ids[k - 1].row, &a);
-        if (size != fv_id_of(f, ids[k].row, &b) || memcmp(a, b, size) != 0) continue;
+        fv_id_of(f, ids[k - 1].row, &a);
+        fv_id_of(f, ids[k].row, &b);
+        if (a.size != b.size || memcmp(a.text, b.text, a.size) != 0) continue;
         first = ids[k - 1].row;
         second = ids[k].row;
     }
     free(ids);
     if (second < 0) return FV_OK;
-    const char *id;
-    size_t size = fv_id_of(f, second, &id);
-    return fv_fail(err, FV_BAD_DATA, "%s:%u: id must be unique, but %.*s is also that of line %u", f->path, f->rows[second].line, (int)(size < 80 ? size : 80), id,
-                   f->rows[first].line);
+    fv_id_of(f, first, &a);
+    fv_id_of(f, second, &b);
+    bool numbered = a.text == a.number || b.text == b.number;
+    return fv_fail(err, FV_BAD_DATA, "%s:%u: id must be unique, but %.*s is also that of line %u%s", f->path, f->rows[second].line, (int)(b.size < 80 ? b.size : 80), b.text,
+                   f->rows[first].line, numbered ? " (a row without an id has its number, from 0)" : "");
 }
 
 /* ---- opening -------------------------------------------------------------------------------------------------------- */

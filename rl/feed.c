@@ -175,7 +175,7 @@ static fv_status prepare(fv_feed *f, fv_sample *s) {
     const json_t *env = json_object_get(s->row->json, "env");
     if (!json_is_object(env)) env = f->default_env;
     if (env && !f->options.no_tools) FV_TRY(env_for(f, env, &s->env, err));
-    if (json_object_get(s->row->json, "input_ids")) FV_TRY(token_prompt(f, s->row, &s->prompt, err));
+    if (fv_json_find(s->row->json, "input_ids")) FV_TRY(token_prompt(f, s->row, &s->prompt, err));
     else FV_TRY(message_prompt(f, s));
     if (!s->prompt.tokens.count) return fv_fail(err, FV_BAD_DATA, "there are no tokens");
     if (f->options.max_tokens && s->prompt.tokens.count > f->options.max_tokens)

@@ -52,7 +52,8 @@ static void expect(const fv_dataset *d, int64_t i, const char *id, const char *p
     fv_row *r;
     if (fv_dataset_row(d, i, &r, &err) != FV_OK) fail_msg("%s", err.text);
     assert_string_equal(r->id, id);
-    assert_string_equal(fv_row_text(r, "id"), id);
+    const json_t *given = json_object_get(r->json, "id"); /* a number stays one */
+    assert_true(json_is_integer(given) ? json_integer_value(given) == strtoll(id, NULL, 10) : strcmp(json_string_value(given), id) == 0);
     assert_string_equal(fv_row_text(r, "problem"), problem);
     assert_string_equal(fv_row_answer(r), "1");
     assert_string_equal(r->folder, folder);
@@ -92,6 +93,7 @@ static void arrays(void **state) {
     fv_dataset_close(d);
     refused(json_string(FILE_OF("[" ROW("1", "x") ",")), FV_BAD_DATA, "a row is missing, or the array is not closed");
     refused(json_string(FILE_OF("[" ROW("1", "x") ",\n{\"id\": ")), FV_BAD_DATA, "rows.jsonl:2: the file ends inside its array: cut short?");
+    refused(json_string(FILE_OF("[" ROW("1", "x") "]\n" ROW("2", "y") "\n")), FV_BAD_DATA, "rows.jsonl:2: the file goes on behind its array");
     refused(json_string(FILE_OF("[" ROW("1", "x") " " ROW("2", "x") "]")), FV_BAD_DATA, ", or ] must follow a row, got \"{\"");
     refused(json_string(FILE_OF("[ ]")), FV_BAD_DATA, "no rows in it");
 }
@@ -126,6 +128,10 @@ static void equal_ids_are_found_at_the_start(void **state) {
     refused(json_string(FILE_OF(ROW("\"b\"", "x") "\n" ROW("\"a\"", "y") "\n\n{\"messages\": [{\"id\": 3}], \"id\" : \"a\"}\n" ROW("\"b\"", "x"))), FV_BAD_DATA,
             "rows.jsonl:4: id must be unique, but a is also that of line 2");
     refused(json_string(FILE_OF("[" ROW("7", "x") ",\n" ROW("\"7\"", "y") "]")), FV_BAD_DATA, "rows.jsonl:2: id must be unique, but 7 is also that of line 1");
+    refused(json_string(FILE_OF("{\"problem\": \"x\"}\n" ROW("0", "y") "\n")), FV_BAD_DATA,
+            "rows.jsonl:2: id must be unique, but 0 is also that of line 1 (a row without an id has its number, from 0)");
+    fv_dataset_close(opened(json_string(FILE_OF(ROW("null", "x") "\n" ROW("null", "y") "\n")))); /* null is no id */
+    fv_dataset_close(opened(json_string(FILE_OF(ROW("1", "x") "\n{\"problem\": \"cut\n"))));    /* and what is cut off has none either */
     fv_dataset_close(opened(json_string(FILE_OF("{\"x\": {\"id\": 1}, \"id\": 2}\n{\"x\": {\"id\": 1}, \"id\": 3}"))));
 }
 
