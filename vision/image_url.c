@@ -88,6 +88,8 @@ static fv_status load_path(fv_image **out, const char *folder, const char *path,
     if (!joined) return fv_fail(err, FV_NO_MEMORY, "%s: no memory", path);
     fv_status status = fv_image_load(out, joined, err);
     free(joined);
+    if (status == FV_IO && strlen(path) > 255) /* the name itself would leave no room for what is wrong with it */
+        return fv_fail(err, FV_IO, "%.60s...: there is no picture whose path is these %zu characters; a picture in the text begins with \"data:image/png;base64,\"", path, strlen(path));
     return status;
 }
 
