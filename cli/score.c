@@ -62,4 +62,5 @@ const fv_verb fv_verb_score = {
             "A row that can't be used is reported, with its place, and left out; the others are written, and the exit code is 1.",
     .options = options,
     .option_count = FV_COUNT(options),
+    .stops = true,
     .run = run};

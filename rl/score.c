@@ -15,6 +15,7 @@ typedef struct {
     fv_score_counts *counts;
     fv_feed *feed;
     fv_out *out;
+    json_t *names; /* of the files that --dump makes, as keys */
     double loss;
 } scorer;
 
@@ -22,8 +23,31 @@ typedef struct {
 static float temperature_of(const scorer *c, const fv_sample *sample) {
     const json_t *row = sample->row->json;
     double t = c->o->temperature;
-    if (!(t > 0) && json_object_get(row, "input_ids")) t = json_number_value(json_object_get(row, "temperature"));
+    if (!(t > 0) && fv_json_find(row, "input_ids")) t = json_number_value(json_object_get(row, "temperature"));
     return t > 0 ? (float)t : 1.0f;
+}
+
+/* A row's tensors need a file of their own: a name that the system takes and that no other row has. */
+static fv_status claim_name(scorer *c, const char *id, fv_error *err) {
+    const size_t most = 255 - strlen(".safetensors.tmp-XXXXXX");
+    fv_text name = {0};
+    fv_status status = FV_OK;
+    fv_score_file(&name, id);
+    if (name.failed) status = fv_fail(err, FV_NO_MEMORY, "score: out of memory");
+    else if (strlen(id) > most) status = fv_fail(err, FV_BAD_DATA, "id is the name of a file under --dump and must have at most %zu bytes, this one has %zu", most, strlen(id));
+    else if (json_object_get(c->names, name.data)) status = fv_fail(err, FV_BAD_DATA, "id %s is the name of a file under --dump (a / becomes _), and so is another row's", id);
+    else if (json_object_set_new(c->names, name.data, json_true())) status = fv_fail(err, FV_NO_MEMORY, "score: out of memory");
+    fv_text_clear(&name);
+    return status;
+}
+
+/* What can be wrong with a row for scoring alone goes into its error. */
+static void check_sample(scorer *c, fv_sample *s) {
+    const json_t *t = fv_json_find(s->row->json, "input_ids") ? fv_json_find(s->row->json, "temperature") : NULL;
+    fv_status status = FV_OK;
+    if (t && (!json_is_number(t) || json_number_value(t) < 0)) status = fv_fail(&s->error, FV_BAD_DATA, "temperature must be a number from 0");
+    else if (c->o->dump) status = claim_name(c, s->row->id, &s->error);
+    if (status != FV_OK) fv_fail_in(&s->error, "%s", s->row->place ? s->row->place : s->row->id);
 }
 
 /* ---- One line ---- */
@@ -142,11 +166,12 @@ static fv_status run_batch(scorer *c, const fv_sample *const *samples, int n, fl
 /* ---- All of them ---- */
 
 /* Sound rows in passes of at most `tokens` tokens (or one row) and one temperature. */
-static fv_status run_samples(scorer *c, const fv_sample *samples, int n, fv_error *err) {
+static fv_status run_samples(scorer *c, fv_sample *samples, int n, fv_error *err) {
     const fv_sample *batch[ROWS_AT_ONCE];
     int count = 0, tokens = 0, most = c->o->tokens ? c->o->tokens : TOKENS_A_PASS;
     float temperature = 1;
     for (int i = 0; i < n; i++) {
+        if (samples[i].error.status == FV_OK) check_sample(c, &samples[i]);
         if (samples[i].error.status != FV_OK) {
             c->counts->bad++;
             if (c->o->bad) c->o->bad(c->o->context, &samples[i].error);
@@ -203,14 +228,20 @@ fv_status fv_score(fv_score_counts *counts, fv_session *s, const fv_dataset *dat
     scorer c = {.s = s, .o = options, .counts = counts};
     int64_t rows = fv_dataset_count(data);
     if (options->dump) FV_TRY(fv_folder_make(options->dump, err));
-    if (options->grad) fv_slot_zero_grad(s->slot);
+    if (options->grad) {
+        FV_TRY(fv_out_open(&c.out, options->grad, err)); /* it is written last: better to know now that it can't be */
+        fv_out_abandon(c.out);
+        fv_slot_zero_grad(s->slot);
+    }
     FV_TRY(fv_out_open(&c.out, options->out, err));
+    c.names = json_object();
     fv_progress *progress = options->quiet ? NULL : fv_progress_open(&(fv_progress_options){.label = "score", .unit = "row", .total = rows});
     fv_status status = fv_feed_open(&c.feed, s->model, data, s->pool, &(fv_feed_options){0}, err);
     if (status == FV_OK) status = run_all(&c, rows, progress, err);
     fv_progress_close(progress);
     fv_feed_close(c.feed);
     if (status == FV_OK && options->grad) status = save_gradient(&c, err);
+    json_decref(c.names);
     counts->loss = counts->targets ? c.loss / (double)counts->targets : NAN;
     if (status == FV_OK) return fv_out_commit(c.out, err);
     fv_out_abandon(c.out);

@@ -37,6 +37,9 @@ typedef struct {
     const int32_t *rows;         /* [tokens of the sample] */
 } fv_scored_row;
 
+/* The name of a row's file: ID.safetensors, with '/' as '_'. */
+void fv_score_file(fv_text *out, const char *id);
+
 /* Writes folder/ID.safetensors; scratch from the arena is given back. */
 fv_status fv_score_dump(const char *folder, const fv_scored_row *row, fv_arena *arena, fv_error *err);
 

@@ -76,11 +76,15 @@ static fv_status make_tensors(dump *d, fv_error *err) {
     return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "%s: %s", r->sample->row->id, pass.error.text);
 }
 
-/* folder/ID.safetensors, with '/' as '_'; malloc'ed. */
+void fv_score_file(fv_text *out, const char *id) {
+    for (const char *c = id; *c; c++) fv_text_char(out, *c == '/' ? '_' : *c);
+    fv_text_add(out, ".safetensors");
+}
+
+/* malloc'ed; NULL when out of memory */
 static char *dump_path(const char *folder, const char *id) {
     fv_text name = {0};
-    for (const char *c = id; *c; c++) fv_text_char(&name, *c == '/' ? '_' : *c);
-    fv_text_add(&name, ".safetensors");
+    fv_score_file(&name, id);
     char *path = name.failed ? NULL : fv_path_join(folder, name.data);
     fv_text_clear(&name);
     return path;

@@ -246,6 +246,30 @@ static void bad_rows_are_named_and_the_others_written(void **state) {
     run_badly("rollout --model m --data bad.jsonl --out br max_new_tokens=2", 1, "bad.jsonl:1:");
 }
 
+/* Each row's tensors have a file of their own, and what can't be written is told before anything is computed. */
+static void files_of_rows_are_their_own(void **state) {
+    (void)state;
+    make_model();
+    fv_text rows = {0};
+    static const char talk[] = "\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}\n";
+    fv_text_printf(&rows, "{\"id\": \"a/b\", %s{\"id\": \"a_b\", %s{\"id\": \"%0250d\", %s", talk, talk, 7, talk);
+    fv_text_add(&rows, "{\"id\": \"t\", \"input_ids\": [1, 2], \"temperature\": -1}\n");
+    write_file("names.jsonl", rows.data);
+    fv_text_clear(&rows);
+    run_badly("score --model m --data names.jsonl --out n.jsonl --dump names", 1, "names.jsonl:2: id a_b is the name of a file under --dump");
+    assert_says("stderr", "names.jsonl:3: id is the name of a file under --dump and must have at most 232 bytes");
+    assert_says("stderr", "names.jsonl:4: temperature must be a number from 0");
+    json_t *lines = read_lines("n.jsonl");
+    assert_int_equal(json_array_size(lines), 1);
+    json_decref(lines);
+    run_badly("score --model m --data names.jsonl --out n2.jsonl", 1, "1 of 4 rows"); /* without files any id will do */
+    run_badly("score --model m --data names.jsonl --out n3.jsonl --grad nowhere/g.safetensors", 1, "nowhere/g.safetensors: create");
+    assert_false(fv_file_exists("n3.jsonl"));
+    run_badly("score --model m --data names.jsonl --out names", 1, "names: write: a file's name is needed");
+    run_badly("score --model m --data names.jsonl --out /dev/stdout", 1, "1 of 4 rows");
+    assert_true(same_files("stdout", "n2.jsonl"));
+}
+
 static void wrong_words_are_usage_errors(void **state) {
     (void)state;
     make_model();
@@ -271,6 +295,7 @@ int main(void) {
         cmocka_unit_test(greedy_rollouts_are_scored_at_temperature_one),
         cmocka_unit_test(trajectories_are_named_by_row_and_answer),
         cmocka_unit_test(bad_rows_are_named_and_the_others_written),
+        cmocka_unit_test(files_of_rows_are_their_own),
         cmocka_unit_test(wrong_words_are_usage_errors),
     };
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
