@@ -98,14 +98,11 @@ static fv_status run(const fv_args *a, fv_error *err) {
     json_t *result;
     FV_TRY(fv_sampling_read(&sampling, a, 0, err));
     fv_evaluate_file_options how = {.folder = fv_args_value(a, v, "--out"), .temperature = sampling.temperature, .top_p = sampling.top_p, .bad = fv_say_bad_row};
-    if (responses) {
-        if (a->word_count || fv_args_value(a, v, "--model")) return fv_fail(err, FV_BAD_USAGE, "fovea eval: --responses takes neither a recipe nor a model");
-        FV_TRY(fv_evaluate_responses(&result, responses, protocol ? protocol : "exact", &how, err));
-        return show(a, result, err);
-    }
+    if (responses && (a->word_count || fv_args_value(a, v, "--model"))) return fv_fail(err, FV_BAD_USAGE, "fovea eval: --responses takes neither a recipe nor a model");
     collect(&o, a, &sampling);
-    FV_TRY(open_recipe(&recipe, a, &o, err));
-    fv_status s = fv_evaluate_recipe(&result, recipe, &how, err);
+    if (responses) FV_TRY(fv_evaluate_recipe_for(&recipe, "none", "none", o.list, o.count, err)); /* settings are checked, and say what is counted and how */
+    else FV_TRY(open_recipe(&recipe, a, &o, err));
+    fv_status s = responses ? fv_evaluate_responses(&result, recipe, responses, protocol ? protocol : "exact", &how, err) : fv_evaluate_recipe(&result, recipe, &how, err);
     fv_recipe_close(recipe);
     return s == FV_OK ? show(a, result, err) : s;
 }

@@ -34,12 +34,12 @@ static void add_boxes(tally *y, const fv_trajectory *t, const json_t *row) {
     }
 }
 
-fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const char *id, const fv_response *r, const char *category, double score, fv_error *err) {
+fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const json_t *id, const fv_response *r, const char *category, double score, fv_error *err) {
     fv_text t = {0};
     fv_span extracted = r->text ? fv_answer_find(r->text) : (fv_span){"", 0};
     const char *text = r->text ? r->text : "", *answer = r->answer ? r->answer : "";
     fv_text_add(&t, "{\"id\": ");
-    fv_text_json(&t, id, strlen(id));
+    fv_json_dump(&t, id, 0);
     fv_text_add(&t, ", \"response\": ");
     fv_text_json(&t, text, strlen(text));
     fv_text_add(&t, ", \"extracted\": ");
@@ -92,13 +92,13 @@ static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t nu
         return FV_OK;
     }
     double s = response.reward;
-    const char *category = v->o->by ? fv_row_text(row, v->o->by) : NULL;
+    const char *category = fv_tally_category(row, v->o->by);
     FV_TRY(fv_tally_add(&v->y.scores, s, category, fv_tally_cluster(row), err));
     v->y.calls += t->calls;
     v->y.failures += t->failures;
     v->y.length += t->tokens;
     add_boxes(&v->y, t, row->json);
-    if (v->samples) FV_TRY(fv_evaluate_line(v->samples, number, row->id, &response, category, s, err));
+    if (v->samples) FV_TRY(fv_evaluate_line(v->samples, number, json_object_get(row->json, "id"), &response, category, s, err));
     const char *term_name = v->score->terms.uses[0].part->name;
     if (v->shown && number < v->o->show)
         FV_TRY(fv_trajectory_write(v->shown, v->o->show_folder, v->model, r, i, number, &response, &term_name, 1, err));

@@ -10,7 +10,7 @@ typedef struct {
     const char *name;          /* "visual-search after rl" */
     const char *mode;          /* sampled (temperature 1), greedy, no_tool (greedy, no tools, the answer forced by "<answer>") */
     const json_t *env;         /* of rows without their own */
-    const char *by;            /* row field of the categories, NULL: none */
+    const char *by;            /* row field of the categories (fv_tally_category) */
     const char *samples_path;  /* a JSON line a row (lmms-eval's keys beside CLI.md's); NULL: none */
     const char *show_folder;   /* trajectories of the first `show` rows with their pictures, for the report; NULL: none */
     int show;
@@ -30,7 +30,7 @@ typedef struct {
 fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool *pool, fv_jobs *tools, const fv_dataset *data, fv_pipeline *score,
                       const fv_evaluate_options *options, fv_error *err);
 
-/* Appends a line of samples.jsonl: {"id", "response", "extracted", "answer", "score", "category" (NULL: left out)} and lmms-eval's keys; number: of the row in its file. */
-fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const char *id, const fv_response *r, const char *category, double score, fv_error *err);
+/* Appends a line of samples.jsonl: {"id" (as given), "response", "extracted", "answer", "score", "category" (NULL: left out)} and lmms-eval's keys; number: of the row in its file. */
+fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const json_t *id, const fv_response *r, const char *category, double score, fv_error *err);
 
 #endif

@@ -124,13 +124,8 @@ fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_
 
 /* ---- Responses ---- */
 
-static const char *category_of(const fv_row *row) {
-    const char *category = fv_row_text(row, "category");
-    return category ? category : fv_row_text(row, "problem_type");
-}
-
 /* Scores one row; one that can't be scored is reported and counted. */
-static fv_status score_row(fv_tally *t, const fv_pipeline *score, fv_response *r, const fv_row *row, double *score_out, fv_error *err) {
+static fv_status score_row(fv_tally *t, const fv_pipeline *score, fv_response *r, const fv_row *row, const char *category, double *score_out, fv_error *err) {
     double term = NAN;
     fv_group g = {r, 1};
     r->terms = &term;
@@ -139,21 +134,22 @@ static fv_status score_row(fv_tally *t, const fv_pipeline *score, fv_response *r
     r->terms = NULL;
     if (r->error[0]) return FV_OK;
     *score_out = r->reward;
-    return fv_tally_add(t, r->reward, category_of(row), fv_tally_cluster(row), err);
+    return fv_tally_add(t, r->reward, category, fv_tally_cluster(row), err);
 }
 
-static fv_status score_all(fv_tally *t, int64_t *errors, fv_responses *rows, const fv_pipeline *score, fv_lines *samples, const fv_evaluate_file_options *o, fv_error *err) {
+static fv_status score_all(fv_tally *t, int64_t *errors, fv_responses *rows, const fv_pipeline *score, const char *by, fv_lines *samples, const fv_evaluate_file_options *o, fv_error *err) {
     for (int64_t i = 0; i < rows->count; i++) {
         double value;
         fv_response *r = &rows->items[i];
-        FV_TRY(score_row(t, score, r, rows->rows[i], &value, err));
+        const char *category = rows->rows[i] ? fv_tally_category(rows->rows[i], by) : NULL;
+        FV_TRY(score_row(t, score, r, rows->rows[i], category, &value, err));
         if (r->error[0]) {
             fv_error why;
             fv_fail(&why, FV_BAD_DATA, "%s", r->error);
             if (o->bad) o->bad(o->context, &why);
             ++*errors;
         } else if (samples) {
-            FV_TRY(fv_evaluate_line(samples, i, r->id, r, category_of(rows->rows[i]), value, err));
+            FV_TRY(fv_evaluate_line(samples, i, rows->ids[i], r, category, value, err));
         }
     }
     return FV_OK;
@@ -170,8 +166,7 @@ static fv_status open_samples(fv_lines **out, const char *folder, fv_error *err)
     return s;
 }
 
-fv_status fv_evaluate_responses(json_t **result, const char *path, const char *protocol, const fv_evaluate_file_options *options, fv_error *err) {
-    fv_recipe *recipe = NULL;
+fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const char *path, const char *protocol, const fv_evaluate_file_options *options, fv_error *err) {
     fv_pipeline *score = NULL;
     fv_responses rows = {0};
     fv_lines *samples = NULL;
@@ -179,11 +174,10 @@ fv_status fv_evaluate_responses(json_t **result, const char *path, const char *p
     int64_t errors = 0;
     *result = NULL;
     FV_TRY(fv_protocol_check(protocol, err));
-    fv_status s = fv_evaluate_recipe_for(&recipe, "none", "none", NULL, 0, err);
-    if (s == FV_OK) s = fv_pipeline_term(&score, recipe->json, "evaluate.score", err);
+    fv_status s = fv_pipeline_term(&score, recipe->json, "evaluate.score", err);
     if (s == FV_OK) s = fv_responses_open(&rows, path, err);
     if (s == FV_OK) s = open_samples(&samples, options->folder, err);
-    if (s == FV_OK) s = score_all(&tally, &errors, &rows, score, samples, options, err);
+    if (s == FV_OK) s = score_all(&tally, &errors, &rows, score, fv_get_text(recipe->json, "evaluate.by"), samples, options, err);
     json_t *out = s == FV_OK ? json_pack("{s: s}", "protocol", protocol) : NULL;
     if (out) {
         fv_tally_write(&tally, out);
@@ -196,6 +190,5 @@ fv_status fv_evaluate_responses(json_t **result, const char *path, const char *p
     fv_tally_clear(&tally);
     fv_responses_close(&rows);
     fv_pipeline_close(score);
-    fv_recipe_close(recipe);
     return s;
 }

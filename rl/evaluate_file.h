@@ -16,8 +16,9 @@ typedef struct {
  * holds all by name. The protocol is the name of the recipe's evaluate.score. */
 fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_evaluate_file_options *options, fv_error *err);
 
-/* The same from rows with `response` (rl/responses.h): {"protocol", "n", "accuracy", "se", "se_clustered", "ci95", "by" (by `category`, else `problem_type`), "errors"}. */
-fv_status fv_evaluate_responses(json_t **result, const char *path, const char *protocol, const fv_evaluate_file_options *options, fv_error *err);
+/* The same from rows with `response` (rl/responses.h): {"protocol", "n", "accuracy", "se", "se_clustered", "ci95", "by", "errors"}. Of the recipe only evaluate.score and
+ * evaluate.by matter. */
+fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const char *path, const char *protocol, const fv_evaluate_file_options *options, fv_error *err);
 
 /* FV_UNSUPPORTED, naming those that there are, unless `protocol` is one of them. */
 fv_status fv_protocol_check(const char *protocol, fv_error *err);

@@ -64,10 +64,11 @@ static fv_status read_row(fv_responses *r, const fv_rowfile *f, int64_t i, fv_er
     FV_TRY(fv_text_take(&place, &row->place, NULL, err));
     if (!json_is_object(json)) return fv_fail(err, FV_BAD_DATA, "%s: a row must be an object", row->place);
     snprintf(number, sizeof number, "%lld", (long long)i);
-    json_t *given = json_object_get(json, "id");
+    json_t *given = fv_json_find(json, "id"), *group = fv_json_find(json, "group");
     r->ids[i] = given ? json_incref(given) : json_string(number);
     row->id = given ? word_of(given) : strdup(number);
-    if (!row->id) return fv_fail(err, FV_BAD_DATA, "%s: id must be a text", row->place);
+    if (!row->id) return fv_fail(err, FV_BAD_DATA, "%s: id must be a text or an integer", row->place);
+    if (group && !json_is_string(group) && !json_is_integer(group)) return fv_fail(err, FV_BAD_DATA, "%s: group must be a text or an integer", row->place);
     return fv_row_settle(row, err);
 }
 

@@ -97,6 +97,13 @@ void fv_tally_write(const fv_tally *t, json_t *out) {
     json_object_set_new(out, "by", by);
 }
 
+const char *fv_tally_category(const fv_row *row, const char *by) {
+    const char *const fields[] = {by ? by : "category", "category", "problem_type"};
+    const char *category = NULL;
+    for (size_t i = 0; i < FV_COUNT(fields) && !category; i++) category = fv_row_text(row, fields[i]);
+    return category;
+}
+
 /* The name of the first picture or clip in a list of content parts, or of `images`. Pictures in memory ("#0") are of this row alone. */
 static const char *first_picture(const json_t *parts) {
     static const char *const keys[] = {"image", "video", "image_url.url", "image_url", "path", "url"};

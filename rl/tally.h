@@ -29,6 +29,9 @@ double fv_tally_mean(const fv_tally *t); /* NAN where empty */
  * 2411.00640, eq. 4). ci95 is Wilson's interval where all scores are 0 or 1, else the normal one, cut to 0..1. */
 void fv_tally_write(const fv_tally *t, json_t *out);
 
+/* The category that a row is counted in: its field `by` (may be NULL), else its `category`, else its `problem_type`; NULL: none. */
+const char *fv_tally_category(const fv_row *row, const char *by);
+
 /* What a row shares with others that ask about the same thing: its `group`, `videoID`, `video_id`, or the first picture or clip that it names; NULL: nothing. */
 const char *fv_tally_cluster(const fv_row *row);
 

@@ -56,6 +56,26 @@ static void rows_without_answer_are_reported(void **state) {
     run_badly("eval --responses some.jsonl --protocol mvbench@lmms", 1, "this version has exact");
     run_badly("eval --responses some.jsonl --model m", 2, "neither a recipe nor a model");
     run_badly("eval", 2, "--model is missing");
+    run_badly("eval --responses some.jsonl evaluate.bye=x", 1, "did you mean evaluate.by?");
+}
+
+/* An id stays what it was: a text or a number. Categories come from the field that is asked for. */
+static void ids_are_as_given(void **state) {
+    (void)state;
+    write_file("numbered.jsonl", "{\"id\": 7, \"response\": \"8\", \"answer\": \"8\", \"problem\": \"What?\", \"level\": \"hard\"}\n{\"id\": \"8\", \"response\": \"8\", \"answer\": \"8\", \"problem\": \"What?\", \"category\": \"c\"}\n");
+    make_model();
+    run_well("eval --responses numbered.jsonl --out ids1 evaluate.by=level --json");
+    json_t *r = read_json("stdout");
+    assert_near(r, "by.hard.n", 1);
+    assert_near(r, "by.c.n", 1);
+    json_decref(r);
+    run_well("eval --model m --data numbered.jsonl --out ids2 max_new_tokens=1");
+    for (int i = 1; i <= 2; i++) {
+        json_t *lines = read_lines(i == 1 ? "ids1/samples.jsonl" : "ids2/samples.jsonl");
+        assert_int_equal(json_integer_value(json_object_get(json_array_get(lines, 0), "id")), 7);
+        assert_string_equal(json_string_value(json_object_get(json_array_get(lines, 1), "id")), "8");
+        json_decref(lines);
+    }
 }
 
 static void a_model_is_evaluated(void **state) {
@@ -88,12 +108,16 @@ static void rewards_come_with_advantages(void **state) {
                                 "{\"id\": \"3\", \"group\": \"h\", \"response\": \"<answer>8</answer>\", \"answer\": 8}\n"
                                 "{\"id\": \"4\", \"group\": \"g\", \"response\": \"<answer>3</answer>\", \"solution\": \"<answer>8</answer>\"}\n"
                                 "{\"id\": \"5\", \"group\": \"g\", \"response\": \"<answer>3</answer>\"}\n"
-                                "{\"id\": \"6\", \"group\": \"g\", \"logprobs\": [[-1, -2]]}\n");
+                                "{\"id\": \"6\", \"group\": \"g\", \"logprobs\": [[-1, -2]]}\n"
+                                "{\"id\": \"8\", \"group\": 1.5, \"response\": \"8\", \"answer\": \"8\"}\n"
+                                "{\"id\": null, \"response\": \"8\", \"answer\": \"8\"}\n");
     run_well("reward --recipe " FOVEA_SOURCE "/recipes/grpo.yaml --data answers.jsonl --out o.jsonl");
     json_t *lines = read_lines("o.jsonl");
     double advantage = 0.5 / (sqrt(0.5) + 1e-4);
-    assert_int_equal(json_array_size(lines), 6);
+    assert_int_equal(json_array_size(lines), 8);
     assert_int_equal(json_integer_value(json_object_get(json_array_get(lines, 0), "id")), 1);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(lines, 6), "error")), "answers.jsonl:7: group must be a text or an integer");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(lines, 7), "id")), "7"); /* none: its number */
     assert_near(json_array_get(lines, 0), "terms.exact", 1);
     assert_near(json_array_get(lines, 0), "advantage", advantage);
     assert_near(json_array_get(lines, 1), "reward", 1);
@@ -137,6 +161,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(responses_are_evaluated),
         cmocka_unit_test(rows_without_answer_are_reported),
+        cmocka_unit_test(ids_are_as_given),
         cmocka_unit_test(a_model_is_evaluated),
         cmocka_unit_test(rewards_come_with_advantages),
         cmocka_unit_test(trajectories_are_paid),
