@@ -3,6 +3,7 @@
 #include "core/file.h"
 #include "rl/recipe.h"
 #include "rl/rollout_file.h"
+#include "tools/env.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,10 @@ fv_status fv_env_read(json_t **out, const char *text, fv_error *err) {
     fv_status s = y->kind == FV_YAML_MAPPING ? FV_OK : fv_yaml_fail(y, err, "an environment is a mapping, {tools: [image_zoom_in_tool], max_turns: 3}, or a file that holds one");
     if (s == FV_OK && !(*out = fv_recipe_json(y))) s = fv_fail(err, FV_NO_MEMORY, "--env: out of memory");
     fv_yaml_free(y);
+    fv_env *env;
+    if (s == FV_OK) s = fv_env_open(&env, *out, 28, err); /* a mistake is told once, not for every row */
+    if (s == FV_OK) fv_env_close(env);
+    else json_decref(*out), *out = NULL;
     return s;
 }
 
@@ -80,4 +85,5 @@ const fv_verb fv_verb_rollout = {
             "temperature=0 is greedy (log-probs are at temperature 1 then). A row that can't be used is reported and left out, and the exit code is 1.",
     .options = options,
     .option_count = FV_COUNT(options),
+    .stops = true,
     .run = run};

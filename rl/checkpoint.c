@@ -130,10 +130,8 @@ static fv_status finish_folder(fv_status s, char *temporary, const char *path, f
 }
 
 fv_status fv_run_save_model(const char *path, const fv_model *m, const fv_slot *slot, fv_dtype save, fv_error *err) {
-    char *temporary = NULL, *above = fv_path_folder(path);
-    fv_status s = fv_folder_make(above, err);
-    free(above);
-    if (s == FV_OK) s = fv_folder_begin(&temporary, path, err);
+    char *temporary = NULL;
+    fv_status s = fv_folder_begin(&temporary, path, err);
     if (s == FV_OK) s = fv_model_save(m, slot, temporary, save, err);
     return finish_folder(s, temporary, path, err);
 }

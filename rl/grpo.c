@@ -22,6 +22,7 @@ typedef struct {
     fv_weight *reference_weights; /* views into the file */
     const char *term_names[FV_MAX_PARTS];
     int64_t steps;
+    bool fruitful; /* some response was scored, in this run or before it was resumed */
 } grpo;
 
 static const size_t record_bytes = (size_t)1 << 30; /* of activations that decoding keeps for training */
@@ -67,6 +68,23 @@ static fv_status judge(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
         FV_TRY(fv_pipeline_advantage(g->pipeline, &b->groups[i], &when, err));
     }
     return FV_OK;
+}
+
+/* Why the first prompt or response of a batch could not be used. */
+static const char *first_reason(const fv_grpo_batch *b) {
+    for (int i = 0; i < b->prompts; i++)
+        if (b->samples[i].error.status != FV_OK) return b->samples[i].error.text;
+    for (int i = 0; i < b->prompts * b->group_size; i++)
+        if (b->responses[i].error[0]) return b->responses[i].error;
+    return "";
+}
+
+/* A stage that finds nothing to score would run to its end and learn nothing: it stops after the first reading of its rows. */
+static fv_status check_fruit(grpo *g, const fv_grpo_batch *b, int64_t step, fv_error *err) {
+    int64_t tokens, taken = (step + 1) * b->prompts;
+    g->fruitful |= fv_grpo_batch_sound(b, 0, b->prompts, &tokens) > 0;
+    if (g->fruitful || (taken < fv_dataset_count(g->data) && step + 1 < g->steps)) return FV_OK;
+    return fv_fail(err, FV_BAD_DATA, "%s: none of %lld rows could be used; the last ones: %s", g->stage->name, (long long)taken, first_reason(b));
 }
 
 /* Other rows take the places of prompts whose groups are flat. */
@@ -262,6 +280,7 @@ static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m
     double rolled = fv_now();
     FV_TRY(judge(g, b, step, err));
     FV_TRY(resample(g, b, step, err));
+    FV_TRY(check_fruit(g, b, step, err));
     double judged = fv_now();
     FV_TRY(show(g, b, step, err));
     fv_grpo_batch_metrics(b, g->pipeline, m);
@@ -353,7 +372,7 @@ static void close_stage(grpo *g) {
 }
 
 fv_status fv_train_grpo(fv_trainer *t, const fv_stage *stage, int64_t from, fv_error *err) {
-    grpo g = {.t = t, .stage = stage, .steps = fv_get_int(stage->json, "steps")};
+    grpo g = {.t = t, .stage = stage, .steps = fv_get_int(stage->json, "steps"), .fruitful = from > 0};
     fv_grpo_batch b;
     fv_status s = fv_grpo_batch_open(&b, (int)fv_get_int(stage->json, "rollout.prompts"), (int)fv_get_int(stage->json, "rollout.group_size"), err);
     if (s == FV_OK) s = open_stage(&g, from, err);
@@ -365,7 +384,7 @@ fv_status fv_train_grpo(fv_trainer *t, const fv_stage *stage, int64_t from, fv_e
 
 /* Rejection sampling: rollouts whose responses all filters keep become rows of RUN/STAGE.jsonl, to be trained on by a later stage (data: that file). */
 fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv_error *err) {
-    grpo g = {.t = t, .stage = stage, .steps = fv_get_int(stage->json, "steps")};
+    grpo g = {.t = t, .stage = stage, .steps = fv_get_int(stage->json, "steps"), .fruitful = from > 0};
     fv_grpo_batch b;
     char name[128];
     snprintf(name, sizeof name, "%s.jsonl", stage->name);
@@ -380,6 +399,7 @@ fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv
         double start = fv_now(), kept = 0;
         s = roll(&g, &b, step, err);
         if (s == FV_OK) s = judge(&g, &b, step, err);
+        if (s == FV_OK) s = check_fruit(&g, &b, step, err);
         if (s == FV_OK) fv_grpo_batch_metrics(&b, g.pipeline, &m);
         for (int i = 0; i < b.prompts * b.group_size && s == FV_OK; i++) {
             b.rollout.numbered_from = (step * b.prompts + i / b.group_size) * b.group_size; /* rows come again in later steps */

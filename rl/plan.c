@@ -225,7 +225,7 @@ static int64_t steps_of(const plan *p, const fv_stage *stage) {
 
 static void put_time(char cell[FV_TABLE_CELL], double seconds) {
     char text[32];
-    if (isnan(seconds)) return;
+    if (!isfinite(seconds)) return; /* not known; or an earlier evaluation had no rows to be timed by */
     fv_duration_text(text, seconds);
     snprintf(cell, FV_TABLE_CELL, "about %s", text);
 }
@@ -297,7 +297,7 @@ fv_status fv_plan_text(fv_text *out, const fv_recipe *recipe, fv_error *err) {
             total += add_stage(&p, t, &recipe->stages[i]);
             total += add_evaluation(&p, t, &recipe->stages[i]);
         }
-        char(*row)[FV_TABLE_CELL] = isnan(total) ? NULL : fv_text_table_row(t);
+        char(*row)[FV_TABLE_CELL] = !isfinite(total) ? NULL : fv_text_table_row(t);
         if (row) {
             snprintf(row[0], FV_TABLE_CELL, "  in all");
             put_time(row[3], total);

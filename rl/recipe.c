@@ -2,6 +2,7 @@
 
 #include "rl/part.h"
 #include "rl/schedule.h"
+#include "tools/env.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,17 @@ static fv_status wrong(const fv_yaml *y, const char *prefix, const fv_field *f, 
 
 static fv_status check_part(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err);
 
+/* An environment is checked by opening it: a mistake in it would spoil every row. Its pictures' patches don't matter here. */
+static fv_status check_env(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err) {
+    fv_env *env;
+    fv_error why;
+    if (y->kind != FV_YAML_MAPPING) return wrong(y, prefix, f, "must be a mapping", err);
+    *out = fv_recipe_json(y);
+    if (fv_env_open(&env, *out, 28, &why) != FV_OK) return fv_yaml_fail(y, err, "%s%s", prefix, why.text); /* "env: unknown field ..." */
+    fv_env_close(env);
+    return FV_OK;
+}
+
 /* All values that a scalar takes over the steps are within low..high (they lie between its ends; an exponential goes to 0). */
 static bool within(const json_t *scalar, double low, double high) {
     if (json_is_number(scalar)) return json_number_value(scalar) >= low && json_number_value(scalar) <= high;
@@ -112,10 +124,7 @@ static fv_status check_value(const fv_yaml *y, const fv_field *f, const char *pr
         if (y->kind != FV_YAML_SEQUENCE) return wrong(y, prefix, f, "must be a list", err);
         *out = fv_recipe_json(y);
         return FV_OK;
-    case FV_FIELD_MAP:
-        if (y->kind != FV_YAML_MAPPING) return wrong(y, prefix, f, "must be a mapping", err);
-        *out = fv_recipe_json(y);
-        return FV_OK;
+    case FV_FIELD_ENV: return check_env(y, f, prefix, out, err);
     case FV_FIELD_SOURCE: *out = fv_recipe_json(y); return FV_OK;
     case FV_FIELD_PART:
     case FV_FIELD_PARTS: return check_part(y, f, prefix, out, err);
@@ -256,20 +265,41 @@ static bool under(const char *path, const char *prefix) {
     return !strncmp(path, prefix, n) && path[n] == '.';
 }
 
-/* A field of any place that is meant by `path`: its last name alone (lr), or a name like it (stpes as an override beside the only stage). */
-static const char *near_anywhere(const char *path, const fv_field *all, int n) {
-    const char *names[256];
+enum { NAMES_MOST = 256, NAME_ROOM = 64 };
+
+/* Names that may stand where `path` does: fields of `where`, then those of any place, cut to as many words as it has ("modle" may be "model", of model.path). */
+static size_t names_like(int where, const char *path, char (*cut)[NAME_ROOM], const char **names) {
+    int n, dots = 0;
+    const fv_field *all = fv_recipe_fields(&n);
     size_t count = 0;
+    for (const char *c = path; *c; c++) dots += *c == '.';
+    for (int pass = 0; pass < 2; pass++)
+        for (int k = 0; k < n && count < NAMES_MOST - 1; k++) {
+            if (!(all[k].where & where) != (pass == 1)) continue;
+            size_t length = 0;
+            for (int left = dots; all[k].path[length] && (all[k].path[length] != '.' || left-- > 0);) length++;
+            snprintf(cut[count], NAME_ROOM, "%.*s", (int)length, all[k].path);
+            names[count] = cut[count];
+            count++;
+        }
+    names[count] = "stages";
+    return count + 1;
+}
+
+/* A field that is meant by `path`: one whose last name it is (lr), or one like it (stpes as an override beside the only stage). */
+static const char *near_field(int where, const char *path, char (*cut)[NAME_ROOM]) {
+    const char *names[NAMES_MOST];
+    int n;
+    const fv_field *all = fv_recipe_fields(&n);
     for (int k = 0; k < n; k++) {
         const char *dot = strrchr(all[k].path, '.');
         if (dot && !strcmp(dot + 1, path)) return all[k].path;
-        if (count < FV_COUNT(names)) names[count++] = all[k].path;
     }
-    return fv_suggest(path, names, count);
+    return fv_suggest(path, names, names_like(where, path, cut, names));
 }
 
 /* A field that is right in another place is told so; otherwise the nearest name. */
-static fv_status unknown_field(const fv_yaml *y, int where, const char *prefix, const char *path, const char *const *names, size_t count, fv_error *err) {
+static fv_status unknown_field(const fv_yaml *y, int where, const char *prefix, const char *path, fv_error *err) {
     static const struct {
         int where;
         const char *place;
@@ -277,12 +307,14 @@ static fv_status unknown_field(const fv_yaml *y, int where, const char *prefix, 
     int n;
     const fv_field *all = fv_recipe_fields(&n);
     const char *elsewhere = NULL;
+    char cut[NAMES_MOST][NAME_ROOM];
+    if (!strcmp(path, "lora") || !strcmp(path, "model.lora"))
+        return fv_yaml_fail(y, err, "%s%s: adapters (LoRA) come with a later version; without it all weights are trained, but for those that freeze names", prefix, path);
     for (int k = 0; k < n && !elsewhere; k++)
         for (size_t i = 0; i < FV_COUNT(places) && !elsewhere; i++)
             if (!(all[k].where & where) && (all[k].where & places[i].where) && (!strcmp(all[k].path, path) || under(all[k].path, path))) elsewhere = places[i].place;
     if (elsewhere) return fv_yaml_fail(y, err, "unknown field %s%s here; it is a field %s", prefix, path, elsewhere);
-    const char *near = fv_suggest(path, names, count);
-    if (!near) near = near_anywhere(path, all, n);
+    const char *near = near_field(where, path, cut);
     if (near) return fv_yaml_fail(y, err, "unknown field %s%s; did you mean %s?", prefix, path, near);
     return fv_yaml_fail(y, err, "unknown field %s%s; `fovea help recipe` lists the fields", prefix, path);
 }
@@ -296,13 +328,10 @@ static fv_status check_names(const fv_yaml *y, int where, const char *prefix, co
         snprintf(path, sizeof path, "%s%s%s", at, *at ? "." : "", y->items[i]->key);
         if (where == FV_TOP && !strcmp(path, "stages")) continue;
         bool leaf = false, branch = false;
-        const char *names[128];
-        size_t have = 0;
         for (int k = 0; k < n; k++) {
             if (!(all[k].where & where)) continue;
             leaf |= !strcmp(all[k].path, path);
             branch |= under(all[k].path, path);
-            if (have < FV_COUNT(names)) names[have++] = all[k].path;
         }
         if (leaf) continue;
         if (branch && y->items[i]->kind == FV_YAML_MAPPING) {
@@ -311,7 +340,7 @@ static fv_status check_names(const fv_yaml *y, int where, const char *prefix, co
         }
         if (branch && fv_yaml_is_null(y->items[i])) continue;
         if (branch) return fv_yaml_fail(y->items[i], err, "%s%s must be a mapping", prefix, path);
-        return unknown_field(y->items[i], where, prefix, path, names, have, err);
+        return unknown_field(y->items[i], where, prefix, path, err);
     }
     return FV_OK;
 }
@@ -457,12 +486,22 @@ static fv_status name_run(fv_yaml *y, fv_error *err) {
     return s;
 }
 
+/* "runs/mine/" is "runs/mine". */
+static void trim_folder(json_t *root, const char *field) {
+    const char *text = fv_get_text(root, field);
+    size_t n = text ? strlen(text) : 0;
+    while (n > 1 && text[n - 1] == '/') n--;
+    if (text) json_object_set_new(root, field, json_stringn(text, n));
+}
+
 static fv_status build(fv_recipe *r, fv_yaml *y, const char *const *overrides, int override_count, fv_error *err) {
     if (y->kind != FV_YAML_MAPPING) return fv_yaml_fail(y, err, "a recipe is a mapping of fields (name, model, data, stages ...)");
     for (int i = 0; i < override_count; i++) FV_TRY(override(y, overrides[i], err));
     FV_TRY(name_run(y, err));
     r->json = json_object();
     FV_TRY(resolve(y, FV_TOP, "", r->json, err));
+    trim_folder(r->json, "out");
+    trim_folder(r->json, "export");
     json_t *stages = json_array();
     json_object_set_new(r->json, "stages", stages);
     const fv_yaml *list = fv_yaml_get(y, "stages");

@@ -1,5 +1,6 @@
 #include "rl/run.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ static fv_status open_lines(fv_run *r, fv_lines **out, const char *name, fv_erro
 }
 
 /* A run that is already there is kept under another name: starting again must not cost anyone their results. */
-static fv_status move_aside(const char *folder, char **moved, fv_error *err) {
+fv_status fv_run_move_aside(const char *folder, char **moved, fv_error *err) {
     fv_names names;
     if (!fv_folder_exists(folder)) return FV_OK;
     FV_TRY(fv_folder_list(&names, folder, err));
@@ -30,7 +31,7 @@ static fv_status move_aside(const char *folder, char **moved, fv_error *err) {
         char *to;
         FV_TRY(fv_text_take(&t, &to, NULL, err));
         if (!fv_folder_exists(to) && !fv_file_exists(to)) {
-            fv_status s = rename(folder, to) ? fv_fail(err, FV_IO, "%s: can't be moved to %s", folder, to) : FV_OK;
+            fv_status s = rename(folder, to) ? fv_fail(err, FV_IO, "%s: can't be moved to %s: %s", folder, to, strerror(errno)) : FV_OK;
             if (s == FV_OK && moved) *moved = to;
             else free(to);
             return s;
@@ -70,7 +71,7 @@ fv_status fv_run_open(fv_run **out, const fv_recipe *recipe, bool resume, char *
     *out = NULL;
     if (moved) *moved = NULL;
     const char *folder = fv_get_text(recipe->json, "out");
-    if (!resume) FV_TRY(move_aside(folder, moved, err));
+    if (!resume) FV_TRY(fv_run_move_aside(folder, moved, err));
     fv_run *r = calloc(1, sizeof *r);
     if (!r || !(r->folder = strdup(folder))) {
         free(r);

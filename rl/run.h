@@ -17,6 +17,8 @@ typedef struct fv_run {
 /* Opens recipe's `out`. A folder with an earlier run is moved aside (NAME.1, NAME.2 ...) unless `resume`; *moved (may be NULL) gets its new name, malloc'ed. */
 fv_status fv_run_open(fv_run **out, const fv_recipe *recipe, bool resume, char **moved, fv_error *err);
 void fv_run_close(fv_run *r);
+/* Gives a folder that has anything in it another name, NAME.1, NAME.2 ...: nothing that was there is lost. *moved (may be NULL) gets it, malloc'ed. */
+fv_status fv_run_move_aside(const char *folder, char **moved, fv_error *err);
 
 /* One step's metrics, in order of first use. Names are TRL's, verl's where TRL has none. */
 typedef struct {

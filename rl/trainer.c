@@ -42,7 +42,30 @@ fv_status fv_train_data(fv_trainer *t, const fv_stage *stage, fv_dataset **out, 
     return fv_dataset_open(out, own ? own : fv_get(t->recipe->json, "data"), t->seed, err);
 }
 
+static fv_status try_data(const fv_trainer *t, const json_t *spec, fv_error *err) {
+    fv_dataset *data;
+    FV_TRY(fv_dataset_open(&data, spec, t->seed, err));
+    fv_dataset_close(data);
+    return FV_OK;
+}
+
+/* Opens what later stages and evaluations will read: a wrong name stops the run here and not after hours. The present stage opens its own; what a filter makes
+ * for the stages behind it is not there yet. */
+static fv_status check_data(const fv_trainer *t, fv_error *err) {
+    const fv_recipe *r = t->recipe;
+    for (int i = t->stage; i < r->stage_count && r->stages[i].kind != FV_STAGE_FILTER; i++) {
+        const json_t *own = fv_get(r->stages[i].json, "data");
+        if (i > t->stage) FV_TRY(try_data(t, own ? own : fv_get(r->json, "data"), err));
+    }
+    return fv_get(r->json, "eval_data") ? try_data(t, fv_get(r->json, "eval_data"), err) : FV_OK;
+}
+
 /* ---- Evaluations ---- */
+
+static void note_bad_row(void *context, const fv_error *why) {
+    fv_trainer *t = context;
+    fv_run_bad_row(t->run, NULL, why);
+}
 
 static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, fv_pipeline *score, const char *mode, const char *after, bool last, fv_error *err) {
     const json_t *r = t->recipe->json;
@@ -54,7 +77,8 @@ static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, fv_pipelin
     json_t *result = NULL;
     fv_evaluate_options o = {.name = name, .mode = mode, .env = fv_get(r, "env"), .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
                              .show_folder = folder, .show = last ? (int)fv_get_int(r, "report.samples") : 0, .n = fv_get_int(r, "evaluate.n"),
-                             .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = 32768, .seed = t->seed, .quiet = t->quiet};
+                             .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = 32768, .seed = t->seed, .quiet = t->quiet, .bad = note_bad_row,
+                             .context = t};
     fv_jobs *tools = NULL;
     if (s == FV_OK) s = fv_jobs_open(&tools, fv_pool_threads(t->pool), err);
     if (s == FV_OK) s = fv_evaluate(&result, t->model, t->policy, t->pool, tools, data, score, &o, err);
@@ -202,9 +226,38 @@ static fv_status write_summary(const fv_trainer *t, fv_error *err) {
     return s;
 }
 
+/* True if `path` is `folder` or lies below it. */
+static bool is_within(const char *path, const char *folder) {
+    char *inner = fv_path_absolute(path), *outer = fv_path_absolute(folder);
+    size_t n = outer ? strlen(outer) : 0;
+    if (n == 1) n = 0; /* "/" */
+    bool within = inner && outer && !strncmp(inner, outer, n) && (inner[n] == '/' || !inner[n]);
+    free(inner);
+    free(outer);
+    return within;
+}
+
+/* The exported model takes the place of an older one, which is moved aside, and of nothing else: a wrong name must not cost anyone their files, and is better
+ * told before the first step than after the last. */
+static fv_status check_export(const fv_recipe *r, fv_error *err) {
+    const char *folder = fv_get_text(r->json, "export");
+    if (!folder) return FV_OK;
+    if (fv_file_exists(folder)) return fv_fail(err, FV_BAD_RECIPE, "%s: export must be a folder, %s is a file", r->file, folder);
+    if (is_within(fv_get_text(r->json, "out"), folder)) return fv_fail(err, FV_BAD_RECIPE, "%s: export must be a folder of its own, %s holds the run", r->file, folder);
+    if (!fv_folder_exists(folder)) return FV_OK;
+    fv_names names;
+    FV_TRY(fv_folder_list(&names, folder, err));
+    bool model = false;
+    for (size_t i = 0; i < names.count; i++) model |= !strcmp(names.names[i], "config.json");
+    fv_status s = !names.count || model ? FV_OK : fv_fail(err, FV_BAD_RECIPE, "%s: export must be a new or empty folder, or an older model's; %s holds something else", r->file, folder);
+    fv_names_free(&names);
+    return s;
+}
+
 static fv_status export_model(const fv_trainer *t, fv_error *err) {
     const char *folder = fv_get_text(t->recipe->json, "export");
     if (!folder) return FV_OK;
+    FV_TRY(fv_run_move_aside(folder, NULL, err));
     fv_dtype save = !strcmp(fv_get_text(t->recipe->json, "save"), "bf16") ? FV_BF16 : FV_F32;
     return fv_run_save_model(folder, t->model, t->policy, save, err);
 }
@@ -244,11 +297,13 @@ fv_status fv_train(const fv_recipe *recipe, const fv_train_options *options, fv_
     fv_trainer t = {.recipe = recipe, .quiet = options->quiet, .stop = options->stop, .began = fv_now(), .checkpointed = fv_now()};
     char *moved = NULL;
     int64_t stage_step;
+    FV_TRY(check_export(recipe, err));
     fv_status s = fv_run_open(&t.run, recipe, options->resume, &moved, err);
     if (s == FV_OK && moved) fv_run_log(t.run, "an earlier run was moved to %s", moved);
     free(moved);
     if (s == FV_OK) s = open_trainer(&t, err);
     if (s == FV_OK) s = restore(&t, options->resume, &stage_step, err);
+    if (s == FV_OK) s = check_data(&t, err);
     if (s == FV_OK) s = run_stages(&t, stage_step, err);
     if (s != FV_OK && t.run) fv_run_log(t.run, "stopped: %s", err->text);
     close_trainer(&t);

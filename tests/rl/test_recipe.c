@@ -50,7 +50,7 @@ static void top_refused(const char *line, const char *want) {
 
 static void unknown_fields_have_suggestions(void **state) {
     (void)state;
-    stage_refused("rolout: {prompts: 4}", "recipe.yaml:8: unknown field stages.rl.rolout; `fovea help recipe` lists the fields");
+    stage_refused("rolout: {prompts: 4}", "recipe.yaml:8: unknown field stages.rl.rolout; did you mean rollout?");
     stage_refused("rollout: {promts: 4}", "recipe.yaml:8: unknown field stages.rl.rollout.promts; did you mean rollout.prompts?");
     stage_refused("batch: 3", "recipe.yaml:8: unknown field stages.rl.batch here; it is a field of a stage of kind sft");
     stage_refused("checkpoint: {every: 3}", "recipe.yaml:8: unknown field stages.rl.checkpoint here; it is a field of the recipe itself");
@@ -60,6 +60,10 @@ static void unknown_fields_have_suggestions(void **state) {
     top_refused("steps: 3", "recipe.yaml:8: unknown field steps here; it is a field of a stage of kind");
     top_refused("evaluate: {each: 3}", "recipe.yaml:8: unknown field evaluate.each; ");
     top_refused("evaluate: 3", "recipe.yaml:8: evaluate must be a mapping");
+    top_refused("modle: {path: m}", "recipe.yaml:8: unknown field modle; did you mean model?");
+    top_refused("lora: {r: 16}", "recipe.yaml:8: lora: adapters (LoRA) come with a later version");
+    top_refused("env: {max_turn: 3}", "recipe.yaml:8: env: unknown field max_turn; did you mean max_turns?");
+    stage_refused("env: {tools: [image_zoom]}", "recipe.yaml:8: stages.rl.env: tools[0] must be one of image_zoom_in_tool");
     top_refused("zzzzzz: {a: 1}", "recipe.yaml:8: unknown field zzzzzz; `fovea help recipe`");
 }
 

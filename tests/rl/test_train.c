@@ -230,6 +230,8 @@ static void mistakes_have_messages(void **state) {
         {NULL, "", "  - {kind: sft, max_tokens: 16, steps: 1}\n", "bad_rows.jsonl says what was skipped"},
         {NULL, "device: cuda", "  - {kind: sft}\n", "cuda"},
         {"wild", "", "  - {kind: sft, steps: 3, batch: 4, data: LESSON}\n", "a lower optim.lr may help"},
+        {NULL, "eval_data: nowhere.jsonl", "  - {kind: sft, steps: 1, data: LESSON}\n", "nowhere.jsonl"},
+        {NULL, "", "  - {name: one, kind: sft, steps: 1, data: LESSON}\n  - {name: two, kind: sft, data: nowhere.jsonl}\n", "nowhere.jsonl"},
     };
     for (size_t i = 0; i < FV_COUNT(cases); i++) {
         fv_error err = {0};
@@ -240,7 +242,52 @@ static void mistakes_have_messages(void **state) {
         else snprintf(stages, sizeof stages, "%s", cases[i].stages);
         if (lesson_run(lesson_recipe(0, out, cases[i].model, cases[i].head, stages), false, &err) == FV_OK) fail_msg("case %zu was taken", i);
         if (!strstr(err.text, cases[i].want)) fail_msg("case %zu says \"%s\"", i, err.text);
+        char metrics[64];
+        snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", out);
+        json_t *line = NULL; /* what can be known before the first step is told before it */
+        if (fv_json_read(&line, small_path(metrics), FV_BAD_DATA, NULL) == FV_OK) fail_msg("case %zu went as far as a step", i);
     }
+}
+
+/* Rows of which none can be used end a stage: it would learn nothing to its end. */
+static void nothing_to_score_is_an_error(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"grpo", "filter"};
+    small_write("all-bad.jsonl", "{\"id\": \"broken\", \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"nowhere.png\"}]}], \"answer\": \"1\"}\n"
+                                 "{\"id\": \"unanswered\", \"messages\": [{\"role\": \"user\", \"content\": \"Why?\"}]}\n");
+    for (size_t i = 0; i < FV_COUNT(kinds); i++) {
+        fv_error why = {0};
+        char stages[512], out[32];
+        snprintf(stages, sizeof stages, "  - {kind: %s, steps: 9, rollout: {prompts: 2, group_size: 2, max_new_tokens: 4}, data: %s/all-bad.jsonl}\n", kinds[i], small_root);
+        snprintf(out, sizeof out, "fruitless%zu", i);
+        assert_int_equal(lesson_run(lesson_recipe(0, out, NULL, NULL, stages), false, &why), FV_BAD_DATA);
+        assert_non_null(strstr(why.text, "none of 2 rows could be used"));
+        assert_non_null(strstr(why.text, "nowhere.png"));
+    }
+}
+
+/* An exported model takes an older one's place, which is kept, and no other folder's. */
+static void exports_cost_nobody_anything(void **state) {
+    (void)state;
+    fv_error why = {0};
+    char head[512], stages[512];
+    snprintf(stages, sizeof stages, "  - {kind: sft, steps: 1, batch: 1, data: %s/lesson.jsonl}\n", small_root);
+    MUST(fv_folder_make(small_path("mine"), err));
+    small_write("mine/letter.txt", "Dear");
+    snprintf(head, sizeof head, "export: %s/mine", small_root);
+    assert_int_equal(lesson_run(lesson_recipe(0, "exports", NULL, head, stages), false, &why), FV_BAD_RECIPE);
+    assert_non_null(strstr(why.text, "mine holds something else"));
+    assert_true(fv_file_exists(small_path("mine/letter.txt")));
+    snprintf(head, sizeof head, "export: %s/mine/letter.txt", small_root);
+    assert_int_equal(lesson_run(lesson_recipe(0, "exports", NULL, head, stages), false, &why), FV_BAD_RECIPE);
+    snprintf(head, sizeof head, "export: %s/", small_root);
+    assert_int_equal(lesson_run(lesson_recipe(0, "exports", NULL, head, stages), false, &why), FV_BAD_RECIPE);
+    assert_non_null(strstr(why.text, "holds the run"));
+    assert_false(fv_folder_exists(small_path("exports")));
+    snprintf(head, sizeof head, "export: %s/shelf/model/", small_root);
+    for (int i = 0; i < 2; i++) assert_int_equal(lesson_run(lesson_recipe(0, "exports/", NULL, head, stages), false, &why), FV_OK);
+    assert_true(fv_file_exists(small_path("shelf/model/config.json")) && fv_file_exists(small_path("shelf/model.1/config.json")));
+    assert_true(fv_file_exists(small_path("exports/report.html")) && fv_file_exists(small_path("exports.1/report.html")));
 }
 
 /* A second run of the same name does not cost anyone the first. */
@@ -269,6 +316,8 @@ int main(void) {
         cmocka_unit_test(evaluations_are_written),
         cmocka_unit_test(bad_rows_are_skipped_or_stop),
         cmocka_unit_test(mistakes_have_messages),
+        cmocka_unit_test(nothing_to_score_is_an_error),
+        cmocka_unit_test(exports_cost_nobody_anything),
         cmocka_unit_test(an_earlier_run_is_kept),
     };
     return cmocka_run_group_tests(tests, teach, small_end);
