@@ -132,7 +132,8 @@ void fv_progress_update(fv_progress *p, int64_t done, const char *extra, ...) {
     }
     double now = fv_now(), since = now - (p->drawn > 0 ? p->drawn : p->start);
     double wait = !p->terminal ? 10 : p->drawn > 0 ? 0.1 : 2;
-    if (since >= wait) draw(p, now, false);
+    bool closing = !p->terminal && p->options.total > 0 && done >= p->options.total; /* fv_progress_close says that much */
+    if (since >= wait && !closing) draw(p, now, false);
 }
 
 void fv_progress_close(fv_progress *p) {

@@ -32,7 +32,7 @@ static json_t *fv_media_source(const json_t *entry, int kind) {
     for (size_t i = 0; i < FV_COUNT(keys); i++) {
         json_t *value = json_object_get(entry, keys[i]);
         if (value == NULL || json_is_null(value)) continue;
-        if (json_is_object(value)) value = json_object_get(value, "url"); /* OpenAI's {"image_url": {"url": ...}} */
+        if (json_is_object(value)) return fv_media_source(value, kind); /* OpenAI's {"image_url": {"url": ...}}, or {"image": {"bytes", "path"}} */
         if (i == 0 && json_is_string(value)) return json_sprintf("data:image/unknown;base64,%s", json_string_value(value));
         return json_incref(value);
     }

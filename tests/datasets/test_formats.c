@@ -57,8 +57,8 @@ static void refused(const char *row, const char *why) {
 
 static void own_messages(void **state) {
     (void)state;
-    becomes("{\"messages\": [{\"role\": \"user\", \"content\": [{\"image\": \"a.png\", \"max_pixels\": 3136}, {\"text\": \"What?\"}, {\"image_url\": {\"url\": \"b.png\"}}]}], \"input_ids\": null}",
-            "user: <image \"a.png\" +1>'What?'<image \"b.png\">"); /* parts that say by their fields what they are */
+    becomes("{\"messages\": [{\"role\": \"user\", \"content\": [{\"image\": \"a.png\", \"max_pixels\": 3136}, {\"text\": \"What?\"}, {\"image_url\": {\"url\": \"b.png\"}}, {\"image\": {\"bytes\": null, \"path\": \"c.png\"}}]}], \"input_ids\": null}",
+            "user: <image \"a.png\" +1>'What?'<image \"b.png\"><image \"c.png\">"); /* parts that say by their fields what they are */
     becomes("{\"messages\": [{\"role\": \"user\", \"content\": \"What does <image> mean?\"}]}", "user: What does <image> mean?");
     becomes("{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"a.png\", \"max_pixels\": 784}, "
             "{\"type\": \"text\", \"text\": \"?\"}]}]}",
