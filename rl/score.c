@@ -107,6 +107,8 @@ static fv_status write_row(scorer *c, const fv_pack *pack, const fv_var *hidden,
     float *logp = FV_TAKE(c->s->arena, float, n);
     read_path(pack, leaf, rows, logp);
     for (int i = 1; i < n; i++)
+        if (!isfinite(logp[i])) return fv_fail(err, FV_LIMIT, "%s: the log-prob of token %d is no finite number; are the weights?", sample->row->place ? sample->row->place : sample->row->id, i);
+    for (int i = 1; i < n; i++)
         if (sample->prompt.mask[i]) c->loss -= logp[i], c->counts->targets++;
     write_line(c, sample, logp);
     c->counts->rows++;

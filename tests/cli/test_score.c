@@ -280,6 +280,8 @@ static void wrong_words_are_usage_errors(void **state) {
     run_badly("score --model m --data talk.jsonl --out s.jsonl device=cuda", 1, "without CUDA");
     run_badly("score --model nowhere --data talk.jsonl --out s.jsonl", 1, "nowhere");
     run_badly("score --model m --data nowhere.jsonl --out s.jsonl", 1, "nowhere.jsonl");
+    run_badly("score --model m --data talk.jsonl --out s9.jsonl temperature=1e-40", 1, "talk.jsonl:1: the log-prob of token 1 is no finite number");
+    run_badly("rollout --model m --data talk.jsonl --out r9 max_new_tokens=2 temperature=1e-40", 1, "no token could be drawn at temperature");
     run_badly("rollout --model m --data talk.jsonl --out r9 -n 0", 2, "-n must be a whole number 1..1024, got 0");
     run_badly("rollout --model m --data talk.jsonl --out r9 --env '[1]'", 1, "an environment is a mapping");
     run_badly("rollout --model m --data talk.jsonl --out r9 --env '{max_turn: 3}'", 1, "max_turn");
