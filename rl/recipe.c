@@ -412,10 +412,6 @@ static fv_status resolve_stage(fv_recipe *r, fv_yaml *y, size_t number, json_t *
         return fv_yaml_fail(k ? k : y, err, "stages[%zu].kind must be one of sft|grpo|filter, got %s", number, shown);
     }
     const fv_yaml *named = fv_yaml_get(y, "name");
-    if (!named || fv_yaml_is_null(named)) {
-        FV_TRY(fv_yaml_put(y, "name", fv_yaml_new_text(fv_yaml_word(k)), err));
-        named = k = fv_yaml_get(y, "kind");
-    }
     if (!good_name(fv_yaml_word(named)))
         return fv_yaml_fail(named, err, "stages[%zu].name must be 1 to 64 letters, digits, '-', '_' and '.', since files are called after it", number);
     char prefix[96];
@@ -444,6 +440,16 @@ static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err
     json_array_foreach(fv_get(r->json, "evaluate.modes"), k, mode) {
         const char *m = json_string_value(mode);
         if (!m || (strcmp(m, "sampled") && strcmp(m, "greedy") && strcmp(m, "no_tool"))) return fv_yaml_fail(modes ? modes : y, err, "evaluate.modes: each must be one of sampled|greedy|no_tool");
+    }
+    return FV_OK;
+}
+
+/* A stage without a name is called after its kind, also by overrides. */
+static fv_status name_stages(fv_yaml *y, fv_error *err) {
+    const fv_yaml *stages = fv_yaml_get(y, "stages");
+    for (size_t i = 0; stages && stages->kind == FV_YAML_SEQUENCE && i < stages->count; i++) {
+        const fv_yaml *name = fv_yaml_get(stages->items[i], "name"), *kind = fv_yaml_get(stages->items[i], "kind");
+        if ((!name || fv_yaml_is_null(name)) && kind && fv_yaml_word(kind)) FV_TRY(fv_yaml_put(stages->items[i], "name", fv_yaml_new_text(fv_yaml_word(kind)), err));
     }
     return FV_OK;
 }
@@ -496,7 +502,9 @@ static void trim_folder(json_t *root, const char *field) {
 
 static fv_status build(fv_recipe *r, fv_yaml *y, const char *const *overrides, int override_count, fv_error *err) {
     if (y->kind != FV_YAML_MAPPING) return fv_yaml_fail(y, err, "a recipe is a mapping of fields (name, model, data, stages ...)");
+    FV_TRY(name_stages(y, err));
     for (int i = 0; i < override_count; i++) FV_TRY(override(y, overrides[i], err));
+    FV_TRY(name_stages(y, err)); /* of stages that an override brought */
     FV_TRY(name_run(y, err));
     r->json = json_object();
     FV_TRY(resolve(y, FV_TOP, "", r->json, err));

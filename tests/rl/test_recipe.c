@@ -173,6 +173,10 @@ static void overrides_reach_their_fields(void **state) {
     assert_string_equal(fv_get_text(r->json, "name"), "other");
     assert_string_equal(r->stages[0].name, "rl");
     fv_recipe_close(r);
+    r = must("model: {path: m}\ndata: d\nstages:\n  - {kind: sft}\n  - {kind: grpo, steps: 1}\n", (const char *const[]){"stages.sft.batch=3", "stages.grpo.steps=2"}, 2); /* called after their kinds */
+    assert_int_equal(fv_get_int(r->stages[0].json, "batch"), 3);
+    assert_int_equal(fv_get_int(r->stages[1].json, "steps"), 2);
+    fv_recipe_close(r);
     refused(plain, (const char *const[]){"rollout.group_size=1"}, 1, "override");
     refused(plain, (const char *const[]){"rollout.group_size=1"}, 1, "stages.rl.rollout.group_size must be 2..1024, got 1");
     refused(plain, (const char *const[]){"sted=1"}, 1, "unknown field sted; did you mean seed?");
