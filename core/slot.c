@@ -130,6 +130,9 @@ fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_
     *out = NULL;
     FV_TRY(check_patterns("freeze", options->freeze, options->freeze_count, weights, count, err));
     FV_TRY(check_patterns("muon", options->muon, options->muon_count, weights, count, err));
+    bool left = !options->train || options->freeze_count == 0;
+    for (int i = 0; i < count && !left; i++) left = !named(options->freeze, options->freeze_count, weights[i].name);
+    if (!left) return fv_fail(err, FV_BAD_RECIPE, "freeze: all %d weights are frozen, nothing is left to train", count);
     fv_slot *s = calloc(1, sizeof *s);
     fv_param *params = calloc(count ? (size_t)count : 1, sizeof *params);
     if (!s || !params) {

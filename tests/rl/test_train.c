@@ -224,6 +224,7 @@ static void mistakes_have_messages(void **state) {
     } cases[] = {
         {"nowhere", "", "  - {kind: sft}\n", "nowhere"},
         {NULL, "freeze: [nothing.*]", "  - {kind: sft}\n", "freeze: nothing.*"},
+        {NULL, "freeze: ['*']", "  - {kind: sft}\n", "nothing is left to train"},
         {NULL, "muon: [nothing.*]", "  - {kind: sft}\n", "muon: nothing.*"},
         {NULL, "", "  - {kind: sft, data: nowhere.jsonl}\n", "nowhere.jsonl"},
         {NULL, "", "  - {kind: sft, epochs: 0}\n", "lesson.yaml: stages.sft: neither steps nor epochs"},
