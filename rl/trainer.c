@@ -276,6 +276,17 @@ static fv_status run_stages(fv_trainer *t, int64_t stage_step, fv_error *err) {
     return fv_report_write(t->run->folder, err);
 }
 
+/* A finished run has nothing to go on with: its schedules ended where they should. Being asked for more steps is not met by silence. */
+static fv_status check_finished(const fv_trainer *t, fv_error *err) {
+    const json_t *stages = json_object_get(t->state, "stages");
+    if (t->stage < t->recipe->stage_count || !json_array_size(stages)) return FV_OK;
+    const json_t *last = t->recipe->stages[t->recipe->stage_count - 1].json;
+    int64_t done = fv_get_int(json_array_get(stages, json_array_size(stages) - 1), "steps"), wanted = fv_get_int(last, "steps");
+    if (wanted <= done || fv_get_num(last, "stop_at") > 0) return FV_OK;
+    return fv_fail(err, FV_BAD_RECIPE, "%s: the run ended after its %lld steps, %lld can't be made of them; train on with model.path=%s/checkpoints/step-%lld and another out", t->run->folder,
+                   (long long)done, (long long)wanted, t->run->folder, (long long)t->step);
+}
+
 static fv_status restore(fv_trainer *t, bool resume, int64_t *stage_step, fv_error *err) {
     int64_t step = -1;
     *stage_step = 0;
@@ -286,7 +297,7 @@ static fv_status restore(fv_trainer *t, bool resume, int64_t *stage_step, fv_err
         *stage_step = fv_get_int(t->state, "stage_step");
         t->earlier = fv_get_num(t->state, "seconds");
         fv_run_log(t->run, "resumed from step %lld", (long long)step);
-        return FV_OK;
+        return check_finished(t, err);
     }
     json_decref(t->state);
     t->state = json_pack("{s: [], s: []}", "stages", "evaluations");

@@ -305,6 +305,18 @@ static void an_earlier_run_is_kept(void **state) {
     free(second);
 }
 
+static void a_finished_run_says_so(void **state) {
+    (void)state;
+    fv_error why = {0};
+    char stages[512];
+    for (int steps = 1; steps <= 3; steps += 2)
+        for (int again = 0; again < 2; again++) {
+            snprintf(stages, sizeof stages, "  - {kind: sft, steps: %d, batch: 1, data: %s/lesson.jsonl}\n", steps, small_root);
+            assert_int_equal(lesson_run(lesson_recipe(0, "finished", NULL, NULL, stages), steps > 1 || again, &why), steps == 1 ? FV_OK : FV_BAD_RECIPE);
+        }
+    assert_non_null(strstr(why.text, "finished/checkpoints/step-1"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         {"same seed, same run (Qwen2.5-VL)", same_seed_same_run, NULL, NULL, (void *)(intptr_t)SMALL_QWEN25},
@@ -320,6 +332,7 @@ int main(void) {
         cmocka_unit_test(nothing_to_score_is_an_error),
         cmocka_unit_test(exports_cost_nobody_anything),
         cmocka_unit_test(an_earlier_run_is_kept),
+        cmocka_unit_test(a_finished_run_says_so),
     };
     return cmocka_run_group_tests(tests, teach, small_end);
 }
