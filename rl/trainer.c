@@ -53,9 +53,10 @@ static fv_status try_data(const fv_trainer *t, const json_t *spec, fv_error *err
  * for the stages behind it is not there yet. */
 static fv_status check_data(const fv_trainer *t, fv_error *err) {
     const fv_recipe *r = t->recipe;
-    for (int i = t->stage; i < r->stage_count && r->stages[i].kind != FV_STAGE_FILTER; i++) {
+    for (int i = t->stage; i < r->stage_count; i++) {
         const json_t *own = fv_get(r->stages[i].json, "data");
         if (i > t->stage) FV_TRY(try_data(t, own ? own : fv_get(r->json, "data"), err));
+        if (r->stages[i].kind == FV_STAGE_FILTER) break;
     }
     return fv_get(r->json, "eval_data") ? try_data(t, fv_get(r->json, "eval_data"), err) : FV_OK;
 }
