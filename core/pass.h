@@ -37,6 +37,8 @@ typedef struct fv_pass {
     fv_tape *tape;         /* NULL: inference */
     bool checkpoint;       /* with a tape: blocks keep only their input and are run again on the way back */
     struct fv_recording *record; /* recording or replaying (core/recording.h); NULL: neither */
+    float dropout;         /* of what an adapter's A sees: the probability that a number is left out; 0: off. For passes with a tape that teach */
+    uint64_t dropout_key;  /* which ones: a function of this key, the weight, row and column (core/random.h) */
     const fv_tap *taps;    /* or NULL */
     int tap_count;
     fv_error error;        /* the first thing that did not fit (FV_LIMIT): a mistake in the code that made the pass */

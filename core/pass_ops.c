@@ -6,14 +6,9 @@
 static const fv_ops *ops_of(const fv_pass *p) { return p->slot->ops; }
 static const fv_exec *exec_of(const fv_pass *p) { return &p->slot->exec; }
 
-static fv_view weight_of(const fv_pass *p, int weight) { return weight < 0 ? fv_none : fv_weight_matrix(p->slot->params[weight].w); }
-static fv_view weight_grad(const fv_pass *p, int weight) { return weight < 0 ? fv_none : fv_weight_matrix(p->slot->params[weight].grad); }
-static bool trained(const fv_pass *p, int weight) { return weight >= 0 && p->slot->params[weight].grad.data; }
-
 static fv_var *value_like(fv_pass *p, const fv_var *x, bool track) { return fv_value(p, fv_rows(x->v), fv_cols(x->v), track); }
 
-/* The result of a costly operation; final where it was recorded earlier, and nothing is left to compute. */
-static fv_var *costly_value(fv_pass *p, int64_t rows, int64_t cols, bool track) {
+fv_var *fv_costly_value(fv_pass *p, int64_t rows, int64_t cols, bool track) {
     bool known;
     fv_var *y = fv_input(p, fv_costly(p, rows, cols, &known));
     y->track = track;
@@ -40,8 +35,9 @@ static void linear_back(fv_pass *p, const fv_step *s) {
 
 fv_var *fv_linear(fv_pass *p, fv_var *x, int weight, int bias) {
     fv_view w = weight_of(p, weight), b = weight_of(p, bias);
-    fv_var *y = costly_value(p, fv_rows(x->v), w.shape[0], x->track || trained(p, weight) || trained(p, bias));
     bool fits = fv_cols(x->v) == fv_cols(w) && (bias < 0 || fv_elements(b) == w.shape[0]) && p->slot->params[weight].packed;
+    if (p->slot->params[weight].adapted && fits && p->error.status == FV_OK) return fv_lora_linear(p, x, weight, bias);
+    fv_var *y = fv_costly_value(p, fv_rows(x->v), w.shape[0], x->track || trained(p, weight) || trained(p, bias));
     if (!fv_pass_fits(p, fits, "fv_linear", "x [rows, k] needs a linear weight [n, k]", x->v, w)) return y;
     if (!y->final) ops_of(p)->linear(exec_of(p), y->v, x->v, w, fv_slot_packed(p->slot, weight), b);
     fv_tape_push(p, &(fv_step){.back = linear_back, .y = y, .x = {x}, .weight = weight, .bias = bias});
@@ -281,7 +277,7 @@ static bool attention_fits(fv_pass *p, const fv_var *q, const fv_var *k, const f
 }
 
 fv_var *fv_attend(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_kv *kv) {
-    fv_var *y = costly_value(p, fv_rows(q->v), fv_cols(q->v), q->track || k->track || v->track);
+    fv_var *y = fv_costly_value(p, fv_rows(q->v), fv_cols(q->v), q->track || k->track || v->track);
     bool known;
     fv_view stats = fv_costly(p, fv_rows(q->v), 2 * (int64_t)kv->plan->heads, &known);
     if (!attention_fits(p, q, k, v, kv)) return y;

@@ -1,5 +1,6 @@
 #include "core/slot.h"
 
+#include "core/adapter.h"
 #include "core/muon.h"
 
 #include <math.h>
@@ -116,41 +117,99 @@ static fv_status make_master(fv_slot *s, fv_param *p, fv_view stored, bool optim
     return FV_OK;
 }
 
-static fv_status open_param(fv_slot *s, fv_param *p, const fv_weight *w, const fv_slot_options *o, fv_error *err) {
+/* `owner` is the weight of the model whose name patterns are about. */
+static fv_status open_param(fv_slot *s, fv_param *p, const fv_weight *w, const char *owner, bool train, const fv_slot_options *o, fv_error *err) {
     p->name = w->name;
     p->w = w->view;
-    p->muon = w->view.rank == 2 && named(o->muon, o->muon_count, w->name);
-    if (o->train && !named(o->freeze, o->freeze_count, w->name)) FV_TRY(make_master(s, p, w->view, !o->no_optimizer, err));
+    p->muon = w->view.rank == 2 && named(o->muon, o->muon_count, owner);
+    if (train && !named(o->freeze, o->freeze_count, owner)) FV_TRY(make_master(s, p, w->view, !o->no_optimizer, err));
     if (!w->linear) return FV_OK;
     p->stale = true;
+    int i = (int)(p - s->params);
+    if (s->lender && i < s->lender->weights && s->lender->params[i].w.data == p->w.data) {
+        p->packed = s->lender->params[i].packed;
+        return FV_OK;
+    }
     return s->ops->alloc(&p->packed, s->ops->linear_packed_bytes(fv_weight_matrix(p->w)), err);
+}
+
+/* With an adapter, only what it brings whole is trained of the model's weights. */
+static fv_status open_weight(fv_slot *s, int i, const fv_weight *weights, const fv_slot_options *o, fv_error *err) {
+    fv_weight w = weights[i];
+    bool train = o->train && !o->adapter;
+    for (int k = 0; o->adapter && k < o->adapter->whole_count; k++) {
+        if (o->adapter->wholes[k].weight != i) continue;
+        w.view = o->adapter->wholes[k].own.view;
+        train = o->train;
+    }
+    return open_param(s, &s->params[i], &w, w.name, train, o, err);
+}
+
+static fv_status open_part(fv_slot *s, fv_adapted *d, int first, const fv_adapter_part *part, const fv_slot_options *o, fv_error *err) {
+    fv_weight a = part->a, b = part->b;
+    fv_param *owner = &s->params[part->weight];
+    bool dora = part->magnitude.name != NULL;
+    *d = (fv_adapted){.a = first, .b = first + 1, .magnitude = dora ? first + 2 : -1, .scale = part->scale};
+    owner->adapted = d;
+    a.linear = b.linear = true;
+    FV_TRY(open_param(s, &s->params[d->a], &a, owner->name, o->train, o, err));
+    FV_TRY(open_param(s, &s->params[d->b], &b, owner->name, o->train, o, err));
+    if (!dora) return FV_OK;
+    fv_param *m = &s->params[d->magnitude];
+    FV_TRY(open_param(s, m, &part->magnitude, owner->name, o->train, o, err));
+    m->stale = true;
+    return s->ops->alloc(&m->packed, 2 * fv_bytes(m->w), err);
+}
+
+static fv_status open_parts(fv_slot *s, const fv_slot_options *o, fv_error *err) {
+    for (int i = 0, first = s->weights; o->adapter && i < o->adapter->part_count; i++) {
+        const fv_adapter_part *part = &o->adapter->parts[i];
+        if (open_part(s, &s->adapted[i], first, part, o, err) != FV_OK) return fv_fail_in(err, "%s", part->a.name);
+        first += part->magnitude.name ? 3 : 2;
+    }
+    return FV_OK;
+}
+
+static int count_parameters(const fv_adapter *a) {
+    int n = 0;
+    for (int i = 0; a && i < a->part_count; i++) n += a->parts[i].magnitude.name ? 3 : 2;
+    return n;
 }
 
 fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_weight *weights, int count, const fv_slot_options *options, fv_error *err) {
     *out = NULL;
     FV_TRY(check_patterns("freeze", options->freeze, options->freeze_count, weights, count, err));
     FV_TRY(check_patterns("muon", options->muon, options->muon_count, weights, count, err));
-    bool left = !options->train || options->freeze_count == 0;
+    bool left = !options->train || options->adapter || options->freeze_count == 0;
     for (int i = 0; i < count && !left; i++) left = !named(options->freeze, options->freeze_count, weights[i].name);
     if (!left) return fv_fail(err, FV_BAD_RECIPE, "freeze: all %d weights are frozen, nothing is left to train", count);
+    int all = count + count_parameters(options->adapter), parts = options->adapter ? options->adapter->part_count : 0;
     fv_slot *s = calloc(1, sizeof *s);
-    fv_param *params = calloc(count ? (size_t)count : 1, sizeof *params);
-    if (!s || !params) {
+    fv_param *params = calloc((size_t)all + 1, sizeof *params);
+    fv_adapted *adapted = calloc((size_t)parts + 1, sizeof *adapted);
+    if (!s || !params || !adapted) {
         free(s);
         free(params);
+        free(adapted);
         return fv_fail(err, FV_NO_MEMORY, "slot %s: out of memory", options->name);
     }
-    *s = (fv_slot){.name = options->name, .ops = ops, .exec = exec, .params = params, .count = count};
-    for (int i = 0; i < count; i++) {
-        fv_status status = open_param(s, &params[i], &weights[i], options, err);
-        if (status == FV_OK) continue;
-        fv_fail_in(err, "slot %s: %s", options->name, weights[i].name);
+    *s = (fv_slot){.name = options->name, .ops = ops, .exec = exec, .params = params, .count = all, .weights = count, .adapted = adapted, .lender = options->lender};
+    fv_status status = FV_OK;
+    for (int i = 0; i < count && status == FV_OK; i++) {
+        status = open_weight(s, i, weights, options, err);
+        if (status != FV_OK) fv_fail_in(err, "%s", weights[i].name);
+    }
+    if (status == FV_OK) status = open_parts(s, options, err);
+    if (status != FV_OK) {
+        fv_fail_in(err, "slot %s", options->name);
         fv_slot_close(s);
         return status;
     }
     *out = s;
     return FV_OK;
 }
+
+static bool borrowed(const fv_slot *s, int i) { return s->lender && i < s->lender->weights && s->params[i].packed == s->lender->params[i].packed; }
 
 void fv_slot_close(fv_slot *s) {
     if (!s) return;
@@ -160,8 +219,9 @@ void fv_slot_close(fv_slot *s) {
         s->ops->free(p->grad.data);
         s->ops->free(p->m.data);
         s->ops->free(p->v.data);
-        s->ops->free(p->packed);
+        if (!borrowed(s, i)) s->ops->free(p->packed);
     }
+    free(s->adapted);
     free(s->params);
     free(s);
 }
@@ -169,6 +229,7 @@ void fv_slot_close(fv_slot *s) {
 /* ---- use ---- */
 
 const void *fv_slot_packed(fv_slot *s, int weight) {
+    if (borrowed(s, weight)) return fv_slot_packed(s->lender, weight);
     fv_param *p = &s->params[weight];
     if (p->stale) s->ops->linear_pack(&s->exec, p->packed, fv_weight_matrix(p->w));
     p->stale = false;

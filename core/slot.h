@@ -1,6 +1,7 @@
 /* A slot is a role that a model plays (policy, reference, judge): the model's weights as this role sees them. A slot that is
  * trained owns f32 masters, gradients and optimizer state of the weights that are not frozen; one that is not points at the
- * model's read-only weights. Packed copies (core/ops.h: linear_pack) belong to the slot as well, since they follow the masters. */
+ * model's read-only weights. Packed copies (core/ops.h: linear_pack) belong to the slot as well, since they follow the masters.
+ * With an adapter (core/adapter.h) the model's weights stay as they are, and what is trained is the adapter's. */
 #ifndef FV_CORE_SLOT_H
 #define FV_CORE_SLOT_H
 
@@ -38,12 +39,19 @@ fv_view fv_weight_matrix(fv_view v);
 /* The first of `prefixes` that some weight's name begins with, or NULL. */
 const char *fv_weight_prefix(const fv_weight *weights, int count, const char *const *prefixes, int prefix_count);
 
+/* What an adapter adds to a linear weight: its parameters, by index in the slot. */
+typedef struct {
+    int a, b, magnitude; /* [r, k], [n, r], [n]; magnitude -1: plain LoRA */
+    float scale;
+} fv_adapted;
+
 /* A weight as a slot sees it. */
 typedef struct {
     const char *name;
     fv_view w;       /* what operations read: the model's view, or the f32 master where trained */
-    void *packed;    /* of w, for linear; filled on first use and after every update. NULL where not linear */
+    void *packed;    /* of w, for linear (of a DoRA magnitude: what core/adapter.c makes of it); filled on first use and after every update. Else NULL */
     bool stale;      /* packed does not follow w (yet, or any more) */
+    const fv_adapted *adapted; /* NULL: no adapter changes it */
     fv_view grad;    /* f32, as w; data NULL where frozen */
     fv_view m, v;    /* AdamW's moments; data NULL where frozen. Muon has m alone */
     bool muon;       /* updated by Muon (core/muon.h), not AdamW */
@@ -53,8 +61,10 @@ typedef struct fv_slot {
     const char *name;     /* "policy" */
     const fv_ops *ops;
     fv_exec exec;         /* the pool and scratch of whoever drives this slot */
-    fv_param *params;     /* [count], in the order of the model's weights */
-    int count;
+    fv_param *params;     /* [count]: the model's weights in their order, then the adapter's parameters */
+    int count, weights;   /* all; those of the model */
+    fv_adapted *adapted;  /* [the adapter's parts] */
+    struct fv_slot *lender; /* whose packed copies this slot uses where both see the same weight; or NULL */
     uint64_t version;     /* counts updates; log-probs are of (slot, version) */
     int64_t steps;        /* optimizer steps taken, for AdamW's bias correction */
 } fv_slot;
@@ -67,6 +77,9 @@ typedef struct {
     int freeze_count;
     const char *const *muon; /* such patterns too: which matrices Muon updates (rank 2 alone; what else a pattern matches stays with AdamW) */
     int muon_count;
+    const struct fv_adapter *adapter; /* NULL: none. With one, `train` means its parameters alone; patterns still name the model's weights, and an
+                                       * adapter's matrices go with the weight that they change */
+    struct fv_slot *lender; /* of the same weights; must outlive this slot. NULL: none */
 } fv_slot_options;
 
 /* Opens a slot over `weights` (kept by the caller as long as the slot). All memory is taken here: a pass can't run out of it half way.

@@ -38,6 +38,17 @@ void fv_tape_push(fv_pass *p, const fv_step *step);
 /* n cleared numbers from the pass's arena. */
 float *fv_tape_zeros(fv_pass *p, int64_t n);
 
+/* The result of a costly operation; final where it was recorded earlier, and nothing is left to compute. */
+fv_var *fv_costly_value(fv_pass *p, int64_t rows, int64_t cols, bool track);
+
+/* A slot's parameter as operations take it, and its gradient; data NULL where there is none (weight -1, frozen). */
+static inline fv_view weight_of(const fv_pass *p, int weight) { return weight < 0 ? fv_none : fv_weight_matrix(p->slot->params[weight].w); }
+static inline fv_view weight_grad(const fv_pass *p, int weight) { return weight < 0 ? fv_none : fv_weight_matrix(p->slot->params[weight].grad); }
+static inline bool trained(const fv_pass *p, int weight) { return weight >= 0 && p->slot->params[weight].grad.data; }
+
+/* fv_linear of a weight that an adapter changes (core/pass_lora.c). Shapes fit. */
+fv_var *fv_lora_linear(fv_pass *p, fv_var *x, int weight, int bias);
+
 /* Somebody has added to the gradient of x. */
 bool fv_has_grad(const fv_var *x);
 

@@ -228,7 +228,7 @@ static int narrowed_layer(const fv_pass *p, const fv_decoder *d, const fv_batch 
 
 fv_var *fv_decoder_forward(fv_pass *p, const fv_decoder *d, const fv_batch *b) {
     int64_t rows = fv_elements(b->ids);
-    bool fits = p->slot->count == d->weights && fv_elements(b->position) == 3 * rows && b->plan.rows == rows;
+    bool fits = p->slot->weights == d->weights && fv_elements(b->position) == 3 * rows && b->plan.rows == rows;
     if (!fv_pass_fits(p, fits, "fv_decoder_forward", "slot, positions [3, rows] and plan must be of this model and these rows", b->ids, b->position))
         return fv_value(p, rows, d->c.hidden, false);
     if (b->wanted.data && !fv_pass_fits(p, rows_in_order(b->wanted, rows), "fv_decoder_forward", "wanted rows must be rows, ascending", b->wanted, b->ids))

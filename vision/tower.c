@@ -207,7 +207,7 @@ fv_tower_out fv_tower_forward(fv_pass *p, const fv_tower *t, const fv_patches *c
     fv_tower_layout *l = FV_TAKE(p->arena, fv_tower_layout, 1);
     *l = fv_tower_lay_out(p->arena, c, pictures, count);
     fv_tower_out out = {.embeds = NULL};
-    if (!fv_pass_fits(p, p->slot->count == t->weights, "fv_tower_forward", "the slot must be of the tower's model", l->order, l->back)) {
+    if (!fv_pass_fits(p, p->slot->weights == t->weights, "fv_tower_forward", "the slot must be of the tower's model", l->order, l->back)) {
         out.embeds = fv_value(p, l->cells, c->out_hidden, false);
         return out;
     }
