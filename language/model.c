@@ -102,10 +102,7 @@ static fv_status open_all(fv_model *m, fv_error *err) {
     return status == FV_OK ? FV_OK : fv_fail_in(err, "%s", m->folder);
 }
 
-fv_status fv_model_open(fv_model **out, const char *folder, fv_error *err) {
-    *out = NULL;
-    fv_error own;
-    if (err == NULL) err = &own; /* fv_fail_in needs one to carry the status */
+static fv_status open_folder(fv_model **out, const char *folder, fv_error *err) {
     if (!fv_folder_exists(folder)) return fv_fail(err, FV_BAD_MODEL, "%s: no such folder; a model is a Hugging Face folder with config.json", folder);
     fv_model *m = calloc(1, sizeof *m);
     if (m == NULL || (m->folder = strdup(folder)) == NULL) {
@@ -121,8 +118,71 @@ fv_status fv_model_open(fv_model **out, const char *folder, fv_error *err) {
     return FV_OK;
 }
 
+/* ---- adapters ----------------------------------------------------------------------------------------------------- */
+
+static fv_lora_base base_of(const fv_model *m) { return (fv_lora_base){m->weights, m->count, m->config.has_vision}; }
+
+static fv_status want_none(const fv_model *m, fv_error *err) {
+    if (m->lora == NULL) return FV_OK;
+    return fv_fail(err, FV_BAD_USAGE, "%s is itself an adapter, to which no other can be added: give its model, %s", m->lora->folder, m->folder);
+}
+
+fv_status fv_model_adapt(fv_model *m, const char *folder, fv_error *err) {
+    fv_lora_base base = base_of(m);
+    FV_TRY(want_none(m, err));
+    return fv_lora_open(&m->lora, folder, &base, err);
+}
+
+fv_status fv_model_adapt_new(fv_model *m, const json_t *config, uint64_t seed, fv_error *err) {
+    fv_lora_base base = base_of(m);
+    FV_TRY(want_none(m, err));
+    return fv_lora_new(&m->lora, config, seed, &base, err);
+}
+
+const fv_adapter *fv_model_adapter(const fv_model *m) { return m->lora != NULL ? &m->lora->adapter : NULL; }
+
+/* The folder that base_model_name_or_path means, malloc'ed. */
+static fv_status find_base(char **out, const char *folder, fv_error *err) {
+    const char *name;
+    json_t *json = NULL;
+    char *config = fv_path_join(folder, "adapter_config.json");
+    fv_status status = fv_json_read(&json, config, FV_BAD_MODEL, err);
+    if (status == FV_OK) status = fv_json_text((fv_json_at){json, config, FV_BAD_MODEL}, "base_model_name_or_path", &name, err);
+    if (status == FV_OK) {
+        *out = fv_folder_exists(name) ? strdup(name) : fv_path_join(folder, name);
+        if (*out == NULL) status = fv_fail(err, FV_NO_MEMORY, "%s: no memory for a path", folder);
+        else if (!fv_folder_exists(*out) || fv_lora_is_folder(*out))
+            status = fv_fail(err, FV_BAD_MODEL, "%s: base_model_name_or_path must be the folder of the adapter's model, got %s", config, name);
+    }
+    json_decref(json);
+    free(config);
+    return status;
+}
+
+static fv_status open_adapted(fv_model **out, const char *folder, fv_error *err) {
+    char *base = NULL;
+    fv_status status = find_base(&base, folder, err);
+    if (status == FV_OK) status = open_folder(out, base, err);
+    if (status == FV_OK) status = fv_model_adapt(*out, folder, err);
+    free(base);
+    return status;
+}
+
+fv_status fv_model_open(fv_model **out, const char *folder, fv_error *err) {
+    *out = NULL;
+    fv_error own;
+    if (err == NULL) err = &own; /* fv_fail_in needs one to carry the status */
+    if (!fv_lora_is_folder(folder)) return open_folder(out, folder, err);
+    fv_status status = open_adapted(out, folder, err);
+    if (status == FV_OK) return FV_OK;
+    fv_model_close(*out);
+    *out = NULL;
+    return status;
+}
+
 void fv_model_close(fv_model *m) {
     if (m == NULL) return;
+    fv_lora_close(m->lora);
     fv_decoder_close(m->decoder);
     fv_tower_close(m->tower);
     free(m->weights);
@@ -210,20 +270,24 @@ fv_status fv_model_write_config(const json_t *config, const char *folder, fv_dty
     return status;
 }
 
-static fv_status save_weights(const fv_model *m, const fv_slot *slot, const char *folder, fv_dtype dtype, fv_error *err) {
+/* The model's folder with these values, [count], in place of its own. */
+static fv_status save_whole(const fv_model *m, const fv_tensor *tensors, const char *folder, fv_dtype dtype, fv_error *err) {
+    FV_TRY(fv_folder_make(folder, err));
+    FV_TRY(copy_companions(m, folder, err));
+    FV_TRY(fv_model_write_config(m->config.raw, folder, dtype, err));
     char *path = fv_path_join(folder, "model.safetensors");
-    fv_tensor *tensors = calloc((size_t)m->count + 1, sizeof *tensors);
-    fv_status status = FV_OK;
-    if (path == NULL || tensors == NULL) {
-        status = fv_fail(err, FV_NO_MEMORY, "%s: no memory for the list of weights", folder);
-    } else {
-        for (int i = 0; i < m->count; i++)
-            tensors[i] = (fv_tensor){.name = m->weights[i].name, .view = slot != NULL ? slot->params[i].w : m->weights[i].view};
-        status = fv_weights_save(path, tensors, (size_t)m->count, dtype, err);
-    }
-    free(tensors);
+    fv_status status = path == NULL ? fv_fail(err, FV_NO_MEMORY, "%s: no memory for a path", folder) : fv_weights_save(path, tensors, (size_t)m->count, dtype, err);
     free(path);
     return status;
+}
+
+/* The model's weights as a slot has them (NULL: its own), malloc'ed. */
+static fv_status list_tensors(fv_tensor **out, const fv_model *m, const fv_slot *slot, fv_error *err) {
+    *out = calloc((size_t)m->count + 1, sizeof **out);
+    if (*out == NULL) return fv_fail(err, FV_NO_MEMORY, "%s: no memory for the list of weights", m->folder);
+    for (int i = 0; i < m->count; i++)
+        (*out)[i] = (fv_tensor){.name = m->weights[i].name, .view = slot != NULL ? slot->params[i].w : m->weights[i].view};
+    return FV_OK;
 }
 
 fv_status fv_model_want_empty(const char *folder, fv_error *err) {
@@ -235,9 +299,48 @@ fv_status fv_model_want_empty(const char *folder, fv_error *err) {
 }
 
 fv_status fv_model_save(const fv_model *m, const fv_slot *slot, const char *folder, fv_dtype dtype, fv_error *err) {
+    fv_tensor *tensors;
     FV_TRY(fv_model_want_empty(folder, err));
-    FV_TRY(fv_folder_make(folder, err));
-    FV_TRY(copy_companions(m, folder, err));
-    FV_TRY(fv_model_write_config(m->config.raw, folder, dtype, err));
-    return save_weights(m, slot, folder, dtype, err);
+    if (m->lora != NULL) return fv_lora_save(m->lora, slot, m->folder, folder, dtype, err);
+    FV_TRY(list_tensors(&tensors, m, slot, err));
+    fv_status status = save_whole(m, tensors, folder, dtype, err);
+    free(tensors);
+    return status;
+}
+
+/* Replaces `view` by what the adapter makes of that weight, in the same type; the memory is the caller's. */
+static fv_status merge_weight(fv_view *view, fv_slot *slot, int weight, fv_error *err) {
+    enum { BLOCK = 64 };
+    int64_t n = view->shape[0], k = fv_elements(*view) / n;
+    size_t row = (size_t)k * fv_dtype_size(view->dtype);
+    float *rows = malloc((size_t)(BLOCK * k) * sizeof *rows);
+    char *merged = malloc((size_t)n * row);
+    if (rows == NULL || merged == NULL) {
+        free(rows);
+        free(merged);
+        return fv_fail(err, FV_NO_MEMORY, "%s: no memory for it merged", slot->params[weight].name);
+    }
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        int64_t some = n - first < BLOCK ? n - first : BLOCK;
+        fv_adapter_rows(slot, weight, first, fv_mat(rows, some, k));
+        fv_from_f32(merged + (size_t)first * row, view->dtype, rows, some * k);
+    }
+    free(rows);
+    view->data = merged;
+    return FV_OK;
+}
+
+fv_status fv_model_save_merged(const fv_model *m, fv_slot *slot, const char *folder, fv_dtype dtype, fv_error *err) {
+    fv_tensor *tensors;
+    FV_TRY(fv_model_want_empty(folder, err));
+    FV_TRY(list_tensors(&tensors, m, slot, err));
+    fv_status status = FV_OK;
+    int done = 0;
+    for (; done < m->count && status == FV_OK; done++)
+        if (slot->params[done].adapted != NULL) status = merge_weight(&tensors[done].view, slot, done, err);
+    if (status == FV_OK) status = save_whole(m, tensors, folder, dtype, err);
+    for (int i = 0; i < done; i++)
+        if (tensors[i].view.data != slot->params[i].w.data) free(tensors[i].view.data);
+    free(tensors);
+    return status;
 }

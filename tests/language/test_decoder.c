@@ -6,42 +6,6 @@
 static const char *const fixtures[] = {"tiny_qwen2_vl", "tiny_qwen2_5_vl", "tiny_qwen3_vl", "tiny_qwen3"};
 static const double tolerance = 1e-5;
 
-/* One sequence as one run of rows: causal. */
-static fv_batch causal_batch(tiny *t, const fv_tower_out *visual) {
-    fv_view ids = tiny_view(t, "input_ids");
-    int rows = (int)fv_elements(ids), pages = (rows + FV_PAGE - 1) / FV_PAGE;
-    int32_t *run = FV_TAKE(t->arena, int32_t, 4), *page = FV_TAKE(t->arena, int32_t, pages);
-    int32_t *limit = FV_TAKE(t->arena, int32_t, rows), *row = FV_TAKE(t->arena, int32_t, rows);
-    run[0] = run[2] = 0;
-    run[1] = rows;
-    run[3] = pages;
-    for (int i = 0; i < pages; i++) page[i] = i;
-    for (int i = 0; i < rows; i++) {
-        limit[i] = i + 1;
-        row[i] = i;
-    }
-    return (fv_batch){.ids = ids, .position = tiny_view(t, "position_ids"), .visual = visual, .visual_row = fv_ints(t->row, t->visual),
-                      .visual_index = fv_ints(t->index, t->visual), .kv_row = fv_ints(row, rows), .kv_slot = fv_ints(row, rows), .pages = pages,
-                      .plan = {.rows = rows, .runs = 1, .run_row = run, .run_page = run + 2, .pages = page, .limit = limit}};
-}
-
-/* Gradients of the mean negative log-prob of tokens 1..n-1. */
-static fv_var *run_back(tiny *t, fv_pass *p, fv_tower_out *visual) {
-    *visual = tiny_see(t, p);
-    fv_batch batch = causal_batch(t, visual);
-    fv_var *hidden = fv_decoder_forward(p, t->decoder, &batch);
-    int n = (int)fv_elements(batch.ids) - 1;
-    float *temperature = FV_TAKE(t->arena, float, n);
-    for (int i = 0; i < n; i++) temperature[i] = 1;
-    fv_var *sources = fv_gather(p, hidden, fv_slice(batch.kv_row, 0, n));
-    fv_scored scored = fv_logprob(p, sources, fv_decoder_head(t->decoder), fv_slice(batch.ids, 1, n), fv_vec(temperature, n));
-    fv_view stream = fv_grad(p, scored.logp);
-    for (int i = 0; i < n; i++) fv_f32(stream)[i] = -1.0f / (float)n;
-    fv_pass_back(p);
-    if (p->error.status != FV_OK) fail_msg("%s", p->error.text);
-    return hidden;
-}
-
 static void forward_matches(tiny *t, const fv_tower_out *visual, fv_var *hidden, const char *name) {
     double embeds = visual->embeds ? tiny_error(visual->embeds->v, tiny_view(t, "embeds")) : 0;
     double last = tiny_error(hidden->v, tiny_view(t, "hidden_states"));
@@ -80,7 +44,7 @@ static void as_transformers(void **state) {
         tiny_open(&t, fixtures[f], NULL, 2, true);
         fv_pass p = fv_pass_begin(t.slot, t.arena, true);
         fv_tower_out visual;
-        fv_var *hidden = run_back(&t, &p, &visual);
+        fv_var *hidden = tiny_run_back(&t, &p, &visual);
         forward_matches(&t, &visual, hidden, fixtures[f]);
         gradients_match(&t, fixtures[f]);
         tiny_close(&t);
@@ -94,7 +58,7 @@ static float *leavings(const char *name, const char *isa, int threads, bool chec
     fv_pass p = fv_pass_begin(t.slot, t.arena, true);
     p.checkpoint = checkpoint;
     fv_tower_out visual;
-    fv_var *hidden = run_back(&t, &p, &visual);
+    fv_var *hidden = tiny_run_back(&t, &p, &visual);
     *bytes = fv_bytes(hidden->v) + sizeof(float) * (size_t)fv_slot_trained(t.slot);
     char *all = malloc(*bytes), *to = all;
     memcpy(to, hidden->v.data, fv_bytes(hidden->v));
@@ -350,7 +314,7 @@ static void taps_see_layers(void **state) {
     fv_pass p = fv_pass_begin(t.slot, t.arena, false);
     p.taps = taps;
     p.tap_count = 2;
-    fv_batch batch = causal_batch(&t, NULL);
+    fv_batch batch = tiny_batch(&t, NULL);
     fv_decoder_forward(&p, t.decoder, &batch);
     assert_int_equal(s.seen, 13);
     assert_int_equal(s.rows, fv_elements(batch.ids));
@@ -362,7 +326,7 @@ static void an_id_beyond_the_vocabulary_is_an_error(void **state) {
     tiny t;
     tiny_open(&t, "tiny_qwen2_vl", NULL, 1, false);
     fv_pass p = fv_pass_begin(t.slot, t.arena, false);
-    fv_batch batch = causal_batch(&t, NULL);
+    fv_batch batch = tiny_batch(&t, NULL);
     int32_t ids[64] = {0};
     batch.ids = fv_ints(ids, fv_elements(batch.ids));
     ids[3] = 97;

@@ -96,6 +96,42 @@ static inline fv_tower_out tiny_see(tiny *t, fv_pass *p) {
     return t->tower ? fv_tower_forward(p, t->tower, t->picture_list, t->picture_count) : (fv_tower_out){.embeds = NULL};
 }
 
+/* One sequence as one run of rows: causal. */
+static inline fv_batch tiny_batch(tiny *t, const fv_tower_out *visual) {
+    fv_view ids = tiny_view(t, "input_ids");
+    int rows = (int)fv_elements(ids), pages = (rows + FV_PAGE - 1) / FV_PAGE;
+    int32_t *run = FV_TAKE(t->arena, int32_t, 4), *page = FV_TAKE(t->arena, int32_t, pages);
+    int32_t *limit = FV_TAKE(t->arena, int32_t, rows), *row = FV_TAKE(t->arena, int32_t, rows);
+    run[0] = run[2] = 0;
+    run[1] = rows;
+    run[3] = pages;
+    for (int i = 0; i < pages; i++) page[i] = i;
+    for (int i = 0; i < rows; i++) {
+        limit[i] = i + 1;
+        row[i] = i;
+    }
+    return (fv_batch){.ids = ids, .position = tiny_view(t, "position_ids"), .visual = visual, .visual_row = fv_ints(t->row, t->visual),
+                      .visual_index = fv_ints(t->index, t->visual), .kv_row = fv_ints(row, rows), .kv_slot = fv_ints(row, rows), .pages = pages,
+                      .plan = {.rows = rows, .runs = 1, .run_row = run, .run_page = run + 2, .pages = page, .limit = limit}};
+}
+
+/* Gradients of the mean negative log-prob of tokens 1..n-1. */
+static inline fv_var *tiny_run_back(tiny *t, fv_pass *p, fv_tower_out *visual) {
+    *visual = tiny_see(t, p);
+    fv_batch batch = tiny_batch(t, visual);
+    fv_var *hidden = fv_decoder_forward(p, t->decoder, &batch);
+    int n = (int)fv_elements(batch.ids) - 1;
+    float *temperature = FV_TAKE(t->arena, float, n);
+    for (int i = 0; i < n; i++) temperature[i] = 1;
+    fv_var *sources = fv_gather(p, hidden, fv_slice(batch.kv_row, 0, n));
+    fv_scored scored = fv_logprob(p, sources, fv_decoder_head(t->decoder), fv_slice(batch.ids, 1, n), fv_vec(temperature, n));
+    fv_view stream = fv_grad(p, scored.logp);
+    for (int i = 0; i < n; i++) fv_f32(stream)[i] = -1.0f / (float)n;
+    fv_pass_back(p);
+    if (p->error.status != FV_OK) fail_msg("%s", p->error.text);
+    return hidden;
+}
+
 static inline void tiny_close(tiny *t) {
     fv_slot_close(t->slot);
     fv_arena_free(t->arena);

@@ -103,7 +103,8 @@ def sequence(images, video, generator):
     return ids, kinds, text, picture
 
 
-def make(name, builder, old_names):
+def model_and_inputs(builder):
+    """The model, its config, what it is asked, and every picture's pixels and grid. lora_peft.py adapts the same."""
     generator = torch.Generator().manual_seed(7)
     kind, config, images, video = builder()
     config._attn_implementation = "eager"
@@ -126,7 +127,11 @@ def make(name, builder, old_names):
         inputs.update(pixel_values_videos=pixels[-1], video_grid_thw=torch.tensor([video]))
         if config.model_type == "qwen2_5_vl":
             inputs.update(second_per_grid_ts=torch.tensor([1.5]))
+    return model, config, inputs, pixels, grids
 
+
+def make(name, builder, old_names):
+    model, config, inputs, pixels, grids = model_and_inputs(builder)
     out = dict(input_ids=inputs["input_ids"][0].to(torch.int32), pixel_values=torch.cat(pixels), grid_thw=torch.tensor(grids, dtype=torch.int32))
     embeds, deepstack = [], []
 

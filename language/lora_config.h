@@ -1,0 +1,34 @@
+/* adapter_config.json of a LoRA adapter, as PEFT 0.21 writes and reads it: which layers it changes, and by how much. */
+#ifndef FV_LANGUAGE_LORA_CONFIG_H
+#define FV_LANGUAGE_LORA_CONFIG_H
+
+#include "core/json.h"
+
+typedef struct {
+    const json_t *root; /* borrowed */
+    const char *place;  /* "adapter_config.json", for messages */
+    double dropout;
+    bool rslora, dora;
+    int64_t r;
+    double alpha;
+} fv_lora_config;
+
+/* Checks every option: one that changes the mathematics and is not known here is refused by name and value (FV_UNSUPPORTED) unless it is off (null,
+ * false, empty). */
+fv_status fv_lora_config_read(fv_lora_config *out, const json_t *root, const char *place, fv_error *err);
+
+/* A layer by its path: as transformers' classes nest, "model.language_model.layers.0.mlp.up_proj", and in the older nesting of the same model (equal to
+ * the first where there is none), which older adapters were made with. */
+typedef struct {
+    char path[256], old[256];
+} fv_layer_name;
+
+/* target_modules without exclude_modules. A list holds whole paths or their ends, a text is a regular expression for the whole path; "all-linear" takes what
+ * `linear` says (PEFT: every linear layer but the output projection). */
+fv_status fv_lora_config_targets(const fv_lora_config *c, const fv_layer_name *layer, bool linear, bool *out, fv_error *err);
+/* modules_to_save: the layer's path, or that of something it is in, ends with one of the names. *which is that name's number, or -1. */
+fv_status fv_lora_config_saves(const fv_lora_config *c, const fv_layer_name *layer, int *which, fv_error *err);
+/* The layer's rank and scale, with rank_pattern, alpha_pattern and use_rslora. */
+fv_status fv_lora_config_rank(const fv_lora_config *c, const fv_layer_name *layer, int64_t *rank, float *scale, fv_error *err);
+
+#endif
