@@ -321,10 +321,13 @@ static fv_status run_steps(grpo *g, fv_grpo_batch *b, int64_t from, fv_error *er
 
 /* ---- Opening a stage ---- */
 
-/* The reference is the policy as the stage found it; kept in the run folder, since a resumed run must have the same one. */
+/* The reference is the policy as the stage found it; kept in the run folder, since a resumed run must have the same one. Of a policy with an adapter it is
+ * the model without it, as in TRL: the weights are there already. */
 static fv_status open_reference(grpo *g, int64_t from, fv_error *err) {
     fv_trainer *t = g->t;
     if (!(g->pipeline->needs & FV_NEED_REFERENCE)) return FV_OK;
+    fv_slot_options o = {.name = "reference", .lender = t->policy};
+    if (t->model->lora) return fv_slot_open(&g->reference, t->ops, (fv_exec){t->pool, t->scratch}, t->model->weights, t->model->count, &o, err);
     char name[128];
     snprintf(name, sizeof name, "reference-%s", g->stage->name);
     char *folder = fv_run_path(t->run, name);
@@ -338,7 +341,6 @@ static fv_status open_reference(grpo *g, int64_t from, fv_error *err) {
         g->reference_weights[i] = t->model->weights[i];
         FV_TRY(fv_weights_get(g->reference_file, t->model->weights[i].name, &g->reference_weights[i].view, err));
     }
-    fv_slot_options o = {.name = "reference"};
     return fv_slot_open(&g->reference, t->ops, (fv_exec){t->pool, t->scratch}, g->reference_weights, t->model->count, &o, err);
 }
 

@@ -112,7 +112,7 @@ static fv_status open_model(plan *p, fv_error *err) {
     p->scratch = fv_arena_new((size_t)16 << 20);
     p->arena = fv_arena_new((size_t)64 << 20);
     if (!p->scratch || !p->arena) return fv_fail(err, FV_NO_MEMORY, "plan: out of memory");
-    return fv_slot_open(&p->slot, p->ops, (fv_exec){p->pool, p->scratch}, p->model->weights, p->model->count, &(fv_slot_options){.name = "plan"}, err);
+    return fv_slot_open(&p->slot, p->ops, (fv_exec){p->pool, p->scratch}, p->model->weights, p->model->count, &(fv_slot_options){.name = "plan", .adapter = fv_model_adapter(p->model)}, err);
 }
 
 static void close_plan(plan *p) {

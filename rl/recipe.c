@@ -124,6 +124,10 @@ static fv_status check_value(const fv_yaml *y, const fv_field *f, const char *pr
         if (y->kind != FV_YAML_SEQUENCE) return wrong(y, prefix, f, "must be a list", err);
         *out = fv_recipe_json(y);
         return FV_OK;
+    case FV_FIELD_NAMES:
+        if (y->kind != FV_YAML_SEQUENCE && !fv_yaml_word(y)) return wrong(y, prefix, f, "must be a list of names, or one pattern", err);
+        *out = fv_recipe_json(y);
+        return FV_OK;
     case FV_FIELD_ENV: return check_env(y, f, prefix, out, err);
     case FV_FIELD_SOURCE: *out = fv_recipe_json(y); return FV_OK;
     case FV_FIELD_PART:
@@ -430,6 +434,10 @@ static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err
     bool path = fv_get_text(r->json, "model.path") != NULL, init = fv_get_text(r->json, "model.init") != NULL;
     const fv_yaml *model = fv_yaml_get(y, "model"), *stages = fv_yaml_get(y, "stages"), *modes = fv_yaml_find(y, "evaluate.modes");
     if (path == init) return fv_yaml_fail(model ? model : y, err, "model needs either path: FOLDER or init: PRESET%s", path ? ", not both" : "");
+    const fv_yaml *lora = fv_yaml_get(y, "lora");
+    bool adapts = fv_get_int(r->json, "lora.r") > 0, targets = fv_get(r->json, "lora.targets") != NULL;
+    if (adapts && fv_get_text(r->json, "adapter")) return fv_yaml_fail(lora, err, "lora starts a new adapter and adapter goes on from one; there can only be one of them");
+    if (adapts != targets) return fv_yaml_fail(lora, err, "lora needs both r (its rank) and targets (which layers: [q_proj, v_proj], or all-linear)");
     for (int i = 0; i < r->stage_count; i++) {
         const fv_stage *s = &r->stages[i];
         if (!fv_get(s->json, "data") && !fv_get(r->json, "data")) return fv_yaml_fail(stages->items[i], err, "stages.%s.data is missing, and there is no data for the whole recipe", s->name);

@@ -209,18 +209,20 @@ static fv_status run_all(scorer *c, int64_t rows, fv_progress *progress, fv_erro
     return status;
 }
 
-/* The mean's gradient, under the weights' names and in their shapes. */
+/* The mean's gradient, under the weights' names and in their shapes; with an adapter, of what is trained then. */
 static fv_status save_gradient(scorer *c, fv_error *err) {
     const fv_slot *slot = c->s->slot;
     if (!c->counts->targets) return fv_fail(err, FV_BAD_DATA, "%s: no token of the file has loss_mask 1, so there is no gradient", c->o->grad);
     fv_tensor *tensors = calloc((size_t)slot->count, sizeof *tensors);
     if (!tensors) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", c->o->grad);
+    size_t n = 0;
     for (int i = 0; i < slot->count; i++) {
+        if (!slot->params[i].grad.data) continue;
         fv_view flat = fv_vec(slot->params[i].grad.data, fv_elements(slot->params[i].grad));
         slot->ops->scale(&slot->exec, flat, (float)(1.0 / (double)c->counts->targets));
-        tensors[i] = (fv_tensor){slot->params[i].name, slot->params[i].grad};
+        tensors[n++] = (fv_tensor){slot->params[i].name, slot->params[i].grad};
     }
-    fv_status status = fv_weights_save(c->o->grad, tensors, (size_t)slot->count, FV_F32, err);
+    fv_status status = fv_weights_save(c->o->grad, tensors, n, FV_F32, err);
     free(tensors);
     return status;
 }

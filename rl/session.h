@@ -5,10 +5,11 @@
 #include "language/model.h"
 
 typedef struct {
-    const char *model;   /* a Hugging Face folder */
+    const char *model;   /* a Hugging Face folder, or a PEFT adapter's */
+    const char *adapter; /* a PEFT adapter's folder, for a model without one; NULL: none */
     const char *device;  /* "cpu", "cuda"; NULL: "cpu" */
     int threads;         /* 0: all cores */
-    bool gradients;      /* weights are trained ones: f32, with gradients (no optimizer) */
+    bool gradients;      /* weights (with an adapter: its own) are trained ones: f32, with gradients (no optimizer) */
 } fv_session_options;
 
 typedef struct {

@@ -88,6 +88,10 @@ static fv_status run_micro(fv_trainer *t, const sft_batch *b, const int *leaves,
     fv_pack pack;
     fv_targets targets;
     fv_pass pass = fv_pass_begin(t->policy, t->arena, true);
+    if (t->model->lora) { /* off wherever a policy samples, is compared, or learns from what it sampled (docs/lora.md) */
+        pass.dropout = (float)t->model->lora->config.dropout;
+        pass.dropout_key = fv_random_key(t->seed, "dropout", (uint64_t)t->step, (uint64_t)(leaves - b->leaves));
+    }
     FV_TRY(fv_pack_make_scored(&pack, b->tree, leaves, count, t->model->image.merge, t->arena, err));
     fv_pack_targets(&targets, &pack, true, 1.0f, t->arena);
     fv_pack_want(&pack, &targets, t->arena);

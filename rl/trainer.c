@@ -151,7 +151,7 @@ fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int
 
 /* ---- Opening ---- */
 
-static fv_status open_model(fv_trainer *t, fv_error *err) {
+static fv_status open_whole_model(fv_trainer *t, fv_error *err) {
     const char *path = fv_get_text(t->recipe->json, "model.path"), *init = fv_get_text(t->recipe->json, "model.init");
     if (path) return fv_model_open(&t->model, path, err);
     char *folder = fv_run_path(t->run, "model-init"), *temporary = NULL;
@@ -166,6 +166,38 @@ static fv_status open_model(fv_trainer *t, fv_error *err) {
     free(temporary);
     free(folder);
     return s;
+}
+
+/* adapter_config.json of a new adapter, as the recipe's `lora` has it; PEFT's defaults elsewhere. */
+static json_t *adapter_config(const json_t *lora) {
+    json_t *saved = json_object_get(lora, "modules_to_save");
+    double alpha = fv_get_num(lora, "alpha");
+    json_t *whole = alpha == floor(alpha) ? json_integer((json_int_t)alpha) : json_real(alpha); /* PEFT's is an integer */
+    return json_pack("{s: {}, s: n, s: n, s: s, s: O*, s: b, s: b, s: b, s: o, s: f, s: O, s: s, s: O, s: {}, s: n, s: O, s: s, s: O, s: O}", "alpha_pattern", "auto_mapping",
+                     "base_model_name_or_path", "bias", "none", "exclude_modules", json_object_get(lora, "exclude"), "fan_in_fan_out", false, "inference_mode", true, "init_lora_weights", true, "lora_alpha",
+                     whole, "lora_dropout", fv_get_num(lora, "dropout"), "modules_to_save", json_array_size(saved) ? saved : json_null(), "peft_type", "LORA", "r", json_object_get(lora, "r"),
+                     "rank_pattern", "revision", "target_modules", json_object_get(lora, "targets"), "task_type", "CAUSAL_LM", "use_dora", json_object_get(lora, "dora"),
+                     "use_rslora", json_object_get(lora, "rslora"));
+}
+
+static fv_status open_adapter(fv_trainer *t, fv_error *err) {
+    const char *folder = fv_get_text(t->recipe->json, "adapter");
+    if (folder) FV_TRY(fv_model_adapt(t->model, folder, err));
+    if (fv_get_int(t->recipe->json, "lora.r")) {
+        json_t *config = adapter_config(fv_get(t->recipe->json, "lora"));
+        fv_status s = config ? fv_model_adapt_new(t->model, config, t->seed, err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", t->recipe->file);
+        json_decref(config);
+        if (s != FV_OK) return fv_fail_in(err, "%s", t->recipe->file);
+    }
+    const fv_lora *l = t->model->lora;
+    if (l && l->config.dora && l->config.dropout > 0)
+        return fv_fail(err, FV_UNSUPPORTED, "%s: dropout with DoRA is not trained (PEFT's would need every product twice): set it to 0", l->place);
+    return FV_OK;
+}
+
+static fv_status open_model(fv_trainer *t, fv_error *err) {
+    FV_TRY(open_whole_model(t, err));
+    return open_adapter(t, err);
 }
 
 enum { PATTERNS_MAX = 64 };
@@ -184,7 +216,7 @@ static fv_status read_patterns(const fv_trainer *t, const char *field, const cha
 
 static fv_status open_policy(fv_trainer *t, fv_error *err) {
     const char *freeze[PATTERNS_MAX], *muon[PATTERNS_MAX];
-    fv_slot_options o = {.name = "policy", .train = true, .freeze = freeze, .muon = muon};
+    fv_slot_options o = {.name = "policy", .train = true, .freeze = freeze, .muon = muon, .adapter = fv_model_adapter(t->model)};
     FV_TRY(read_patterns(t, "freeze", freeze, &o.freeze_count, err));
     FV_TRY(read_patterns(t, "muon", muon, &o.muon_count, err));
     return fv_slot_open(&t->policy, t->ops, (fv_exec){t->pool, t->scratch}, t->model->weights, t->model->count, &o, err);

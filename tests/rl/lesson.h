@@ -133,10 +133,11 @@ static inline void lesson_same_run(const char *a, const char *b) {
     if (x[n] != y[n]) fail_msg("the metrics of %s and %s part at \"%.60s\" and \"%.60s\"", a, b, n > 30 ? x + n - 30 : x, n > 30 ? y + n - 30 : y);
     free(x);
     free(y);
-    static const char *const files[] = {"model.safetensors", "trainer_state/optimizer.safetensors"};
+    const char *files[] = {"model.safetensors", "trainer_state/optimizer.safetensors"};
     for (size_t i = 0; i < FV_COUNT(files); i++) {
         const char *left = lesson_checkpoint(a), *right = lesson_checkpoint(b);
         assert_true(left && right);
+        if (i == 0 && fv_lora_is_folder(left)) files[0] = "adapter_model.safetensors";
         snprintf(path[0], sizeof path[0], "%s/%s", left, files[i]);
         snprintf(path[1], sizeof path[1], "%s/%s", right, files[i]);
         lesson_same_file(path[0], path[1]);

@@ -3,6 +3,7 @@
 #define FV_TESTS_RL_SMALL_H
 
 #include "core/file.h"
+#include "core/random.h"
 #include "rl/engine.h"
 #include "rl/pack.h"
 
@@ -105,6 +106,23 @@ static inline void small_open(small *s, int kind, const fv_ops *ops, int threads
     char name[32];
     snprintf(name, sizeof name, "model%d", kind);
     small_open_at(s, small_path(name), ops, threads, train);
+}
+
+/* The same model with a new adapter for every linear layer, a slot over both, and something in B: a fresh one would change nothing. */
+static inline void small_adapt(small *s, bool dora, bool train) {
+    fv_error err = {0};
+    const fv_ops *ops = s->slot->ops;
+    fv_exec exec = s->slot->exec;
+    json_t *config = json_pack("{s: s, s: i, s: i, s: s, s: b}", "peft_type", "LORA", "r", 3, "lora_alpha", 6, "target_modules", "all-linear", "use_dora", dora);
+    if (fv_model_adapt_new(s->model, config, 9, &err) != FV_OK) fail_msg("%s", err.text);
+    json_decref(config);
+    for (int i = 0; i < s->model->lora->adapter.part_count; i++) {
+        fv_view b = s->model->lora->adapter.parts[i].b.view;
+        for (int64_t k = 0; k < fv_elements(b); k++) fv_f32(b)[k] = (float)(0.4 * fv_uniform_at((uint64_t)i, (uint64_t)k) - 0.2);
+    }
+    fv_slot_close(s->slot);
+    fv_slot_options o = {.name = "policy", .train = train, .adapter = fv_model_adapter(s->model)};
+    if (fv_slot_open(&s->slot, ops, exec, s->model->weights, s->model->count, &o, &err) != FV_OK) fail_msg("%s", err.text);
 }
 
 static inline void small_close(small *s) {

@@ -1,4 +1,4 @@
-/* What decoding keeps is what training would compute: gradients from a replayed forward have the bits of those from an independent one. */
+/* What decoding keeps is what training would compute: gradients from a replayed forward have the bits of those from an independent one. With an adapter, too. */
 #include "small.h"
 
 enum { GROUP = 4 };
@@ -53,6 +53,7 @@ static bool train_on(small *s, const fv_engine *e, const fv_tree *t, const int *
 static float *copy_grads(const fv_slot *s) {
     float *out = malloc((size_t)fv_slot_trained(s) * sizeof *out), *to = out;
     for (int i = 0; i < s->count; i++) {
+        if (!s->params[i].grad.data) continue;
         memcpy(to, s->params[i].grad.data, fv_bytes(s->params[i].grad));
         to += fv_elements(s->params[i].grad);
     }
@@ -60,13 +61,15 @@ static float *copy_grads(const fv_slot *s) {
 }
 
 static void replayed_gradients_have_the_same_bits(void **state) {
+    enum { PLAIN, LORA, DORA, ADAPTERS };
     (void)state;
     for (int kind = 0; kind < SMALL_KINDS; kind++)
-        for (int threads = 1; threads <= 2; threads++) {
+        for (int adapter = 0; adapter < ADAPTERS; adapter++) {
             small s;
             fv_engine *e;
             int leaves[GROUP];
-            small_open(&s, kind, NULL, threads, true);
+            small_open(&s, kind, NULL, 1 + (kind + adapter) % 2, true);
+            if (adapter != PLAIN) small_adapt(&s, adapter == DORA, true);
             MUST(fv_engine_open(&e, s.model, s.slot, &(fv_engine_options){.max_rows = 16, .record = 1 << 24}, err));
             fv_tree *t = roll_out(&s, e, leaves);
             fv_slot_zero_grad(s.slot);
