@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "rl/model_facts.h"
+#include "rl/session.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 static const fv_option options[] = {
     {"--preset", FV_OPTION_VALUE, "NAME", "init: tiny (2.6 M parameters), mid (60 M), or a config.json to follow"},
     {"--json", FV_OPTION_FLAG, "", "the facts as JSON on stdout"},
-    {"dtype", FV_OPTION_SETTING, "f32|bf16", "init: how weights are stored; f32 by default"},
+    {"dtype", FV_OPTION_SETTING, "f32|bf16", "how weights are stored; by default f32 (init), as they are (merge)"},
     FV_COMMON_OPTIONS,
 };
 
@@ -35,6 +36,14 @@ static void print_sizes(const char *name, const json_t *sizes) {
     printf("\n");
 }
 
+static void print_adapter(const json_t *f) {
+    char a[32];
+    printf("%-12s %s: r %lld, alpha %g%s%s, %lld layers, %lld weights brought whole,", "adapter", json_string_value(json_object_get(f, "folder")), (long long)json_integer_value(json_object_get(f, "r")),
+           json_number_value(json_object_get(f, "alpha")), json_is_true(json_object_get(f, "rslora")) ? ", rsLoRA" : "", json_is_true(json_object_get(f, "dora")) ? ", DoRA" : "",
+           (long long)json_integer_value(json_object_get(f, "layers")), (long long)json_integer_value(json_object_get(f, "saved")));
+    printf(" %s\n", amount(json_number_value(json_object_get(f, "parameters")), " parameters", a));
+}
+
 static void print_facts(const json_t *f) {
     char a[32];
     const char *key;
@@ -53,6 +62,7 @@ static void print_facts(const json_t *f) {
     printf(" %s more to train\n", amount(json_number_value(json_object_get(f, "trained_bytes")), "B", a));
     printf("%-12s %lld tokens, rows for %lld\n", "tokenizer", (long long)json_integer_value(fv_json_find(f, "tokenizer.size")), (long long)json_integer_value(fv_json_find(f, "tokenizer.vocabulary")));
     print_sizes("limits", json_object_get(f, "limits"));
+    if (json_is_object(json_object_get(f, "adapter"))) print_adapter(json_object_get(f, "adapter"));
     if (*json_string_value(json_object_get(f, "note"))) printf("%-12s %s\n", "note", json_string_value(json_object_get(f, "note")));
 }
 
@@ -72,34 +82,60 @@ static fv_status show(const fv_args *a, fv_error *err) {
     return s;
 }
 
+/* dtype=f32|bf16; *out stays what it is where nothing is said. */
+static fv_status read_dtype(const fv_args *a, fv_dtype *out, fv_error *err) {
+    const char *dtype = fv_args_setting(a, "dtype");
+    if (!dtype) return FV_OK;
+    if (strcmp(dtype, "f32") && strcmp(dtype, "bf16")) return fv_fail(err, FV_BAD_USAGE, "dtype must be f32 or bf16, got %s", dtype);
+    *out = !strcmp(dtype, "bf16") ? FV_BF16 : FV_F32;
+    return FV_OK;
+}
+
+static fv_status merge(const fv_args *a, fv_error *err) {
+    fv_common common;
+    fv_session s = {0};
+    fv_dtype dtype = FV_DTYPES;
+    if (a->word_count != 4) return fv_fail(err, FV_BAD_USAGE, "fovea model merge: name the model, the adapter and the new folder\nusage: fovea model merge MODEL ADAPTER DIR");
+    FV_TRY(fv_common_read(&common, a, err));
+    FV_TRY(read_dtype(a, &dtype, err));
+    fv_status status = fv_session_open(&s, &(fv_session_options){.model = a->words[1], .adapter = a->words[2], .threads = common.threads}, err);
+    if (status == FV_OK) status = fv_model_save_merged(s.model, s.slot, a->words[3], dtype, err);
+    fv_session_close(&s);
+    return status;
+}
+
 static fv_status init(const fv_args *a, fv_error *err) {
     fv_common common;
-    const char *preset, *dtype = fv_args_setting(a, "dtype");
+    fv_dtype dtype = FV_F32;
+    const char *preset;
     if (a->word_count != 2) return fv_fail(err, FV_BAD_USAGE, "fovea model init: name the new folder\nusage: fovea model init --preset tiny DIR");
     FV_TRY(fv_args_need(a, &fv_verb_model, "--preset", &preset, err));
     FV_TRY(fv_common_read(&common, a, err));
-    if (dtype && strcmp(dtype, "f32") && strcmp(dtype, "bf16")) return fv_fail(err, FV_BAD_USAGE, "dtype must be f32 or bf16, got %s", dtype);
-    return fv_model_init(preset, common.seed, a->words[1], dtype && !strcmp(dtype, "bf16") ? FV_BF16 : FV_F32, err);
+    FV_TRY(read_dtype(a, &dtype, err));
+    return fv_model_init(preset, common.seed, a->words[1], dtype, err);
 }
 
 static fv_status run(const fv_args *a, fv_error *err) {
     if (!strcmp(a->words[0], "init")) return init(a, err);
-    if (!strcmp(a->words[0], "merge")) return fv_fail(err, FV_UNSUPPORTED, "fovea model merge: adapters come with a later version; training writes whole models");
+    if (!strcmp(a->words[0], "merge")) return merge(a, err);
     if (a->word_count != 1) return fv_fail(err, FV_BAD_USAGE, "fovea model: unexpected argument %s\nusage: fovea %s", a->words[1], fv_verb_model.synopsis);
     return show(a, err);
 }
 
 const fv_verb fv_verb_model = {
     .name = "model",
-    .synopsis = "model DIR [--json]  |  model init --preset tiny DIR [seed=N] [dtype=bf16]  |  model merge",
-    .summary = "shows a checkpoint; makes a small random one",
-    .help = "Shows what is in a Hugging Face folder: family, sizes, parameters by part, memory, limits. `model init` makes a new one with random weights, a\n"
-            "byte-level tokenizer that reads any text, and everything that transformers needs to open it; the folder must be new or empty.\n\n"
+    .synopsis = "model DIR [--json]  |  model init --preset tiny DIR [seed=N] [dtype=bf16]  |  model merge MODEL ADAPTER DIR",
+    .summary = "shows a checkpoint; makes a small random one; merges an adapter",
+    .help = "Shows what is in a Hugging Face folder, or a PEFT adapter's: family, sizes, parameters by part, memory, limits. `model init` makes a new one with random\n"
+            "weights, a byte-level tokenizer that reads any text, and everything that transformers needs to open it; `model merge` writes a whole model from one and its\n"
+            "LoRA adapter. The new folder must be new or empty.\n\n"
             "  fovea model init --preset tiny m seed=7\n"
             "  fovea model m\n"
-            "  fovea model init --preset m/config.json m2",
+            "  fovea model init --preset m/config.json m2\n\n"
+            "and, with an adapter of m in the folder a:\n\n"
+            "  fovea model merge m a merged",
     .options = options,
     .option_count = FV_COUNT(options),
     .min_words = 1,
-    .max_words = 2,
+    .max_words = 4,
     .run = run};

@@ -96,7 +96,7 @@ static void a_model_is_made_and_shown(void **state) {
     run_badly("model init m9", 2, "--preset is missing");
     run_badly("model init --preset tiny", 2, "name the new folder");
     run_badly("model nowhere", 1, "nowhere");
-    run_badly("model merge", 1, "later version");
+    run_badly("model merge", 2, "name the model, the adapter and the new folder");
     write_file("m3/config.json", "{\"model_type\": \"llama\"}");
     run_badly("model m3", 1, "llama");
 }
