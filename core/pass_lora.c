@@ -84,7 +84,7 @@ static fv_var *lora(fv_pass *p, fv_var *x, int weight, int bias) {
     fv_view h = fv_costly(p, rows, a.shape[0], &known);
     if (!y->final || !known) {
         fv_arena_mark mark = fv_arena_here(p->arena);
-        ops_of(p)->linear(exec_of(p), y->v, x->v, w, fv_slot_packed(p->slot, weight), weight_of(p, bias));
+        ops_of(p)->linear(exec_of(p), y->v, x->v, w, fv_slot_packed(p->slot, weight), fv_bias_of(p, bias));
         ops_of(p)->linear(exec_of(p), h, seen_by_a(p, x->v, weight, &index), a, fv_slot_packed(p->slot, d->a), fv_none);
         ops_of(p)->scale(exec_of(p), h, scale_of(p, d));
         fv_view added = fresh(p, rows, n);

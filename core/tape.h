@@ -46,6 +46,9 @@ static inline fv_view weight_of(const fv_pass *p, int weight) { return weight < 
 static inline fv_view weight_grad(const fv_pass *p, int weight) { return weight < 0 ? fv_none : fv_weight_matrix(p->slot->params[weight].grad); }
 static inline bool trained(const fv_pass *p, int weight) { return weight >= 0 && p->slot->params[weight].grad.data; }
 
+/* A bias in f32, as linear takes it: one that is stored as bf16 is widened into the pass's arena. Absent for -1. */
+fv_view fv_bias_of(fv_pass *p, int bias);
+
 /* fv_linear of a weight that an adapter changes (core/pass_lora.c). Shapes fit. */
 fv_var *fv_lora_linear(fv_pass *p, fv_var *x, int weight, int bias);
 

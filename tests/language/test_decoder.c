@@ -90,6 +90,23 @@ static void same_bits_everywhere(void **state) {
     }
 }
 
+/* bf16 is a storage type: its weights are widened exactly where they are read, biases and tables, too. */
+static void stored_in_bf16(void **state) {
+    (void)state;
+    for (size_t f = 0; f < FV_COUNT(fixtures); f++) {
+        tiny t[2];
+        fv_view logits[2];
+        for (int stored = 0; stored < 2; stored++) {
+            tiny_open(&t[stored], fixtures[f], NULL, 1, false);
+            tiny_round(&t[stored], stored);
+            tiny_reopen(&t[stored], &(fv_slot_options){.name = "policy"});
+            logits[stored] = tiny_logits(&t[stored], t[stored].slot);
+        }
+        assert_memory_equal(logits[1].data, logits[0].data, fv_bytes(logits[0]));
+        for (int stored = 0; stored < 2; stored++) tiny_close(&t[stored]);
+    }
+}
+
 /* ---- decoding ---- */
 
 /* A little tree: a prompt with pictures, and two answers. They part in the middle of a page. */
@@ -364,6 +381,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_transformers),
         cmocka_unit_test(same_bits_everywhere),
+        cmocka_unit_test(stored_in_bf16),
         cmocka_unit_test(decoding_is_training),
         cmocka_unit_test(tree_gradient_is_the_sum_of_paths),
         cmocka_unit_test(taps_see_layers),

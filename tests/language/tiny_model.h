@@ -91,6 +91,28 @@ static inline void tiny_open(tiny *t, const char *name, const char *isa, int thr
     if (t->config.has_vision) tiny_pictures(t);
 }
 
+/* A slot with other options in place of the first one. */
+static inline void tiny_reopen(tiny *t, const fv_slot_options *options) {
+    const fv_ops *ops = t->slot->ops;
+    fv_exec exec = t->slot->exec;
+    fv_error err = {0};
+    fv_slot_close(t->slot);
+    if (fv_slot_open(&t->slot, ops, exec, t->weights, t->count, options, &err) != FV_OK) fail_msg("%s", err.text);
+}
+
+/* The model's weights as a checkpoint in bf16 has them: stored so, or the same numbers as f32. For slots that are opened afterwards. */
+static inline void tiny_round(tiny *t, bool stored) {
+    for (int i = 0; i < t->count; i++) {
+        fv_view *v = &t->weights[i].view;
+        int64_t n = fv_elements(*v);
+        void *half = FV_TAKE(t->arena, uint16_t, n), *wide = FV_TAKE(t->arena, float, n);
+        fv_from_f32(half, FV_BF16, fv_f32(*v), n);
+        fv_to_f32(wide, half, FV_BF16, n);
+        v->data = stored ? half : wide;
+        v->dtype = stored ? FV_BF16 : FV_F32;
+    }
+}
+
 /* The tower's output, or nothing for a text model. */
 static inline fv_tower_out tiny_see(tiny *t, fv_pass *p) {
     return t->tower ? fv_tower_forward(p, t->tower, t->picture_list, t->picture_count) : (fv_tower_out){.embeds = NULL};
@@ -130,6 +152,15 @@ static inline fv_var *tiny_run_back(tiny *t, fv_pass *p, fv_tower_out *visual) {
     fv_pass_back(p);
     if (p->error.status != FV_OK) fail_msg("%s", p->error.text);
     return hidden;
+}
+
+static inline fv_view tiny_logits(tiny *t, fv_slot *slot) {
+    fv_pass p = fv_pass_begin(slot, t->arena, false);
+    fv_tower_out visual = tiny_see(t, &p);
+    fv_batch batch = tiny_batch(t, &visual);
+    fv_var *logits = fv_linear(&p, fv_decoder_forward(&p, t->decoder, &batch), fv_decoder_head(t->decoder), -1);
+    if (p.error.status != FV_OK) fail_msg("%s", p.error.text);
+    return logits->v;
 }
 
 static inline void tiny_close(tiny *t) {
