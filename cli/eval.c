@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const fv_option options[] = {
-    {"--model", FV_OPTION_VALUE, "DIR", "a Hugging Face folder (with --data, instead of a recipe)"},
+    {"--model", FV_OPTION_VALUE, "DIR", "a Hugging Face folder, or a PEFT adapter's (with --data, instead of a recipe)"},
     {"--data", FV_OPTION_VALUE, "FILE", "rows with an answer"},
     {"--responses", FV_OPTION_VALUE, "FILE", "rows with `response` and answer: no model is run"},
     {"--protocol", FV_OPTION_VALUE, "P", "how an answer is found and compared; exact by default"},

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const fv_option options[] = {
-    {"--model", FV_OPTION_VALUE, "DIR", "a Hugging Face folder"},
+    {"--model", FV_OPTION_VALUE, "DIR", "a Hugging Face folder, or a PEFT adapter's"},
     {"--data", FV_OPTION_VALUE, "FILE", "rows; what stands before the last assistant's turns is the prompt"},
     {"--env", FV_OPTION_VALUE, "E", "environment of rows without their own: YAML or JSON, or a file with it"},
     {"-n", FV_OPTION_VALUE, "G", "answers a row; ids are ROW#K then"},

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 static const fv_option options[] = {
-    {"--model", FV_OPTION_VALUE, "DIR", "a Hugging Face folder"},
+    {"--model", FV_OPTION_VALUE, "DIR", "a Hugging Face folder, or a PEFT adapter's"},
     {"--data", FV_OPTION_VALUE, "FILE", "conversations: rows of any format, or of tokens as rollout writes them"},
     {"--out", FV_OPTION_VALUE, "FILE", "JSON lines: id, input_ids, logprobs, loss_mask, grids"},
     {"--dump", FV_OPTION_VALUE, "DIR", "tensors on the way, DIR/ID.safetensors (a / in an id becomes _)"},

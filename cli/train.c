@@ -37,7 +37,7 @@ const fv_verb fv_verb_train = {
     .name = "train",
     .synopsis = "train RECIPE [key=value ...] [--resume]",
     .summary = "trains a model: supervised, by reinforcement, or stages of both",
-    .help = "Runs the stages of a recipe and leaves a run folder: checkpoints (Hugging Face folders), metrics.jsonl, trajectories, report.html.\n"
+    .help = "Runs the stages of a recipe and leaves a run folder: checkpoints (Hugging Face folders, or PEFT adapters), metrics.jsonl, trajectories, report.html.\n"
             "Any field of the recipe can be given as path.to.field=value. Ctrl-C writes a checkpoint first; --resume goes on from it.\n\n"
             "  fovea train recipes/visual-search.yaml\n"
             "  fovea train recipes/sft.yaml model.path=DIR data=rows.jsonl epochs=2 out=runs/mine",

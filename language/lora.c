@@ -154,12 +154,9 @@ static fv_status add_weight(maker *m, int weight, bool *used_names) {
     const fv_weight *w = &m->base->weights[weight];
     fv_layer_name layer;
     const char *suffix;
-    int saved;
-    bool target = false;
+    bool target;
     if (!layer_name(m->base, w->name, &layer, &suffix)) return fv_fail(m->err, FV_UNSUPPORTED, "%s: %s: the name is too long", m->l->config.place, w->name);
-    FV_TRY(fv_lora_config_saves(&m->l->config, &layer, &saved, m->err));
-    if (saved >= 0) {
-        used_names[saved] = true;
+    if (fv_lora_config_saves(&m->l->config, &layer, used_names)) {
         /* PEFT would train a copy beside the output projection, which stays what it was */
         if (is_embedding(&layer) && w->linear) return refuse(m, &layer, "is also the output projection (tied), so it can't be among modules_to_save");
         return add_whole(m, weight, &layer, suffix);

@@ -64,7 +64,7 @@ static fv_status check_names(const fv_lora_config *c, const char *field, bool te
     const json_t *names = fv_json_find(c->root, field), *name;
     size_t i;
     bool fine = !names || json_is_array(names) || (text && json_is_string(names));
-    json_array_foreach((json_t *)names, i, name) fine = fine && json_is_string(name);
+    json_array_foreach((json_t *)names, i, name) fine = fine && json_string_length(name) > 0;
     return fine ? FV_OK : refuse(c, field, text ? "must be a list of names or one regular expression" : "must be a list of names", err);
 }
 
@@ -159,21 +159,18 @@ fv_status fv_lora_config_targets(const fv_lora_config *c, const fv_layer_name *l
     return takes(c, "target_modules", layer, out, err);
 }
 
-fv_status fv_lora_config_saves(const fv_lora_config *c, const fv_layer_name *layer, int *which, fv_error *err) {
+bool fv_lora_config_saves(const fv_lora_config *c, const fv_layer_name *layer, bool *used) {
     const json_t *names = fv_json_find(c->root, "modules_to_save"), *name;
-    size_t i;
-    *which = -1;
-    json_array_foreach((json_t *)names, i, name) {
-        char part[sizeof layer->path];
-        size_t length = strlen(layer->path);
-        for (size_t n = 1; n <= length && *which < 0; n++) { /* every module that the layer is in, and itself */
+    size_t i, length = strlen(layer->path);
+    bool saves = false;
+    json_array_foreach((json_t *)names, i, name)
+        for (size_t n = 1; n <= length; n++) { /* every module that the layer is in, and itself */
+            char part[sizeof layer->path];
             if (layer->path[n] != '.' && layer->path[n] != '\0') continue;
             snprintf(part, sizeof part, "%.*s", (int)n, layer->path);
-            if (ends_with(part, json_string_value(name))) *which = (int)i;
+            if (ends_with(part, json_string_value(name))) saves = used[i] = true;
         }
-        if (json_string_length(name) == 0) return refuse(c, "modules_to_save", "must hold names", err);
-    }
-    return FV_OK;
+    return saves;
 }
 
 /* The value of the first key that, as a regular expression, is the layer's path or its end after a dot. */

@@ -26,8 +26,8 @@ typedef struct {
 /* target_modules without exclude_modules. A list holds whole paths or their ends, a text is a regular expression for the whole path; "all-linear" takes what
  * `linear` says (PEFT: every linear layer but the output projection). */
 fv_status fv_lora_config_targets(const fv_lora_config *c, const fv_layer_name *layer, bool linear, bool *out, fv_error *err);
-/* modules_to_save: the layer's path, or that of something it is in, ends with one of the names. *which is that name's number, or -1. */
-fv_status fv_lora_config_saves(const fv_lora_config *c, const fv_layer_name *layer, int *which, fv_error *err);
+/* modules_to_save: the layer's path, or that of something it is in, ends with one of the names. used[i] is set for every name i that takes it. */
+bool fv_lora_config_saves(const fv_lora_config *c, const fv_layer_name *layer, bool *used);
 /* The layer's rank and scale, with rank_pattern, alpha_pattern and use_rslora. */
 fv_status fv_lora_config_rank(const fv_lora_config *c, const fv_layer_name *layer, int64_t *rank, float *scale, fv_error *err);
 

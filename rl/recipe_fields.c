@@ -15,7 +15,7 @@ static const fv_field fields[] = {
     {"model.init", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "instead of path: random weights of a preset (tiny, mid) or of a config.json"},
     {"adapter", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "a PEFT adapter of the model to go on from: it alone is trained"},
     {"lora.r", FV_TOP, FV_FIELD_INT, 0, 65536, "0", "", "rank of a new LoRA adapter, which alone is trained; 0: none, all weights are"},
-    {"lora.alpha", FV_TOP, FV_FIELD_NUM, 0, 1e9, "8", "", "its output is scaled by alpha / r"},
+    {"lora.alpha", FV_TOP, FV_FIELD_INT, 0, 1e6, "8", "", "its output is scaled by alpha / r"},
     {"lora.targets", FV_TOP, FV_FIELD_NAMES, 0, 0, "", "", "which linear layers: ends of their names, [q_proj, v_proj]; a regular expression for the whole name; all-linear"},
     {"lora.exclude", FV_TOP, FV_FIELD_NAMES, 0, 0, "", "", "which of those not"},
     {"lora.modules_to_save", FV_TOP, FV_FIELD_LIST, 0, 0, "[]", "", "modules that are trained whole and kept with the adapter: [merger]"},

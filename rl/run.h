@@ -37,7 +37,7 @@ void fv_run_log(fv_run *r, const char *format, ...) FV_PRINTF(2, 3); /* log.txt;
 /* A row that could not be used: counted, and written to bad_rows.jsonl. */
 void fv_run_bad_row(fv_run *r, const char *id, const fv_error *why);
 
-/* checkpoints/step-N: the model as a Hugging Face folder and trainer_state/ (f32 masters, AdamW moments, `state` as JSON with the sizes of the logs added).
+/* checkpoints/step-N: the model as a Hugging Face folder (with an adapter: that as a PEFT folder) and trainer_state/ (f32 masters, AdamW moments, `state` as JSON with the sizes of the logs added).
  * Older ones beyond `keep` are removed afterwards. */
 fv_status fv_run_checkpoint(fv_run *r, int64_t step, const fv_model *m, const fv_slot *slot, fv_dtype save, json_t *state, fv_error *err);
 /* A model's folder that appears whole, in place of an older one. */

@@ -170,14 +170,23 @@ static fv_status open_whole_model(fv_trainer *t, fv_error *err) {
 
 /* adapter_config.json of a new adapter, as the recipe's `lora` has it; PEFT's defaults elsewhere. */
 static json_t *adapter_config(const json_t *lora) {
-    json_t *saved = json_object_get(lora, "modules_to_save");
-    double alpha = fv_get_num(lora, "alpha");
-    json_t *whole = alpha == floor(alpha) ? json_integer((json_int_t)alpha) : json_real(alpha); /* PEFT's is an integer */
-    return json_pack("{s: {}, s: n, s: n, s: s, s: O*, s: b, s: b, s: b, s: o, s: f, s: O, s: s, s: O, s: {}, s: n, s: O, s: s, s: O, s: O}", "alpha_pattern", "auto_mapping",
-                     "base_model_name_or_path", "bias", "none", "exclude_modules", json_object_get(lora, "exclude"), "fan_in_fan_out", false, "inference_mode", true, "init_lora_weights", true, "lora_alpha",
-                     whole, "lora_dropout", fv_get_num(lora, "dropout"), "modules_to_save", json_array_size(saved) ? saved : json_null(), "peft_type", "LORA", "r", json_object_get(lora, "r"),
-                     "rank_pattern", "revision", "target_modules", json_object_get(lora, "targets"), "task_type", "CAUSAL_LM", "use_dora", json_object_get(lora, "dora"),
-                     "use_rslora", json_object_get(lora, "rslora"));
+    static const struct {
+        const char *peft, *ours;
+    } fields[] = {{"r", "r"}, {"lora_alpha", "alpha"}, {"lora_dropout", "dropout"}, {"target_modules", "targets"}, {"exclude_modules", "exclude"}, {"modules_to_save", "modules_to_save"},
+                  {"use_rslora", "rslora"}, {"use_dora", "dora"}};
+    json_t *config = json_pack("{s: s, s: s, s: s, s: b, s: b, s: b}", "peft_type", "LORA", "task_type", "CAUSAL_LM", "bias", "none", "fan_in_fan_out", false, "inference_mode", true,
+                               "init_lora_weights", true);
+    for (size_t i = 0; i < FV_COUNT(fields); i++) {
+        json_t *value = json_object_get(lora, fields[i].ours);
+        if (value) json_object_set(config, fields[i].peft, value);
+    }
+    return config;
+}
+
+static bool learns_rows(const fv_recipe *r) {
+    for (int i = 0; i < r->stage_count; i++)
+        if (r->stages[i].kind == FV_STAGE_SFT) return true;
+    return false;
 }
 
 static fv_status open_adapter(fv_trainer *t, fv_error *err) {
@@ -190,7 +199,7 @@ static fv_status open_adapter(fv_trainer *t, fv_error *err) {
         if (s != FV_OK) return fv_fail_in(err, "%s", t->recipe->file);
     }
     const fv_lora *l = t->model->lora;
-    if (l && l->config.dora && l->config.dropout > 0)
+    if (l && l->config.dora && l->config.dropout > 0 && learns_rows(t->recipe))
         return fv_fail(err, FV_UNSUPPORTED, "%s: dropout with DoRA is not trained (PEFT's would need every product twice): set it to 0", l->place);
     return FV_OK;
 }
