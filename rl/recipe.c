@@ -290,7 +290,7 @@ static size_t names_like(int where, const char *path, char (*cut)[NAME_ROOM], co
     return count + 1;
 }
 
-/* A field that is meant by `path`: one whose last name it is (lr), or one like it (stpes as an override beside the only stage). */
+/* A field that is meant by `path`: one whose last name it is (lr), one that stands a level higher (model.lora), or one like it (stpes as an override beside the only stage). */
 static const char *near_field(int where, const char *path, char (*cut)[NAME_ROOM]) {
     const char *names[NAMES_MOST];
     int n;
@@ -299,6 +299,9 @@ static const char *near_field(int where, const char *path, char (*cut)[NAME_ROOM
         const char *dot = strrchr(all[k].path, '.');
         if (dot && !strcmp(dot + 1, path)) return all[k].path;
     }
+    const char *last = strrchr(path, '.') ? strrchr(path, '.') + 1 : path;
+    for (int k = 0; k < n && last != path; k++)
+        if ((all[k].where & where) && (!strcmp(all[k].path, last) || under(all[k].path, last))) return last;
     return fv_suggest(path, names, names_like(where, path, cut, names));
 }
 
@@ -312,8 +315,6 @@ static fv_status unknown_field(const fv_yaml *y, int where, const char *prefix, 
     const fv_field *all = fv_recipe_fields(&n);
     const char *elsewhere = NULL;
     char cut[NAMES_MOST][NAME_ROOM];
-    if (!strcmp(path, "lora") || !strcmp(path, "model.lora"))
-        return fv_yaml_fail(y, err, "%s%s: adapters (LoRA) come with a later version; without it all weights are trained, but for those that freeze names", prefix, path);
     for (int k = 0; k < n && !elsewhere; k++)
         for (size_t i = 0; i < FV_COUNT(places) && !elsewhere; i++)
             if (!(all[k].where & where) && (all[k].where & places[i].where) && (!strcmp(all[k].path, path) || under(all[k].path, path))) elsewhere = places[i].place;

@@ -61,7 +61,7 @@ static void unknown_fields_have_suggestions(void **state) {
     top_refused("evaluate: {each: 3}", "recipe.yaml:8: unknown field evaluate.each; ");
     top_refused("evaluate: 3", "recipe.yaml:8: evaluate must be a mapping");
     top_refused("modle: {path: m}", "recipe.yaml:8: unknown field modle; did you mean model?");
-    top_refused("lora: {r: 16}", "recipe.yaml:8: lora: adapters (LoRA) come with a later version");
+    refused("name: test\nmodel: {path: somewhere, lora: {r: 16}}\n", NULL, 0, "recipe.yaml:2: unknown field model.lora; did you mean lora?");
     top_refused("env: {max_turn: 3}", "recipe.yaml:8: env: unknown field max_turn; did you mean max_turns?");
     stage_refused("env: {tools: [image_zoom]}", "recipe.yaml:8: stages.rl.env: tools[0] must be one of image_zoom_in_tool");
     top_refused("zzzzzz: {a: 1}", "recipe.yaml:8: unknown field zzzzzz; `fovea help recipe`");
