@@ -97,17 +97,30 @@ static fv_status check_frames(const fv_processor *p, const fv_image *const *fram
     return FV_OK;
 }
 
-/* The size that the model sees. */
-static fv_status view_size(int *height, int *width, const fv_processor *p, const fv_image *im, int count, int64_t min_pixels, int64_t max_pixels,
-                           fv_error *err) {
+/* cap_pixels_per_frame: a frame's even share of a budget in tokens, so that many frames are seen smaller. The limits are a frame's for Qwen2-VL, all frames' together
+ * for Qwen3-VL. Python's order of operations, whose // is exact here. */
+static int64_t capped(const fv_processor *p, int count, int64_t least, int64_t most) {
+    int64_t token = (int64_t)(p->patch * p->merge) * (p->patch * p->merge), floor_pixels = (int64_t)((double)least * 1.05), share;
+    if (p->whole_clip) {
+        share = p->cap_tokens * token < most / count ? p->cap_tokens * token : most / count;
+        return (share > floor_pixels ? share : floor_pixels) * count;
+    }
+    share = (int64_t)((double)(p->cap_tokens * token) * 0.9) * p->temporal / count;
+    if (share > most) share = most;
+    return share > floor_pixels ? share : floor_pixels;
+}
+
+fv_status fv_view_size(int *out_height, int *out_width, const fv_processor *p, int count, int height, int width, int64_t min_pixels, int64_t max_pixels,
+                       fv_error *err) {
     int factor = p->patch * p->merge;
     int64_t least = min_pixels ? min_pixels : p->min_pixels, most = max_pixels ? max_pixels : p->max_pixels;
-    if (p->resize && p->whole_clip) return fv_smart_resize_clip(height, width, count, im->height, im->width, p->temporal, factor, least, most, err);
-    if (p->resize) return fv_smart_resize(height, width, im->height, im->width, factor, least, most, err);
-    if (im->height % factor || im->width % factor)
-        return fv_fail(err, FV_BAD_DATA, "a picture of %dx%d: with do_resize off its sides must be multiples of %d", im->width, im->height, factor);
-    *height = im->height;
-    *width = im->width;
+    if (p->cap_tokens) most = capped(p, count, least, most);
+    if (p->resize && p->whole_clip) return fv_smart_resize_clip(out_height, out_width, count, height, width, p->temporal, factor, least, most, err);
+    if (p->resize) return fv_smart_resize(out_height, out_width, height, width, factor, least, most, err);
+    if (height % factor || width % factor)
+        return fv_fail(err, FV_BAD_DATA, "a picture of %dx%d: with do_resize off its sides must be multiples of %d", width, height, factor);
+    *out_height = height;
+    *out_width = width;
     return FV_OK;
 }
 
@@ -132,12 +145,8 @@ static fv_status fill(fv_patches *out, const fv_processor *p, const fv_image *co
     return FV_OK;
 }
 
-fv_status fv_patches_make(fv_patches **out, const fv_processor *p, const fv_image *const *frames, int count, int64_t min_pixels, int64_t max_pixels,
-                          fv_error *err) {
-    *out = NULL;
-    FV_TRY(check_frames(p, frames, count, err));
-    int height, width, slots = (count - 1) / p->temporal + 1;
-    FV_TRY(view_size(&height, &width, p, frames[0], count, min_pixels, max_pixels, err));
+static fv_status make(fv_patches **out, const fv_processor *p, const fv_image *const *frames, int count, int height, int width, fv_error *err) {
+    int slots = (count - 1) / p->temporal + 1;
     size_t floats = (size_t)slots * (size_t)p->temporal * 3 * (size_t)height * (size_t)width;
     fv_patches *made = malloc(sizeof *made);
     float *pixels = malloc(floats * sizeof *pixels);
@@ -152,6 +161,21 @@ fv_status fv_patches_make(fv_patches **out, const fv_processor *p, const fv_imag
     if (status == FV_OK) *out = made;
     else fv_patches_free(made);
     return status;
+}
+
+fv_status fv_patches_make(fv_patches **out, const fv_processor *p, const fv_image *const *frames, int count, int64_t min_pixels, int64_t max_pixels,
+                          fv_error *err) {
+    int height, width;
+    *out = NULL;
+    FV_TRY(check_frames(p, frames, count, err));
+    FV_TRY(fv_view_size(&height, &width, p, count, frames[0]->height, frames[0]->width, min_pixels, max_pixels, err));
+    return make(out, p, frames, count, height, width, err);
+}
+
+fv_status fv_patches_cut(fv_patches **out, const fv_processor *p, const fv_image *const *frames, int count, fv_error *err) {
+    *out = NULL;
+    FV_TRY(check_frames(p, frames, count, err));
+    return make(out, p, frames, count, frames[0]->height, frames[0]->width, err);
 }
 
 void fv_patches_free(fv_patches *p) {

@@ -16,6 +16,12 @@ typedef struct {
     bool resize, rescale, normalize;    /* what the file switches off */
     bool whole_clip;                    /* Qwen3-VL's videos */
     double rescale_factor;              /* 0: 1/255 */
+    /* Videos alone (vision/frames.h): */
+    bool sample;                        /* do_sample_frames; else all frames, unless a part says how many */
+    double fps;                         /* frames a second that are looked at; 0: not said */
+    int frames;                         /* num_frames; 0: not said */
+    int min_frames, max_frames;         /* limits of what fps gives */
+    int64_t cap_tokens;                 /* max_video_tokens where cap_pixels_per_frame is on, which bounds a frame's share; 0: off */
 } fv_processor;
 
 /* The size that a picture of (height, width) is resized to: sides that are multiples of factor (= patch * merge), as near to the
@@ -37,9 +43,15 @@ typedef struct fv_patches {
     int width, height;               /* the size of the file */
 } fv_patches;
 
+/* The size that the model sees of a picture (count 1) or of a clip's frames, of (height, width). min_pixels/max_pixels 0: the processor's. */
+fv_status fv_view_size(int *out_height, int *out_width, const fv_processor *p, int count, int height, int width, int64_t min_pixels, int64_t max_pixels,
+                       fv_error *err);
+
 /* min_pixels/max_pixels 0: the processor's. frames: one picture, or the frames of a clip, all of one size; the last one is
  * repeated until they fill the last time slot. Every pixel is bit-equal to transformers' pixel_values. */
 fv_status fv_patches_make(fv_patches **out, const fv_processor *p, const fv_image *const *frames, int count, int64_t min_pixels, int64_t max_pixels, fv_error *err);
+/* Of frames that have the size that the model sees already: the same without a resize. */
+fv_status fv_patches_cut(fv_patches **out, const fv_processor *p, const fv_image *const *frames, int count, fv_error *err);
 void fv_patches_free(fv_patches *p); /* NULL is fine */
 static inline int fv_patches_rows(const fv_patches *p) { return p->grid[0] * p->grid[1] * p->grid[2]; }
 static inline int fv_patches_tokens(const fv_patches *p, int merge) { return fv_patches_rows(p) / (merge * merge); }

@@ -12,15 +12,16 @@ typedef struct {
     int patch;
     int64_t min_pixels, max_pixels;
     double mean[3], std[3];
-    bool whole_clip;
+    bool whole_clip, sample;
+    double fps; /* 0: None */
 } defaults;
 
 #define CLIP_MEAN {0.48145466, 0.4578275, 0.40821073}
 #define CLIP_STD {0.26862954, 0.26130258, 0.27577711}
 
-static const defaults image_class = {14, 56 * 56, 28 * 28 * 1280, CLIP_MEAN, CLIP_STD, false};          /* Qwen2VLImageProcessor, all families */
-static const defaults qwen2_video_class = {14, 128 * 28 * 28, 28 * 28 * 768, CLIP_MEAN, CLIP_STD, false}; /* Qwen2VLVideoProcessor */
-static const defaults qwen3_video_class = {16, 128 * 32 * 32, 32 * 32 * 768, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, true};
+static const defaults image_class = {14, 56 * 56, 28 * 28 * 1280, CLIP_MEAN, CLIP_STD, false, false, 0};          /* Qwen2VLImageProcessor, all families */
+static const defaults qwen2_video_class = {14, 128 * 28 * 28, 28 * 28 * 768, CLIP_MEAN, CLIP_STD, false, false, 0}; /* Qwen2VLVideoProcessor */
+static const defaults qwen3_video_class = {16, 128 * 32 * 32, 32 * 32 * 768, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, true, true, 2};
 
 /* The object that holds the settings, and the file that it came from. */
 typedef struct {
@@ -134,6 +135,25 @@ static fv_status read_arithmetic(fv_processor *p, fv_json_at at, const defaults 
     return FV_OK;
 }
 
+/* Which frames of a video file are looked at where a row does not say (vision/frames.h), and cap_pixels_per_frame. */
+static fv_status read_sampling(fv_processor *p, fv_json_at at, const defaults *d, fv_error *err) {
+    int64_t frames, least, most, tokens;
+    bool cap;
+    FV_TRY(fv_json_bool_or(at, "do_sample_frames", d->sample, &p->sample, err));
+    FV_TRY(fv_json_num_or(at, "fps", d->fps, &p->fps, err));
+    if (p->fps < 0) return fv_json_wrong(at, "fps", "must be positive", err);
+    FV_TRY(fv_json_int_or(at, "num_frames", 1, 1 << 20, 0, &frames, err));
+    FV_TRY(fv_json_int_or(at, "min_frames", 1, 1 << 20, 4, &least, err));
+    FV_TRY(fv_json_int_or(at, "max_frames", 1, 1 << 20, 768, &most, err));
+    FV_TRY(fv_json_bool_or(at, "cap_pixels_per_frame", false, &cap, err));
+    FV_TRY(fv_json_int_or(at, "max_video_tokens", 1, 1 << 30, d->whole_clip ? 768 : 128000, &tokens, err));
+    p->frames = (int)frames;
+    p->min_frames = (int)least;
+    p->max_frames = (int)most;
+    p->cap_tokens = cap ? tokens : 0;
+    return FV_OK;
+}
+
 fv_status fv_processor_read(fv_processor *out, const char *folder, bool video, const char *model_type, fv_error *err) {
     *out = (fv_processor){0};
     source s = {.file = NULL};
@@ -146,6 +166,7 @@ fv_status fv_processor_read(fv_processor *out, const char *folder, bool video, c
     }
     if (status == FV_OK) status = read_sizes(out, s.at, folder, d, err);
     if (status == FV_OK) status = read_arithmetic(out, s.at, d, err);
+    if (status == FV_OK && video) status = read_sampling(out, s.at, d, err);
     json_decref(s.file);
     return status;
 }

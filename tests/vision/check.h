@@ -12,22 +12,13 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "tests/vision/crc.h"
 #include "vision/image.h"
 
 #define DATA FOVEA_SOURCE "/tests/vision/data/"
 
 /* Stops the test with the error's text. */
 #define OK(call) do { if ((call) != FV_OK) fail_msg("%s", err.text); } while (0)
-
-/* CRC-32 as in zlib. */
-static inline uint32_t crc32_of(const void *data, size_t size) {
-    uint32_t crc = ~0u;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= ((const uint8_t *)data)[i];
-        for (int b = 0; b < 8; b++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-    }
-    return ~crc;
-}
 
 static inline uint32_t image_crc(const fv_image *im) { return crc32_of(im->rgb, (size_t)im->width * (size_t)im->height * 3); }
 

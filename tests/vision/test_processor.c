@@ -59,6 +59,25 @@ static void sizes_are_refused(void **state) {
     assert_string_equal(err.text, "a video must have at least 2 frames, got 1");
 }
 
+/* cap_pixels_per_frame, over the shapes of data/frames.json (tests/peers/video.py). */
+static void frames_share_a_budget(void **state) {
+    (void)state;
+    fv_error err;
+    json_t *root, *cases, *c;
+    size_t i;
+    OK(fv_json_read(&root, DATA "frames.json", FV_BAD_DATA, &err));
+    cases = json_object_get(root, "cap");
+    assert_true(json_array_size(cases) >= 20);
+    json_array_foreach(cases, i, c) {
+        fv_processor p = {.patch = (int)int_at(c, "patch"), .merge = 2, .temporal = 2, .min_pixels = item(c, "limits", 0), .max_pixels = item(c, "limits", 1), .resize = true,
+                          .whole_clip = strcmp(json_string_value(json_object_get(c, "family")), "qwen3") == 0, .cap_tokens = int_at(c, "tokens")};
+        int h, w;
+        OK(fv_view_size(&h, &w, &p, (int)int_at(c, "frames"), item(c, "from", 0), item(c, "from", 1), 0, 0, &err));
+        if (h != item(c, "to", 0) || w != item(c, "to", 1)) fail_msg("case %zu: %dx%d, not %dx%d", i, w, h, item(c, "to", 1), item(c, "to", 0));
+    }
+    json_decref(root);
+}
+
 static bool flag(const json_t *c, const char *key) { return !json_is_false(json_object_get(c, key)); }
 
 static fv_processor processor_of(const json_t *c) {
@@ -222,9 +241,25 @@ static void fills_in_what_is_missing(void **state) {
     OK(fv_processor_read(&p, folder, true, "qwen2_vl", &err));
     assert_int_equal(p.min_pixels, 128 * 28 * 28);
     assert_int_equal(p.max_pixels, 768 * 28 * 28);
+    assert_true(!p.sample && p.fps == 0 && p.frames == 0 && p.min_frames == 4 && p.max_frames == 768 && p.cap_tokens == 0);
     OK(fv_processor_read(&p, folder, true, "qwen3_vl", &err));
     assert_int_equal(p.min_pixels, 128 * 32 * 32);
     assert_true(p.whole_clip);
+    assert_true(p.sample && p.fps == 2 && p.frames == 0 && p.min_frames == 4 && p.max_frames == 768 && p.cap_tokens == 0);
+}
+
+static void reads_how_videos_are_sampled(void **state) {
+    (void)state;
+    fv_error err;
+    fv_processor p;
+    put("video_preprocessor_config.json", "{\"do_sample_frames\": true, \"fps\": 1.5, \"num_frames\": null, \"min_frames\": 2, \"max_frames\": 16, \"cap_pixels_per_frame\": true}");
+    OK(fv_processor_read(&p, folder, true, "qwen2_5_vl", &err));
+    assert_true(p.sample && p.fps == 1.5 && p.frames == 0 && p.min_frames == 2 && p.max_frames == 16 && p.cap_tokens == 128000);
+    OK(fv_processor_read(&p, folder, true, "qwen3_vl", &err));
+    assert_int_equal(p.cap_tokens, 768);
+    put("video_preprocessor_config.json", "{\"num_frames\": 0}");
+    assert_int_equal(fv_processor_read(&p, folder, true, "qwen2_5_vl", &err), FV_BAD_MODEL);
+    assert_non_null(strstr(err.text, "num_frames must be"));
 }
 
 static void complains(const char *text, fv_status status, const char *part) {
@@ -256,12 +291,14 @@ int main(void) {
         cmocka_unit_test(sizes_match),
         cmocka_unit_test(sizes_match_over_a_sweep),
         cmocka_unit_test(sizes_are_refused),
+        cmocka_unit_test(frames_share_a_budget),
         cmocka_unit_test(patches_match_to_the_bit),
         cmocka_unit_test(limits_of_a_part_win),
         cmocka_unit_test(bad_clips_are_refused),
         cmocka_unit_test_setup_teardown(reads_the_old_layout, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(reads_the_nested_layout, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(fills_in_what_is_missing, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(reads_how_videos_are_sampled, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(names_the_wrong_field, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
