@@ -1,8 +1,8 @@
-/* Pictures by name, as rows of data and chat requests give them: paths, file:// and data: URLs. */
+#include "vision/url.h"
+
 #include "core/file.h"
 #include "vision/image.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -43,19 +43,22 @@ static fv_status base64_decode(uint8_t *out, size_t *size, const char *text, fv_
     return FV_OK;
 }
 
+bool fv_url_is_data(const char *url) { return strncasecmp(url, "data:", 5) == 0; }
+
 /* RFC 2397: "data:image/png;base64,...". */
-static fv_status load_data(fv_image **out, const char *url, fv_error *err) {
+fv_status fv_url_data(uint8_t **out, size_t *size, const char *url, const char *kind, fv_error *err) {
     const char *comma = strchr(url, ',');
-    if (strncasecmp(url, "data:image/", 11) != 0 || !comma)
-        return fv_fail(err, FV_BAD_DATA, "data: URL: must start with \"data:image/...;base64,\", got \"%.32s\"", url);
+    size_t n = strlen(kind);
+    *out = NULL;
+    if (!fv_url_is_data(url) || strncasecmp(url + 5, kind, n) != 0 || url[5 + n] != '/' || !comma)
+        return fv_fail(err, FV_BAD_DATA, "data: URL: must start with \"data:%s/...;base64,\", got \"%.32s\"", kind, url);
     if (comma - url < 18 || strncasecmp(comma - 7, ";base64", 7) != 0)
         return fv_fail(err, FV_BAD_DATA, "data: URL: only base64 can be read, got \"%.*s\"", (int)(comma - url < 64 ? comma - url : 64), url);
     uint8_t *bytes = malloc(strlen(comma) / 4 * 3 + 3);
     if (!bytes) return fv_fail(err, FV_NO_MEMORY, "data: URL: no memory");
-    size_t size = 0;
-    fv_status status = base64_decode(bytes, &size, comma + 1, err);
-    if (status == FV_OK) status = fv_image_decode(out, bytes, size, "data: URL", err);
-    free(bytes);
+    fv_status status = base64_decode(bytes, size, comma + 1, err);
+    if (status == FV_OK) *out = bytes;
+    else free(bytes);
     return status;
 }
 
@@ -83,34 +86,45 @@ static fv_status unescape(char *path, const char *url, fv_error *err) {
     return FV_OK;
 }
 
-static fv_status load_path(fv_image **out, const char *folder, const char *path, fv_error *err) {
-    char *joined = fv_path_join(folder ? folder : "", path);
-    if (!joined) return fv_fail(err, FV_NO_MEMORY, "%s: no memory", path);
-    fv_status status = fv_image_load(out, joined, err);
-    free(joined);
-    if (status == FV_IO && strlen(path) > 255) /* the name itself would leave no room for what is wrong with it */
-        return fv_fail(err, FV_IO, "%.60s...: there is no picture whose path is these %zu characters; a picture in the text begins with \"data:image/png;base64,\"", path, strlen(path));
-    return status;
-}
-
 /* RFC 8089; what follows "file://" may also be a relative path, as qwen-vl-utils takes it. */
-static fv_status load_file(fv_image **out, const char *folder, const char *url, fv_error *err) {
+static fv_status file_path(char **out, const char *url, fv_error *err) {
     const char *rest = url + 7;
     if (strncasecmp(rest, "localhost/", 10) == 0) rest += 9;
     char *path = strdup(rest);
     if (!path) return fv_fail(err, FV_NO_MEMORY, "%s: no memory", url);
     fv_status status = unescape(path, url, err);
-    if (status == FV_OK) status = load_path(out, folder, path, err);
-    free(path);
+    if (status == FV_OK) *out = path;
+    else free(path);
     return status;
+}
+
+fv_status fv_url_path(char **out, const char *folder, const char *url, const char *kinds, fv_error *err) {
+    *out = NULL;
+    char *own = NULL;
+    if (!*url) return fv_fail(err, FV_BAD_DATA, "the path of one of the %s is empty", kinds);
+    if (strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0)
+        return fv_fail(err, FV_UNSUPPORTED, "%.200s: %s are not fetched from the network; download it and give its path", url, kinds);
+    if (strncasecmp(url, "file://", 7) == 0) FV_TRY(file_path(&own, url, err));
+    *out = fv_path_join(folder ? folder : "", own ? own : url);
+    free(own);
+    return *out ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: no memory", url);
 }
 
 fv_status fv_image_load_url(fv_image **out, const char *folder, const char *url, fv_error *err) {
     *out = NULL;
-    if (!*url) return fv_fail(err, FV_BAD_DATA, "a picture's path is empty");
-    if (strncasecmp(url, "data:", 5) == 0) return load_data(out, url, err);
-    if (strncasecmp(url, "file://", 7) == 0) return load_file(out, folder, url, err);
-    if (strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0)
-        return fv_fail(err, FV_UNSUPPORTED, "%.200s: pictures are not fetched from the network; download it and give its path", url);
-    return load_path(out, folder, url, err);
+    if (fv_url_is_data(url)) {
+        uint8_t *bytes;
+        size_t size;
+        FV_TRY(fv_url_data(&bytes, &size, url, "image", err));
+        fv_status status = fv_image_decode(out, bytes, size, "data: URL", err);
+        free(bytes);
+        return status;
+    }
+    char *path;
+    FV_TRY(fv_url_path(&path, folder, url, "pictures", err));
+    fv_status status = fv_image_load(out, path, err);
+    free(path);
+    if (status == FV_IO && strlen(url) > 255) /* the name itself would leave no room for what is wrong with it */
+        return fv_fail(err, FV_IO, "%.60s...: there is no picture whose path is these %zu characters; a picture in the text begins with \"data:image/png;base64,\"", url, strlen(url));
+    return status;
 }
