@@ -33,7 +33,7 @@ static json_t *fv_media_source(const json_t *entry, int kind) {
         json_t *value = json_object_get(entry, keys[i]);
         if (value == NULL || json_is_null(value)) continue;
         if (json_is_object(value)) return fv_media_source(value, kind); /* OpenAI's {"image_url": {"url": ...}}, or {"image": {"bytes", "path"}} */
-        if (i == 0 && json_is_string(value)) return json_sprintf("data:image/unknown;base64,%s", json_string_value(value));
+        if (i == 0 && json_is_string(value)) return json_sprintf("data:%s/unknown;base64,%s", fv_media_names[kind], json_string_value(value));
         return json_incref(value);
     }
     return NULL;

@@ -3,6 +3,8 @@
 #include "datasets/rowfile.h"
 #include "tools/env.h"
 #include "vision/source.h"
+#include "vision/url.h"
+#include "vision/video.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +15,7 @@ enum { MOST_CATEGORIES = 64, SHOWN_TEXT = 300 };
 typedef struct {
     const fv_survey_options *o;
     json_t *formats, *fields, *categories, *problems, *rows, *env; /* env: the last one that was found good */
-    int64_t answers, learn, named, opened, videos, wrong;
+    int64_t answers, learn, named, opened, videos, watched, wrong;
     fv_image smallest, largest; /* sizes alone */
 } survey;
 
@@ -62,18 +64,42 @@ static void check_picture(survey *v, const fv_row *row, const char *name) {
     complain(v, &err);
 }
 
+static fv_status seen(void *context, int k, const fv_image *frame, fv_error *err) {
+    (void)context, (void)k, (void)frame, (void)err;
+    return FV_OK;
+}
+
+/* Reads a video to its end, and decodes its first and last frame. */
+static fv_status watch(const fv_row *row, const char *name, fv_error *err) {
+    fv_video *video;
+    FV_TRY(fv_video_load_url(&video, row->folder, name, err));
+    const int64_t ends[] = {0, fv_video_about(video).frames - 1};
+    fv_status status = fv_video_decode(video, ends, 2, seen, NULL, err);
+    fv_video_close(video);
+    return status;
+}
+
+/* A folder of pictures or a file must be there; the first files are read. */
+static fv_status check_film(survey *v, const fv_row *row, const char *name, fv_error *err) {
+    char *path = NULL;
+    bool data = fv_url_is_data(name);
+    if (!data) FV_TRY(fv_url_path(&path, row->folder, name, "videos", err));
+    bool folder = !data && fv_folder_exists(path), there = data || folder || fv_file_exists(path);
+    fv_status status = there ? FV_OK : fv_fail(err, FV_IO, "%s: no such file", path);
+    free(path);
+    if (status != FV_OK || folder || (!data && v->watched >= (v->o->watch ? v->o->watch : 16))) return status;
+    v->watched++;
+    return watch(row, name, err);
+}
+
 static void check_video(survey *v, const fv_row *row, const json_t *source) {
     fv_error err = {0};
     v->videos++;
     for (size_t i = 0; i < json_array_size(source); i++)
         if (json_is_string(json_array_get(source, i))) check_picture(v, row, json_string_value(json_array_get(source, i)));
-    if (!json_is_string(source)) return;
-    char *path = fv_path_join(row->folder ? row->folder : "", json_string_value(source));
-    if (!fv_file_exists(path)) {
-        fv_fail(&err, FV_IO, "%s: %s: no such file", row->place, path ? path : json_string_value(source));
-        complain(v, &err);
-    }
-    free(path);
+    if (!json_is_string(source) || check_film(v, row, json_string_value(source), &err) == FV_OK) return;
+    fv_fail_in(&err, "%s", row->place);
+    complain(v, &err);
 }
 
 /* A picture's or clip's part, or an entry of `images`; its names go to `shown` (may be NULL). */

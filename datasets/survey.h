@@ -6,6 +6,7 @@
 
 typedef struct {
     int open;      /* pictures that are decoded, from the first on; the others must only exist. 0: 64 */
+    int watch;     /* video files that are read to their end, likewise. 0: 16 */
     int show;      /* rows shown; 0: 3 */
     int problems;  /* problems kept as text; 0: 20. All are counted */
 } fv_survey_options;

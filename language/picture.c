@@ -1,12 +1,15 @@
 /* Content parts to pictures: where they come from, their limits, their patches. */
 #include "language/prompt.h"
 
+#include "core/file.h"
+#include "vision/frames.h"
 #include "vision/source.h"
+#include "vision/url.h"
+#include "vision/video.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { MOST_FRAMES = 4096 };
+#include <strings.h>
 
 /* ---- owning ------------------------------------------------------------------------------------------------------- */
 
@@ -19,6 +22,7 @@ void fv_picture_drop(fv_picture *p) {
     if (p == NULL || --p->refs > 0) return;
     for (int i = 0; i < p->frame_count; i++) fv_image_free(p->frames[i]);
     free(p->frames);
+    free(p->seconds);
     fv_image_free(p->image);
     fv_patches_free(p->patches);
     free(p);
@@ -44,31 +48,125 @@ static fv_status load_image(const char *name, const fv_media *media, fv_image **
     return fv_image_load_url(out, media->folder, name, err);
 }
 
+static fv_status take_room(fv_picture *p, size_t n, fv_error *err) {
+    p->frames = calloc(n, sizeof(fv_image *));
+    p->seconds = calloc(n, sizeof(double));
+    return p->frames && p->seconds ? FV_OK : fv_fail(err, FV_NO_MEMORY, "no memory for a clip of %zu frames", n);
+}
+
+/* ---- clips whose frames are chosen: pictures of one rate ------------------------------------------------------------------ */
+
 static fv_status load_frames(fv_picture *p, const json_t *names, const fv_media *media, fv_error *err) {
     size_t n = json_array_size(names);
-    if (n == 0 || n > MOST_FRAMES) return fv_fail(err, FV_BAD_DATA, "video must be a list of 1..%d pictures, got %zu", MOST_FRAMES, n);
-    p->frames = calloc(n, sizeof(fv_image *));
-    if (p->frames == NULL) return fv_fail(err, FV_NO_MEMORY, "no memory for a clip of %zu frames", n);
+    if (n == 0 || n > FV_MOST_FRAMES) return fv_fail(err, FV_BAD_DATA, "video must be a list of 1..%d pictures, got %zu", FV_MOST_FRAMES, n);
+    FV_TRY(take_room(p, n, err));
     for (size_t i = 0; i < n; i++) {
         const char *name = json_string_value(json_array_get(names, i));
         if (name == NULL) return fv_fail(err, FV_BAD_DATA, "video[%zu] must be the name of a picture", i);
         FV_TRY(load_image(name, media, &p->frames[i], err));
+        p->seconds[i] = (double)i / p->fps;
         p->frame_count++;
     }
     return FV_OK;
 }
 
-/* A list of pictures is a clip whose frames are already chosen: only their rate can be said. */
-static fv_status load_clip(fv_picture *p, const fv_model *m, const json_t *part, const json_t *source, const fv_media *media, fv_error *err) {
-    static const char *const choosing[] = {"nframes", "video_start", "video_end"};
-    if (!json_is_array(source))
-        return fv_fail(err, FV_UNSUPPORTED, "video %s: video files can't be read yet; give the frames as a list of pictures", json_string_value(source));
+/* The rate is all that can be said of them. */
+static fv_status load_list(fv_picture *p, const fv_model *m, const json_t *part, const json_t *names, const fv_media *media, fv_error *err) {
+    static const char *const choosing[] = {"nframes", "frames", "min_frames", "max_frames", "video_start", "video_end"};
     for (size_t i = 0; i < FV_COUNT(choosing); i++)
-        if (fv_json_find(part, choosing[i]) != NULL) return fv_json_wrong(part_at(part), choosing[i], "must be absent where video is a list of pictures", err);
+        if (fv_json_find(part, choosing[i]) != NULL) return fv_json_wrong(part_at(part), choosing[i], "must be absent where video is a list or a folder of pictures", err);
     FV_TRY(fv_json_num_or(part_at(part), "fps", 2, &p->fps, err));
     if (!(p->fps > 0)) return fv_json_wrong(part_at(part), "fps", "must be positive", err);
     p->second_per_grid = m->video.temporal / p->fps;
-    return load_frames(p, source, media, err);
+    return load_frames(p, names, media, err);
+}
+
+static bool is_picture_name(const char *name) {
+    static const char *const endings[] = {".png", ".jpg", ".jpeg"};
+    const char *dot = strrchr(name, '.');
+    bool is = false;
+    for (size_t i = 0; i < FV_COUNT(endings) && dot != NULL; i++) is |= strcasecmp(dot, endings[i]) == 0;
+    return is;
+}
+
+static fv_status load_folder(fv_picture *p, const fv_model *m, const json_t *part, const char *path, const fv_media *media, fv_error *err) {
+    fv_names names;
+    FV_TRY(fv_folder_list(&names, path, err));
+    json_t *list = json_array();
+    for (size_t i = 0; i < names.count && list != NULL; i++) {
+        char *name = is_picture_name(names.names[i]) ? fv_path_join(path, names.names[i]) : NULL;
+        if (name != NULL) json_array_append_new(list, json_string(name));
+        free(name);
+    }
+    fv_names_free(&names);
+    fv_media plain = {.images = media->images, .image_count = media->image_count}; /* the names hold the folder already */
+    fv_status status = json_array_size(list) > 0 ? load_list(p, m, part, list, &plain, err) : fv_fail(err, FV_BAD_DATA, "%s: there is no picture in it (.png, .jpg)", path);
+    json_decref(list);
+    return status;
+}
+
+/* ---- video files ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    fv_picture *picture;
+    int width, height; /* that the model sees */
+} film;
+
+static fv_status keep_frame(void *context, int k, const fv_image *frame, fv_error *err) {
+    film *f = context;
+    FV_TRY(fv_image_resize(&f->picture->frames[k], frame, f->width, f->height, err));
+    f->picture->frame_count = k + 1;
+    return FV_OK;
+}
+
+/* Patches are made of the frames as they are kept; the limits become those that leave them so. */
+static fv_status cut_frames(fv_picture *p, const fv_processor *how, int width, int height, fv_error *err) {
+    int64_t slots = (p->frame_count - 1) / how->temporal + 1;
+    p->min_pixels = 1;
+    p->max_pixels = slots * how->temporal * p->frames[0]->width * p->frames[0]->height;
+    FV_TRY(fv_patches_cut(&p->patches, how, (const fv_image *const *)p->frames, p->frame_count, err));
+    p->patches->width = width;
+    p->patches->height = height;
+    return FV_OK;
+}
+
+/* The frames of `list`, resized to what the model sees. */
+static fv_status decode_film(fv_picture *p, const fv_processor *how, fv_video *video, const fv_frame_list *list, int width, int height, fv_error *err) {
+    fv_video_facts facts = fv_video_about(video);
+    film f = {.picture = p, .width = width, .height = height};
+    FV_TRY(take_room(p, (size_t)list->count, err));
+    for (int i = 0; i < list->count; i++) p->seconds[i] = (double)list->index[i] / facts.fps;
+    FV_TRY(fv_video_decode(video, list->index, list->count, keep_frame, &f, err));
+    p->fps = list->fps;
+    p->second_per_grid = how->temporal / p->fps;
+    return cut_frames(p, how, facts.width, facts.height, err);
+}
+
+static fv_status load_film(fv_picture *p, const fv_model *m, const json_t *part, const char *name, const fv_media *media, fv_error *err) {
+    fv_frame_wish wish;
+    fv_frame_list list = {0};
+    fv_video *video;
+    int width, height;
+    FV_TRY(fv_frame_wish_read(&wish, part_at(part), err));
+    FV_TRY(fv_video_load_url(&video, media->folder, name, err));
+    fv_video_facts facts = fv_video_about(video);
+    fv_status status = fv_frames_choose(&list, &m->video, &wish, facts.frames, facts.fps, err);
+    if (status == FV_OK) status = fv_view_size(&height, &width, &m->video, list.count, facts.height, facts.width, p->min_pixels, p->max_pixels, err);
+    if (status != FV_OK) fv_fail_in(err, "%.200s", name);
+    else status = decode_film(p, &m->video, video, &list, width, height, err);
+    fv_frame_list_clear(&list);
+    fv_video_close(video);
+    return status;
+}
+
+static fv_status load_video(fv_picture *p, const fv_model *m, const json_t *part, const json_t *source, const fv_media *media, fv_error *err) {
+    if (json_is_array(source)) return load_list(p, m, part, source, media, err);
+    const char *name = json_string_value(source);
+    char *path = NULL;
+    if (!fv_url_is_data(name)) FV_TRY(fv_url_path(&path, media->folder, name, "videos", err));
+    fv_status status = path && fv_folder_exists(path) ? load_folder(p, m, part, path, media, err) : load_film(p, m, part, name, media, err);
+    free(path);
+    return status;
 }
 
 /* ---- patches ------------------------------------------------------------------------------------------------------ */
@@ -88,13 +186,17 @@ static uint64_t hash_patches(const fv_patches *patches, size_t columns) {
     return h;
 }
 
-static fv_status make_patches(fv_picture *p, const fv_model *m, const fv_media *media, const json_t *part, fv_error *err) {
-    const fv_processor *processor = p->video ? &m->video : &m->image;
+static fv_status read_limits(fv_picture *p, const fv_media *media, const json_t *part, fv_error *err) {
     FV_TRY(fv_json_int_or(part_at(part), "min_pixels", 1, INT64_MAX, media->min_pixels, &p->min_pixels, err));
-    FV_TRY(fv_json_int_or(part_at(part), "max_pixels", 1, INT64_MAX, media->max_pixels, &p->max_pixels, err));
+    return fv_json_int_or(part_at(part), "max_pixels", 1, INT64_MAX, media->max_pixels, &p->max_pixels, err);
+}
+
+/* Of what has been loaded; a film's are there already. */
+static fv_status make_patches(fv_picture *p, const fv_model *m, fv_error *err) {
+    const fv_processor *processor = p->video ? &m->video : &m->image;
     const fv_image *const one[] = {p->image};
     const fv_image *const *frames = p->video ? (const fv_image *const *)p->frames : one;
-    FV_TRY(fv_patches_make(&p->patches, processor, frames, p->video ? p->frame_count : 1, p->min_pixels, p->max_pixels, err));
+    if (!p->patches) FV_TRY(fv_patches_make(&p->patches, processor, frames, p->video ? p->frame_count : 1, p->min_pixels, p->max_pixels, err));
     p->hash = hash_patches(p->patches, (size_t)3 * (size_t)processor->temporal * (size_t)processor->patch * (size_t)processor->patch);
     return FV_OK;
 }
@@ -110,11 +212,11 @@ fv_status fv_picture_load(const fv_model *m, const json_t *part, const fv_media 
     if (p == NULL) return fv_fail(err, FV_NO_MEMORY, "no memory for a picture");
     p->refs = 1;
     p->video = is_video(part);
-    fv_status status;
-    if (p->video) status = load_clip(p, m, part, source, media, err);
-    else if (json_is_array(source)) status = fv_fail(err, FV_BAD_DATA, "image must be one name, got a list");
-    else status = load_image(json_string_value(source), media, &p->image, err);
-    if (status == FV_OK) status = make_patches(p, m, media, part, err);
+    fv_status status = read_limits(p, media, part, err);
+    if (status == FV_OK && p->video) status = load_video(p, m, part, source, media, err);
+    else if (status == FV_OK && json_is_array(source)) status = fv_fail(err, FV_BAD_DATA, "image must be one name, got a list");
+    else if (status == FV_OK) status = load_image(json_string_value(source), media, &p->image, err);
+    if (status == FV_OK) status = make_patches(p, m, err);
     if (status == FV_OK) *out = p;
     else fv_picture_drop(p);
     return status;

@@ -93,7 +93,7 @@ static void add_stamps(fv_text *out, const fv_picture *p, int temporal) {
     for (int t = 0; t < p->patches->grid[0]; t++) {
         int first = t * temporal, last = first + temporal - 1;
         if (last >= p->frame_count) last = p->frame_count - 1;
-        fv_text_printf(out, "<%.1f seconds><|vision_start|>%s<|vision_end|>", (first / p->fps + last / p->fps) / 2, video_pad);
+        fv_text_printf(out, "<%.1f seconds><|vision_start|>%s<|vision_end|>", (p->seconds[first] + p->seconds[last]) / 2, video_pad);
     }
 }
 

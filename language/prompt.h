@@ -10,12 +10,13 @@ typedef struct fv_picture {
     int refs;
     fv_patches *patches;
     fv_image *image;            /* the original, for tools; NULL for clips (frames below) */
-    fv_image **frames;          /* of a clip, [frame_count] */
+    fv_image **frames;          /* of a clip, [frame_count]; those of a video file as the model sees them, resized: the originals would be too large to keep */
+    double *seconds;            /* [frame_count] when each is shown */
     int frame_count;
     bool video;
-    double fps;                 /* of a clip's frames; 0 for pictures */
+    double fps;                 /* of a clip's frames as they were chosen; 0 for pictures */
     double second_per_grid;     /* of a clip: the seconds that a row of patches spans; 0 for pictures */
-    int64_t min_pixels, max_pixels; /* under which it was resized; 0: the processor's own */
+    int64_t min_pixels, max_pixels; /* under which image or frames give these patches; 0: the processor's own */
     uint64_t hash;              /* of the pixel rows: equal pictures run through the tower once */
 } fv_picture;
 fv_picture *fv_picture_keep(fv_picture *p);
@@ -38,9 +39,10 @@ typedef struct {
     int64_t min_pixels, max_pixels; /* 0: the folder's; a part's own limits win */
 } fv_media;
 
-/* One content part: {"image": NAME}, {"image_url": {"url": NAME}}, {"type": "image", "url" or "path": NAME}, or {"video": [NAME, ...]} (frames that
- * were taken at "fps" a second, 2 where it is not said, as qwen-vl-utils), each with optional min_pixels, max_pixels. NAME: a path, a data: URL, "#k".
- * *out is the caller's (fv_picture_drop). A video file is FV_UNSUPPORTED. */
+/* One content part: {"image": NAME}, {"image_url": {"url": NAME}}, {"type": "image", "url" or "path": NAME}, {"video": NAME} (a file, whose frames are
+ * chosen by fps, nframes, video_start ..., see vision/frames.h), or a clip whose frames are chosen already, {"video": [NAME, ...]} or a folder of pictures, in
+ * the order of their names (taken at "fps" a second, 2 where it is not said, as qwen-vl-utils). Each with optional min_pixels, max_pixels. NAME: a path, a
+ * data: URL, for pictures "#k". *out is the caller's (fv_picture_drop). */
 fv_status fv_picture_load(const fv_model *m, const json_t *part, const fv_media *media, fv_picture **out, fv_error *err);
 
 /* messages (fv_chat_render) -> tokens, as transformers' processor gives them; mask 1 on what an assistant wrote. In all three, media may be NULL, and

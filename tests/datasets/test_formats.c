@@ -95,6 +95,7 @@ static void conversations(void **state) {
     becomes("{\"images\": [\"1.jpg\", \"2.jpg\"], \"system\": \"s\", \"conversations\": [{\"from\": \"human\", \"value\": \"<image>a\"}, {\"from\": \"gpt\", \"value\": \"b\"}, {\"from\": "
             "\"human\", \"value\": \"<image>c\"}, {\"from\": \"observation\", \"value\": \"d\"}]}",
             "system: s | user: <image \"1.jpg\">'a' | assistant: b | user: <image \"2.jpg\">'c' | tool: d");
+    becomes("{\"videos\": [{\"bytes\": \"QUJD\", \"path\": \"v.mp4\"}], \"problem\": \"What moves?\"}", "user: <video \"data:video/unknown;base64,QUJD\">'What moves?'");
     becomes("{\"video\": \"v.mp4\", \"conversations\": [{\"role\": \"user\", \"content\": \"What moves?\"}]}", "user: <video \"v.mp4\">'What moves?'");
     becomes("{\"image\": \"\", \"conversations\": [{\"from\": \"human\", \"value\": \"Hello\"}]}", "user: Hello");
 }

@@ -9,6 +9,7 @@
 #include "rl/recipe.h"
 #include "tools/calls.h"
 #include "tools/env.h"
+#include "vision/video.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -231,5 +232,34 @@ bool fuzz_config(const uint8_t *data, size_t size) {
     }
     fv_config_clear(&config);
     json_decref(json);
+    return s == FV_OK;
+}
+
+/* ---- video files ---------------------------------------------------------------------------------------------------------------- */
+
+static fv_status watch_frame(void *context, int k, const fv_image *frame, fv_error *err) {
+    const fv_video_facts *about = context;
+    (void)k, (void)err;
+    must(frame->width == about->width && frame->height == about->height && frame->rgb != NULL);
+    return FV_OK;
+}
+
+bool fuzz_video(const uint8_t *data, size_t size) {
+    enum { MOST = 24 };
+    fv_error err = {0};
+    fv_video *video;
+    fv_status s = fv_video_open(&video, data, size, "fuzz.mp4", &err);
+    if (s != FV_OK) {
+        must(video == NULL);
+        must_say(s, &err);
+        return false;
+    }
+    fv_video_facts about = fv_video_about(video);
+    must(about.frames > 0 && about.fps > 0 && about.width > 0 && about.height > 0);
+    int64_t index[MOST], n = about.frames < MOST ? about.frames : MOST;
+    for (int64_t i = 0; i < n; i++) index[i] = i < n / 2 ? i : about.frames - n + i; /* the first ones, and the last by seeking */
+    s = fv_video_decode(video, index, (int)n, watch_frame, &about, &err);
+    if (s != FV_OK) must_say(s, &err);
+    fv_video_close(video);
     return s == FV_OK;
 }

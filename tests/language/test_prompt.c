@@ -1,6 +1,7 @@
-/* Conversations as tokens against transformers: data/prompt/cases.json is written by tests/peers/prompt.py. The models are new ones. */
+/* Conversations as tokens against transformers: data/prompt/cases.json is written by tests/peers/prompt.py, videos.json by video.py. The models are new ones. */
 #include "core/file.h"
 #include "language/prompt.h"
+#include "tests/vision/crc.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 #include <cmocka.h>
 
 #define DATA FOVEA_SOURCE "/tests/language/data/prompt"
+#define VIDEOS FOVEA_SOURCE "/tests/vision/data/video"
 
 enum { QWEN2_5_VL, QWEN3_VL, MODELS };
 static fv_model *models[MODELS];
@@ -52,7 +54,7 @@ typedef struct {
 
 static void open_album(album *a, const json_t *sizes) {
     memset(a, 0, sizeof *a);
-    a->media = (fv_media){.images = a->images, .image_count = (int)json_array_size(sizes)};
+    a->media = (fv_media){.folder = VIDEOS, .images = a->images, .image_count = (int)json_array_size(sizes)};
     for (int i = 0; i < a->media.image_count; i++) {
         const json_t *size = json_array_get(sizes, (size_t)i);
         int width = (int)json_integer_value(json_array_get(size, 0)), height = (int)json_integer_value(json_array_get(size, 1));
@@ -87,6 +89,10 @@ static void check_positions(const fv_model *m, const fv_prompt *p, const json_t 
     free(rows);
 }
 
+static uint32_t pixel_crc(const fv_processor *how, const fv_patches *patches) {
+    return crc32_of(patches->pixels, (size_t)fv_patches_rows(patches) * 3 * (size_t)(how->temporal * how->patch * how->patch) * sizeof(float));
+}
+
 static void check_case(const json_t *c, size_t number) {
     const fv_model *m = models[strcmp(json_string_value(json_object_get(c, "family")), "qwen3_vl") == 0 ? QWEN3_VL : QWEN2_5_VL];
     const json_t *want = json_object_get(c, "want"), *ids = json_object_get(want, "ids");
@@ -102,19 +108,54 @@ static void check_case(const json_t *c, size_t number) {
     check_grids(&p, true, json_object_get(want, "video_grid_thw"));
     check_positions(m, &p, want);
     const json_t *seconds = json_array_get(json_object_get(want, "second_per_grid_ts"), 0);
-    if (seconds != NULL) assert_true(p.pictures[0]->second_per_grid == json_real_value(seconds));
+    if (seconds != NULL) assert_true((float)p.pictures[0]->second_per_grid == (float)json_real_value(seconds)); /* the processor's tensor is f32 */
+    const json_t *pixels = json_object_get(c, "pixels"); /* checksum of pixel_values_videos */
+    if (pixels != NULL && pixel_crc(&m->video, p.pictures[0]->patches) != (uint32_t)json_integer_value(pixels)) fail_msg("case %zu: other pixels", number);
     fv_prompt_clear(&p);
     close_album(&a);
 }
 
-static void same_tokens_and_positions_as_transformers(void **state) {
-    (void)state;
+static void check_cases(const char *path) {
     json_t *cases, *c;
     size_t i;
-    assert_int_equal(fv_json_read(&cases, DATA "/cases.json", FV_BAD_DATA, NULL), FV_OK);
+    assert_int_equal(fv_json_read(&cases, path, FV_BAD_DATA, NULL), FV_OK);
     assert_true(json_array_size(cases) >= 10);
     json_array_foreach(cases, i, c) check_case(c, i);
     json_decref(cases);
+}
+
+static void same_tokens_and_positions_as_transformers(void **state) {
+    (void)state;
+    check_cases(DATA "/cases.json");
+}
+
+/* From the file to the model: the frames that are looked at, their pixels to the bit, time stamps, positions in time. */
+static void videos_are_seen_as_by_transformers(void **state) {
+    (void)state;
+    check_cases(DATA "/videos.json");
+}
+
+/* A video's frames, as they are kept, are a clip that is seen as the video is: rollouts write it so. */
+static void frames_stand_for_their_video(void **state) {
+    (void)state;
+    static const char *const parts[] = {"{\"video\": \"h264-keys.mkv\", \"fps\": 2.5}", "{\"video\": \"vp9-odd.webm\", \"frames\": {\"policy\": \"inner\", \"n\": 5}}"};
+    for (size_t i = 0; i < FV_COUNT(parts) * MODELS; i++) {
+        const fv_model *m = models[i % MODELS];
+        json_t *part = parse(parts[i / MODELS]), *names = json_array();
+        fv_error err = {0};
+        fv_picture *film, *clip;
+        if (fv_picture_load(m, part, &(fv_media){.folder = VIDEOS}, &film, &err) != FV_OK) fail_msg("%s", err.text);
+        for (int k = 0; k < film->frame_count; k++) json_array_append_new(names, json_sprintf("#%d", k));
+        json_t *list = json_pack("{s:o, s:f, s:I, s:I}", "video", names, "fps", film->fps, "min_pixels", (json_int_t)film->min_pixels, "max_pixels", (json_int_t)film->max_pixels);
+        if (fv_picture_load(m, list, &(fv_media){.images = film->frames, .image_count = film->frame_count}, &clip, &err) != FV_OK) fail_msg("%s", err.text);
+        assert_true(clip->hash == film->hash && clip->second_per_grid == film->second_per_grid);
+        assert_memory_equal(clip->patches->grid, film->patches->grid, sizeof clip->patches->grid);
+        assert_true(pixel_crc(&m->video, clip->patches) == pixel_crc(&m->video, film->patches));
+        fv_picture_drop(clip);
+        fv_picture_drop(film);
+        json_decref(list);
+        json_decref(part);
+    }
 }
 
 /* The text of the tokens whose mask is 1. */
@@ -178,7 +219,11 @@ static void complaints_say_what_is_wrong(void **state) {
         {"\"a literal <|image_pad|>\"", "the text has 1 placeholders for 0 pictures", FV_BAD_DATA},
         {"[{\"type\": \"image\", \"image\": \"#9\"}]", "picture #9: there are 1 pictures in memory", FV_BAD_DATA},
         {"[{\"type\": \"image\", \"image\": \"not-there.png\"}]", "not-there.png", FV_IO},
-        {"[{\"type\": \"video\", \"video\": \"film.mp4\"}]", "video film.mp4: video files can't be read yet", FV_UNSUPPORTED},
+        {"[{\"type\": \"video\", \"video\": \"film.mp4\"}]", "/film.mp4: ", FV_IO},
+        {"[{\"type\": \"video\", \"video\": \"../420.jpg\"}]", "420.jpg: ", FV_BAD_DATA},
+        {"[{\"type\": \"video\", \"video\": \"h264.mp4\", \"nframes\": 40}]", "h264.mp4: nframes 40 must be at most the video's 12", FV_BAD_DATA},
+        {"[{\"type\": \"video\", \"video\": \"h264.mp4\", \"max_pixels\": 0}]", "max_pixels", FV_BAD_DATA},
+        {"[{\"type\": \"video\", \"video\": \".\"}]", "there is no picture in it", FV_BAD_DATA},
         {"[{\"type\": \"video\", \"video\": []}]", "video must be a list of 1..", FV_BAD_DATA},
         {"[{\"type\": \"video\", \"video\": [\"#0\", \"#0\"], \"fps\": 0}]", "fps must be positive", FV_BAD_DATA},
         {"[{\"type\": \"video\", \"video\": [\"#0\", \"#0\"], \"nframes\": 2}]", "nframes must be absent", FV_BAD_DATA},
@@ -229,7 +274,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_tokens_and_positions_as_transformers), cmocka_unit_test(mask_is_what_the_assistant_wrote),
         cmocka_unit_test(tokens_are_taken_as_they_are),              cmocka_unit_test(complaints_say_what_is_wrong),
-        cmocka_unit_test(long_clips_push_positions_on),
+        cmocka_unit_test(long_clips_push_positions_on),              cmocka_unit_test(videos_are_seen_as_by_transformers),
+        cmocka_unit_test(frames_stand_for_their_video),
     };
     return cmocka_run_group_tests(tests, make_models, drop_models);
 }

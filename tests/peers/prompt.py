@@ -73,7 +73,11 @@ def run(family, processor, model, case):
     if videos:
         kwargs = dict(videos=[v for v, _ in videos], do_sample_frames=False, video_metadata=[
             {"fps": fps, "total_num_frames": len(v), "frames_indices": list(range(len(v)))} for v, fps in videos])
-    out = processor(text=[text], images=images or None, return_tensors="pt", **kwargs)
+    return seen(family, model, processor(text=[text], images=images or None, return_tensors="pt", **kwargs))
+
+
+def seen(family, model, out):
+    """What the model is given: tokens, grids and positions."""
     rope = {k: out[k] for k in ("image_grid_thw", "video_grid_thw") if k in out}
     if "second_per_grid_ts" in out and family == "qwen2_5_vl":
         rope["second_per_grid_ts"] = torch.as_tensor(out["second_per_grid_ts"])

@@ -193,6 +193,15 @@ def prompt_cases():
         yield name, wish, {"fps": wish.get("fps"), "num_frames": wish.get("nframes"), "do_sample_frames": True} if wish else {}
 
 
+def after_the_largest(want, video_token):
+    """What follows a video begins after the largest position so far, as in transformers 4, Qwen's own code and vLLM; 5.23 leaves time out of account (HF facts 8)."""
+    last = max(i for i, token in enumerate(want["ids"]) if token == video_token)
+    shift = max(max(axis[: last + 1]) for axis in want["positions"]) + 1 - want["positions"][0][last + 1]
+    want["positions"] = [axis[: last + 1] + [p + shift for p in axis[last + 1 :]] for axis in want["positions"]]
+    want["next"] += shift
+    return want
+
+
 def write_prompts():
     import prompt
     from transformers import PreTrainedTokenizerFast
@@ -206,8 +215,8 @@ def write_prompts():
             if family == "qwen3_vl":  # as transformers 4.57 and vLLM, see prompt.py
                 text = text.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>")
             out = processor(text=[text], videos=[str(OUT / name)], return_tensors="pt", **how)
-            cases.append({"family": family, "messages": messages, "want": prompt.seen(family, model, out),
-                          "pixels": zlib.crc32(out["pixel_values_videos"].numpy().tobytes())})
+            want = after_the_largest(prompt.seen(family, model, out), tokenizer.convert_tokens_to_ids("<|video_pad|>"))
+            cases.append({"family": family, "messages": messages, "want": want, "pixels": zlib.crc32(out["pixel_values_videos"].numpy().tobytes())})
             print(family, name, wish, len(cases[-1]["want"]["ids"]), out["video_grid_thw"].tolist())
     (TESTS / "language" / "data" / "prompt" / "videos.json").write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
 
