@@ -20,8 +20,7 @@ static const struct {
     enum AVCodecID id;
     const char *name;
 } codecs[] = {
-    {AV_CODEC_ID_H264, "H.264"}, {AV_CODEC_ID_HEVC, "HEVC"}, {AV_CODEC_ID_VP9, "VP9"},     {AV_CODEC_ID_VP8, "VP8"},   {AV_CODEC_ID_AV1, "AV1"},
-    {AV_CODEC_ID_MPEG4, "MPEG-4"}, {AV_CODEC_ID_GIF, "GIF"}, {AV_CODEC_ID_MJPEG, "MJPEG"}, {AV_CODEC_ID_PNG, "PNG"},
+    {AV_CODEC_ID_H264, "H.264"}, {AV_CODEC_ID_HEVC, "HEVC"}, {AV_CODEC_ID_VP9, "VP9"}, {AV_CODEC_ID_AV1, "AV1"}, {AV_CODEC_ID_MPEG4, "MPEG-4"}, {AV_CODEC_ID_GIF, "GIF"},
 };
 
 /* ---- What FFmpeg says -------------------------------------------------------------------------------------------------------------------------- */
@@ -195,7 +194,8 @@ static fv_status read_packets(fv_video *v, scan *s, fv_error *err) {
         int code = av_read_frame(v->format, v->packet);
         if (code == AVERROR_EOF) return FV_OK;
         if (code < 0) return fv_video_fail(v, code, err, "after frame %lld", (long long)v->count);
-        fv_status status = v->packet->stream_index == v->stream->index ? note_packet(v, s, v->packet, err) : FV_OK;
+        bool shows = v->packet->stream_index == v->stream->index && v->packet->size > 0;
+        fv_status status = shows ? note_packet(v, s, v->packet, err) : FV_OK;
         av_packet_unref(v->packet);
         FV_TRY(status);
     }
@@ -216,10 +216,8 @@ static void sort_frames(fv_video *v) {
 
 static fv_status read_order(fv_video *v, fv_error *err) {
     scan s = {0};
-    int promised = avformat_index_get_entries_count(v->stream); /* mov and AVI have an entry for each packet, others for some at most */
     v->timed = true;
     FV_TRY(read_packets(v, &s, err));
-    if (promised > s.packets) return fv_video_fail(v, 0, err, "ends early: %lld of %d frames are there", (long long)s.packets, promised);
     if (v->count == 0) return fv_video_fail(v, 0, err, "there is no frame in it");
     sort_frames(v);
     double seconds = seconds_of(v, s.end) - seconds_of(v, s.begin);

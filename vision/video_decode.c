@@ -2,7 +2,6 @@
 #include "vision/decode.h"
 #include "vision/video_parts.h"
 
-#include <libavutil/opt.h>
 #include <string.h>
 
 /* Seeking to a key frame that is not further ahead than this saves nothing: decoders hold up to 16 frames back to put them in order. */
@@ -10,15 +9,19 @@ enum { NEAR = 16 };
 
 /* ---- One frame after another ------------------------------------------------------------------------------------------------------------------------ */
 
-/* Reads the stream's next packet. At the end the decoder is told so. */
+/* The stream's next packet, into v->packet. Those without bytes (AVI's for "as before") show nothing, and would end the decoding. */
+static int read_packet(fv_video *v) {
+    int code;
+    do {
+        av_packet_unref(v->packet);
+        code = av_read_frame(v->format, v->packet);
+    } while (code >= 0 && (v->packet->stream_index != v->stream->index || v->packet->size == 0));
+    return code;
+}
+
+/* Gives the decoder the next packet. At the end it is told so. */
 static fv_status feed(fv_video *v, fv_error *err) {
-    int code = 0;
-    if (!v->pending) {
-        do {
-            av_packet_unref(v->packet);
-            code = av_read_frame(v->format, v->packet);
-        } while (code == 0 && v->packet->stream_index != v->stream->index);
-    }
+    int code = v->pending ? 0 : read_packet(v);
     v->pending = false;
     if (code < 0 && code != AVERROR_EOF) return fv_video_fail(v, code, err, "after frame %lld of %lld", (long long)v->shown, (long long)v->count);
     code = avcodec_send_packet(v->codec, code == AVERROR_EOF ? NULL : v->packet);
@@ -72,10 +75,7 @@ static int seek(fv_video *v, int64_t pts) {
 /* To the first packet, which must be the one that the scan saw. */
 static fv_status rewind_all(fv_video *v, fv_error *err) {
     int code = seek(v, v->order[0].pts);
-    do {
-        av_packet_unref(v->packet);
-        if (code >= 0) code = av_read_frame(v->format, v->packet);
-    } while (code >= 0 && v->packet->stream_index != v->stream->index);
+    if (code >= 0) code = read_packet(v);
     if (code < 0) return fv_video_fail(v, code, err, "cannot be read again from its start");
     v->pending = true;
     if (v->packet->pts == v->first_pts && v->packet->dts == v->first_dts && v->packet->size == v->first_size) return FV_OK;
@@ -96,45 +96,32 @@ static fv_status reach(fv_video *v, int64_t target, fv_error *err) {
 
 /* ---- Colours ------------------------------------------------------------------------------------------------------------------------------------------ */
 
-/* swscale's defaults and the frame's own colour space. torchcodec converts widths that are no multiple of 32, and rotated files, in a filter graph, whose scaler
- * places the chroma rows of 4:2:0 as MPEG-2 does; it shows in odd heights alone. */
-static int configure(fv_video *v, const AVFrame *f) {
-    struct SwsContext *c = v->scaler;
-    bool graph = f->width % 32 || v->turns;
+/* swscale's default flags, and the frame's own colour space and range, as torchcodec sets them. */
+static struct SwsContext *scaler_for(const AVFrame *f) {
     int *inverse, *table, range, out_range, brightness, contrast, saturation;
-    av_opt_set_int(c, "srcw", f->width, 0);
-    av_opt_set_int(c, "srch", f->height, 0);
-    av_opt_set_int(c, "src_format", f->format, 0);
-    av_opt_set_int(c, "dstw", f->width, 0);
-    av_opt_set_int(c, "dsth", f->height, 0);
-    av_opt_set_int(c, "dst_format", AV_PIX_FMT_RGB24, 0);
-    if (graph && f->format == AV_PIX_FMT_YUV420P) av_opt_set_int(c, "src_v_chr_pos", 128, 0);
-    int code = sws_init_context(c, NULL, NULL);
-    if (code < 0) return code;
-    if (sws_getColorspaceDetails(c, &inverse, &range, &table, &out_range, &brightness, &contrast, &saturation) < 0) return 0; /* RGB already */
+    struct SwsContext *c = sws_getContext(f->width, f->height, f->format, f->width, f->height, AV_PIX_FMT_RGB24, 0, NULL, NULL, NULL);
+    if (!c || sws_getColorspaceDetails(c, &inverse, &range, &table, &out_range, &brightness, &contrast, &saturation) < 0) return c; /* RGB already */
     if (f->color_range != AVCOL_RANGE_UNSPECIFIED) range = f->color_range == AVCOL_RANGE_JPEG;
     const int *matrix = sws_getCoefficients(f->colorspace);
     sws_setColorspaceDetails(c, matrix, range, matrix, out_range, brightness, contrast, saturation);
-    return 0;
+    return c;
 }
 
 static fv_status prepare(fv_video *v, const AVFrame *f, fv_error *err) {
     const int is[] = {f->width, f->height, f->format, f->colorspace, f->color_range};
     if (v->scaler && memcmp(is, v->scaler_is, sizeof is) == 0) return FV_OK;
     sws_freeContext(v->scaler);
-    v->scaler = sws_alloc_context();
-    if (!v->scaler) return fv_video_fail(v, AVERROR(ENOMEM), err, "colours");
+    v->scaler = scaler_for(f);
+    if (!v->scaler) return fv_video_fail(v, 0, err, "its colours cannot be converted");
     memcpy(v->scaler_is, is, sizeof is);
     av_frame_unref(v->rgb);
     v->rgb->width = f->width;
     v->rgb->height = f->height;
     v->rgb->format = AV_PIX_FMT_RGB24;
-    int code = configure(v, f);
-    if (code >= 0) code = av_frame_get_buffer(v->rgb, 0); /* rows are longer than the picture: the fast converters write whole vectors */
-    if (code >= 0) return FV_OK;
+    if (av_frame_get_buffer(v->rgb, 0) >= 0) return FV_OK; /* rows are longer than the picture: the fast converters write whole vectors */
     sws_freeContext(v->scaler);
     v->scaler = NULL;
-    return fv_video_fail(v, code, err, "its colours cannot be converted");
+    return fv_video_fail(v, AVERROR(ENOMEM), err, "colours");
 }
 
 /* rgb to the image, turned anticlockwise by quarter turns. */

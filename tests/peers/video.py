@@ -5,6 +5,7 @@
                                            checksum of each frame's RGB, by torchcodec (of AVI by ffmpeg)
     python tests/peers/video.py indices    tests/vision/data/frames.json: which frames transformers' processors, qwen-vl-utils and the evaluation harnesses look at
     python tests/peers/video.py prompts    tests/language/data/prompt/videos.json: tokens, positions and pixels of rows with these videos, by transformers' processors
+    python tests/peers/video.py score MODEL ROWS SCORES    `fovea score`'s log-probs of rows with one video each, beside transformers' from the same folder
 
 Run by hand, with torch, transformers 5.23, torchcodec 0.17 (over the same FFmpeg) and qwen-vl-utils 0.0.14. Checksums of pixels hold for one FFmpeg: another
 one may decode or convert differently in the last bit.
@@ -221,6 +222,30 @@ def write_prompts():
     (TESTS / "language" / "data" / "prompt" / "videos.json").write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
 
 
+def compare_scores(folder, rows, scores):
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(folder)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    scored = {s["id"]: s for s in map(json.loads, open(scores))}
+    for row in map(json.loads, open(rows)):
+        text = processor.apply_chat_template(row["messages"], tokenize=False)
+        if model.config.model_type == "qwen3_vl":
+            text = text.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>")
+        part = next(p for p in row["messages"][0]["content"] if p["type"] == "video")
+        how = {"fps": part.get("fps"), "num_frames": part.get("nframes"), "do_sample_frames": True}
+        inputs = processor(text=[text], videos=[str(pathlib.Path(rows).parent / part["video"])], return_tensors="pt", **how)
+        inputs["second_per_grid_ts"] = torch.as_tensor(inputs["second_per_grid_ts"]) if "second_per_grid_ts" in inputs else None
+        ours = scored[row["id"]]
+        assert inputs["input_ids"][0].tolist() == ours["input_ids"], row["id"]
+        with torch.no_grad():
+            logits = model(**{k: v for k, v in inputs.items() if v is not None}).logits[0]
+        want = torch.log_softmax(logits[:-1].double(), -1).gather(1, inputs["input_ids"][0, 1:, None])[:, 0]
+        apart = (want - torch.tensor(ours["logprobs"][1:], dtype=torch.float64)).abs()
+        print(row["id"], len(want), "log-probs of", f"{want.min():.2f} to {want.max():.2f}", "apart by at most", f"{apart.max():.1e}")
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     if sys.argv[1:] == ["files"]:
@@ -230,5 +255,7 @@ if __name__ == "__main__":
         write_indices()
     elif sys.argv[1:] == ["prompts"]:
         write_prompts()
+    elif len(sys.argv) == 5 and sys.argv[1] == "score":
+        compare_scores(*sys.argv[2:])
     else:
         sys.exit(__doc__)
