@@ -237,6 +237,10 @@ def compare_scores(folder, rows, scores):
         how = {"fps": part.get("fps"), "num_frames": part.get("nframes"), "do_sample_frames": True}
         inputs = processor(text=[text], videos=[str(pathlib.Path(rows).parent / part["video"])], return_tensors="pt", **how)
         inputs["second_per_grid_ts"] = torch.as_tensor(inputs["second_per_grid_ts"]) if "second_per_grid_ts" in inputs else None
+        if model.config.model_type == "qwen2_5_vl":
+            import prompt
+            want = after_the_largest(prompt.seen("qwen2_5_vl", model.model, inputs), model.config.video_token_id)
+            inputs["position_ids"] = torch.tensor(want["positions"])[:, None]
         ours = scored[row["id"]]
         assert inputs["input_ids"][0].tolist() == ours["input_ids"], row["id"]
         with torch.no_grad():
