@@ -186,6 +186,7 @@ void fv_model_close(fv_model *m) {
     fv_decoder_close(m->decoder);
     fv_tower_close(m->tower);
     free(m->weights);
+    json_decref(m->video_fields);
     fv_weights_close(m->file);
     fv_chat_close(m->chat);
     fv_tokenizer_close(m->tokenizer);

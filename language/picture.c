@@ -39,6 +39,11 @@ static bool is_video(const json_t *part) {
     return fv_json_find(part, "video") != NULL || (type != NULL && strcmp(type, "video") == 0);
 }
 
+static fv_status read_limits(fv_picture *p, const fv_media *media, const json_t *part, fv_error *err) {
+    FV_TRY(fv_json_int_or(part_at(part), "min_pixels", 1, INT64_MAX, media->min_pixels, &p->min_pixels, err));
+    return fv_json_int_or(part_at(part), "max_pixels", 1, INT64_MAX, media->max_pixels, &p->max_pixels, err);
+}
+
 static fv_status load_image(const char *name, const fv_media *media, fv_image **out, fv_error *err) {
     if (name[0] == '#' && name[1] != '\0' && strspn(name + 1, "0123456789") == strlen(name + 1)) {
         long k = strtol(name + 1, NULL, 10);
@@ -72,9 +77,9 @@ static fv_status load_frames(fv_picture *p, const json_t *names, const fv_media 
 
 /* The rate is all that can be said of them. */
 static fv_status load_list(fv_picture *p, const fv_model *m, const json_t *part, const json_t *names, const fv_media *media, fv_error *err) {
-    static const char *const choosing[] = {"nframes", "frames", "min_frames", "max_frames", "video_start", "video_end"};
-    for (size_t i = 0; i < FV_COUNT(choosing); i++)
-        if (fv_json_find(part, choosing[i]) != NULL) return fv_json_wrong(part_at(part), choosing[i], "must be absent where video is a list or a folder of pictures", err);
+    static const char *const others[] = {"nframes", "frames", "min_frames", "max_frames", "video_start", "video_end"};
+    for (size_t i = 0; i < FV_COUNT(others); i++)
+        if (fv_json_find(part, others[i]) != NULL) return fv_json_wrong(part_at(part), others[i], "must be absent where video is a list or a folder of pictures", err);
     FV_TRY(fv_json_num_or(part_at(part), "fps", 2, &p->fps, err));
     if (!(p->fps > 0)) return fv_json_wrong(part_at(part), "fps", "must be positive", err);
     p->second_per_grid = m->video.temporal / p->fps;
@@ -142,11 +147,48 @@ static fv_status decode_film(fv_picture *p, const fv_processor *how, fv_video *v
     return cut_frames(p, how, facts.width, facts.height, err);
 }
 
+/* What may be said for all rows: which frames, and how large. A part that says any of the former says all of it. */
+static const char *const choosing[] = {"fps", "nframes", "frames", "min_frames", "max_frames"}, *const limiting[] = {"min_pixels", "max_pixels"};
+
+static bool is_in(const char *key, const char *const *list, size_t n) {
+    bool is = false;
+    for (size_t i = 0; i < n; i++) is |= strcmp(key, list[i]) == 0;
+    return is;
+}
+
+fv_status fv_model_watch(fv_model *m, const json_t *fields, fv_error *err) {
+    fv_json_at at = {.root = fields, .place = "video", .status = FV_BAD_RECIPE};
+    fv_frame_wish wish;
+    int64_t pixels;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)fields, key, value)
+        if (!is_in(key, choosing, FV_COUNT(choosing)) && !is_in(key, limiting, FV_COUNT(limiting)))
+            return fv_fail(err, FV_BAD_RECIPE, "video: there is no field %.40s; fps, nframes, frames, min_frames, max_frames, min_pixels, max_pixels are known", key);
+    FV_TRY(fv_frame_wish_read(&wish, at, err));
+    for (size_t i = 0; i < FV_COUNT(limiting); i++) FV_TRY(fv_json_int_or(at, limiting[i], 1, INT64_MAX, 1, &pixels, err));
+    json_decref(m->video_fields);
+    m->video_fields = fields != NULL ? json_deep_copy(fields) : NULL;
+    return fields == NULL || m->video_fields != NULL ? FV_OK : fv_fail(err, FV_NO_MEMORY, "video: out of memory");
+}
+
+/* The part with the fields of all rows that it does not say, a new reference. Values are copied: several threads read rows. */
+static json_t *whole_part(const fv_model *m, const json_t *part) {
+    json_t *out = json_copy((json_t *)part), *value;
+    const char *key;
+    bool chooses = false;
+    for (size_t i = 0; i < FV_COUNT(choosing); i++) chooses |= fv_json_find(part, choosing[i]) != NULL;
+    json_object_foreach(m->video_fields, key, value)
+        if (fv_json_find(part, key) == NULL && !(chooses && is_in(key, choosing, FV_COUNT(choosing)))) json_object_set_new(out, key, json_deep_copy(value));
+    return out;
+}
+
 static fv_status load_film(fv_picture *p, const fv_model *m, const json_t *part, const char *name, const fv_media *media, fv_error *err) {
     fv_frame_wish wish;
     fv_frame_list list = {0};
     fv_video *video;
     int width, height;
+    FV_TRY(read_limits(p, media, part, err));
     FV_TRY(fv_frame_wish_read(&wish, part_at(part), err));
     FV_TRY(fv_video_load_url(&video, media->folder, name, err));
     fv_video_facts facts = fv_video_about(video);
@@ -164,8 +206,15 @@ static fv_status load_video(fv_picture *p, const fv_model *m, const json_t *part
     const char *name = json_string_value(source);
     char *path = NULL;
     if (!fv_url_is_data(name)) FV_TRY(fv_url_path(&path, media->folder, name, "videos", err));
-    fv_status status = path && fv_folder_exists(path) ? load_folder(p, m, part, path, media, err) : load_film(p, m, part, name, media, err);
+    if (path && fv_folder_exists(path)) {
+        fv_status status = load_folder(p, m, part, path, media, err);
+        free(path);
+        return status;
+    }
     free(path);
+    json_t *whole = whole_part(m, part);
+    fv_status status = whole ? load_film(p, m, whole, name, media, err) : fv_fail(err, FV_NO_MEMORY, "%.200s: out of memory", name);
+    json_decref(whole);
     return status;
 }
 
@@ -184,11 +233,6 @@ static uint64_t hash_patches(const fv_patches *patches, size_t columns) {
         h ^= h >> 29;
     }
     return h;
-}
-
-static fv_status read_limits(fv_picture *p, const fv_media *media, const json_t *part, fv_error *err) {
-    FV_TRY(fv_json_int_or(part_at(part), "min_pixels", 1, INT64_MAX, media->min_pixels, &p->min_pixels, err));
-    return fv_json_int_or(part_at(part), "max_pixels", 1, INT64_MAX, media->max_pixels, &p->max_pixels, err);
 }
 
 /* Of what has been loaded; a film's are there already. */

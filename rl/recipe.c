@@ -129,6 +129,10 @@ static fv_status check_value(const fv_yaml *y, const fv_field *f, const char *pr
         *out = fv_recipe_json(y);
         return FV_OK;
     case FV_FIELD_ENV: return check_env(y, f, prefix, out, err);
+    case FV_FIELD_MAP:
+        if (y->kind != FV_YAML_MAPPING) return wrong(y, prefix, f, "must be a mapping", err);
+        *out = fv_recipe_json(y);
+        return FV_OK;
     case FV_FIELD_SOURCE: *out = fv_recipe_json(y); return FV_OK;
     case FV_FIELD_PART:
     case FV_FIELD_PARTS: return check_part(y, f, prefix, out, err);

@@ -9,7 +9,7 @@
 typedef enum { FV_STAGE_SFT = 1, FV_STAGE_GRPO = 2, FV_STAGE_FILTER = 4 } fv_stage_kind;
 enum { FV_TOP = 8 }; /* a field of the recipe itself */
 
-typedef enum { FV_FIELD_TEXT, FV_FIELD_CHOICE, FV_FIELD_INT, FV_FIELD_NUM, FV_FIELD_SCHEDULE, FV_FIELD_BOOL, FV_FIELD_LIST, FV_FIELD_SOURCE, FV_FIELD_ENV, FV_FIELD_PART, FV_FIELD_PARTS, FV_FIELD_NAMES } fv_field_kind;
+typedef enum { FV_FIELD_TEXT, FV_FIELD_CHOICE, FV_FIELD_INT, FV_FIELD_NUM, FV_FIELD_SCHEDULE, FV_FIELD_BOOL, FV_FIELD_LIST, FV_FIELD_SOURCE, FV_FIELD_ENV, FV_FIELD_MAP, FV_FIELD_PART, FV_FIELD_PARTS, FV_FIELD_NAMES } fv_field_kind;
 
 /* One field: where it belongs, what it may be, what it is when left out. */
 typedef struct {

@@ -27,6 +27,7 @@ static const fv_field fields[] = {
     {"data", FV_TOP | ANY, FV_FIELD_SOURCE, 0, 0, "", "", "rows: a file, {make: GENERATOR, n: N, split: train}, or a list of those with weights"},
     {"eval_data", FV_TOP, FV_FIELD_SOURCE, 0, 0, "", "", "rows for evaluations"},
     {"env", FV_TOP | ANY, FV_FIELD_ENV, 0, 0, "", "", "{tools: [image_zoom_in_tool], max_turns: 3}; a row's own env wins"},
+    {"video", FV_TOP, FV_FIELD_MAP, 0, 0, "", "", "{nframes: 16, max_pixels: 100352}: how video files are looked at where a row does not say (docs/video.md)"},
     {"bad_rows", FV_TOP, FV_FIELD_CHOICE, 0, 0, "skip", "skip|stop", "a row that can't be read is recorded and skipped, or stops the run"},
     {"save", FV_TOP, FV_FIELD_CHOICE, 0, 0, "f32", "f32|bf16", "type of weights in checkpoints' model.safetensors (trainer_state keeps f32)"},
     {"export", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "write the final model to this folder as well; an older model there is moved aside (NAME.1)"},

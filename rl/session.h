@@ -9,6 +9,7 @@ typedef struct {
     const char *adapter; /* a PEFT adapter's folder, for a model without one; NULL: none */
     const char *device;  /* "cpu", "cuda"; NULL: "cpu" */
     int threads;         /* 0: all cores */
+    const json_t *video; /* fv_model_watch; NULL: none */
     bool gradients;      /* weights (with an adapter: its own) are trained ones: f32, with gradients (no optimizer) */
 } fv_session_options;
 

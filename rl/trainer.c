@@ -239,6 +239,7 @@ static fv_status open_trainer(fv_trainer *t, fv_error *err) {
     t->arena = fv_arena_new((size_t)64 << 20);
     if (!t->scratch || !t->arena) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", t->recipe->file);
     FV_TRY(open_model(t, err));
+    FV_TRY(fv_model_watch(t->model, fv_get(t->recipe->json, "video"), err));
     return open_policy(t, err);
 }
 

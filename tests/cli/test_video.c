@@ -123,7 +123,7 @@ static void frames_may_be_a_folder(void **state) {
 static void videos_are_learned_from(void **state) {
     (void)state;
     make_films();
-    write_file("learn.yaml", "name: films\nout: run\nmodel: {path: m}\neval_data: films.jsonl\ndata: films.jsonl\nevaluate: {max_new_tokens: 4}\nstages:\n"
+    write_file("learn.yaml", "name: films\nout: run\nmodel: {path: m}\neval_data: films.jsonl\ndata: films.jsonl\nevaluate: {max_new_tokens: 4}\nvideo: {nframes: 4}\nstages:\n"
                              "  - {name: tell, kind: sft, steps: 1, batch: 1, data: told.jsonl, optim: {lr: 1.0e-4}}\n"
                              "  - {name: try, kind: grpo, steps: 1, rollout: {prompts: 2, group_size: 2, max_new_tokens: 4}, optim: {lr: 1.0e-5}}\n");
     char *text = contents("films.jsonl");
@@ -135,6 +135,8 @@ static void videos_are_learned_from(void **state) {
     assert_int_equal(json_array_size(json_object_get(summary, "stages")), 2);
     assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(summary, "evaluations"), 0), "n")), 3);
     json_decref(summary);
+    run_badly("train learn.yaml out=no video='{fps: 0}'", 1, "video: fps must be positive");
+    run_badly("eval --model m --data films.jsonl video='{pixels: 9}'", 1, "video: there is no field pixels");
     char *bad = contents("run/bad_rows.jsonl");
     assert_string_equal(bad, "");
     free(bad);

@@ -42,7 +42,7 @@ static void add_code(fv_text *t, const char *text) {
 static const char *words_of(fv_field_kind kind) {
     static const char *const words[] = {[FV_FIELD_TEXT] = "text", [FV_FIELD_CHOICE] = "one of", [FV_FIELD_INT] = "whole number", [FV_FIELD_NUM] = "number",
                                         [FV_FIELD_SCHEDULE] = "number or schedule", [FV_FIELD_BOOL] = "true, false", [FV_FIELD_LIST] = "list", [FV_FIELD_SOURCE] = "source of rows",
-                                        [FV_FIELD_ENV] = "mapping", [FV_FIELD_PART] = "part", [FV_FIELD_PARTS] = "list of parts", [FV_FIELD_NAMES] = "list or text"};
+                                        [FV_FIELD_ENV] = "mapping", [FV_FIELD_MAP] = "mapping", [FV_FIELD_PART] = "part", [FV_FIELD_PARTS] = "list of parts", [FV_FIELD_NAMES] = "list or text"};
     return words[kind];
 }
 

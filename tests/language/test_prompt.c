@@ -270,12 +270,48 @@ static void long_clips_push_positions_on(void **state) {
     json_decref(part);
 }
 
+/* Frames and the width at which they are seen. */
+static void check_film(const fv_model *m, const char *text, int frames, int width) {
+    json_t *part = parse(text);
+    fv_picture *p;
+    fv_error err = {0};
+    if (fv_picture_load(m, part, &(fv_media){.folder = VIDEOS}, &p, &err) != FV_OK) fail_msg("%s: %s", text, err.text);
+    assert_int_equal(p->patches->width, 64);
+    assert_int_equal(p->frame_count, frames);
+    assert_int_equal(p->patches->view_width, width);
+    fv_picture_drop(p);
+    json_decref(part);
+}
+
+/* What is said for all rows holds where a row does not say it: which frames in one piece, limits one by one. */
+static void rows_win_over_what_is_said_for_all(void **state) {
+    (void)state;
+    fv_model *m = models[QWEN2_5_VL];
+    fv_error err = {0};
+    json_t *fields = parse("{\"nframes\": 4, \"min_pixels\": 9000}");
+    check_film(m, "{\"video\": \"h264.mp4\"}", 12, 56);
+    assert_int_equal(fv_model_watch(m, fields, &err), FV_OK);
+    check_film(m, "{\"video\": \"h264.mp4\"}", 4, 112);
+    check_film(m, "{\"video\": \"h264.mp4\", \"fps\": 4}", 6, 112);
+    check_film(m, "{\"video\": \"h264.mp4\", \"min_pixels\": 3136}", 4, 56);
+    json_decref(fields);
+    static const char *const bad[][2] = {{"{\"fps\": 0}", "video: fps must be positive"}, {"{\"frame\": 3}", "video: there is no field frame"}, {"{\"min_pixels\": \"a\"}", "video: min_pixels must be"}};
+    for (size_t i = 0; i < FV_COUNT(bad); i++) {
+        fields = parse(bad[i][0]);
+        assert_int_equal(fv_model_watch(m, fields, &err), FV_BAD_RECIPE);
+        assert_non_null(strstr(err.text, bad[i][1]));
+        json_decref(fields);
+    }
+    assert_int_equal(fv_model_watch(m, NULL, &err), FV_OK);
+    check_film(m, "{\"video\": \"h264.mp4\"}", 12, 56);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_tokens_and_positions_as_transformers), cmocka_unit_test(mask_is_what_the_assistant_wrote),
         cmocka_unit_test(tokens_are_taken_as_they_are),              cmocka_unit_test(complaints_say_what_is_wrong),
         cmocka_unit_test(long_clips_push_positions_on),              cmocka_unit_test(videos_are_seen_as_by_transformers),
-        cmocka_unit_test(frames_stand_for_their_video),
+        cmocka_unit_test(frames_stand_for_their_video),              cmocka_unit_test(rows_win_over_what_is_said_for_all),
     };
     return cmocka_run_group_tests(tests, make_models, drop_models);
 }
