@@ -154,7 +154,7 @@ const fv_verb fv_verb_data = {
     .name = "data",
     .synopsis = "data FILE [--json]  |  data make GENERATOR [n=N] [split=test] [option=VALUE ...] --out DIR  |  data",
     .summary = "looks at a data set and checks it; makes one",
-    .help = "`data FILE` counts rows, formats, fields, categories and pictures, reads every row as training would, opens the first pictures, shows some rows, and\n"
+    .help = "`data FILE` counts rows, formats, fields, categories and pictures, reads every row as training would, opens the first pictures and videos, shows some rows, and\n"
             "lists what is wrong with its place; the exit code is 1 if anything is. `data make` writes a generator's rows as a file with pictures, and a sheet of\n"
             "the first rows to look at. `data` alone lists the generators with their options.\n\n"
             "  fovea data make visual-search n=100 split=test --out rows\n"

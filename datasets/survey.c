@@ -2,6 +2,7 @@
 
 #include "datasets/rowfile.h"
 #include "tools/env.h"
+#include "vision/frames.h"
 #include "vision/source.h"
 #include "vision/url.h"
 #include "vision/video.h"
@@ -79,25 +80,27 @@ static fv_status watch(const fv_row *row, const char *name, fv_error *err) {
     return status;
 }
 
-/* A folder of pictures or a file must be there; the first files are read. */
-static fv_status check_film(survey *v, const fv_row *row, const char *name, fv_error *err) {
+/* A folder of pictures or a file must be there; the first files are read. `part` says which of a file's frames are looked at. */
+static fv_status check_film(survey *v, const fv_row *row, const json_t *part, const char *name, fv_error *err) {
+    fv_frame_wish wish;
     char *path = NULL;
     bool data = fv_url_is_data(name);
     if (!data) FV_TRY(fv_url_path(&path, row->folder, name, "videos", err));
     bool folder = !data && fv_folder_exists(path), there = data || folder || fv_file_exists(path);
     fv_status status = there ? FV_OK : fv_fail(err, FV_IO, "%s: no such file", path);
     free(path);
+    if (status == FV_OK && !folder) status = fv_frame_wish_read(&wish, (fv_json_at){.root = part, .place = name, .status = FV_BAD_DATA}, err);
     if (status != FV_OK || folder || (!data && v->watched >= (v->o->watch ? v->o->watch : 16))) return status;
     v->watched++;
     return watch(row, name, err);
 }
 
-static void check_video(survey *v, const fv_row *row, const json_t *source) {
+static void check_video(survey *v, const fv_row *row, const json_t *part, const json_t *source) {
     fv_error err = {0};
     v->videos++;
     for (size_t i = 0; i < json_array_size(source); i++)
         if (json_is_string(json_array_get(source, i))) check_picture(v, row, json_string_value(json_array_get(source, i)));
-    if (!json_is_string(source) || check_film(v, row, json_string_value(source), &err) == FV_OK) return;
+    if (!json_is_string(source) || check_film(v, row, part, json_string_value(source), &err) == FV_OK) return;
     fv_fail_in(&err, "%s", row->place);
     complain(v, &err);
 }
@@ -108,7 +111,7 @@ static void check_part(survey *v, const fv_row *row, const json_t *part, json_t 
     const char *type = json_string_value(json_object_get(part, "type"));
     if (!source || (type && !strcmp(type, "text"))) return;
     if (shown) json_array_append(shown, (json_t *)source);
-    if (json_object_get(part, "video")) check_video(v, row, source);
+    if (json_object_get(part, "video")) check_video(v, row, part, source);
     else if (json_is_string(source)) check_picture(v, row, json_string_value(source));
 }
 

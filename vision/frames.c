@@ -163,7 +163,10 @@ static int64_t policy_count(const fv_frame_wish *w, span *s, double fps, int64_t
 static fv_status fill(fv_frame_list *out, const span *s, int64_t (*at)(const span *, int), const fv_frame_wish *w, double fps, fv_error *err) {
     out->index = malloc((size_t)(s->n + 1) * sizeof *out->index);
     if (!out->index) return fv_fail(err, FV_NO_MEMORY, "no memory for %d frames", s->n);
-    for (int i = 0; i < s->n; i++) out->index[i] = at(s, i);
+    for (int i = 0; i < s->n; i++) {
+        int64_t number = at(s, i);
+        out->index[i] = number < s->last ? number : s->last; /* f32 cannot tell the last of very many frames apart */
+    }
     out->count = s->n;
     if (w->tail && out->index[s->n - 1] != s->last) out->index[out->count++] = s->last;
     out->fps = (double)out->count / size_of(s) * fps;

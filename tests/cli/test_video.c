@@ -32,10 +32,12 @@ static void a_file_of_videos_is_looked_at(void **state) {
     assert_int_equal(fv_file_read(&bytes, &size, "film.mp4", NULL), FV_OK);
     assert_int_equal(fv_file_write("cut.mp4", bytes, size - 300, NULL), FV_OK);
     free(bytes);
-    write_file("bad.jsonl", "{\"question\": \"?\", \"video\": \"cut.mp4\"}\n{\"question\": \"?\", \"video\": \"gone.mp4\"}\n{\"question\": \"?\", \"video\": \"films.jsonl\"}\n");
+    write_file("bad.jsonl", "{\"question\": \"?\", \"video\": \"cut.mp4\"}\n{\"question\": \"?\", \"video\": \"gone.mp4\"}\n{\"question\": \"?\", \"video\": \"films.jsonl\"}\n"
+                            "{\"question\": \"?\", \"video\": {\"path\": \"film.mp4\", \"frames\": {\"policy\": \"any\", \"n\": 2}}}\n");
     run_badly("data bad.jsonl", 1, "bad.jsonl:1: ./cut.mp4: ends early");
     assert_says("stderr", "bad.jsonl:2: ./gone.mp4: no such file");
     assert_says("stderr", "bad.jsonl:3: ./films.jsonl: not a video that can be read");
+    assert_says("stderr", "bad.jsonl:4: film.mp4: frames.policy must be uniform, centers, inner, linspace or fps, got \"any\"");
     run_badly("score --model m --data bad.jsonl --out none.jsonl", 1, "bad.jsonl:1: ./cut.mp4: ends early");
 }
 
