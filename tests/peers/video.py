@@ -21,6 +21,9 @@ OUT = TESTS / "vision" / "data" / "video"
 SCENE = "testsrc2=size=64x48:rate=8:duration=1.5"
 X264 = "-c:v libx264 -preset veryfast -crf 34 -g 5 -bf 2 -x264-params threads=1 -pix_fmt yuv420p"
 
+X265 = "-c:v libx265 -preset ultrafast -crf 34 -x265-params log-level=none:pools=none:frame-threads=1:keyint=5:bframes=2 -tag:v hvc1 -pix_fmt yuv420p"
+AV1 = "-c:v libaom-av1 -b:v 0 -crf 50 -g 5 -cpu-used 8 -pix_fmt yuv420p"
+
 
 def ffmpeg(name, scene, *arguments):
     source = ["-f", "lavfi", "-i", scene] if scene else []
@@ -37,10 +40,15 @@ def make_files():
     ffmpeg("h264-edited.mp4", None, f"-ss 0.9 -i {OUT / 'h264-late-index.mov'} -c copy")
     ffmpeg("h264-turned.mov", None, f"-i {OUT / 'h264-late-index.mov'} -c copy -metadata:s:v rotate=90")
     ffmpeg("h264-turned-over.mov", None, f"-i {OUT / 'h264-late-index.mov'} -c copy -metadata:s:v rotate=180")
-    ffmpeg("hevc.mp4", SCENE, "-c:v libx265 -preset ultrafast -crf 34 -x265-params log-level=none:pools=none:frame-threads=1:keyint=5:bframes=2 -tag:v hvc1 -pix_fmt yuv420p")
+    ffmpeg("h264-turned-left.mov", None, f"-i {OUT / 'h264-late-index.mov'} -c copy -metadata:s:v rotate=270")
+    ffmpeg("h264-444-odd.mkv", SCENE + ",scale=63:47", X264.replace("yuv420p", "yuv444p"))
+    ffmpeg("h264.avi", SCENE, X264)
+    ffmpeg("hevc-10bit.mp4", SCENE, X265.replace("yuv420p", "yuv420p10le"))
+    ffmpeg("av1.mp4", SCENE, AV1)
+    ffmpeg("hevc.mp4", SCENE, X265)
     ffmpeg("vp9-odd.webm", SCENE + ",scale=63:47", "-c:v libvpx-vp9 -b:v 0 -crf 50 -g 5 -cpu-used 8 -pix_fmt yuv420p")
     ffmpeg("vp9-odd-height.webm", SCENE + ",scale=64:47", "-c:v libvpx-vp9 -b:v 0 -crf 50 -g 5 -cpu-used 8 -pix_fmt yuv420p")
-    ffmpeg("av1.mkv", SCENE, "-c:v libaom-av1 -b:v 0 -crf 50 -g 5 -cpu-used 8 -pix_fmt yuv420p")
+    ffmpeg("av1.mkv", SCENE, AV1)
     ffmpeg("mpeg4.avi", SCENE, "-c:v mpeg4 -q:v 12 -g 5 -bf 2 -pix_fmt yuv420p")
     ffmpeg("mpeg4-odd.mp4", SCENE + ",scale=37:29", "-c:v mpeg4 -q:v 12 -g 5 -pix_fmt yuv420p")
     ffmpeg("scene.gif", SCENE.replace("64x48", "40x30"), "-filter_complex split[a][b];[a]palettegen=16[p];[b][p]paletteuse=dither=none")
