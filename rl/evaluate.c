@@ -105,13 +105,15 @@ static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t nu
     return FV_OK;
 }
 
-static fv_status run_batch(evaluation *v, int64_t first, int n, fv_error *err) {
+/* Rows from `first` on, at most *count; *count becomes how many that were. */
+static fv_status run_batch(evaluation *v, int64_t first, int *count, fv_error *err) {
+    int n = *count;
     fv_sample *samples = calloc((size_t)n, sizeof *samples);
     int64_t *numbers = malloc((size_t)n * sizeof *numbers);
     fv_status s = samples && numbers ? FV_OK : fv_fail(err, FV_NO_MEMORY, "evaluation: out of memory");
     if (s == FV_OK) {
         for (int i = 0; i < n; i++) numbers[i] = first + i;
-        fv_feed_take(v->feed, numbers, n, samples);
+        *count = n = fv_feed_some(v->feed, numbers, n, samples);
         bool sampled = !strcmp(v->o->mode, "sampled");
         fv_rollout r;
         fv_rollout_options o = {.group_size = 1, .temperature = !sampled ? 0 : v->o->temperature > 0 ? v->o->temperature : 1, .top_p = v->o->top_p,
@@ -148,9 +150,11 @@ static fv_status run_all(evaluation *v, int64_t n, fv_error *err) {
     snprintf(label, sizeof label, "eval %s", v->o->mode);
     fv_progress *progress = v->o->quiet ? NULL : fv_progress_open(&(fv_progress_options){.label = label, .unit = "sample", .total = n});
     fv_status s = FV_OK;
-    for (int64_t first = 0; first < n && s == FV_OK; first += batch) {
-        s = run_batch(v, first, (int)(n - first < batch ? n - first : batch), err);
-        fv_progress_update(progress, first + batch < n ? first + batch : n, "accuracy %.3f", v->y.scores.n ? fv_tally_mean(&v->y.scores) : 0.0);
+    for (int64_t first = 0; first < n && s == FV_OK;) {
+        int count = (int)(n - first < batch ? n - first : batch);
+        s = run_batch(v, first, &count, err);
+        first += count;
+        fv_progress_update(progress, first, "accuracy %.3f", v->y.scores.n ? fv_tally_mean(&v->y.scores) : 0.0);
     }
     fv_progress_close(progress);
     return s;

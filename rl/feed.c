@@ -205,6 +205,30 @@ void fv_feed_take(fv_feed *f, const int64_t *index, int count, fv_sample *sample
     fv_parallel(f->pool, count, 1, take_some, &t);
 }
 
+static int64_t bytes_of(const fv_model *m, const fv_prompt *p) {
+    int64_t sum = 0;
+    for (int i = 0; i < p->picture_count; i++) {
+        const fv_picture *pic = p->pictures[i];
+        const fv_processor *how = pic->video ? &m->video : &m->image;
+        sum += (int64_t)fv_patches_rows(pic->patches) * 3 * how->temporal * how->patch * how->patch * (int64_t)sizeof(float);
+        if (pic->image) sum += (int64_t)pic->image->width * pic->image->height * 3;
+        for (int k = 0; k < pic->frame_count; k++) sum += (int64_t)pic->frames[k]->width * pic->frames[k]->height * 3;
+    }
+    return sum;
+}
+
+int fv_feed_some(fv_feed *f, const int64_t *index, int count, fv_sample *samples) {
+    int taken = 0, piece = 2 * fv_pool_threads(f->pool); /* enough to do for all threads, and little beyond the limit */
+    int64_t held = 0, most = f->options.bytes ? f->options.bytes : (int64_t)2 << 30;
+    while (taken < count && held < most) {
+        int n = count - taken < piece ? count - taken : piece;
+        fv_feed_take(f, index + taken, n, samples + taken);
+        for (int i = 0; i < n; i++) held += bytes_of(f->model, &samples[taken + i].prompt);
+        taken += n;
+    }
+    return taken;
+}
+
 /* How many leading tokens are the system turn: "<|im_start|>system ... <|im_end|>\n". 0 if the conversation begins otherwise. */
 static int system_tokens(const fv_model *m, const fv_prompt *p) {
     int start = fv_tokenizer_id(m->tokenizer, "<|im_start|>"), end = fv_tokenizer_id(m->tokenizer, "<|im_end|>");

@@ -26,6 +26,7 @@ typedef struct {
     bool generate;           /* prompts that end where the assistant begins (assistant turns at the end, or all from the first token with loss_mask 1, are left out); else whole conversations */
     bool no_tools;           /* no environment, whatever the row says */
     int max_tokens;          /* longer ones are errors */
+    int64_t bytes;           /* of pictures that fv_feed_some takes at once; 0: 2 GiB */
 } fv_feed_options;
 
 /* model, data and pool are borrowed. */
@@ -34,6 +35,9 @@ void fv_feed_close(fv_feed *f); /* after the samples that it made */
 
 /* samples[i] of data row index[i], each on its own: a bad one has its error filled in. */
 void fv_feed_take(fv_feed *f, const int64_t *index, int count, fv_sample *samples);
+
+/* As fv_feed_take, of the first rows alone if the pictures of all of them are too large to hold: videos are. Returns how many, at least one and at most `count`. */
+int fv_feed_some(fv_feed *f, const int64_t *index, int count, fv_sample *samples);
 
 /* Puts a sample's prompt into the tree: its system turn as a root that equal system turns share, the rest below. *leaf: the last segment. */
 fv_status fv_tree_plant(fv_tree *t, const fv_model *m, const fv_prompt *p, int *leaf, fv_error *err);

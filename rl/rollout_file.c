@@ -46,10 +46,11 @@ static fv_status write_all(writer *w, const fv_rollout *r, fv_error *err) {
     return FV_OK;
 }
 
-static fv_status run_batch(writer *w, int64_t first, int n, fv_sample *samples, int64_t *numbers, fv_error *err) {
-    int group = w->o->group_size ? w->o->group_size : 1, room = w->s->model->config.text.max_positions;
+/* Rows from `first` on, at most *count; *count becomes how many that were. */
+static fv_status run_batch(writer *w, int64_t first, int *count, fv_sample *samples, int64_t *numbers, fv_error *err) {
+    int n = *count, group = w->o->group_size ? w->o->group_size : 1, room = w->s->model->config.text.max_positions;
     for (int i = 0; i < n; i++) numbers[i] = first + i;
-    fv_feed_take(w->feed, numbers, n, samples);
+    *count = n = fv_feed_some(w->feed, numbers, n, samples);
     fv_rollout_options o = {.group_size = group, .temperature = w->o->temperature, .top_p = w->o->top_p, .max_new_tokens = w->o->max_new_tokens,
                             .max_tokens = w->o->max_tokens ? w->o->max_tokens : room, .seed = w->o->seed, .numbers = numbers};
     fv_rollout r;
@@ -69,10 +70,12 @@ static fv_status run_all(writer *w, int64_t rows, fv_error *err) {
     fv_sample *samples = calloc((size_t)most, sizeof *samples);
     int64_t *numbers = calloc((size_t)most, sizeof *numbers);
     fv_status s = samples && numbers ? FV_OK : fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
-    for (int64_t first = 0; first < rows && s == FV_OK; first += most) {
-        s = run_batch(w, first, (int)(rows - first < most ? rows - first : most), samples, numbers, err);
-        if (s == FV_OK && w->o->stop && *w->o->stop && first + most < rows)
-            s = fv_fail(err, FV_CANCELLED, "rollout: stopped after %lld of %lld rows; %s holds what was done", (long long)(first + most), (long long)rows, w->o->folder);
+    for (int64_t first = 0; first < rows && s == FV_OK;) {
+        int count = (int)(rows - first < most ? rows - first : most);
+        s = run_batch(w, first, &count, samples, numbers, err);
+        first += count;
+        if (s == FV_OK && w->o->stop && *w->o->stop && first < rows)
+            s = fv_fail(err, FV_CANCELLED, "rollout: stopped after %lld of %lld rows; %s holds what was done", (long long)first, (long long)rows, w->o->folder);
     }
     free(samples);
     free(numbers);

@@ -195,14 +195,15 @@ static fv_status run_samples(scorer *c, fv_sample *samples, int n, fv_error *err
 static fv_status run_all(scorer *c, int64_t rows, fv_progress *progress, fv_error *err) {
     fv_sample *samples = calloc(ROWS_AT_ONCE, sizeof *samples);
     fv_status status = samples ? FV_OK : fv_fail(err, FV_NO_MEMORY, "score: out of memory");
-    for (int64_t first = 0; first < rows && status == FV_OK; first += ROWS_AT_ONCE) {
+    for (int64_t first = 0; first < rows && status == FV_OK;) {
         int64_t index[ROWS_AT_ONCE];
         int n = (int)(rows - first < ROWS_AT_ONCE ? rows - first : ROWS_AT_ONCE);
         for (int i = 0; i < n; i++) index[i] = first + i;
-        fv_feed_take(c->feed, index, n, samples);
+        n = fv_feed_some(c->feed, index, n, samples);
         status = run_samples(c, samples, n, err);
         for (int i = 0; i < n; i++) fv_sample_clear(&samples[i]);
-        fv_progress_update(progress, first + n, "%lld tokens learned", (long long)c->counts->targets);
+        first += n;
+        fv_progress_update(progress, first, "%lld tokens learned", (long long)c->counts->targets);
         if (status == FV_OK && c->o->stop && *c->o->stop) status = fv_fail(err, FV_CANCELLED, "score: stopped; %s was not written", c->o->out);
     }
     free(samples);

@@ -305,6 +305,30 @@ static void earlier_answers_are_context(void **state) {
     small_close(&s);
 }
 
+/* Under a limit the feed takes the first rows alone, the same ones, and leaves the other samples as they were. */
+static void rows_are_taken_as_memory_allows(void **state) {
+    (void)state;
+    stage g;
+    fv_feed *narrow;
+    fv_sample some[LESSON_ROWS] = {0};
+    open_stage(&g, SMALL_QWEN25, NULL, 1, false, zoom_env, NULL);
+    fv_feed_options options = {.env = g.env, .generate = true, .bytes = 1};
+    MUST(fv_feed_open(&narrow, g.s.model, g.data, g.s.pool, &options, err));
+    assert_int_equal(fv_feed_some(g.feed, g.numbers, 1, some), 1);
+    fv_sample_clear(&some[0]);
+    int taken = fv_feed_some(narrow, g.numbers, LESSON_ROWS, some);
+    assert_int_equal(taken, 2);
+    for (int i = 0; i < LESSON_ROWS; i++) {
+        assert_int_equal(some[i].row != NULL, i < taken);
+        if (i >= taken) continue;
+        assert_int_equal(some[i].prompt.tokens.count, g.samples[i].prompt.tokens.count);
+        assert_memory_equal(some[i].prompt.tokens.ids, g.samples[i].prompt.tokens.ids, (size_t)some[i].prompt.tokens.count * sizeof(int32_t));
+        fv_sample_clear(&some[i]);
+    }
+    fv_feed_close(narrow);
+    close_stage(&g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         {"agents zoom and answer (Qwen2.5-VL)", agents_zoom_and_answer, NULL, NULL, (void *)(intptr_t)SMALL_QWEN25},
@@ -317,6 +341,7 @@ int main(void) {
         cmocka_unit_test(an_answer_can_be_forced),
         cmocka_unit_test(bad_rows_take_no_part),
         cmocka_unit_test(earlier_answers_are_context),
+        cmocka_unit_test(rows_are_taken_as_memory_allows),
     };
     return cmocka_run_group_tests(tests, teach, small_end);
 }
