@@ -1,10 +1,10 @@
 #include "language/tokenizer_parts.h"
 
 #include "core/text.h"
+#include "language/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 enum { LONGEST_TEXT = 1 << 28 };
 
@@ -198,11 +198,11 @@ static bool is_ascii(const char *s, size_t size) {
 /* NFC leaves ASCII alone. */
 static fv_status encode_plain(fv_encoding *e, const char *s, size_t size) {
     if (!e->t->nfc || is_ascii(s, size)) return encode_normalized(e, s, size);
-    utf8proc_uint8_t *composed = NULL;
-    utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)size, &composed, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    if (n < 0) return fv_fail(e->err, FV_NO_MEMORY, "a text of %zu bytes can't be normalised: %s", size, utf8proc_errmsg(n));
-    fv_status status = encode_normalized(e, (const char *)composed, (size_t)n);
-    free(composed);
+    fv_text composed = {0};
+    fv_nfc(&composed, s, size);
+    fv_status status = composed.failed ? fv_fail(e->err, FV_NO_MEMORY, "no memory to normalise a text of %zu bytes", size)
+                                       : encode_normalized(e, composed.data, composed.size);
+    fv_text_clear(&composed);
     return status;
 }
 

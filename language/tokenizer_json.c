@@ -1,6 +1,8 @@
 /* tokenizer.json of the `tokenizers` library, as far as Qwen's files go: everything else is refused by name. */
 #include "language/tokenizer_parts.h"
 
+#include "language/unicode.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -219,16 +221,25 @@ static bool only_renames(const json_t *step) {
     return is_type(step, "ByteLevel") && !json_is_true(json_object_get(step, "add_prefix_space")) && json_is_false(json_object_get(step, "use_regex"));
 }
 
-/* In the expressions of `tokenizers` \s is the property White_Space; PCRE2's \s has U+180E as well, which is no space any more. */
+/* A category with what newer versions of Unicode added to it. */
+static void add_category(fv_text *out, char category, bool in_class) {
+    fv_text_printf(out, in_class ? "\\p{%c}%s" : "[\\p{%c}%s]", category, fv_unicode_added(category));
+}
+
+/* The expressions of `tokenizers` in PCRE2's words: \s is the property White_Space (PCRE2's has U+180E as well, which is no space any more), and categories
+ * are those of a newer Unicode. */
 static void translate_pattern(fv_text *out, const char *pattern) {
+    bool in_class = false;
     for (const char *p = pattern; *p != '\0'; p++) {
         if (p[0] != '\\' || p[1] == '\0') {
+            in_class = *p == '[' || (in_class && *p != ']');
             fv_text_char(out, *p);
             continue;
         }
         p++;
         if (*p == 's') fv_text_add(out, "\\p{WSpace}");
         else if (*p == 'S') fv_text_add(out, "\\P{WSpace}");
+        else if (p[0] == 'p' && p[1] == '{' && p[2] != '\0' && p[3] == '}' && fv_unicode_added(p[2])) add_category(out, p[2], in_class), p += 3;
         else fv_text_char(out, '\\'), fv_text_char(out, *p);
     }
 }

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -127,6 +128,31 @@ static void broken_bytes_become_replacement_characters(void **state) {
     fv_tokenizer_close(t);
 }
 
+/* Half a megabyte of the same takes a tenth of a second; a step that is quadratic in the length of a word, a run of blanks or of marks would take hours. */
+static void long_runs_are_no_trap(void **state) {
+    (void)state;
+    static const char *const runs[] = {"a", " ", "\n", " \t", "!", "<|im_", "\xcc\x95\xcc\xb4", "\xe1\x84\x80\xe1\x85\xa1"}; /* marks in bad order; Hangul in parts */
+    enum { SIZE = 1 << 19 };
+    fv_tokenizer *t = open_at(TOKENIZER);
+    char *text = malloc(SIZE);
+    assert_non_null(text);
+    for (size_t i = 0; i < FV_COUNT(runs); i++) {
+        size_t n = strlen(runs[i]), size = 0;
+        for (; size + n < SIZE; size += n) memcpy(text + size, runs[i], n);
+        text[size++] = 'x';
+        fv_ids ids = {0};
+        clock_t begin = clock();
+        assert_int_equal(fv_tokenizer_encode(t, text, size, &ids, NULL, NULL), FV_OK);
+        assert_true((clock() - begin) / CLOCKS_PER_SEC < 20);
+        size_t bytes = 0, length;
+        for (int k = 0; k < ids.count; k++) bytes += (fv_tokenizer_bytes(t, ids.ids[k], &length), length);
+        assert_int_equal(bytes, i == 7 ? (size - 1) / 2 + 1 : size); /* two parts of three bytes are one syllable of three */
+        fv_ids_clear(&ids);
+    }
+    free(text);
+    fv_tokenizer_close(t);
+}
+
 typedef struct {
     const fv_tokenizer *t;
     const json_t *cases;
@@ -237,7 +263,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encodes_as_tokenizers),  cmocka_unit_test(decodes_as_tokenizers),
         cmocka_unit_test(reads_merges_as_strings), cmocka_unit_test(knows_its_tokens),
-        cmocka_unit_test(broken_bytes_become_replacement_characters), cmocka_unit_test(threads_may_share_it),
+        cmocka_unit_test(broken_bytes_become_replacement_characters), cmocka_unit_test(long_runs_are_no_trap), cmocka_unit_test(threads_may_share_it),
         cmocka_unit_test(refuses_what_it_does_not_know),
         cmocka_unit_test(reads_what_transformers_saves), cmocka_unit_test(splits_as_gpt2_where_bytes_are_alone),
     };
