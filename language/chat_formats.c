@@ -211,9 +211,17 @@ static size_t last_question(const fv_chat_writer *w) {
     return json_array_size(w->messages) - 1;
 }
 
-/* Thoughts come in reasoning_content, or in the content up to </think>. */
+/* Thoughts under the names that transformers takes for the same, the first that is there. */
+static const json_t *given_thoughts(const fv_chat_writer *w, size_t i) {
+    static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
+    const json_t *given = NULL;
+    for (size_t k = 0; k < FV_COUNT(names) && given == NULL; k++) given = fv_chat_field(w, i, names[k]);
+    return given;
+}
+
+/* Thoughts come in a field of their own, or in the content up to </think>. */
 static void split_thoughts(const fv_chat_writer *w, size_t i, span *thoughts, span *content) {
-    const json_t *given = fv_chat_field(w, i, "reasoning_content");
+    const json_t *given = given_thoughts(w, i);
     *content = whole(qwen3_content(w, i));
     *thoughts = whole(json_is_string(given) ? json_string_value(given) : "");
     size_t end = first_of(*content, "</think>");
