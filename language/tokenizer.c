@@ -1,6 +1,5 @@
 #include "language/tokenizer_parts.h"
 
-#include "core/text.h"
 #include "language/unicode.h"
 
 #include <stdlib.h>
@@ -91,40 +90,6 @@ int fv_tokenizer_id(const fv_tokenizer *t, const char *added) {
     return id >= 0 ? id : id_in(t, &t->normalized, added, strlen(added));
 }
 
-/* ---- UTF-8 -------------------------------------------------------------------------------------------------------- */
-
-/* How many bytes of a broken character belong together: the "maximal subpart" of The Unicode Standard, 3.9, table 3-8, which is what
- * Python and Rust replace by one U+FFFD. */
-static size_t broken_length(const uint8_t *s, size_t size) {
-    int need = s[0] >= 0xf0 ? 3 : s[0] >= 0xe0 ? 2 : 1;
-    uint8_t low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80, high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
-    if (s[0] < 0xc2 || s[0] > 0xf4) return 1;
-    size_t n = 1;
-    for (; need-- > 0 && n < size && s[n] >= low && s[n] <= high; n++) low = 0x80, high = 0xbf;
-    return n;
-}
-
-static size_t valid_length(const char *s, size_t size) {
-    size_t at = 0;
-    for (int n; at < size && (n = (uint8_t)s[at] < 0x80 ? 1 : fv_utf8_length(s + at, size - at)) > 0;) at += (size_t)n;
-    return at;
-}
-
-/* Appends s with U+FFFD for what is no UTF-8; returns how many times. */
-static int add_repaired(fv_text *out, const char *s, size_t size) {
-    int replaced = 0;
-    for (;;) {
-        size_t n = valid_length(s, size);
-        fv_text_bytes(out, s, n);
-        s += n, size -= n;
-        if (size == 0) return replaced;
-        n = broken_length((const uint8_t *)s, size);
-        fv_text_add(out, "\xef\xbf\xbd");
-        s += n, size -= n;
-        replaced++;
-    }
-}
-
 /* ---- encoding ----------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -212,8 +177,8 @@ fv_status fv_tokenizer_encode(const fv_tokenizer *t, const char *text, size_t le
     fv_encoding e = {.t = t, .out = out, .err = err, .match = pcre2_match_data_create(1, NULL)};
     fv_text repaired = {0};
     fv_status status = FV_OK;
-    if (valid_length(text, length) != length) {
-        int n = add_repaired(&repaired, text, length);
+    if (fv_utf8_valid(text, length) != length) {
+        int n = fv_utf8_repair(&repaired, text, length);
         if (replaced != NULL) *replaced = n;
         text = repaired.data, length = repaired.size;
     }
@@ -235,7 +200,7 @@ fv_status fv_tokenizer_decode(const fv_tokenizer *t, const int32_t *ids, int cou
         const char *bytes = fv_tokenizer_bytes(t, ids[i], &length);
         if (bytes != NULL && !(skip_special && fv_tokenizer_is_special(t, ids[i]))) fv_text_bytes(&raw, bytes, length);
     }
-    if (raw.data != NULL) add_repaired(&text, raw.data, raw.size);
+    if (raw.data != NULL) fv_utf8_repair(&text, raw.data, raw.size);
     if (raw.failed) text.failed = true;
     fv_text_clear(&raw);
     return fv_text_take(&text, out, NULL, err);

@@ -6,6 +6,43 @@
 #include <string.h>
 #include <utf8proc.h>
 
+/* ---- UTF-8 -------------------------------------------------------------------------------------------------------- */
+
+/* How many bytes of a broken character belong together: the "maximal subpart" of The Unicode Standard, 3.9, table 3-8. *need: what it would have whole. */
+static size_t broken_length(const uint8_t *s, size_t size, size_t *need) {
+    uint8_t low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80, high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+    *need = s[0] < 0xc2 || s[0] > 0xf4 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+    size_t n = 1;
+    for (; n < *need && n < size && s[n] >= low && s[n] <= high; n++) low = 0x80, high = 0xbf;
+    return n;
+}
+
+size_t fv_utf8_valid(const char *s, size_t size) {
+    size_t at = 0;
+    for (int n; at < size && (n = (uint8_t)s[at] < 0x80 ? 1 : fv_utf8_length(s + at, size - at)) > 0;) at += (size_t)n;
+    return at;
+}
+
+size_t fv_utf8_whole(const char *s, size_t size) {
+    for (size_t tail = 1, need; tail < 4 && tail <= size; tail++)
+        if (broken_length((const uint8_t *)s + size - tail, tail, &need) == tail && need > tail) return size - tail;
+    return size;
+}
+
+int fv_utf8_repair(fv_text *out, const char *s, size_t size) {
+    int replaced = 0;
+    for (size_t need;;) {
+        size_t n = fv_utf8_valid(s, size);
+        fv_text_bytes(out, s, n);
+        s += n, size -= n;
+        if (size == 0) return replaced;
+        n = broken_length((const uint8_t *)s, size, &need);
+        fv_text_add(out, "\xef\xbf\xbd");
+        s += n, size -= n;
+        replaced++;
+    }
+}
+
 /* ---- categories --------------------------------------------------------------------------------------------------- */
 
 const char *fv_unicode_added(char category) {

@@ -137,6 +137,8 @@ fv_status fv_engine_ask(fv_engine *e, const fv_ask *ask, fv_error *err) {
 
 int fv_engine_active(const fv_engine *e) { return e->active; }
 
+void fv_engine_drop(fv_engine *e) { e->cursor_count = e->active = 0; }
+
 fv_engine_stats fv_engine_counts(const fv_engine *e) {
     fv_engine_stats s = e->stats;
     s.peak_pages = e->pool.peak;

@@ -43,6 +43,7 @@ typedef struct {
 } fv_done;
 fv_status fv_engine_step(fv_engine *e, fv_done *done, int room, int *count, fv_error *err);
 int fv_engine_active(const fv_engine *e); /* asks that are not finished */
+void fv_engine_drop(fv_engine *e);        /* forgets those; what was written and computed for them stays */
 
 /* Lets a pass over `pack`, a pack of the engine's tree, take what was computed while its tokens were fed: fv_pack_forward then only copies, to the bits that it
  * would compute. False, and nothing changes, where the weights are others by now or something was not kept. Lasts until the next fv_engine_begin. */

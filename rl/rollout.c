@@ -32,6 +32,7 @@ struct runner {
     const fv_slot *slot;
     const fv_rollout_options *o;
     const bool *only;         /* [samples] which ones; NULL: all */
+    bool goes_on;             /* prompts go below the trajectories' leaves */
     fv_jobs *tools;
     fv_prompt forced;
     episode *episodes;
@@ -275,12 +276,15 @@ static fv_status begin_all(runner *r, fv_error *err) {
         }
         int prompt = -1;
         if (s->prompt.tokens.count) memset(s->prompt.mask, 0, (size_t)s->prompt.tokens.count); /* earlier answers in a prompt are context: the policy did not write them */
-        if (s->error.status == FV_OK) FV_TRY(fv_tree_plant(r->out->tree, r->model, &s->prompt, &prompt, err));
+        if (s->error.status == FV_OK && !r->goes_on) FV_TRY(fv_tree_plant(r->out->tree, r->model, &s->prompt, &prompt, err));
         for (int k = 0; k < r->o->group_size; k++) {
             int number = i * r->o->group_size + k;
             fv_trajectory *t = &r->out->trajectories[number];
+            int leaf = t->leaf;
             free_trajectory(t);
             *t = (fv_trajectory){.sample = i, .member = k, .prompt = -1, .leaf = -1};
+            if (s->error.status == FV_OK && r->goes_on)
+                FV_TRY(fv_tree_add(r->out->tree, leaf, FV_BY_ENVIRONMENT, &s->prompt, 0, s->prompt.tokens.count, &prompt, err));
             if (prompt >= 0) {
                 FV_TRY(begin_episode(r, number, prompt, err));
                 continue;
@@ -306,12 +310,32 @@ static fv_status collect_text(runner *r, fv_trajectory *t, fv_error *err) {
     return s;
 }
 
+/* Ends what is under way; what was written stays. */
+static void stop_all(runner *r) {
+    fv_engine_drop(r->engine);
+    if (r->tools) fv_jobs_wait(r->tools);
+    for (int i = 0; i < r->count; i++) {
+        fv_trajectory *t = &r->out->trajectories[i];
+        if (t->stop_reason || !t->turn_count) continue;
+        int segment = t->turns[t->turn_count - 1].segment;
+        if (t->leaf != segment) { /* it was being written */
+            t->leaf = segment;
+            t->tokens += r->out->tree->segments[segment]->count;
+        }
+        end_episode(r, &r->episodes[i], "stopped", true);
+    }
+}
+
 static fv_status run_all(runner *r, fv_rollout_watch *watch, void *context, fv_error *err) {
     FV_TRY(begin_all(r, err));
     fv_done *done = malloc((size_t)r->count * sizeof *done);
     if (!done) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
     fv_status s = FV_OK;
     while (s == FV_OK && r->ended < r->count) {
+        if (r->o->stop && *r->o->stop) {
+            stop_all(r);
+            break;
+        }
         int n = 0;
         s = fv_engine_step(r->engine, done, r->count, &n, err);
         for (int i = 0; i < n && s == FV_OK; i++) s = finish_turn(r, &done[i], err);
@@ -345,19 +369,18 @@ static fv_status run_runner(runner *r, fv_rollout_watch *watch, void *context, f
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->back, NULL);
     fv_status s = r->o->forced ? fv_prompt_text(r->model, r->o->forced, NULL, 0, &(fv_media){0}, &r->forced, err) : FV_OK;
-    if (s == FV_OK) {
-        fv_engine_begin(r->engine, r->out->tree);
-        s = run_all(r, watch, context, err);
-    }
+    if (!r->goes_on) fv_engine_begin(r->engine, r->out->tree);
+    fv_engine_stats before = fv_engine_counts(r->engine);
+    if (s == FV_OK) s = run_all(r, watch, context, err);
     if (r->tools) fv_jobs_wait(r->tools);
     close_episodes(r);
     pthread_cond_destroy(&r->back);
     pthread_mutex_destroy(&r->lock);
     fv_engine_stats now = fv_engine_counts(r->engine), *sum = &r->out->stats;
-    sum->rows += now.rows;
-    sum->steps += now.steps;
-    sum->pictures += now.pictures;
-    sum->fed_again += now.fed_again;
+    sum->rows += now.rows - before.rows;
+    sum->steps += now.steps - before.steps;
+    sum->pictures += now.pictures - before.pictures;
+    sum->fed_again += now.fed_again - before.fed_again;
     if (sum->peak_pages < now.peak_pages) sum->peak_pages = now.peak_pages;
     return s;
 }
@@ -378,6 +401,12 @@ fv_status fv_rollout_again(fv_rollout *out, fv_engine *e, const fv_model *m, fv_
                            fv_error *err) {
     runner r = {.out = out, .engine = e, .model = m, .slot = slot, .o = options, .only = again, .tools = tools};
     return run_runner(&r, NULL, NULL, err);
+}
+
+fv_status fv_rollout_go_on(fv_rollout *out, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, const fv_rollout_options *options,
+                           fv_rollout_watch *watch, void *context, fv_error *err) {
+    runner r = {.out = out, .engine = e, .model = m, .slot = slot, .o = options, .goes_on = true, .tools = tools};
+    return run_runner(&r, watch, context, err);
 }
 
 void fv_rollout_clear(fv_rollout *r) {

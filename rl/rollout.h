@@ -21,7 +21,7 @@ typedef struct {
     int prompt, leaf;         /* segments */
     fv_agent_turn *turns;
     int turn_count, turn_room;
-    const char *stop_reason;  /* "answer", "end", "turns", "length", "context", "environment", "error" */
+    const char *stop_reason;  /* "answer", "end", "turns", "length", "context", "environment", "stopped", "error" */
     bool truncated;
     int tokens, pictures, calls, failures; /* written by the policy; pictures that came back; tool calls; bad ones */
     double environment_reward;
@@ -50,9 +50,10 @@ typedef struct {
     int64_t step;
     const int64_t *numbers;   /* [sample_count] the samples' numbers, below 2^53: places in the data set, or anything that tells them apart */
     const char *forced;       /* text that every first turn begins with (the "no_tool" evaluation: "<answer>"); NULL: none. Not trained on */
+    const volatile int *stop; /* once it is not 0, episodes end where they are; may be NULL */
 } fv_rollout_options;
 
-/* Called now and then with the episodes that have ended. May be NULL. */
+/* Called after every step of the engine with the episodes that have ended; what was written so far is in the tree. May be NULL. */
 typedef void fv_rollout_watch(void *context, int ended, int all);
 
 /* tools: worker threads for environments; NULL: they run in between. On failure *out is empty. */
@@ -62,6 +63,10 @@ fv_status fv_rollout_run(fv_rollout *out, fv_engine *e, const fv_model *m, fv_sl
  * is to be cleared. */
 fv_status fv_rollout_again(fv_rollout *r, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, const bool *again, const fv_rollout_options *options,
                            fv_error *err);
+/* Conversations go on: each sample's prompt, which holds only what is said next, goes below the leaf of each of its trajectories, and these become what the agent
+ * makes of it. What the engine computed stays: it must have run nothing else meanwhile. On failure r is to be cleared. */
+fv_status fv_rollout_go_on(fv_rollout *r, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, const fv_rollout_options *options,
+                           fv_rollout_watch *watch, void *context, fv_error *err);
 void fv_rollout_clear(fv_rollout *r);
 
 #endif

@@ -199,6 +199,52 @@ static void some_can_be_rolled_out_again(void **state) {
     close_stage(&g);
 }
 
+/* Says `text` to every agent of the stage. */
+static void say_to_all(stage *g, fv_rollout *r, const char *text, const volatile int *stop) {
+    fv_rollout_options o = usual;
+    o.numbers = g->numbers;
+    o.stop = stop;
+    for (int i = 0; i < LESSON_ROWS; i++) {
+        fv_prompt_clear(&g->samples[i].prompt);
+        g->samples[i].prompt = small_prompt(g->s.model, text, 0, 0, 0);
+    }
+    MUST(fv_rollout_go_on(r, g->engine, g->s.model, g->s.slot, g->tools, &o, NULL, NULL, err));
+}
+
+/* A second question after the first one's answers, a third that is stopped at once, a fourth: the bits are those of whole conversations, and no token goes
+ * through the decoder twice. */
+static void conversations_go_on(void **state) {
+    int kind = (int)(intptr_t)*state;
+    volatile int stop = 1;
+    stage g;
+    open_stage(&g, kind, NULL, 2, true, zoom_env, NULL);
+    fv_rollout r = roll(&g, &usual);
+    int64_t again = r.stats.fed_again, rows = r.stats.rows;
+    say_to_all(&g, &r, "\n<|im_start|>user\nWhich digit?<|im_end|>\n<|im_start|>assistant\n", NULL);
+    check_bits(&g.s, &r);
+    assert_true(r.stats.rows > rows);
+    rows = r.stats.rows;
+    say_to_all(&g, &r, "\n<|im_start|>user\nSure?<|im_end|>\n<|im_start|>assistant\n", &stop);
+    assert_true(r.stats.rows == rows);
+    for (int k = 0; k < LESSON_ROWS * GROUP; k++) {
+        const fv_trajectory *t = &r.trajectories[k];
+        assert_string_equal(t->stop_reason, "stopped");
+        assert_true(t->truncated && t->tokens == 0 && t->leaf == t->turns[0].segment);
+    }
+    say_to_all(&g, &r, "<|im_end|>\n<|im_start|>user\nWell?<|im_end|>\n<|im_start|>assistant\n", NULL);
+    check_bits(&g.s, &r);
+    int tokens = 0, written = 0;
+    for (int i = 0; i < r.tree->count; i++) tokens += r.tree->segments[i]->count;
+    for (int k = 0; k < LESSON_ROWS * GROUP; k++) {
+        assert_int_equal(r.tree->segments[r.trajectories[k].prompt]->parent >= 0, 1);
+        written += r.trajectories[k].tokens;
+    }
+    assert_true(written > 0 && r.stats.rows - r.stats.fed_again < tokens);
+    assert_true(r.stats.fed_again == again);
+    fv_rollout_clear(&r);
+    close_stage(&g);
+}
+
 static void limits_end_episodes(void **state) {
     (void)state;
     stage g;
@@ -337,6 +383,8 @@ int main(void) {
         {"every way acts the same (Qwen3-VL)", every_way_acts_the_same, NULL, NULL, (void *)(intptr_t)SMALL_QWEN3},
         cmocka_unit_test(rows_draw_for_themselves),
         cmocka_unit_test(some_can_be_rolled_out_again),
+        {"conversations go on (Qwen2.5-VL)", conversations_go_on, NULL, NULL, (void *)(intptr_t)SMALL_QWEN25},
+        {"conversations go on (Qwen3-VL)", conversations_go_on, NULL, NULL, (void *)(intptr_t)SMALL_QWEN3},
         cmocka_unit_test(limits_end_episodes),
         cmocka_unit_test(an_answer_can_be_forced),
         cmocka_unit_test(bad_rows_take_no_part),
