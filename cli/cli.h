@@ -75,6 +75,9 @@ fv_status fv_env_read(json_t **out, const char *text, fv_error *err);
 /* A fv_bad_row: says it on stderr. */
 void fv_say_bad_row(void *context, const fv_error *why);
 
+/* What is worth knowing of a model (fv_session_options.note): says it on stderr. */
+void fv_say_note(const char *model, const char *note);
+
 /* One value on stdout, indented, and a newline. */
 void fv_print_json(const json_t *value);
 
@@ -84,7 +87,7 @@ fv_status fv_open_rows(fv_dataset **out, const char *path, uint64_t seed, fv_err
 const fv_verb *const *fv_verbs(int *count);
 void fv_help(FILE *to, const fv_verb *verb);                                            /* NULL: the overview */
 
-/* Set by the first SIGINT or SIGTERM for verbs that heed it: they finish their step, keep what they have and return FV_CANCELLED. */
+/* Set to SIGINT or SIGTERM by the first of them, for verbs that heed it: they finish their step, keep what they have and return FV_CANCELLED. */
 extern volatile int fv_stop_requested;
 
 /* Settings that every verb takes. */
@@ -93,6 +96,7 @@ extern volatile int fv_stop_requested;
     {"threads", FV_OPTION_SETTING, "N", "0: all cores; results don't depend on it"},                                   \
     {"device", FV_OPTION_SETTING, "cpu|cuda", "where the model runs"}
 
-extern const fv_verb fv_verb_train, fv_verb_eval, fv_verb_rollout, fv_verb_score, fv_verb_reward, fv_verb_data, fv_verb_model, fv_verb_bench, fv_verb_help;
+extern const fv_verb fv_verb_train, fv_verb_eval, fv_verb_rollout, fv_verb_score, fv_verb_reward, fv_verb_chat, fv_verb_data, fv_verb_model, fv_verb_bench,
+    fv_verb_help;
 
 #endif

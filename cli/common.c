@@ -27,6 +27,10 @@ void fv_say_bad_row(void *context, const fv_error *why) {
     fprintf(stderr, "fovea: %s\n", why->text);
 }
 
+void fv_say_note(const char *model, const char *note) {
+    fprintf(stderr, "fovea: %s: %s\n", model, note);
+}
+
 fv_status fv_args_need(const fv_args *a, const fv_verb *v, const char *option, const char **out, fv_error *err) {
     *out = fv_args_value(a, v, option);
     if (*out && **out) return FV_OK;

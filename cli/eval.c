@@ -97,7 +97,8 @@ static fv_status run(const fv_args *a, fv_error *err) {
     fv_recipe *recipe;
     json_t *result;
     FV_TRY(fv_sampling_read(&sampling, a, 0, err));
-    fv_evaluate_file_options how = {.folder = fv_args_value(a, v, "--out"), .temperature = sampling.temperature, .top_p = sampling.top_p, .bad = fv_say_bad_row};
+    fv_evaluate_file_options how = {.folder = fv_args_value(a, v, "--out"), .temperature = sampling.temperature, .top_p = sampling.top_p, .bad = fv_say_bad_row,
+                                    .note = fv_say_note};
     if (responses && (a->word_count || fv_args_value(a, v, "--model"))) return fv_fail(err, FV_BAD_USAGE, "fovea eval: --responses takes neither a recipe nor a model");
     collect(&o, a, &sampling);
     if (responses) FV_TRY(fv_evaluate_recipe_for(&recipe, "none", "none", o.list, o.count, err)); /* settings are checked, and say what is counted and how */

@@ -10,6 +10,7 @@ typedef struct {
     bool quiet;
     fv_bad_row *bad;           /* may be NULL */
     void *context;
+    void (*note)(const char *model, const char *note); /* as fv_session_options' */
 } fv_evaluate_file_options;
 
 /* *result, the caller's: {"protocol", "mode", "n", "accuracy", "se", "se_clustered", "ci95", "by", ... as fv_evaluate} of the recipe's first mode; with several, "modes"

@@ -356,6 +356,7 @@ fv_status fv_train(const fv_recipe *recipe, const fv_train_options *options, fv_
     if (s == FV_OK && moved) fv_run_log(t.run, "an earlier run was moved to %s", moved);
     free(moved);
     if (s == FV_OK) s = open_trainer(&t, err);
+    if (s == FV_OK && fv_chat_note(t.model->chat)[0]) fv_run_log(t.run, "%s: %s", t.model->folder, fv_chat_note(t.model->chat));
     if (s == FV_OK) s = restore(&t, options->resume, &stage_step, err);
     if (s == FV_OK) s = check_data(&t, err);
     if (s == FV_OK) s = run_stages(&t, stage_step, err);
