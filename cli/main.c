@@ -13,8 +13,8 @@
 
 volatile int fv_stop_requested;
 
-static const fv_verb *const verbs[] = {&fv_verb_train, &fv_verb_eval, &fv_verb_rollout, &fv_verb_score, &fv_verb_reward, &fv_verb_data, &fv_verb_model,
-                                      &fv_verb_bench, &fv_verb_help};
+static const fv_verb *const verbs[] = {&fv_verb_train, &fv_verb_eval, &fv_verb_rollout, &fv_verb_score, &fv_verb_reward, &fv_verb_chat, &fv_verb_data,
+                                      &fv_verb_model, &fv_verb_bench, &fv_verb_help};
 
 const fv_verb *const *fv_verbs(int *count) {
     *count = (int)FV_COUNT(verbs);
@@ -27,7 +27,7 @@ static void on_signal(int number) {
         signal(number, SIG_DFL);
         raise(number);
     }
-    fv_stop_requested = 1;
+    fv_stop_requested = number;
 }
 
 static const fv_verb *find_verb(const char *name) {

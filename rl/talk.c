@@ -1,0 +1,189 @@
+#include "rl/talk.h"
+
+#include "language/unicode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct fv_talk {
+    fv_session *session;
+    fv_talk_options options;
+    fv_engine *engine;
+    fv_env *env;              /* NULL: none */
+    fv_row row;               /* what an environment is reset with: an empty one */
+    fv_sample sample;         /* what is being said */
+    fv_rollout rollout;       /* tree NULL: nothing was said yet */
+    /* the listener, and how far it has heard: */
+    const fv_talk_listener *listener;
+    int turn, token;          /* tokens of that turn that are in `bytes` */
+    fv_text bytes;            /* of the turn, special tokens left out */
+    size_t heard;             /* bytes that were passed on */
+};
+
+fv_status fv_talk_open(fv_talk **out, fv_session *s, const fv_talk_options *options, fv_error *err) {
+    *out = NULL;
+    fv_talk *t = calloc(1, sizeof *t);
+    if (!t) return fv_fail(err, FV_NO_MEMORY, "chat: out of memory");
+    t->session = s;
+    t->options = *options;
+    t->row.json = json_object();
+    fv_status status = t->row.json ? FV_OK : fv_fail(err, FV_NO_MEMORY, "chat: out of memory");
+    if (status == FV_OK && options->env) status = fv_env_open(&t->env, options->env, s->model->image.patch * s->model->image.merge, err);
+    if (status == FV_OK) status = fv_engine_open(&t->engine, s->model, s->slot, NULL, err);
+    if (status == FV_OK) *out = t;
+    else fv_talk_close(t);
+    return status;
+}
+
+void fv_talk_reset(fv_talk *t) {
+    fv_rollout_clear(&t->rollout);
+}
+
+void fv_talk_close(fv_talk *t) {
+    if (!t) return;
+    fv_talk_reset(t);
+    fv_engine_close(t->engine);
+    fv_env_close(t->env);
+    json_decref(t->row.json);
+    fv_text_clear(&t->bytes);
+    free(t);
+}
+
+static int leaf_of(const fv_talk *t) {
+    return t->rollout.tree ? t->rollout.trajectories[0].leaf : -1;
+}
+
+int fv_talk_tokens(const fv_talk *t) {
+    return t->rollout.tree ? fv_tree_tokens(t->rollout.tree, leaf_of(t)) : 0;
+}
+
+int64_t fv_talk_computed(const fv_talk *t) {
+    return t->rollout.stats.rows;
+}
+
+/* ---- What is said, as tokens ---- */
+
+/* A system text and what is said, with what the environment has to say. `always`: there is a system text in any case, if an empty one. */
+static fv_status messages_of(const fv_talk *t, const json_t *content, bool always, json_t **out, fv_error *err) {
+    const char *system = t->options.system ? t->options.system : always ? "" : NULL;
+    json_t *messages = json_array();
+    bool failed = !messages || (system && json_array_append_new(messages, json_pack("{s:s, s:s}", "role", "system", "content", system)));
+    failed = failed || json_array_append_new(messages, json_pack("{s:s, s:O}", "role", "user", "content", content));
+    fv_status s = failed ? fv_fail(err, FV_NO_MEMORY, "chat: out of memory") : FV_OK;
+    *out = messages;
+    if (s == FV_OK && t->env) {
+        s = fv_env_messages(t->env, messages, out, err);
+        json_decref(messages);
+    }
+    if (s != FV_OK) json_decref(*out), *out = NULL;
+    return s;
+}
+
+/* The last turn, with the end of the agent's if it has none, as text that follows the tokens so far. */
+static fv_status continue_text(const fv_talk *t, const char *rest, char **out, fv_error *err) {
+    const fv_segment *last = t->rollout.tree->segments[leaf_of(t)];
+    bool ended = last->count > 0 && last->ids[last->count - 1] == fv_tokenizer_id(t->session->model->tokenizer, "<|im_end|>");
+    fv_text text = {0};
+    fv_text_printf(&text, "%s\n%s", ended ? "" : "<|im_end|>", rest);
+    return fv_text_take(&text, out, NULL, err);
+}
+
+/* A turn that follows others is what the chat format writes after a system turn, which every format writes as one. */
+static fv_status prompt_of_next(const fv_talk *t, const json_t *messages, const fv_chat_options *chat, fv_prompt *out, fv_error *err) {
+    const fv_model *m = t->session->model;
+    fv_chat_text head = {0}, whole = {0};
+    char *text = NULL;
+    json_t *system = json_pack("[O]", json_array_get(messages, 0));
+    fv_status s = system ? fv_chat_render(m->chat, system, NULL, &head, err) : fv_fail(err, FV_NO_MEMORY, "chat: out of memory");
+    if (s == FV_OK) s = fv_chat_render(m->chat, messages, chat, &whole, err);
+    if (s == FV_OK) s = continue_text(t, whole.text + strlen(head.text), &text, err);
+    if (s == FV_OK) s = fv_prompt_text(m, text, whole.media, whole.media_count, NULL, out, err);
+    free(text);
+    fv_chat_text_clear(&head);
+    fv_chat_text_clear(&whole);
+    json_decref(system);
+    return s;
+}
+
+static fv_status make_prompt(const fv_talk *t, const json_t *content, fv_prompt *out, fv_error *err) {
+    fv_chat_options chat = {.generation_prompt = true, .thinking = t->options.thinking};
+    bool first = !t->rollout.tree;
+    json_t *messages;
+    FV_TRY(messages_of(t, content, !first, &messages, err));
+    fv_status s = first ? fv_prompt_make(t->session->model, messages, &chat, NULL, out, err) : prompt_of_next(t, messages, &chat, out, err);
+    json_decref(messages);
+    int room = t->session->model->config.text.max_positions, used = fv_talk_tokens(t);
+    if (s == FV_OK && used + out->tokens.count >= room) {
+        s = fv_fail(err, FV_LIMIT, "the conversation has no room left: %d tokens and %d more, the model takes %d", used, out->tokens.count, room);
+        fv_prompt_clear(out);
+    }
+    return s;
+}
+
+/* ---- Who listens ---- */
+
+/* Passes on what is whole; at a turn's end the rest as well. */
+static void pass_on(fv_talk *t, bool all) {
+    const char *bytes = t->bytes.data;
+    size_t size = t->bytes.size, end = all ? size : fv_utf8_whole(bytes, size);
+    if (end <= t->heard) return;
+    fv_text text = {0};
+    fv_utf8_repair(&text, bytes + t->heard, end - t->heard);
+    if (!text.failed && t->listener->text) t->listener->text(t->listener->context, text.data, text.size);
+    fv_text_clear(&text);
+    t->heard = end;
+}
+
+/* Takes in what was written since the last time. */
+static void hear(fv_talk *t, bool ended) {
+    const fv_trajectory *a = &t->rollout.trajectories[0];
+    const fv_tokenizer *tokenizer = t->session->model->tokenizer;
+    while (t->turn < a->turn_count) {
+        const fv_agent_turn *turn = &a->turns[t->turn];
+        const fv_segment *s = t->rollout.tree->segments[turn->segment];
+        for (; t->token < s->count; t->token++) {
+            size_t length;
+            const char *bytes = fv_tokenizer_bytes(tokenizer, s->ids[t->token], &length);
+            if (bytes && !fv_tokenizer_is_special(tokenizer, s->ids[t->token])) fv_text_bytes(&t->bytes, bytes, length);
+        }
+        bool over = ended || t->turn + 1 < a->turn_count;
+        pass_on(t, over);
+        if (!over) return;
+        if (turn->step.calls && t->listener->step) t->listener->step(t->listener->context, &turn->step);
+        fv_text_rewind(&t->bytes);
+        t->heard = 0;
+        t->token = 0;
+        t->turn++;
+    }
+}
+
+static void watch(void *context, int ended, int all) {
+    (void)all;
+    hear(context, ended > 0);
+}
+
+/* ---- Saying ---- */
+
+fv_status fv_talk_say(fv_talk *t, const json_t *content, const fv_talk_listener *listener, const fv_trajectory **answer, fv_error *err) {
+    static const int64_t number = 0;
+    fv_session *s = t->session;
+    *answer = NULL;
+    t->sample = (fv_sample){.row = &t->row, .env = t->env};
+    FV_TRY(make_prompt(t, content, &t->sample.prompt, err));
+    fv_rollout_options o = {.group_size = 1, .temperature = t->options.temperature, .top_p = t->options.top_p, .max_new_tokens = t->options.max_new_tokens,
+                            .max_tokens = s->model->config.text.max_positions, .seed = t->options.seed, .numbers = &number, .stop = t->options.stop};
+    t->listener = listener;
+    t->turn = t->token = 0;
+    t->heard = 0;
+    fv_text_rewind(&t->bytes);
+    fv_status status = t->rollout.tree ? fv_rollout_go_on(&t->rollout, t->engine, s->model, s->slot, s->tools, &o, watch, t, err)
+                                       : fv_rollout_run(&t->rollout, t->engine, s->model, s->slot, s->tools, &t->sample, 1, &o, watch, t, err);
+    fv_prompt_clear(&t->sample.prompt);
+    if (status != FV_OK) {
+        fv_talk_reset(t);
+        return status;
+    }
+    hear(t, true);
+    *answer = &t->rollout.trajectories[0];
+    return FV_OK;
+}
