@@ -21,6 +21,7 @@ static const struct {
     {0x71242f76359e71e8u, fv_chat_write_vl},             /* Qwen2-VL-*-Instruct, Qwen2.5-VL-*-Instruct */
     {0xe642ce246d7f2e3du, fv_chat_write_qwen2_5},        /* Qwen2.5-*-Instruct */
     {0x959a4551391a6549u, fv_chat_write_qwen3},          /* Qwen3-* */
+    {0x2bfdb7aa9754484eu, fv_chat_write_qwen3},          /* Qwen3-* as first released, in April 2025: the same for contents that are texts */
     {0x3751fe8ea48448abu, fv_chat_write_qwen3_instruct}, /* Qwen3-*-Instruct-2507 */
     {0x99ac253185d6f7c1u, fv_chat_write_qwen3_vl},       /* Qwen3-VL-*-Instruct */
 };

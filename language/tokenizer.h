@@ -1,5 +1,5 @@
 /* Byte-level BPE from tokenizer.json: added tokens are cut out first, then NFC, the file's regex (PCRE2), merges (HF facts 10). Gives the ids of
- * the `tokenizers` library (docs/formats.md has the figures). */
+ * the `tokenizers` library (figures: docs/text.md). */
 #ifndef FV_LANGUAGE_TOKENIZER_H
 #define FV_LANGUAGE_TOKENIZER_H
 

@@ -25,6 +25,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 OUT = HERE.parent / "language" / "data" / "chat"
 # Each template with the family (language/config.h: fv_family) whose checkpoints have it.
 TEMPLATES = {"qwen2_5_vl": 3, "qwen2_5": 0, "qwen3": 1, "qwen3_instruct_2507": 1, "qwen3_vl": 4}
+EARLIER = {"qwen3_2025_04": 1}  # compared where the folder has it: Qwen/Qwen3-8B's first tokenizer_config.json
 TOOLS = [{"type": "function", "function": {"name": "image_zoom_in_tool", "description": "Zoom in: é <b> & \"quotes\"",
           "parameters": {"type": "object", "properties": {"bbox_2d": {"type": "array", "items": {"type": "number"}, "minItems": 4},
                                                           "scale": {"type": "number", "default": 0.25}}, "required": ["bbox_2d"]}}},
@@ -147,7 +148,7 @@ def compare(peer, folder, count):
     path = HERE.parent.parent / "models" / "tiny-vl" / "tokenizer.json"
     tokenizer = Tokenizer.from_file(str(path))
     failed = 0
-    for name, family in TEMPLATES.items():
+    for name, family in [*TEMPLATES.items(), *((n, f) for n, f in EARLIER.items() if (folder / f"{n}.jinja").exists())]:
         with tempfile.TemporaryDirectory() as model:
             shutil.copy(folder / f"{name}.jinja", pathlib.Path(model) / "chat_template.jinja")
             cases = list(cases_of(name, (folder / f"{name}.jinja").read_text(encoding="utf-8"), name + "!", count))
