@@ -22,6 +22,7 @@ struct fv_weights {
     fv_tensor *tensors; /* [count], by name; the names are ours */
     size_t count;
     void **copies; /* data of tensors that were not aligned; [count], mostly NULL */
+    fv_view *stored; /* [count] tensors as they were before fv_weights_widen; NULL: as they are */
 };
 
 /* ---- One file ---- */
@@ -312,13 +313,37 @@ void fv_weights_close(fv_weights *w) {
     for (size_t i = 0; i < w->count; i++) {
         free((void *)(uintptr_t)w->tensors[i].name);
         if (w->copies) free(w->copies[i]);
+        if (w->stored && w->tensors[i].view.data != w->stored[i].data) free(w->tensors[i].view.data);
     }
     free(w->copies);
+    free(w->stored);
     free(w->maps);
     free(w->tensors);
     free(w->path);
     free(w);
 }
+
+/* ---- F16 ---- */
+
+fv_status fv_weights_widen(fv_weights *w, fv_error *err) {
+    if (w->stored) return FV_OK;
+    w->stored = calloc(w->count + 1, sizeof *w->stored);
+    if (!w->stored) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", w->path);
+    for (size_t i = 0; i < w->count; i++) w->stored[i] = w->tensors[i].view;
+    for (size_t i = 0; i < w->count; i++) {
+        fv_view *v = &w->tensors[i].view;
+        int64_t n = fv_elements(*v);
+        if (v->dtype != FV_F16 || n == 0) continue;
+        float *wide = malloc((size_t)n * sizeof *wide);
+        if (!wide) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory for tensor %s as F32 (%lld numbers)", w->path, w->tensors[i].name, (long long)n);
+        fv_to_f32(wide, v->data, FV_F16, n);
+        v->data = wide;
+        v->dtype = FV_F32;
+    }
+    return FV_OK;
+}
+
+fv_view fv_weights_stored(const fv_weights *w, size_t i) { return w->stored ? w->stored[i] : w->tensors[i].view; }
 
 /* ---- Looking up ---- */
 

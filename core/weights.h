@@ -28,6 +28,10 @@ void fv_weights_close(fv_weights *w); /* NULL is fine */
 size_t fv_weights_count(const fv_weights *w);
 const fv_tensor *fv_weights_at(const fv_weights *w, size_t i);
 
+/* Gives F16 tensors as f32 ones, exact copies: no kernel reads F16. fv_weights_stored is tensor i as the file has it. */
+fv_status fv_weights_widen(fv_weights *w, fv_error *err);
+fv_view fv_weights_stored(const fv_weights *w, size_t i);
+
 /* The tensor of that name, or NULL. */
 const fv_tensor *fv_weights_find(const fv_weights *w, const char *name);
 

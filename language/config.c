@@ -306,7 +306,7 @@ static fv_status read_all(fv_config *c, fv_json_at at, const fv_family_row *row,
     fv_json_at text = at, vision = at;
     json_t *sub, *quantized;
     FV_TRY(fv_json_object_or(at, "quantization_config", &quantized, err));
-    if (quantized != NULL) return unsupported(at, "quantization_config", "must be absent (weights in f32 or bf16)", err);
+    if (quantized != NULL) return unsupported(at, "quantization_config", "must be absent (weights in f32, bf16 or f16)", err);
     FV_TRY(fv_json_object_or(at, "text_config", &sub, err));
     char text_place[300], vision_place[300];
     if (row->has_vision && sub != NULL) {

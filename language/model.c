@@ -9,12 +9,13 @@
 
 static fv_status list_weights(fv_model *m, fv_error *err) {
     size_t count = fv_weights_count(m->file);
+    FV_TRY(fv_weights_widen(m->file, err));
     m->weights = calloc(count ? count : 1, sizeof *m->weights);
     if (m->weights == NULL) return fv_fail(err, FV_NO_MEMORY, "%s: no memory for the list of weights", m->folder);
     for (size_t i = 0; i < count; i++) {
         const fv_tensor *t = fv_weights_at(m->file, i);
         if (t->view.dtype != FV_F32 && t->view.dtype != FV_BF16)
-            return fv_fail(err, FV_UNSUPPORTED, "%s: tensor %s must be F32 or BF16, got %s", m->folder, t->name, fv_dtype_name(t->view.dtype));
+            return fv_fail(err, FV_UNSUPPORTED, "%s: tensor %s must be F32, BF16 or F16, got %s", m->folder, t->name, fv_dtype_name(t->view.dtype));
         m->weights[i] = (fv_weight){.name = t->name, .view = t->view};
     }
     m->count = (int)count;
@@ -287,7 +288,7 @@ static fv_status list_tensors(fv_tensor **out, const fv_model *m, const fv_slot 
     *out = calloc((size_t)m->count + 1, sizeof **out);
     if (*out == NULL) return fv_fail(err, FV_NO_MEMORY, "%s: no memory for the list of weights", m->folder);
     for (int i = 0; i < m->count; i++)
-        (*out)[i] = (fv_tensor){.name = m->weights[i].name, .view = slot != NULL ? slot->params[i].w : m->weights[i].view};
+        (*out)[i] = (fv_tensor){.name = m->weights[i].name, .view = slot != NULL ? slot->params[i].w : fv_weights_stored(m->file, (size_t)i)};
     return FV_OK;
 }
 

@@ -14,14 +14,15 @@ static bool holds(const char *name, const char *word) { return strstr(name, word
 static void count(counts *c, const fv_model *m, const fv_ops *ops) {
     for (int i = 0; i < m->count; i++) {
         const fv_weight *w = &m->weights[i];
+        fv_view stored = fv_weights_stored(m->file, (size_t)i);
         int64_t n = fv_elements(w->view);
         int64_t *part = holds(w->name, "visual.") ? &c->vision : holds(w->name, "embed_tokens") ? &c->embedding : holds(w->name, "lm_head") ? &c->head : &c->layers;
         *part += n;
         c->total += n;
-        c->file += (int64_t)fv_bytes(w->view);
+        c->file += (int64_t)fv_bytes(stored);
         if (w->linear) c->packed += (int64_t)ops->linear_packed_bytes(fv_weight_matrix(w->view));
-        if (i == 0) c->dtype = w->view.dtype;
-        else if (w->view.dtype != c->dtype) c->mixed = true;
+        if (i == 0) c->dtype = stored.dtype;
+        else if (stored.dtype != c->dtype) c->mixed = true;
     }
 }
 

@@ -88,6 +88,27 @@ static void absent_keys_have_transformers_values(void **state) {
     fv_config_clear(&c);
 }
 
+/* Older nested files have it in text_config, newer ones at the top, flat ones where everything is. */
+static void ties_are_found_where_they_are(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool tied;
+    } cases[] = {
+        {"{\"model_type\": \"qwen3_vl\", \"text_config\": {\"tie_word_embeddings\": true}, \"vision_config\": {\"out_hidden_size\": 4096}}", true},
+        {"{\"model_type\": \"qwen3_vl\", \"tie_word_embeddings\": true, \"text_config\": {}, \"vision_config\": {\"out_hidden_size\": 4096}}", true},
+        {"{\"model_type\": \"qwen3_vl\", \"tie_word_embeddings\": false, \"text_config\": {}, \"vision_config\": {\"out_hidden_size\": 4096}}", false},
+        {"{\"model_type\": \"qwen2_5_vl\", \"tie_word_embeddings\": true, \"hidden_size\": 3584, \"num_attention_heads\": 28, \"num_key_value_heads\": 4, \"vision_config\": {}}", true},
+        {"{\"model_type\": \"qwen2\", \"tie_word_embeddings\": true}", true},
+        {"{\"model_type\": \"qwen2\"}", false},
+    };
+    for (size_t i = 0; i < FV_COUNT(cases); i++) {
+        fv_config c = read(cases[i].text);
+        if (c.text.tied != cases[i].tied) fail_msg("%s", cases[i].text);
+        fv_config_clear(&c);
+    }
+}
+
 static void refuses_what_changes_the_mathematics(void **state) {
     (void)state;
     static const struct {
@@ -134,6 +155,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flat_and_nested_layouts_say_the_same),
         cmocka_unit_test(absent_keys_have_transformers_values),
+        cmocka_unit_test(ties_are_found_where_they_are),
         cmocka_unit_test(refuses_what_changes_the_mathematics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

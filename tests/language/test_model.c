@@ -158,6 +158,32 @@ static void the_old_layout_is_read_and_kept(void **state) {
     fv_model_close(m);
 }
 
+/* F16 on disk is f32 in memory, number for number, and F16 again where a folder is written as it was read. */
+static void half_floats_are_read_and_kept(void **state) {
+    (void)state;
+    fv_model *m = open_model("tiny");
+    fv_error err = {0};
+    assert_int_equal(fv_model_save(m, NULL, in_root("f16"), FV_F16, &err), FV_OK);
+    fv_model *half = open_model("f16");
+    assert_string_equal(json_string_value(json_object_get(half->config.raw, "dtype")), "float16");
+    for (int i = 0; i < m->count; i++) {
+        int64_t n = fv_elements(m->weights[i].view);
+        uint16_t *stored = malloc((size_t)n * sizeof *stored);
+        float *want = malloc((size_t)n * sizeof *want);
+        fv_from_f32(stored, FV_F16, fv_f32(m->weights[i].view), n);
+        fv_to_f32(want, stored, FV_F16, n);
+        assert_int_equal(half->weights[i].view.dtype, FV_F32);
+        assert_memory_equal(half->weights[i].view.data, want, (size_t)n * sizeof *want);
+        assert_int_equal(fv_weights_stored(half->file, (size_t)i).dtype, FV_F16);
+        free(stored);
+        free(want);
+    }
+    assert_int_equal(fv_model_save(half, NULL, in_root("f16-again"), FV_DTYPES, &err), FV_OK);
+    check_same_file(in_root("f16/model.safetensors"), in_root("f16-again/model.safetensors"));
+    fv_model_close(half);
+    fv_model_close(m);
+}
+
 static void policies_write_text_and_ends_of_turns(void **state) {
     (void)state;
     fv_model *m = open_model("tiny");
@@ -216,7 +242,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_model_has_all_it_needs),          cmocka_unit_test(new_weights_have_the_right_spread),
         cmocka_unit_test(the_seed_decides),                      cmocka_unit_test(saving_keeps_files_names_and_keys),
-        cmocka_unit_test(the_old_layout_is_read_and_kept),       cmocka_unit_test(policies_write_text_and_ends_of_turns),
+        cmocka_unit_test(the_old_layout_is_read_and_kept),       cmocka_unit_test(half_floats_are_read_and_kept),
+            cmocka_unit_test(policies_write_text_and_ends_of_turns),
         cmocka_unit_test(bad_folders_are_refused_with_their_place),
     };
     return cmocka_run_group_tests(tests, make_root, drop_root);
