@@ -104,6 +104,10 @@ const char *fv_chat_note(const fv_chat *c) {
     return c->note;
 }
 
+bool fv_chat_forgets(const fv_chat *c) {
+    return c->write == fv_chat_write_qwen3;
+}
+
 /* ---- rendering ---------------------------------------------------------------------------------------------------- */
 
 static fv_status check_messages(const json_t *messages, fv_error *err) {

@@ -14,6 +14,9 @@ fv_status fv_chat_open(fv_chat **out, const char *folder, fv_family family, fv_e
 void fv_chat_close(fv_chat *c);
 const char *fv_chat_note(const fv_chat *c); /* "" or a warning: "chat template differs from the known ones (hash ...)" */
 
+/* Are thoughts of turns before the last question left out? So does Qwen3's format. */
+bool fv_chat_forgets(const fv_chat *c);
+
 typedef struct {
     const json_t *tools;        /* list of JSON schemas, or NULL */
     bool generation_prompt;     /* end with "<|im_start|>assistant\n" */

@@ -12,6 +12,7 @@ struct fv_talk {
     fv_env *env;              /* NULL: none */
     fv_row row;               /* what an environment is reset with: an empty one */
     fv_sample sample;         /* what is being said */
+    json_t *last;             /* the message that was said last */
     fv_rollout rollout;       /* tree NULL: nothing was said yet */
     /* the listener, and how far it has heard: */
     const fv_talk_listener *listener;
@@ -37,6 +38,8 @@ fv_status fv_talk_open(fv_talk **out, fv_session *s, const fv_talk_options *opti
 
 void fv_talk_reset(fv_talk *t) {
     fv_rollout_clear(&t->rollout);
+    json_decref(t->last);
+    t->last = NULL;
 }
 
 void fv_talk_close(fv_talk *t) {
@@ -79,45 +82,89 @@ static fv_status messages_of(const fv_talk *t, const json_t *content, bool alway
     return s;
 }
 
-/* The last turn, with the end of the agent's if it has none, as text that follows the tokens so far. */
-static fv_status continue_text(const fv_talk *t, const char *rest, char **out, fv_error *err) {
-    const fv_segment *last = t->rollout.tree->segments[leaf_of(t)];
-    bool ended = last->count > 0 && last->ids[last->count - 1] == fv_tokenizer_id(t->session->model->tokenizer, "<|im_end|>");
-    fv_text text = {0};
-    fv_text_printf(&text, "%s\n%s", ended ? "" : "<|im_end|>", rest);
-    return fv_text_take(&text, out, NULL, err);
+/* Is the last answer to be said again, without its thoughts? (An answer of several turns stays as it is.) */
+static bool says_again(const fv_talk *t) {
+    return fv_chat_forgets(t->session->model->chat) && t->rollout.trajectories[0].turn_count == 1;
 }
 
-/* A turn that follows others is what the chat format writes after a system turn, which every format writes as one. */
+/* The segment that the next prompt goes below. */
+static int parent_of_next(const fv_talk *t) {
+    return says_again(t) ? t->rollout.trajectories[0].prompt : leaf_of(t);
+}
+
+/* The last answer as a message. */
+static fv_status last_answer(const fv_talk *t, json_t **out, fv_error *err) {
+    const fv_model *m = t->session->model;
+    const fv_segment *s = t->rollout.tree->segments[leaf_of(t)];
+    char *text;
+    int n = s->count;
+    for (int i = 0; i < m->config.eos_count && n == s->count; i++) n -= n > 0 && s->ids[n - 1] == m->config.eos[i];
+    FV_TRY(fv_tokenizer_decode(m->tokenizer, s->ids, n, false, &text, err));
+    *out = json_pack("{s:s, s:s}", "role", "assistant", "content", text);
+    free(text);
+    return *out ? FV_OK : fv_fail(err, FV_NO_MEMORY, "chat: out of memory");
+}
+
+/* Two conversations that differ in what comes next, which is what the second has more: a system turn, then the next message; where the answer is said again,
+ * the question that it answered is in both. */
+static fv_status frame_next(const fv_talk *t, const json_t *messages, json_t **before, json_t **whole, fv_error *err) {
+    json_t *answer = NULL, *system = json_array_get(messages, 0), *next = json_array_get(messages, json_array_size(messages) - 1);
+    if (says_again(t)) FV_TRY(last_answer(t, &answer, err));
+    *before = answer ? json_pack("[O, O]", system, t->last) : json_pack("[O]", system);
+    *whole = answer ? json_pack("[O, O, o, O]", system, t->last, answer, next) : json_pack("[O, O]", system, next);
+    return *before && *whole ? FV_OK : fv_fail(err, FV_NO_MEMORY, "chat: out of memory");
+}
+
+/* What stands between the tokens so far and the next turn: the end of the agent's turn, if it has none. */
+static const char *joint(const fv_talk *t) {
+    const fv_segment *last = t->rollout.tree->segments[leaf_of(t)];
+    if (says_again(t)) return "";
+    bool ended = last->count > 0 && last->ids[last->count - 1] == fv_tokenizer_id(t->session->model->tokenizer, "<|im_end|>");
+    return ended ? "\n" : "<|im_end|>\n";
+}
+
+/* A turn that follows others is what the chat format writes after what came before. */
 static fv_status prompt_of_next(const fv_talk *t, const json_t *messages, const fv_chat_options *chat, fv_prompt *out, fv_error *err) {
     const fv_model *m = t->session->model;
-    fv_chat_text head = {0}, whole = {0};
-    char *text = NULL;
-    json_t *system = json_pack("[O]", json_array_get(messages, 0));
-    fv_status s = system ? fv_chat_render(m->chat, system, NULL, &head, err) : fv_fail(err, FV_NO_MEMORY, "chat: out of memory");
-    if (s == FV_OK) s = fv_chat_render(m->chat, messages, chat, &whole, err);
-    if (s == FV_OK) s = continue_text(t, whole.text + strlen(head.text), &text, err);
-    if (s == FV_OK) s = fv_prompt_text(m, text, whole.media, whole.media_count, NULL, out, err);
-    free(text);
+    fv_chat_text head = {0}, text = {0};
+    fv_text next = {0};
+    json_t *before = NULL, *whole = NULL;
+    fv_chat_options up_to = {.generation_prompt = says_again(t)};
+    fv_status s = frame_next(t, messages, &before, &whole, err);
+    if (s == FV_OK) s = fv_chat_render(m->chat, before, &up_to, &head, err);
+    if (s == FV_OK) s = fv_chat_render(m->chat, whole, chat, &text, err);
+    if (s == FV_OK) fv_text_printf(&next, "%s%s", joint(t), text.text + strlen(head.text));
+    if (next.failed) s = fv_fail(err, FV_NO_MEMORY, "chat: out of memory");
+    if (s == FV_OK) s = fv_prompt_text(m, next.data, text.media, text.media_count, NULL, out, err);
+    fv_text_clear(&next);
     fv_chat_text_clear(&head);
-    fv_chat_text_clear(&whole);
-    json_decref(system);
+    fv_chat_text_clear(&text);
+    json_decref(before);
+    json_decref(whole);
     return s;
 }
 
-static fv_status make_prompt(const fv_talk *t, const json_t *content, fv_prompt *out, fv_error *err) {
-    fv_chat_options chat = {.generation_prompt = true, .thinking = t->options.thinking};
+/* Qwen3's empty thoughts are the beginning of the answer, not the end of the prompt: they are not there any more once the answer is an earlier one. */
+static const char *begun(const fv_talk *t) {
+    return t->options.thinking < 0 && fv_chat_forgets(t->session->model->chat) ? "<think>\n\n</think>\n\n" : NULL;
+}
+
+/* *message: what is said, as the environment completes it; the caller's. */
+static fv_status make_prompt(const fv_talk *t, const json_t *content, fv_prompt *out, json_t **message, fv_error *err) {
+    fv_chat_options chat = {.generation_prompt = true};
     bool first = !t->rollout.tree;
     json_t *messages;
     FV_TRY(messages_of(t, content, !first, &messages, err));
     fv_status s = first ? fv_prompt_make(t->session->model, messages, &chat, NULL, out, err) : prompt_of_next(t, messages, &chat, out, err);
+    *message = s == FV_OK ? json_incref(json_array_get(messages, json_array_size(messages) - 1)) : NULL;
     json_decref(messages);
-    int room = t->session->model->config.text.max_positions, used = fv_talk_tokens(t);
-    if (s == FV_OK && used + out->tokens.count >= room) {
-        s = fv_fail(err, FV_LIMIT, "the conversation has no room left: %d tokens and %d more, the model takes %d", used, out->tokens.count, room);
-        fv_prompt_clear(out);
-    }
-    return s;
+    FV_TRY(s);
+    int room = t->session->model->config.text.max_positions, used = first ? 0 : fv_tree_tokens(t->rollout.tree, parent_of_next(t));
+    if (used + out->tokens.count < room) return FV_OK;
+    fv_fail(err, FV_LIMIT, "the conversation has no room left: %d tokens and %d more, the model takes %d", used, out->tokens.count, room);
+    fv_prompt_clear(out);
+    json_decref(*message);
+    return FV_LIMIT;
 }
 
 /* ---- Who listens ---- */
@@ -164,24 +211,34 @@ static void watch(void *context, int ended, int all) {
 
 /* ---- Saying ---- */
 
-fv_status fv_talk_say(fv_talk *t, const json_t *content, const fv_talk_listener *listener, const fv_trajectory **answer, fv_error *err) {
+/* The prompt goes into the tree, and the agent acts. */
+static fv_status let_answer(fv_talk *t, fv_error *err) {
     static const int64_t number = 0;
     fv_session *s = t->session;
+    fv_rollout_options o = {.group_size = 1, .temperature = t->options.temperature, .top_p = t->options.top_p, .max_new_tokens = t->options.max_new_tokens,
+                            .max_tokens = s->model->config.text.max_positions, .seed = t->options.seed, .numbers = &number, .forced = begun(t),
+                            .stop = t->options.stop};
+    if (!t->rollout.tree) return fv_rollout_run(&t->rollout, t->engine, s->model, s->slot, s->tools, &t->sample, 1, &o, watch, t, err);
+    t->rollout.trajectories[0].leaf = parent_of_next(t);
+    return fv_rollout_go_on(&t->rollout, t->engine, s->model, s->slot, s->tools, &o, watch, t, err);
+}
+
+fv_status fv_talk_say(fv_talk *t, const json_t *content, const fv_talk_listener *listener, const fv_trajectory **answer, fv_error *err) {
+    json_t *message;
     *answer = NULL;
     t->sample = (fv_sample){.row = &t->row, .env = t->env};
-    FV_TRY(make_prompt(t, content, &t->sample.prompt, err));
-    fv_rollout_options o = {.group_size = 1, .temperature = t->options.temperature, .top_p = t->options.top_p, .max_new_tokens = t->options.max_new_tokens,
-                            .max_tokens = s->model->config.text.max_positions, .seed = t->options.seed, .numbers = &number, .stop = t->options.stop};
+    FV_TRY(make_prompt(t, content, &t->sample.prompt, &message, err));
     t->listener = listener;
     t->turn = t->token = 0;
     t->heard = 0;
     fv_text_rewind(&t->bytes);
-    fv_status status = t->rollout.tree ? fv_rollout_go_on(&t->rollout, t->engine, s->model, s->slot, s->tools, &o, watch, t, err)
-                                       : fv_rollout_run(&t->rollout, t->engine, s->model, s->slot, s->tools, &t->sample, 1, &o, watch, t, err);
+    fv_status s = let_answer(t, err);
     fv_prompt_clear(&t->sample.prompt);
-    if (status != FV_OK) {
+    json_decref(t->last);
+    t->last = message;
+    if (s != FV_OK) {
         fv_talk_reset(t);
-        return status;
+        return s;
     }
     hear(t, true);
     *answer = &t->rollout.trajectories[0];

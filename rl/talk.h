@@ -1,5 +1,5 @@
 /* A conversation between a person and an agent, with tools or without. It is one path of a trajectory tree that grows at its end, so nothing that was said is
- * computed again; the agent's thoughts stay in it, as it wrote them. */
+ * computed again. Where the chat format leaves thoughts of earlier turns out (fv_chat_forgets), the path goes on beside the last answer, with what is left of it. */
 #ifndef FV_RL_TALK_H
 #define FV_RL_TALK_H
 
@@ -35,7 +35,7 @@ void fv_talk_close(fv_talk *t);
 fv_status fv_talk_say(fv_talk *t, const json_t *content, const fv_talk_listener *listener, const fv_trajectory **answer, fv_error *err);
 
 int fv_talk_tokens(const fv_talk *t);       /* of the conversation so far */
-int64_t fv_talk_computed(const fv_talk *t); /* rows that the decoder was run over for them */
+int64_t fv_talk_computed(const fv_talk *t); /* rows that the decoder was run over so far */
 void fv_talk_reset(fv_talk *t);             /* forgets everything that was said */
 
 #endif

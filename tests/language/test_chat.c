@@ -19,7 +19,7 @@ static fv_chat *open_named(const char *name) {
     fv_error err = {0};
     for (size_t i = 0; i < FV_COUNT(names); i++) {
         if (strcmp(names[i], name) != 0) continue;
-        char *folder = fv_path_join(DATA, i == 4 ? name : "."); /* the first four are their family's own */
+        char *folder = fv_path_join(DATA, i == 2 || i == 4 ? name : "."); /* the others are their family's own */
         if (fv_chat_open(&chat, folder, families[i], &err) != FV_OK) fail_msg("%s", err.text);
         free(folder);
     }
@@ -108,6 +108,17 @@ static void a_list_of_texts_is_a_text(void **state) {
     fv_chat_close(chat);
 }
 
+/* Qwen3's format alone: others have no thoughts, or keep what the content has. */
+static void formats_know_what_they_forget(void **state) {
+    (void)state;
+    for (size_t i = 0; i < FV_COUNT(names); i++) {
+        fv_chat *chat = open_named(names[i]);
+        assert_int_equal(fv_chat_forgets(chat), i == 2);
+        if (i == 2 || i == 4) assert_string_equal(fv_chat_note(chat), ""); /* their templates are there, and known */
+        fv_chat_close(chat);
+    }
+}
+
 static void known_templates_have_no_note(void **state) {
     (void)state;
     static const char *const shipped[] = {"qwen2_5_vl", "qwen3_vl"};
@@ -161,7 +172,8 @@ static void complaints_name_the_field(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(renders_as_the_templates), cmocka_unit_test(lists_media_in_order),
-        cmocka_unit_test(a_list_of_texts_is_a_text), cmocka_unit_test(known_templates_have_no_note), cmocka_unit_test(complaints_name_the_field),
+        cmocka_unit_test(a_list_of_texts_is_a_text), cmocka_unit_test(known_templates_have_no_note), cmocka_unit_test(formats_know_what_they_forget),
+        cmocka_unit_test(complaints_name_the_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

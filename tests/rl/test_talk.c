@@ -26,7 +26,9 @@ typedef struct {
 
 static void begin(party *p, int kind, fv_talk_options o) {
     memset(p, 0, sizeof *p);
-    fv_session_options how = {.model = small_path(kind ? "model1" : "model0"), .threads = 1};
+    char name[32];
+    snprintf(name, sizeof name, "model%d", kind);
+    fv_session_options how = {.model = small_path(name), .threads = 1};
     o.stop = &p->stop;
     MUST(fv_session_open(&p->session, &how, err));
     MUST(fv_talk_open(&p->talk, &p->session, &o, err));
@@ -159,12 +161,73 @@ static void forgetting_begins_anew(void **state) {
     end(&p);
 }
 
+/* A model that writes by Qwen3's format: "model2". */
+static void make_thinker(void) {
+    MUST(fv_model_init(small_path("config0.json"), 5, small_path("model2"), FV_F32, err));
+    MUST(fv_file_copy(FOVEA_SOURCE "/tests/language/data/chat/qwen3/chat_template.jinja", small_path("model2/chat_template.jinja"), err));
+}
+
+/* How many tokens the format makes of the conversation. */
+static int tokens_of(const party *p, const json_t *messages) {
+    fv_prompt whole;
+    MUST(fv_prompt_make(p->session.model, messages, &(fv_chat_options){.generation_prompt = true}, NULL, &whole, err));
+    int n = whole.tokens.count;
+    fv_prompt_clear(&whole);
+    return n;
+}
+
+static void add_message(json_t *messages, const char *role, const char *content) {
+    json_array_append_new(messages, json_pack("{s:s, s:s}", "role", role, "content", content));
+}
+
+/* One conversation of three questions, the second without an answer. Returns whether the first answer had thoughts. */
+static bool forget(uint64_t seed, int thinking) {
+    party p;
+    fv_ids begun = {0};
+    fv_talk_options o = usual;
+    o.seed = seed;
+    o.thinking = thinking;
+    begin(&p, 2, o);
+    assert_string_equal(fv_chat_note(p.session.model->chat), "");
+    if (thinking < 0) MUST(fv_tokenizer_encode(p.session.model->tokenizer, "<think>\n\n</think>\n\n", 19, &begun, NULL, err));
+    json_t *messages = json_array();
+    add_message(messages, "user", "Hello");
+    say_text(&p, "Hello");
+    int first = tokens_of(&p, messages), written = fv_talk_tokens(p.talk) - first;
+    const char *answer = p.heard.text.data;
+    bool plain = strlen(answer) == p.heard.text.size && answer[0] != '\n', thinks = strstr(answer, "</think>") != NULL; /* a text can't hold a byte 0 */
+    add_message(messages, "assistant", answer);
+    add_message(messages, "user", "And?");
+    p.stop = 1;
+    say_text(&p, "And?");
+    if (plain) assert_int_equal(fv_talk_tokens(p.talk), tokens_of(&p, messages) + begun.count);
+    p.stop = 0;
+    int64_t before = fv_talk_computed(p.talk);
+    assert_true(before == first + written - 1); /* nothing was computed for the second question yet */
+    say_text(&p, "Well?");
+    assert_true(fv_talk_computed(p.talk) - before == fv_talk_tokens(p.talk) - 1 - first);
+    fv_ids_clear(&begun);
+    json_decref(messages);
+    end(&p);
+    return plain && thinks;
+}
+
+/* Qwen3's format leaves thoughts out once a new question is asked: the next prompt has what is left of the answer; what came before it is not computed again. */
+static void thoughts_are_forgotten(void **state) {
+    (void)state;
+    int thoughts = 0;
+    make_thinker();
+    for (uint64_t seed = 1; seed <= 16; seed++) thoughts += forget(seed, seed % 2 ? 0 : -1);
+    assert_true(thoughts > 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_are_heard_as_they_are_written),
         cmocka_unit_test(tokens_are_those_of_the_format),
         cmocka_unit_test(complaints_leave_the_conversation_as_it_was),
         cmocka_unit_test(forgetting_begins_anew),
+        cmocka_unit_test(thoughts_are_forgotten),
     };
     return cmocka_run_group_tests(tests, small_begin, small_end);
 }
