@@ -6,35 +6,50 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct fv_chat {
+/* A format: who writes it, what answers begin with (as thinking is, and where it is off), and whether it leaves earlier thoughts out. */
+typedef struct {
     fv_chat_format *write;
+    const char *opening, *without;
+    bool forgets;
+} fv_chat_kind;
+
+struct fv_chat {
+    const fv_chat_kind *kind;
     char note[200];
 };
 
 /* ---- which format ------------------------------------------------------------------------------------------------- */
 
+#define NO_THOUGHTS "<think>\n\n</think>\n\n"
+static const fv_chat_kind vl = {fv_chat_write_vl, "", "", false}, qwen2_5 = {fv_chat_write_qwen2_5, "", "", false}, qwen3 = {fv_chat_write_qwen3, "", NO_THOUGHTS, true},
+                          qwen3_instruct = {fv_chat_write_qwen3_instruct, "", "", false}, qwen3_thinking = {fv_chat_write_qwen3, "<think>\n", "<think>\n", true},
+                          qwen3_vl = {fv_chat_write_qwen3_vl, "", "", false},
+                          qwen3_vl_thinking = {fv_chat_write_qwen3_vl_thinking, "<think>\n", "<think>\n", true};
+
 /* The templates that chat_formats.c writes, by the FNV-1a hash of their text without blanks at its end. */
 static const struct {
     uint64_t hash;
-    fv_chat_format *write;
+    const fv_chat_kind *kind;
 } known[] = {
-    {0x71242f76359e71e8u, fv_chat_write_vl},             /* Qwen2-VL-*-Instruct, Qwen2.5-VL-*-Instruct */
-    {0xe642ce246d7f2e3du, fv_chat_write_qwen2_5},        /* Qwen2.5-*-Instruct */
-    {0x959a4551391a6549u, fv_chat_write_qwen3},          /* Qwen3-* */
-    {0x2bfdb7aa9754484eu, fv_chat_write_qwen3},          /* Qwen3-* as first released, in April 2025: the same for contents that are texts */
-    {0x3751fe8ea48448abu, fv_chat_write_qwen3_instruct}, /* Qwen3-*-Instruct-2507 */
-    {0x99ac253185d6f7c1u, fv_chat_write_qwen3_vl},       /* Qwen3-VL-*-Instruct */
+    {0x71242f76359e71e8u, &vl},                /* Qwen2-VL-*-Instruct, Qwen2.5-VL-*-Instruct */
+    {0xe642ce246d7f2e3du, &qwen2_5},           /* Qwen2.5-*-Instruct */
+    {0x959a4551391a6549u, &qwen3},             /* Qwen3-* */
+    {0x2bfdb7aa9754484eu, &qwen3},             /* Qwen3-* as first released, in April 2025: the same for contents that are texts */
+    {0x3751fe8ea48448abu, &qwen3_instruct},    /* Qwen3-*-Instruct-2507 */
+    {0xcd0d41a64dfce181u, &qwen3_thinking},    /* Qwen3-*-Thinking-2507 */
+    {0x99ac253185d6f7c1u, &qwen3_vl},          /* Qwen3-VL-*-Instruct */
+    {0x32334d10195d5f66u, &qwen3_vl_thinking}, /* Qwen3-VL-*-Thinking */
 };
 
-static fv_chat_format *format_of_family(fv_family family) {
+static const fv_chat_kind *kind_of_family(fv_family family) {
     switch (family) {
-    case FV_QWEN2: return fv_chat_write_qwen2_5;
-    case FV_QWEN3: return fv_chat_write_qwen3;
+    case FV_QWEN2: return &qwen2_5;
+    case FV_QWEN3: return &qwen3;
     case FV_QWEN2_VL:
-    case FV_QWEN2_5_VL: return fv_chat_write_vl;
-    case FV_QWEN3_VL: return fv_chat_write_qwen3_vl;
+    case FV_QWEN2_5_VL: return &vl;
+    case FV_QWEN3_VL: return &qwen3_vl;
     }
-    return fv_chat_write_vl;
+    return &vl;
 }
 
 static uint64_t hash_of(const char *text, size_t size) {
@@ -85,9 +100,9 @@ fv_status fv_chat_open(fv_chat **out, const char *folder, fv_family family, fv_e
     }
     uint64_t hash = text != NULL ? hash_of(text, strlen(text)) : 0;
     for (size_t i = 0; i < FV_COUNT(known) && text != NULL; i++)
-        if (known[i].hash == hash) c->write = known[i].write;
-    if (c->write == NULL) {
-        c->write = format_of_family(family);
+        if (known[i].hash == hash) c->kind = known[i].kind;
+    if (c->kind == NULL) {
+        c->kind = kind_of_family(family);
         if (text == NULL) snprintf(c->note, sizeof c->note, "no chat template in the folder; the family's is used");
         else snprintf(c->note, sizeof c->note, "chat template differs from the known ones (hash %016llx); the family's is used", (unsigned long long)hash);
     }
@@ -105,7 +120,11 @@ const char *fv_chat_note(const fv_chat *c) {
 }
 
 bool fv_chat_forgets(const fv_chat *c) {
-    return c->write == fv_chat_write_qwen3;
+    return c->kind->forgets;
+}
+
+const char *fv_chat_opening(const fv_chat *c, int thinking) {
+    return thinking < 0 ? c->kind->without : c->kind->opening;
 }
 
 /* ---- rendering ---------------------------------------------------------------------------------------------------- */
@@ -126,7 +145,8 @@ fv_status fv_chat_render(const fv_chat *c, const json_t *messages, const fv_chat
     *out = (fv_chat_text){0};
     FV_TRY(check_messages(messages, err));
     fv_chat_writer w = {.messages = messages, .options = options != NULL ? options : &none, .out = out, .err = err};
-    c->write(&w);
+    c->kind->write(&w);
+    if (w.options->generation_prompt && !w.options->no_opening) fv_chat_add(&w, fv_chat_opening(c, w.options->thinking));
     fv_chat_end_learning(&w);
     if (w.status == FV_OK) w.status = fv_text_take(&w.text, &out->text, NULL, err);
     fv_text_clear(&w.text);

@@ -16,10 +16,14 @@ const char *fv_chat_note(const fv_chat *c); /* "" or a warning: "chat template d
 
 /* Are thoughts of turns before the last question left out? So does Qwen3's format. */
 bool fv_chat_forgets(const fv_chat *c);
+/* What the format begins an answer with, after "<|im_start|>assistant\n": "", "<think>\n" (Thinking models), or Qwen3's empty thoughts where
+ * `thinking` (of fv_chat_options) is off. Once the answer is an earlier turn, it is there no more. */
+const char *fv_chat_opening(const fv_chat *c, int thinking);
 
 typedef struct {
     const json_t *tools;        /* list of JSON schemas, or NULL */
-    bool generation_prompt;     /* end with "<|im_start|>assistant\n" */
+    bool generation_prompt;     /* end with "<|im_start|>assistant\n" and the format's opening */
+    bool no_opening;            /* without the latter */
     int thinking;               /* Qwen3's enable_thinking: 0 default, 1 on, -1 off */
 } fv_chat_options;
 

@@ -271,7 +271,6 @@ static void write_qwen3(fv_chat_writer *w, bool thoughts) {
 
 void fv_chat_write_qwen3(fv_chat_writer *w) {
     write_qwen3(w, true);
-    if (w->options->generation_prompt && w->options->thinking < 0) fv_chat_add(w, "<think>\n\n</think>\n\n");
 }
 
 void fv_chat_write_qwen3_instruct(fv_chat_writer *w) {
@@ -312,4 +311,26 @@ void fv_chat_write_qwen3_vl(fv_chat_writer *w) {
         }
     }
     end_conversation(w);
+}
+
+/* A message with its content as text, placeholders of pictures and clips in it; the media are noted. */
+static json_t *flattened(fv_chat_writer *w, size_t i) {
+    size_t begin = w->text.size;
+    json_t *copy = json_copy(json_array_get(w->messages, i));
+    add_content(w, i, true);
+    size_t size = w->text.size - begin;
+    if (copy != NULL) json_object_set_new(copy, "content", json_stringn(size > 0 ? w->text.data + begin : "", size));
+    w->text.size = begin;
+    return copy;
+}
+
+/* Qwen3's format, over the texts of messages. */
+void fv_chat_write_qwen3_vl_thinking(fv_chat_writer *w) {
+    const json_t *given = w->messages;
+    json_t *flat = json_array();
+    for (size_t i = 0; i < json_array_size(given); i++) json_array_append_new(flat, flattened(w, i));
+    w->messages = flat;
+    write_qwen3(w, true);
+    w->messages = given;
+    json_decref(flat);
 }

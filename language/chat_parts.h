@@ -23,6 +23,7 @@ extern fv_chat_format fv_chat_write_qwen2_5;
 extern fv_chat_format fv_chat_write_qwen3;
 extern fv_chat_format fv_chat_write_qwen3_instruct; /* without thoughts: Qwen3-Instruct-2507 */
 extern fv_chat_format fv_chat_write_qwen3_vl;
+extern fv_chat_format fv_chat_write_qwen3_vl_thinking;
 
 void fv_chat_add(fv_chat_writer *w, const char *text);
 void fv_chat_add_bytes(fv_chat_writer *w, const char *text, size_t size);

@@ -92,6 +92,11 @@ static int parent_of_next(const fv_talk *t) {
     return says_again(t) ? t->rollout.trajectories[0].prompt : leaf_of(t);
 }
 
+/* What the format begins an answer with. It is the answer's beginning here, not the prompt's end: as an earlier turn it will be another. */
+static const char *opening(const fv_talk *t) {
+    return fv_chat_opening(t->session->model->chat, t->options.thinking);
+}
+
 /* The last answer as a message. */
 static fv_status last_answer(const fv_talk *t, json_t **out, fv_error *err) {
     const fv_model *m = t->session->model;
@@ -100,7 +105,7 @@ static fv_status last_answer(const fv_talk *t, json_t **out, fv_error *err) {
     int n = s->count;
     for (int i = 0; i < m->config.eos_count && n == s->count; i++) n -= n > 0 && s->ids[n - 1] == m->config.eos[i];
     FV_TRY(fv_tokenizer_decode(m->tokenizer, s->ids, n, false, &text, err));
-    *out = json_pack("{s:s, s:s}", "role", "assistant", "content", text);
+    *out = json_pack("{s:s, s:s+}", "role", "assistant", "content", opening(t), text);
     free(text);
     return *out ? FV_OK : fv_fail(err, FV_NO_MEMORY, "chat: out of memory");
 }
@@ -129,7 +134,7 @@ static fv_status prompt_of_next(const fv_talk *t, const json_t *messages, const 
     fv_chat_text head = {0}, text = {0};
     fv_text next = {0};
     json_t *before = NULL, *whole = NULL;
-    fv_chat_options up_to = {.generation_prompt = says_again(t)};
+    fv_chat_options up_to = {.generation_prompt = says_again(t), .no_opening = true};
     fv_status s = frame_next(t, messages, &before, &whole, err);
     if (s == FV_OK) s = fv_chat_render(m->chat, before, &up_to, &head, err);
     if (s == FV_OK) s = fv_chat_render(m->chat, whole, chat, &text, err);
@@ -144,14 +149,9 @@ static fv_status prompt_of_next(const fv_talk *t, const json_t *messages, const 
     return s;
 }
 
-/* Qwen3's empty thoughts are the beginning of the answer, not the end of the prompt: they are not there any more once the answer is an earlier one. */
-static const char *begun(const fv_talk *t) {
-    return t->options.thinking < 0 && fv_chat_forgets(t->session->model->chat) ? "<think>\n\n</think>\n\n" : NULL;
-}
-
 /* *message: what is said, as the environment completes it; the caller's. */
 static fv_status make_prompt(const fv_talk *t, const json_t *content, fv_prompt *out, json_t **message, fv_error *err) {
-    fv_chat_options chat = {.generation_prompt = true};
+    fv_chat_options chat = {.generation_prompt = true, .no_opening = true};
     bool first = !t->rollout.tree;
     json_t *messages;
     FV_TRY(messages_of(t, content, !first, &messages, err));
@@ -216,7 +216,7 @@ static fv_status let_answer(fv_talk *t, fv_error *err) {
     static const int64_t number = 0;
     fv_session *s = t->session;
     fv_rollout_options o = {.group_size = 1, .temperature = t->options.temperature, .top_p = t->options.top_p, .max_new_tokens = t->options.max_new_tokens,
-                            .max_tokens = s->model->config.text.max_positions, .seed = t->options.seed, .numbers = &number, .forced = begun(t),
+                            .max_tokens = s->model->config.text.max_positions, .seed = t->options.seed, .numbers = &number, .forced = opening(t)[0] ? opening(t) : NULL,
                             .stop = t->options.stop};
     if (!t->rollout.tree) return fv_rollout_run(&t->rollout, t->engine, s->model, s->slot, s->tools, &t->sample, 1, &o, watch, t, err);
     t->rollout.trajectories[0].leaf = parent_of_next(t);

@@ -11,16 +11,31 @@
 
 #define DATA FOVEA_SOURCE "/tests/language/data/chat"
 
-static const char *const names[] = {"qwen2_5_vl", "qwen2_5", "qwen3", "qwen3_vl", "qwen3_instruct_2507"};
-static const fv_family families[] = {FV_QWEN2_5_VL, FV_QWEN2, FV_QWEN3, FV_QWEN3_VL, FV_QWEN3};
+static const struct {
+    const char *name;
+    fv_family family;
+    bool forgets;
+    const char *opening, *without; /* what answers begin with, and where thinking is off */
+} formats[] = {
+    {"qwen2_5_vl", FV_QWEN2_5_VL, false, "", ""},
+    {"qwen2_5", FV_QWEN2, false, "", ""},
+    {"qwen3", FV_QWEN3, true, "", "<think>\n\n</think>\n\n"},
+    {"qwen3_2025_04", FV_QWEN3, true, "", "<think>\n\n</think>\n\n"},
+    {"qwen3_vl", FV_QWEN3_VL, false, "", ""},
+    {"qwen3_instruct_2507", FV_QWEN3, false, "", ""},
+    {"qwen3_thinking_2507", FV_QWEN3, true, "<think>\n", "<think>\n"},
+    {"qwen3_vl_thinking", FV_QWEN3_VL, true, "<think>\n", "<think>\n"},
+};
 
+/* By its template, where it is here, else as its family's own. */
 static fv_chat *open_named(const char *name) {
     fv_chat *chat = NULL;
     fv_error err = {0};
-    for (size_t i = 0; i < FV_COUNT(names); i++) {
-        if (strcmp(names[i], name) != 0) continue;
-        char *folder = fv_path_join(DATA, i == 2 || i == 4 ? name : "."); /* the others are their family's own */
-        if (fv_chat_open(&chat, folder, families[i], &err) != FV_OK) fail_msg("%s", err.text);
+    for (size_t i = 0; i < FV_COUNT(formats); i++) {
+        if (strcmp(formats[i].name, name) != 0) continue;
+        char *folder = fv_path_join(DATA, name);
+        if (fv_chat_open(&chat, folder, formats[i].family, &err) != FV_OK) fail_msg("%s", err.text);
+        if (fv_folder_exists(folder)) assert_string_equal(fv_chat_note(chat), "");
         free(folder);
     }
     assert_non_null(chat);
@@ -108,13 +123,14 @@ static void a_list_of_texts_is_a_text(void **state) {
     fv_chat_close(chat);
 }
 
-/* Qwen3's format alone: others have no thoughts, or keep what the content has. */
-static void formats_know_what_they_forget(void **state) {
+static void formats_know_how_answers_begin(void **state) {
     (void)state;
-    for (size_t i = 0; i < FV_COUNT(names); i++) {
-        fv_chat *chat = open_named(names[i]);
-        assert_int_equal(fv_chat_forgets(chat), i == 2);
-        if (i == 2 || i == 4) assert_string_equal(fv_chat_note(chat), ""); /* their templates are there, and known */
+    for (size_t i = 0; i < FV_COUNT(formats); i++) {
+        fv_chat *chat = open_named(formats[i].name);
+        assert_int_equal(fv_chat_forgets(chat), formats[i].forgets);
+        assert_string_equal(fv_chat_opening(chat, 0), formats[i].opening);
+        assert_string_equal(fv_chat_opening(chat, 1), formats[i].opening);
+        assert_string_equal(fv_chat_opening(chat, -1), formats[i].without);
         fv_chat_close(chat);
     }
 }
@@ -172,7 +188,7 @@ static void complaints_name_the_field(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(renders_as_the_templates), cmocka_unit_test(lists_media_in_order),
-        cmocka_unit_test(a_list_of_texts_is_a_text), cmocka_unit_test(known_templates_have_no_note), cmocka_unit_test(formats_know_what_they_forget),
+        cmocka_unit_test(a_list_of_texts_is_a_text), cmocka_unit_test(known_templates_have_no_note), cmocka_unit_test(formats_know_how_answers_begin),
         cmocka_unit_test(complaints_name_the_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

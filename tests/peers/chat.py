@@ -5,8 +5,8 @@
   chat.py PEER [COUNT]    compares COUNT (1,000) conversations of each template, text and tokens; PEER is build/peer_texts
                           (`cmake --build build --target peer_texts`), the tokenizer models/tiny-vl's
 
-Needs transformers (its Jinja environment renders), tokenizers, and the templates that the wheel of trl carries (Apache-2.0): trl installed, or
-TRL_TEMPLATES a folder with qwen3.jinja and the others. Run by hand. Messages are those of OpenAI's and transformers' formats; keys that are null
+Needs transformers (its Jinja environment renders), tokenizers, and the templates that are not beside the cases from the wheel of trl (Apache-2.0):
+trl installed, or TRL_TEMPLATES a folder with qwen2_5.jinja and the others. Run by hand. Messages are those of OpenAI's and transformers' formats; keys that are null
 are left out first, as apply_chat_template does.
 """
 import importlib.util
@@ -24,8 +24,8 @@ from transformers.utils.chat_template_utils import render_jinja_template
 HERE = pathlib.Path(__file__).resolve().parent
 OUT = HERE.parent / "language" / "data" / "chat"
 # Each template with the family (language/config.h: fv_family) whose checkpoints have it.
-TEMPLATES = {"qwen2_5_vl": 3, "qwen2_5": 0, "qwen3": 1, "qwen3_instruct_2507": 1, "qwen3_vl": 4}
-EARLIER = {"qwen3_2025_04": 1}  # compared where the folder has it: Qwen/Qwen3-8B's first tokenizer_config.json
+TEMPLATES = {"qwen2_5_vl": 3, "qwen2_5": 0, "qwen3": 1, "qwen3_2025_04": 1, "qwen3_instruct_2507": 1, "qwen3_thinking_2507": 1, "qwen3_vl": 4,
+             "qwen3_vl_thinking": 4}
 TOOLS = [{"type": "function", "function": {"name": "image_zoom_in_tool", "description": "Zoom in: é <b> & \"quotes\"",
           "parameters": {"type": "object", "properties": {"bbox_2d": {"type": "array", "items": {"type": "number"}, "minItems": 4},
                                                           "scale": {"type": "number", "default": 0.25}}, "required": ["bbox_2d"]}}},
@@ -81,7 +81,7 @@ def call(r):
 
 def assistant(r, name):
     turn = {"role": "assistant", "content": r.choice(TEXTS)}
-    if name in ("qwen3_vl", "qwen2_5_vl") and r.random() < 0.3:
+    if "vl" in name and r.random() < 0.3:
         turn["content"] = [{"type": "text", "text": r.choice(TEXTS)} for _ in range(r.randint(0, 2))]
     if r.random() < 0.4:
         turn["tool_calls"] = [call(r) for _ in range(r.randint(0, 3))]
@@ -95,7 +95,7 @@ def assistant(r, name):
 
 
 def conversation(r, name):
-    lists, media = name.endswith("vl") or name.startswith("qwen3"), name.endswith("vl")
+    lists, media = "vl" in name or name.startswith("qwen3"), "vl" in name
     messages = []
     if r.random() < 0.5:
         messages.append({"role": "system", "content": r.choice(TEXTS)})
@@ -108,11 +108,11 @@ def conversation(r, name):
             turn = assistant(r, name)
             messages.append(turn)
             for _ in turn.get("tool_calls") or []:
-                messages.append({"role": "tool", "content": content(r, name.endswith("vl"), media)})
+                messages.append({"role": "tool", "content": content(r, "vl" in name, media)})
     return messages or [{"role": "user", "content": "Hello"}]
 
 
-def cases_of(name, template, seed, count):
+def cases_of(name, text, seed, count):
     r = random.Random(seed)
     while count > 0:
         messages = conversation(r, name)
@@ -121,7 +121,7 @@ def cases_of(name, template, seed, count):
         kwargs = {} if case["thinking"] == 0 else {"enable_thinking": case["thinking"] > 0}
         told = [{k: v for k, v in m.items() if v is not None} for m in messages]
         try:
-            texts, _ = render_jinja_template(conversations=[told], tools=case["tools"] or None, chat_template=template,
+            texts, _ = render_jinja_template(conversations=[told], tools=case["tools"] or None, chat_template=text,
                                              add_generation_prompt=case["generation_prompt"], **kwargs)
         except Exception:  # the template itself fails: a turn without content, where it wants one
             continue
@@ -130,28 +130,31 @@ def cases_of(name, template, seed, count):
         yield case
 
 
-def template_folder():
-    if "TRL_TEMPLATES" in os.environ:
-        return pathlib.Path(os.environ["TRL_TEMPLATES"])
-    return pathlib.Path(importlib.util.find_spec("trl").origin).parent / "chat_templates"
+def template(name):
+    """The file of a template: beside the cases, or TRL's."""
+    own = OUT / name / "chat_template.jinja"
+    if own.exists():
+        return own
+    trl = os.environ.get("TRL_TEMPLATES") or pathlib.Path(importlib.util.find_spec("trl").origin).parent / "chat_templates"
+    return pathlib.Path(trl) / f"{name}.jinja"
 
 
-def write_cases(folder):
-    cases = [c for name in TEMPLATES for c in cases_of(name, (folder / f"{name}.jinja").read_text(encoding="utf-8"), name, 16)]
+def write_cases():
+    cases = [c for name in TEMPLATES for c in cases_of(name, template(name).read_text(encoding="utf-8"), name, 10)]
     with open(OUT / "cases.json", "w", encoding="utf-8") as f:
         f.write("[\n" + ",\n".join(json.dumps(c, ensure_ascii=False) for c in cases) + "\n]\n")
     print(len(cases), "cases")
 
 
-def compare(peer, folder, count):
+def compare(peer, count):
     from tokenizers import Tokenizer
     path = HERE.parent.parent / "models" / "tiny-vl" / "tokenizer.json"
     tokenizer = Tokenizer.from_file(str(path))
     failed = 0
-    for name, family in [*TEMPLATES.items(), *((n, f) for n, f in EARLIER.items() if (folder / f"{n}.jinja").exists())]:
+    for name, family in TEMPLATES.items():
         with tempfile.TemporaryDirectory() as model:
-            shutil.copy(folder / f"{name}.jinja", pathlib.Path(model) / "chat_template.jinja")
-            cases = list(cases_of(name, (folder / f"{name}.jinja").read_text(encoding="utf-8"), name + "!", count))
+            shutil.copy(template(name), pathlib.Path(model) / "chat_template.jinja")
+            cases = list(cases_of(name, template(name).read_text(encoding="utf-8"), name + "!", count))
             lines = "".join(json.dumps({**c, "text": None, "folder": model, "family": family}) + "\n" for c in cases)
             done = subprocess.run([peer, str(path), "chat"], input=lines.encode(), stdout=subprocess.PIPE, check=True)
         want = tokenizer.encode_batch([c["text"] for c in cases], add_special_tokens=False)
@@ -169,5 +172,5 @@ def compare(peer, folder, count):
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        sys.exit(compare(sys.argv[1], template_folder(), int((sys.argv[2:] or ["1000"])[0])))
-    write_cases(template_folder())
+        sys.exit(compare(sys.argv[1], int((sys.argv[2:] or ["1000"])[0])))
+    write_cases()
