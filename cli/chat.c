@@ -4,6 +4,7 @@
 #include "language/unicode.h"
 #include "rl/talk.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,21 +32,39 @@ typedef struct {
     int64_t min_pixels, max_pixels; /* 0: as the model's folder says */
     fv_text line, said;  /* as read; lines that belong together */
     bool json, terminal; /* `terminal`: a person types */
+    bool screen;         /* a person sees what is written */
     bool over;           /* no more input, or /quit */
     int answers, failed;
 } chat;
 
 /* ---- What the agent does, as it does it ---- */
 
+/* The bytes of a control character at s, 0: it is none. Line breaks and tabs are none. */
+static size_t control_at(const char *s, size_t size) {
+    unsigned char c = (unsigned char)s[0], next = size > 1 ? (unsigned char)s[1] : 0;
+    if (c == 0xc2 && next >= 0x80 && next < 0xa0) return 2; /* U+0080 to U+009F, among them the sequences' introducer */
+    return c != '\n' && c != '\t' && iscntrl(c) ? 1 : 0;
+}
+
+/* On a screen without control characters: a model's text must not move the cursor, rename the window or worse. */
 static void show_text(void *context, const char *text, size_t size) {
-    (void)context;
-    fwrite(text, 1, size, stdout);
+    const chat *c = context;
+    size_t begin = 0;
+    for (size_t i = 0, n; c->screen && i < size; i += n ? n : 1) {
+        n = control_at(text + i, size - i);
+        if (n == 0) continue;
+        fwrite(text + begin, 1, i - begin, stdout);
+        fputs("\xef\xbf\xbd", stdout);
+        begin = i + n;
+    }
+    fwrite(text + begin, 1, size - begin, stdout);
     fflush(stdout);
 }
 
 static void show_step(void *context, const fv_step *step) {
     const chat *c = context;
-    if (!c->json) show_text(context, "\n", 1);
+    if (!c->json) puts("");
+    fflush(stdout);
     fprintf(stderr, "[%s", step->tool[0] ? step->tool : "tool");
     if (step->picture) fprintf(stderr, ", picture %d", step->picture);
     if (step->has_box) fprintf(stderr, ", box %.0f,%.0f,%.0f,%.0f", step->box.x1, step->box.y1, step->box.x2, step->box.y2);
@@ -59,7 +78,8 @@ static void show_json(const chat *c, const fv_trajectory *a, int64_t computed) {
     fv_text t = {0};
     fv_json_dump(&t, line, 0);
     fv_text_char(&t, '\n');
-    if (t.data) show_text(NULL, t.data, t.size);
+    if (t.data) fwrite(t.data, 1, t.size, stdout);
+    fflush(stdout);
     fv_text_clear(&t);
     json_decref(line);
 }
@@ -110,7 +130,8 @@ static fv_status say(chat *c, fv_error *err) {
         show_json(c, answer, fv_talk_computed(c->talk) - before);
         return FV_OK;
     }
-    show_text(NULL, "\n", 1);
+    puts("");
+    fflush(stdout);
     const char *why = cut_short(answer);
     if (why) fprintf(stderr, "[%s]\n", why);
     return FV_OK;
@@ -119,18 +140,14 @@ static fv_status say(chat *c, fv_error *err) {
 /* ---- Commands ---- */
 
 static void add_part(chat *c, const char *type, const char *path) {
-    if (!*path) {
-        fprintf(stderr, "fovea: /%s needs a path: /%s a.png\n", type, type);
-        c->failed++;
-    } else if (!fv_file_exists(path) && strncmp(path, "data:", 5)) {
-        fprintf(stderr, "fovea: %s: there is no such file\n", path);
-        c->failed++;
-    } else {
-        json_t *part = json_pack("{s:s, s:s}", "type", type, type, path);
-        if (c->min_pixels) json_object_set_new(part, "min_pixels", json_integer(c->min_pixels));
-        if (c->max_pixels) json_object_set_new(part, "max_pixels", json_integer(c->max_pixels));
-        json_array_append_new(c->parts, part);
-    }
+    json_t *part = *path ? json_pack("{s:s, s:s}", "type", type, type, path) : NULL;
+    if (part && c->min_pixels) json_object_set_new(part, "min_pixels", json_integer(c->min_pixels));
+    if (part && c->max_pixels) json_object_set_new(part, "max_pixels", json_integer(c->max_pixels));
+    bool added = part && (fv_file_exists(path) || fv_folder_exists(path) || !strncmp(path, "data:", 5)) && json_array_append(c->parts, part) == 0;
+    if (!part) fprintf(stderr, "fovea: /%s needs a path in UTF-8\n", type);
+    else if (!added) fprintf(stderr, "fovea: %s: there is no such file\n", path);
+    c->failed += !added;
+    json_decref(part);
 }
 
 static void do_image(chat *c, const char *rest) { add_part(c, "image", rest); }
@@ -211,6 +228,7 @@ static bool read_message(chat *c) {
         const char *line = c->line.data ? c->line.data : "";
         size_t n = c->line.size;
         if (first && line[0] == '/' && line[1] != '/') {
+            while (strchr(" \t", c->line.data[c->line.size - 1])) c->line.data[--c->line.size] = '\0';
             run_command(c, line);
             return false;
         }
@@ -272,7 +290,7 @@ static fv_status run(const fv_args *a, fv_error *err) {
     FV_TRY(fv_args_need(a, v, "--model", &model, err));
     FV_TRY(fv_common_read(&common, a, err));
     FV_TRY(fv_sampling_read(&sampling, a, 0.7, err));
-    chat c = {.json = fv_args_flag(a, v, "--json"), .terminal = isatty(STDIN_FILENO)};
+    chat c = {.json = fv_args_flag(a, v, "--json"), .terminal = isatty(STDIN_FILENO), .screen = isatty(STDOUT_FILENO)};
     FV_TRY(fv_args_int(a, "min_pixels", 0, 1 << 30, 0, &c.min_pixels, err));
     FV_TRY(fv_args_int(a, "max_pixels", 0, 1 << 30, 0, &c.max_pixels, err));
     FV_TRY(read_env(&env, a, err));

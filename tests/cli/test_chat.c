@@ -71,7 +71,7 @@ static void complains_and_goes_on(void **state) {
     assert_int_equal(run_with("<in", "chat --model m --json max_new_tokens=4"), 1);
     assert_says("stderr", "nowhere.png: there is no such file");
     assert_says("stderr", "there is no /imge; did you mean /image?");
-    assert_says("stderr", "/image needs a path");
+    assert_says("stderr", "/image needs a path in UTF-8");
     assert_says("stderr", "2 characters of that are no UTF-8");
     assert_says("stderr", "3 lines could not be understood or answered");
     json_t *lines = read_lines("stdout");
