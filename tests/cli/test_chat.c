@@ -129,19 +129,59 @@ static void read_until(screen *s, const char *word, size_t more) {
 
 static void type(const screen *s, const char *text) { assert_int_equal(write(s->terminal, text, strlen(text)), strlen(text)); }
 
+/* Starts "fovea chat --model m" with more arguments (NULL behind the last) in a terminal of its own. */
+static pid_t open_screen(screen *s, const char *a, const char *b, const char *c) {
+    *s = (screen){.terminal = -1};
+    pid_t child = forkpty(&s->terminal, NULL, NULL, NULL);
+    assert_true(child >= 0);
+    if (child == 0) {
+        execl(FOVEA_PROGRAM, "fovea", "chat", "--model", "m", "threads=1", a, b, c, (char *)NULL);
+        _exit(127);
+    }
+    read_until(s, "> ", 0);
+    return child;
+}
+
+/* Ctrl-D, at a prompt, ends it well. */
+static void close_screen(screen *s, pid_t child) {
+    int status;
+    type(s, "\x04");
+    while (waitpid(child, &status, 0) < 0) {}
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    fv_text_clear(&s->seen);
+    close(s->terminal);
+}
+
+static bool has_controls(const char *text) {
+    for (; *text; text++)
+        if (!strchr("\r\n\t", *text) && (unsigned char)*text < ' ') return true;
+    return strchr(text, 0x7f) || strstr(text, "\xc2\x9b");
+}
+
+/* What a model writes reaches a pipe as it is, and a screen without its control characters. */
+static void screens_get_no_control_characters(void **state) {
+    (void)state;
+    make_model();
+    write_file("in", "Hello\n");
+    assert_int_equal(run_with("<in", "chat --model m max_new_tokens=200 temperature=1 seed=2"), 0);
+    char *plain = contents("stdout");
+    assert_true(has_controls(plain));
+    free(plain);
+    screen s;
+    pid_t child = open_screen(&s, "max_new_tokens=200", "temperature=1", "seed=2");
+    type(&s, "Hello\n");
+    read_until(&s, "\n> ", 0);
+    assert_false(has_controls(s.seen.data));
+    assert_non_null(strstr(s.seen.data, "\xef\xbf\xbd"));
+    close_screen(&s, child);
+}
+
 /* Ctrl-C stops an answer that would be long, and the next one is given; at the prompt it ends nothing. */
 static void control_c_stops_the_answer(void **state) {
     (void)state;
     make_model();
-    screen s = {0};
-    int status;
-    pid_t child = forkpty(&s.terminal, NULL, NULL, NULL);
-    assert_true(child >= 0);
-    if (child == 0) {
-        execl(FOVEA_PROGRAM, "fovea", "chat", "--model", "m", "max_new_tokens=1000000", "temperature=0", "threads=1", (char *)NULL);
-        _exit(127);
-    }
-    read_until(&s, "> ", 0);
+    screen s;
+    pid_t child = open_screen(&s, "max_new_tokens=1000000", "temperature=0", NULL);
     type(&s, "/help\n");
     read_until(&s, "/reset", 0);
     read_until(&s, "\n> ", 0);
@@ -154,11 +194,7 @@ static void control_c_stops_the_answer(void **state) {
         read_until(&s, "[stopped]", 0);
         read_until(&s, "\n> ", 0);
     }
-    type(&s, "\x04"); /* Ctrl-D */
-    while (waitpid(child, &status, 0) < 0) {}
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    fv_text_clear(&s.seen);
-    close(s.terminal);
+    close_screen(&s, child);
 }
 
 int main(void) {
@@ -167,6 +203,7 @@ int main(void) {
         cmocka_unit_test(takes_pictures_and_tools),
         cmocka_unit_test(complains_and_goes_on),
         cmocka_unit_test(says_that_a_chat_template_is_not_known),
+        cmocka_unit_test(screens_get_no_control_characters),
         cmocka_unit_test(control_c_stops_the_answer),
     };
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
