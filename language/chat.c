@@ -21,10 +21,13 @@ struct fv_chat {
 /* ---- which format ------------------------------------------------------------------------------------------------- */
 
 #define NO_THOUGHTS "<think>\n\n</think>\n\n"
-static const fv_chat_kind vl = {fv_chat_write_vl, "", "", false}, qwen2_5 = {fv_chat_write_qwen2_5, "", "", false}, qwen3 = {fv_chat_write_qwen3, "", NO_THOUGHTS, true},
-                          qwen3_instruct = {fv_chat_write_qwen3_instruct, "", "", false}, qwen3_thinking = {fv_chat_write_qwen3, "<think>\n", "<think>\n", true},
-                          qwen3_vl = {fv_chat_write_qwen3_vl, "", "", false},
-                          qwen3_vl_thinking = {fv_chat_write_qwen3_vl_thinking, "<think>\n", "<think>\n", true};
+static const fv_chat_kind vl = {fv_chat_write_vl, "", "", false};
+static const fv_chat_kind qwen2_5 = {fv_chat_write_qwen2_5, "", "", false};
+static const fv_chat_kind qwen3 = {fv_chat_write_qwen3, "", NO_THOUGHTS, true};
+static const fv_chat_kind qwen3_instruct = {fv_chat_write_qwen3_instruct, "", "", false};
+static const fv_chat_kind qwen3_thinking = {fv_chat_write_qwen3, "<think>\n", "<think>\n", true};
+static const fv_chat_kind qwen3_vl = {fv_chat_write_qwen3_vl, "", "", false};
+static const fv_chat_kind qwen3_vl_thinking = {fv_chat_write_qwen3_vl_thinking, "<think>\n", "<think>\n", true};
 
 /* The templates that chat_formats.c writes, by the FNV-1a hash of their text without blanks at its end. */
 static const struct {

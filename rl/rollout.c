@@ -99,7 +99,8 @@ static fv_status answer_turn(runner *r, episode *ep) {
             fv_text_add(&text, json_string_value(json_object_get(part, "text")));
         }
     }
-    fv_text_add(&text, "<|im_end|>\n<|im_start|>assistant\n");
+    bool thinks = !json_is_false(json_object_get(ep->sample->row->json, "enable_thinking"));
+    fv_text_printf(&text, "<|im_end|>\n<|im_start|>assistant\n%s", fv_chat_opening(r->model->chat, thinks ? 0 : -1));
     fv_media media = {.images = ep->observation.images, .image_count = ep->observation.image_count};
     if (ep->step.picture >= 1 && ep->step.picture <= ep->seen_count) { /* a crop is seen under the limits of the picture that it was cut from */
         media.min_pixels = ep->pictures[ep->step.picture - 1]->min_pixels;

@@ -10,7 +10,7 @@ struct fv_talk {
     fv_talk_options options;
     fv_engine *engine;
     fv_env *env;              /* NULL: none */
-    fv_row row;               /* what an environment is reset with: an empty one */
+    fv_row row;               /* what an environment is reset with: one without messages */
     fv_sample sample;         /* what is being said */
     json_t *last;             /* the message that was said last */
     fv_rollout rollout;       /* tree NULL: nothing was said yet */
@@ -27,7 +27,7 @@ fv_status fv_talk_open(fv_talk **out, fv_session *s, const fv_talk_options *opti
     if (!t) return fv_fail(err, FV_NO_MEMORY, "chat: out of memory");
     t->session = s;
     t->options = *options;
-    t->row.json = json_object();
+    t->row.json = json_pack("{s:b}", "enable_thinking", options->thinking >= 0);
     fv_status status = t->row.json ? FV_OK : fv_fail(err, FV_NO_MEMORY, "chat: out of memory");
     if (status == FV_OK && options->env) status = fv_env_open(&t->env, options->env, s->model->image.patch * s->model->image.merge, err);
     if (status == FV_OK) status = fv_engine_open(&t->engine, s->model, s->slot, NULL, err);
@@ -216,8 +216,8 @@ static fv_status let_answer(fv_talk *t, fv_error *err) {
     static const int64_t number = 0;
     fv_session *s = t->session;
     fv_rollout_options o = {.group_size = 1, .temperature = t->options.temperature, .top_p = t->options.top_p, .max_new_tokens = t->options.max_new_tokens,
-                            .max_tokens = s->model->config.text.max_positions, .seed = t->options.seed, .numbers = &number, .forced = opening(t)[0] ? opening(t) : NULL,
-                            .stop = t->options.stop};
+                            .max_tokens = s->model->config.text.max_positions, .seed = t->options.seed, .numbers = &number,
+                            .forced = opening(t)[0] ? opening(t) : NULL, .stop = t->options.stop};
     if (!t->rollout.tree) return fv_rollout_run(&t->rollout, t->engine, s->model, s->slot, s->tools, &t->sample, 1, &o, watch, t, err);
     t->rollout.trajectories[0].leaf = parent_of_next(t);
     return fv_rollout_go_on(&t->rollout, t->engine, s->model, s->slot, s->tools, &o, watch, t, err);

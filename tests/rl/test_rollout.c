@@ -375,6 +375,34 @@ static void rows_are_taken_as_memory_allows(void **state) {
     close_stage(&g);
 }
 
+/* A Thinking model's answers are begun with "<think>" by its chat format, those to observations as well. (The last test: it changes a model's folder.) */
+static void answers_to_observations_begin_as_others(void **state) {
+    (void)state;
+    char path[400];
+    snprintf(path, sizeof path, "%s/chat_template.jinja", taught[SMALL_QWEN3]);
+    MUST(fv_file_copy(FOVEA_SOURCE "/tests/language/data/chat/qwen3_vl_thinking/chat_template.jinja", path, err));
+    stage g;
+    int observations = 0;
+    open_stage(&g, SMALL_QWEN3, NULL, 2, true, zoom_env, NULL);
+    fv_rollout r = roll(&g, &usual);
+    for (int k = 0; k < LESSON_ROWS * GROUP; k++) {
+        const fv_trajectory *t = &r.trajectories[k];
+        for (int i = 0; i < t->turn_count; i++) {
+            if (t->turns[i].observation < 0) continue;
+            const fv_segment *s = r.tree->segments[t->turns[i].observation];
+            char *text;
+            MUST(fv_tokenizer_decode(g.s.model->tokenizer, s->ids, s->count, false, &text, err));
+            static const char end[] = "<|im_start|>assistant\n<think>\n";
+            assert_true(strlen(text) > sizeof end && !strcmp(text + strlen(text) + 1 - sizeof end, end));
+            free(text);
+            observations++;
+        }
+    }
+    assert_true(observations > 0);
+    fv_rollout_clear(&r);
+    close_stage(&g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         {"agents zoom and answer (Qwen2.5-VL)", agents_zoom_and_answer, NULL, NULL, (void *)(intptr_t)SMALL_QWEN25},
@@ -390,6 +418,7 @@ int main(void) {
         cmocka_unit_test(bad_rows_take_no_part),
         cmocka_unit_test(earlier_answers_are_context),
         cmocka_unit_test(rows_are_taken_as_memory_allows),
+        cmocka_unit_test(answers_to_observations_begin_as_others),
     };
     return cmocka_run_group_tests(tests, teach, small_end);
 }
