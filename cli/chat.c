@@ -322,4 +322,5 @@ const fv_verb fv_verb_chat = {
             "temperature is 0.7 by default, 0 is greedy. The same seed and lines give the same answers.",
     .options = options,
     .option_count = FV_COUNT(options),
+    .stops = true,
     .run = run};
