@@ -350,7 +350,7 @@ static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
     if (from) FV_TRY(fv_pipeline_load(g->pipeline, json_object_get(t->state, "parts"), err));
     for (int k = 0; k < g->pipeline->terms.count; k++) g->term_names[k] = g->pipeline->terms.uses[k].label;
     unsigned missing = g->pipeline->needs & ~(unsigned)FV_NEED_REFERENCE;
-    if (missing) return fv_fail(err, FV_UNSUPPORTED, "%s: stages.%s: a part asks for a pass that training does not run yet (needs 0x%x)", t->recipe->file, g->stage->name, missing);
+    if (missing) return fv_fail(err, FV_UNSUPPORTED, "%s: stages.%s: its parts need %s, which training does not provide yet", t->recipe->file, g->stage->name, fv_need_name(missing));
     FV_TRY(open_reference(g, from, err));
     FV_TRY(fv_train_data(t, g->stage, &g->data, err));
     const json_t *env = fv_get(g->stage->json, "env") ? fv_get(g->stage->json, "env") : fv_get(t->recipe->json, "env");

@@ -28,6 +28,17 @@ const fv_part *fv_part_find(fv_hook hook, const char *name) {
     return NULL;
 }
 
+const char *fv_need_name(unsigned need) {
+    static const struct {
+        unsigned need;
+        const char *name;
+    } names[] = {{FV_NEED_REFERENCE, "a reference model"},           {FV_NEED_VOCABULARY, "whole rows of log-probs"},          {FV_NEED_JUDGE, "a judge"},
+                 {FV_NEED_SECOND_PASS, "a second answer to each response"}, {FV_NEED_BLIND, "log-probs without the pictures"}, {FV_NEED_SHUFFLED, "answers to shuffled frames"}};
+    for (size_t i = 0; i < FV_COUNT(names); i++)
+        if (names[i].need & need) return names[i].name;
+    return "";
+}
+
 const char *fv_hook_name(fv_hook hook) {
     static const char *const names[FV_HOOKS] = {"reward", "shaping", "advantage", "weight", "objective", "filter"};
     return hook < FV_HOOKS ? names[hook] : "";

@@ -20,8 +20,10 @@ enum {
     FV_NEED_VOCABULARY = 2,     /* visits whole log-prob rows of the policy, in blocks (fv_part.visit) */
     FV_NEED_JUDGE = 4,          /* judge_text of each response */
     FV_NEED_SECOND_PASS = 8,    /* a further answer of the same policy below each response */
-    FV_NEED_BLIND = 16          /* logp of the trained tokens without the pictures */
+    FV_NEED_BLIND = 16,         /* logp of the trained tokens without the pictures */
+    FV_NEED_SHUFFLED = 32       /* further answers to the same video with its frames in random order */
 };
+const char *fv_need_name(unsigned need); /* of one of these, for messages */
 
 /* One response: what a rollout made, or a row of a file says. Texts are borrowed. Absent numbers are NAN, absent texts NULL. */
 typedef struct fv_response {
@@ -42,6 +44,7 @@ typedef struct fv_response {
     float *token_advantage;         /* [tokens], starts as `advantage` in each */
     float *token_weight;            /* [tokens], starts as 1 */
     char error[256];                /* "" or why it could not be scored: left out of the group's baseline, advantage 0 */
+    bool aside;                     /* says something about its group, and is not trained on: no part of shaping and baseline, advantage 0 */
 } fv_response;
 
 typedef struct {
@@ -80,7 +83,8 @@ typedef struct {
     double weight;                  /* of a reward term */
     const char *variant;            /* "released", "paper" */
     void *state;                    /* part->state_size bytes, cleared; NULL if none */
-    char label[48];                 /* what reports and metrics call it: the part's name, and from the second use of a part on "exact.2" */
+    char label[48];                 /* what reports and metrics call it: a term's `name`, else the part's; where that is taken, "exact.2" */
+    const struct fv_pipeline *pipeline; /* the parts beside it, where one reads another's term (rl/pipeline.h: fv_pipeline_find) */
 } fv_use;
 
 struct fv_part {
@@ -92,6 +96,7 @@ struct fv_part {
     fv_scope scope;
     unsigned needs;
     size_t state_size;              /* POD; saved with a checkpoint as it is */
+    fv_status (*check)(const fv_use *u, fv_error *err); /* what `limits` can't say of the options, when a pipeline opens; may be NULL */
     /* Exactly the one of the part's hook is set. */
     fv_status (*reward)(const fv_use *u, fv_group *g, int term, const fv_moment *when, fv_error *err);      /* items[i].terms[term] = ... ; items[i].error on a missing field */
     void (*shape)(const fv_use *u, fv_group *g, const fv_moment *when);                                     /* items[i].reward = ... */

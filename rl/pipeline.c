@@ -5,6 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The first use of a name has it, the second is "exact.2". */
+static void name_use(const fv_uses *list, fv_use *u, const char *name) {
+    size_t n = strlen(name);
+    int before = 0;
+    for (int i = 0; i < list->count; i++) {
+        const char *label = list->uses[i].label;
+        before += !strncmp(label, name, n) && (!label[n] || (label[n] == '.' && strspn(label + n + 1, "0123456789") == strlen(label + n + 1)));
+    }
+    if (before) snprintf(u->label, sizeof u->label, "%.40s.%d", name, before + 1);
+    else snprintf(u->label, sizeof u->label, "%.47s", name);
+}
+
 static fv_status add_use(fv_uses *list, fv_hook hook, const json_t *options, fv_error *err) {
     static const char *const keys[] = {"term", "rule", "kind", "filter"};
     const char *name = NULL;
@@ -14,10 +26,8 @@ static fv_status add_use(fv_uses *list, fv_hook hook, const json_t *options, fv_
     if (list->count == FV_MAX_PARTS) return fv_fail(err, FV_LIMIT, "a recipe has at most %d parts of a kind (%s)", FV_MAX_PARTS, fv_hook_name(hook));
     fv_use *u = &list->uses[list->count];
     *u = (fv_use){.part = part, .options = options, .weight = hook == FV_HOOK_REWARD ? json_number_value(json_object_get(options, "weight")) : 1.0};
-    int before = 0;
-    for (int i = 0; i < list->count; i++) before += list->uses[i].part == part;
-    if (before) snprintf(u->label, sizeof u->label, "%s.%d", name, before + 1);
-    else snprintf(u->label, sizeof u->label, "%s", name);
+    const char *own = json_string_value(json_object_get(options, "name"));
+    name_use(list, u, hook == FV_HOOK_REWARD && own ? own : name);
     if (part->state_size && !(u->state = calloc(1, part->state_size))) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", name);
     list->count++;
     return FV_OK;
@@ -32,6 +42,16 @@ static fv_status add_uses(fv_uses *list, fv_hook hook, const json_t *at, fv_erro
 static fv_uses *lists(fv_pipeline *p, int i) {
     fv_uses *const all[] = {&p->terms, &p->shaping, &p->advantage, &p->weights, &p->objectives, &p->filters};
     return all[i];
+}
+
+static fv_status check_uses(fv_pipeline *p, fv_error *err) {
+    for (int l = 0; l < 6; l++)
+        for (int i = 0; i < lists(p, l)->count; i++) {
+            fv_use *u = &lists(p, l)->uses[i];
+            u->pipeline = p;
+            if (u->part->check) FV_TRY(u->part->check(u, err));
+        }
+    return FV_OK;
 }
 
 static fv_status open_all(fv_pipeline *p, const json_t *stage, fv_error *err) {
@@ -50,7 +70,7 @@ static fv_status open_all(fv_pipeline *p, const json_t *stage, fv_error *err) {
             const json_t *kl = json_object_get(lists(p, l)->uses[i].options, "kl"); /* a divergence that is switched on wants its reference */
             if (kl && !(json_is_number(kl) && json_number_value(kl) == 0)) p->needs |= FV_NEED_REFERENCE;
         }
-    return FV_OK;
+    return check_uses(p, err);
 }
 
 fv_status fv_pipeline_open(fv_pipeline **out, const json_t *stage, fv_error *err) {
@@ -69,6 +89,7 @@ fv_status fv_pipeline_term(fv_pipeline **out, const json_t *recipe, const char *
     if (!p) return fv_fail(err, FV_NO_MEMORY, "recipe: out of memory");
     fv_status s = add_uses(&p->terms, FV_HOOK_REWARD, fv_get(recipe, path), err);
     for (int i = 0; i < p->terms.count; i++) p->terms.uses[i].variant = "released";
+    if (s == FV_OK) s = check_uses(p, err);
     if (s == FV_OK) *out = p;
     else fv_pipeline_close(p);
     return s;
@@ -79,6 +100,13 @@ void fv_pipeline_close(fv_pipeline *p) {
     for (int l = 0; l < 6; l++)
         for (int i = 0; i < lists(p, l)->count; i++) free(lists(p, l)->uses[i].state);
     free(p);
+}
+
+fv_status fv_pipeline_find(const fv_use *u, const char *label, int *term, fv_error *err) {
+    const fv_uses *terms = &u->pipeline->terms;
+    for (int k = 0; k < terms->count && &terms->uses[k] != u; k++)
+        if (!strcmp(terms->uses[k].label, label)) return *term = k, FV_OK;
+    return fv_fail(err, FV_BAD_RECIPE, "%s: there is no term \"%s\" before it", u->label, label);
 }
 
 fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err) {
@@ -93,17 +121,19 @@ fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment 
     return FV_OK;
 }
 
+static bool takes_part(const fv_response *r) { return !r->error[0] && !r->aside; }
+
 /* Baselines see the responses that could be scored, and nothing of the others. */
 fv_status fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err) {
     fv_group sound = {malloc((size_t)(g->count ? g->count : 1) * sizeof *g->items), 0};
     if (!sound.items) return fv_fail(err, FV_NO_MEMORY, "advantages: out of memory");
     for (int i = 0; i < g->count; i++)
-        if (!g->items[i].error[0]) sound.items[sound.count++] = g->items[i];
+        if (takes_part(&g->items[i])) sound.items[sound.count++] = g->items[i];
     for (int k = 0; k < p->shaping.count && sound.count; k++) p->shaping.uses[k].part->shape(&p->shaping.uses[k], &sound, when);
     for (int k = 0; k < p->advantage.count && sound.count; k++) p->advantage.uses[k].part->advantage(&p->advantage.uses[k], &sound, when);
     for (int i = 0, k = 0; i < g->count; i++) {
         fv_response *r = &g->items[i];
-        if (!r->error[0]) *r = sound.items[k++];
+        if (takes_part(r)) *r = sound.items[k++];
         else r->advantage = 0;
         for (int t = 0; t < r->tokens; t++) {
             if (r->token_advantage) r->token_advantage[t] += (float)r->advantage;

@@ -23,10 +23,12 @@ fv_status fv_pipeline_open(fv_pipeline **out, const json_t *stage, fv_error *err
 /* A pipeline of one reward term as resolved at `path` (evaluations). */
 fv_status fv_pipeline_term(fv_pipeline **out, const json_t *recipe, const char *path, fv_error *err);
 void fv_pipeline_close(fv_pipeline *p);
+/* Which term of u's pipeline is called `label`, for parts that read others' terms. FV_BAD_RECIPE if there is none, or if u is a term that comes before it. */
+fv_status fv_pipeline_find(const fv_use *u, const char *label, int *term, fv_error *err);
 
 /* Terms and their weighted sum. A response whose term can't be computed gets its `error`, and reward NAN. */
 fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err);
-/* Shaping and advantages over the responses without an error, the others get advantage 0; then token weights of all. */
+/* Shaping and advantages over the responses that have no error and are not aside, the others get advantage 0; then token weights of all. */
 fv_status fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err);
 /* All filters keep it. */
 bool fv_pipeline_keeps(const fv_pipeline *p, const fv_response *r, const fv_moment *when);

@@ -70,6 +70,11 @@ static fv_status check_env(const fv_yaml *y, const fv_field *f, const char *pref
     return FV_OK;
 }
 
+static bool good_name(const char *name) {
+    size_t n = name ? strlen(name) : 0;
+    return n > 0 && n <= 64 && name[0] != '.' && strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == n;
+}
+
 /* All values that a scalar takes over the steps are within low..high (they lie between its ends; an exponential goes to 0). */
 static bool within(const json_t *scalar, double low, double high) {
     if (json_is_number(scalar)) return json_number_value(scalar) >= low && json_number_value(scalar) <= high;
@@ -235,6 +240,7 @@ static fv_status resolve_part(const fv_yaml *y, const fv_field *f, const char *p
     json_t *o = default_json(*part->fields ? part->fields : "{}");
     fv_status status = FV_OK;
     double weight = 1.0;
+    const char *own = NULL;
     for (size_t i = 0; i < y->count && status == FV_OK && y->kind == FV_YAML_MAPPING; i++) {
         const fv_yaml *item = y->items[i];
         if (!strcmp(item->key, key)) continue;
@@ -242,10 +248,16 @@ static fv_status resolve_part(const fv_yaml *y, const fv_field *f, const char *p
             if (!fv_yaml_num(item, &weight)) status = fv_yaml_fail(item, err, "%s%s: weight of %s must be a number", prefix, f->path, name);
             continue;
         }
+        if (hook == FV_HOOK_REWARD && !strcmp(item->key, "name")) {
+            own = fv_yaml_word(item);
+            if (!good_name(own)) status = fv_yaml_fail(item, err, "%s%s: name of %s must be 1 to 64 letters, digits, '-', '_' and '.'", prefix, f->path, name);
+            continue;
+        }
         status = check_option(item, part, o, err);
     }
     json_t *all = json_object();
     json_object_set_new(all, key, json_string(name));
+    if (own) json_object_set_new(all, "name", json_string(own));
     if (hook == FV_HOOK_REWARD) json_object_set_new(all, "weight", json_real(weight));
     json_object_update(all, o);
     json_decref(o);
@@ -404,11 +416,6 @@ static fv_status resolve(const fv_yaml *y, int where, const char *prefix, json_t
 static int stage_kind(const char *word) {
     if (!word) return 0;
     return !strcmp(word, "sft") ? FV_STAGE_SFT : !strcmp(word, "grpo") ? FV_STAGE_GRPO : !strcmp(word, "filter") ? FV_STAGE_FILTER : 0;
-}
-
-static bool good_name(const char *name) {
-    size_t n = name ? strlen(name) : 0;
-    return n > 0 && n <= 64 && name[0] != '.' && strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == n;
 }
 
 static fv_status resolve_stage(fv_recipe *r, fv_yaml *y, size_t number, json_t *stages, fv_error *err) {

@@ -67,7 +67,7 @@ static fv_status chain_groups(job *j, bool *first, fv_error *err) {
     return s;
 }
 
-/* Rewards of the responses, then advantages and weights of all. Rows for weights alone count as faulty meanwhile, so that no baseline sees them. */
+/* Rewards of the responses, then advantages and weights of all. */
 static fv_status run_group(job *j, int64_t first, fv_error *err) {
     fv_group scored = {j->group, 0}, all = {j->group, 0};
     for (int pass = 0; pass < 2; pass++) /* responses stand before rows for weights */
@@ -80,12 +80,9 @@ static fv_status run_group(job *j, int64_t first, fv_error *err) {
     const json_t *step = j->r.items[first].row ? json_object_get(j->r.items[first].row, "step") : NULL;
     fv_moment when = {json_integer_value(step), fv_get_int(j->stage->json, "steps"), (uint64_t)fv_get_int(j->recipe->json, "seed")};
     if (scored.count) FV_TRY(fv_pipeline_reward(j->pipeline, &scored, &when, err));
-    for (int k = scored.count; k < all.count; k++) strcpy(all.items[k].error, "no response");
+    for (int k = scored.count; k < all.count; k++) all.items[k].aside = true; /* rows for weights alone */
     if (all.count) FV_TRY(fv_pipeline_advantage(j->pipeline, &all, &when, err));
-    for (int k = 0; k < all.count; k++) {
-        if (k >= scored.count) all.items[k].error[0] = 0;
-        j->r.items[j->group_row[k]] = all.items[k];
-    }
+    for (int k = 0; k < all.count; k++) j->r.items[j->group_row[k]] = all.items[k];
     return FV_OK;
 }
 
@@ -97,11 +94,7 @@ static void add_terms(fv_text *t, const job *j, const fv_response *r) {
     fv_text_f64(t, r->reward);
     fv_text_add(t, ", \"terms\": {");
     for (int k = 0; k < terms->count; k++) {
-        int again = 1;
-        for (int b = 0; b < k; b++) again += terms->uses[b].part == terms->uses[k].part;
-        fv_text_printf(t, k ? ", \"%s" : "\"%s", terms->uses[k].label);
-        if (again > 1) fv_text_printf(t, "_%d", again);
-        fv_text_add(t, "\": ");
+        fv_text_printf(t, k ? ", \"%s\": " : "\"%s\": ", terms->uses[k].label);
         fv_text_f64(t, r->terms[k]);
     }
     fv_text_char(t, '}');
@@ -120,7 +113,7 @@ static void add_line(fv_text *t, const job *j, int64_t i) {
             fv_json_dump(t, json_object_get(r->row, "group"), 0);
         }
         if (!weights_only(r)) add_terms(t, j, r);
-        if (!weights_only(r) && r->group) {
+        if (!r->aside && r->group) {
             fv_text_add(t, ", \"advantage\": ");
             fv_text_f64(t, r->advantage);
         }
