@@ -268,7 +268,7 @@ static bool read_element(fv_math *m, fv_span s) {
     return true;
 }
 
-/* The next piece up to a comma that is in no bracket. A comma with exactly three digits behind it belongs to a number, unless it stands in a list. */
+/* The next piece up to a comma that is in no bracket. */
 static fv_span next_piece(fv_span *rest) {
     int depth = 0;
     for (size_t i = 0; i < rest->size; i++) {

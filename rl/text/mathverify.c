@@ -31,7 +31,7 @@
 #define FINAL_IS "(?i:final answer is):?" FV_RE_SPACE "*"
 #define HOPE "\\.?" FV_RE_SPACE "?I hope"
 
-typedef enum { LATEX, BOXED, NUMBERS, ONLY_NUMBERS } form;
+typedef enum { LATEX, FORMULA_BOXED, BOXED, NUMBERS, ONLY_NUMBERS } form; /* FORMULA_BOXED: a formula with a box in it */
 enum { GROUPS = 4 * 7 + 1, FORMULA_GROUPS = 7, MOST_MATCHES = 256 };
 
 /* In the order of priority; what has the same priority competes by where it ends. */
@@ -43,6 +43,7 @@ static const struct {
     {0, LATEX, "(?s)" FINAL_IS FORMULAS HOPE},
     {0, NUMBERS, FINAL_IS EITHER HOPE},
     {50, LATEX, "(?s)(?i:final answer.{0,100}?)" FV_RE_SPACE "+is:?" FV_RE_SPACE "*" FORMULAS},
+    {50, FORMULA_BOXED, "(?s)" FORMULA},
     {50, BOXED, "(?s)(\\\\boxed\\{.+\\})"},
     {50, NUMBERS, "(?i:final answer.{0,100}?)" FV_RE_SPACE "+is:?" EITHER},
     {100, LATEX, "(?s)(?i:answer):.{0,50}?" FORMULAS},
@@ -149,7 +150,7 @@ static bool extract(parsed *p, const found *f) {
     fv_text seen = {0};
     bool good = false;
     const fv_span *g = f->group;
-    if (f->form == LATEX || f->form == BOXED) good = read_latex(p, f, &seen);
+    if (f->form != NUMBERS && f->form != ONLY_NUMBERS) good = read_latex(p, f, &seen);
     else if (f->form == NUMBERS && g[1].text) {
         fv_edit_set(&seen, g[1]);
         good = read_plain(p, g[1]);
@@ -168,9 +169,11 @@ static bool better(const found *a, const found *b) {
 
 static int find_all(found *out, int count, form how, const char *pattern, fv_span text) {
     fv_regex *r = fv_regex_new(pattern);
-    for (size_t at = 0; count < MOST_MATCHES && fv_regex_find(r, text, at, out[count].group, GROUPS) && out[count].group[0].size; count++) {
+    for (size_t at = 0; count < MOST_MATCHES && fv_regex_find(r, text, at, out[count].group, GROUPS) && out[count].group[0].size;) {
+        fv_span all = out[count].group[0];
         out[count].form = how;
-        at = (size_t)(out[count].group[0].text - text.text) + out[count].group[0].size;
+        at = (size_t)(all.text - text.text) + all.size;
+        count += how != FORMULA_BOXED || fv_py_find(all, "\\boxed{") != NULL;
     }
     fv_regex_free(r);
     return count;
