@@ -13,7 +13,7 @@ static void name_use(const fv_uses *list, fv_use *u, const char *name) {
         const char *label = list->uses[i].label;
         before += !strncmp(label, name, n) && (!label[n] || (label[n] == '.' && strspn(label + n + 1, "0123456789") == strlen(label + n + 1)));
     }
-    if (before) snprintf(u->label, sizeof u->label, "%.40s.%d", name, before + 1);
+    if (before) snprintf(u->label, sizeof u->label, "%.36s.%d", name, before + 1);
     else snprintf(u->label, sizeof u->label, "%.47s", name);
 }
 
@@ -69,6 +69,8 @@ static fv_status open_all(fv_pipeline *p, const json_t *stage, fv_error *err) {
             p->needs |= lists(p, l)->uses[i].part->needs;
             const json_t *kl = json_object_get(lists(p, l)->uses[i].options, "kl"); /* a divergence that is switched on wants its reference */
             if (kl && !(json_is_number(kl) && json_number_value(kl) == 0)) p->needs |= FV_NEED_REFERENCE;
+            const char *text = json_string_value(json_object_get(lists(p, l)->uses[i].options, "text")); /* and a term that reads the second pass wants it */
+            if (text && !strcmp(text, "description_response")) p->needs |= FV_NEED_SECOND_PASS;
         }
     return check_uses(p, err);
 }

@@ -27,7 +27,7 @@ static bool says_true(const char *judge_text) {
 /* DeepEyes' accuracy (verl/utils/reward_score/vl_agent.py). Where the answer is missing, or too long, nothing that the judge says counts. */
 static void judge(const fv_use *u, fv_response *r, fv_source kind, double *out) {
     bool formed;
-    fv_span given = fv_source_answer(kind, r->text, &formed);
+    fv_span given = fv_sources_answer(kind, r->text, &formed);
     *out = 0;
     if (!given.text || (kind != FV_SOURCE_MATH && !formed)) return;
     if (kind == FV_SOURCE_MATH && !r->answer) fv_response_lacks(r, u, "an answer");
@@ -40,7 +40,7 @@ static fv_status judged(const fv_use *u, fv_group *g, int term, const fv_moment 
     (void)when, (void)err;
     for (int i = 0; i < g->count; i++) {
         fv_response *r = &g->items[i];
-        fv_source kind = fv_source_of(r, u);
+        fv_source kind = fv_sources_kind(r, u);
         if (!r->text) fv_response_lacks(r, u, "a response");
         if (kind != FV_SOURCE_UNKNOWN && r->text) judge(u, r, kind, &r->terms[term]);
     }

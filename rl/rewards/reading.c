@@ -54,7 +54,7 @@ static fv_status add_segment(fv_turns *t, fv_span s, const char *role, bool assi
 static fv_status cut_response(fv_turns *t, const char *response, fv_error *err) {
     static const char start[] = "<|im_start|>", end[] = "<|im_end|>";
     bool first = strncmp(response, start, sizeof start - 1) != 0; /* the prompt ended in "assistant\n" */
-    while (*response) {
+    while (first || *response) {
         const char *a = strstr(response, start), *b = strstr(response, end);
         const char *stop = a && (!b || a < b) ? a : b;
         fv_span s = {response, stop ? (size_t)(stop - response) : strlen(response)};

@@ -8,7 +8,7 @@
 
 enum { LONGEST = 1000 }; /* characters: a longer answer is there to please the judge */
 
-fv_source fv_source_of(fv_response *r, const fv_use *u) {
+fv_source fv_sources_kind(fv_response *r, const fv_use *u) {
     static const struct {
         const char *name;
         fv_source kind;
@@ -21,7 +21,7 @@ fv_source fv_source_of(fv_response *r, const fv_use *u) {
     return FV_SOURCE_UNKNOWN;
 }
 
-fv_span fv_source_behind_thinking(const char *text) { return fv_py_strip(fv_py_after_last(fv_span_of(text), "</think>")); }
+fv_span fv_sources_behind_thinking(const char *text) { return fv_py_strip(fv_py_after_last(fv_span_of(text), "</think>")); }
 
 /* The last of \boxed{..}, each up to its first closing brace, with something in it. */
 static fv_span last_box(fv_span s, int *count) {
@@ -35,16 +35,16 @@ static fv_span last_box(fv_span s, int *count) {
     return last;
 }
 
-fv_span fv_source_answer(fv_source kind, const char *text, bool *formed) {
+fv_span fv_sources_answer(fv_source kind, const char *text, bool *formed) {
     fv_span answer = {0};
     int boxes = 0;
     if (kind == FV_SOURCE_MATH) {
-        answer = last_box(fv_source_behind_thinking(text), &boxes);
+        answer = last_box(fv_sources_behind_thinking(text), &boxes);
         *formed = boxes == 1;
         return answer;
     }
     if (kind == FV_SOURCE_PERCEPTION) answer = fv_py_strip(fv_py_before(fv_py_after_last(fv_span_of(text), "<answer>"), "</answer>"));
-    else if (fv_py_pair(&answer, fv_source_behind_thinking(text), "<answer>", "</answer>")) answer = fv_py_strip(answer);
+    else if (fv_py_pair(&answer, fv_sources_behind_thinking(text), "<answer>", "</answer>")) answer = fv_py_strip(answer);
     if (kind == FV_SOURCE_PLACE && !answer.size) answer.text = NULL;
     *formed = answer.text && fv_py_length(answer) < LONGEST;
     return answer;

@@ -8,12 +8,12 @@
 typedef enum { FV_SOURCE_PERCEPTION, FV_SOURCE_PLACE, FV_SOURCE_MATH, FV_SOURCE_UNKNOWN } fv_source;
 
 /* By the row's data_source; what is unknown or missing goes into r->error. */
-fv_source fv_source_of(fv_response *r, const fv_use *u);
+fv_source fv_sources_kind(fv_response *r, const fv_use *u);
 
 /* Where its rules look: the text behind the last </think>, stripped. */
-fv_span fv_source_behind_thinking(const char *text);
+fv_span fv_sources_behind_thinking(const char *text);
 
 /* What is judged. *text: the answer (NULL: none); *formed: without the faults that it shows by itself (no answer, 1000 characters and more, several boxes). */
-fv_span fv_source_answer(fv_source kind, const char *text, bool *formed);
+fv_span fv_sources_answer(fv_source kind, const char *text, bool *formed);
 
 #endif

@@ -20,6 +20,7 @@ typedef long double complex number;
 typedef struct {
     number v;
     long double size;
+    bool decimal; /* written with a point: powers of it with broken exponents are f64, and so is their error */
 } value;
 
 typedef struct {
@@ -33,10 +34,10 @@ static value sum(reader *r);
 
 static value fail(reader *r) {
     r->good = false;
-    return (value){0, 0};
+    return (value){0};
 }
 
-static value exactly(number v) { return (value){v, cabsl(v)}; }
+static value exactly(number v) { return (value){v, cabsl(v), false}; }
 
 static bool take(reader *r, const char *word) {
     size_t n = strlen(word);
@@ -71,12 +72,12 @@ static number symbol(const reader *r, uint32_t c) {
     return (h >> 62 & 1 ? -x : x) + (h >> 63 ? -y : y) * I;
 }
 
-static value multiply(value a, value b) { return (value){a.v * b.v, a.size * b.size}; }
+static value multiply(value a, value b) { return (value){a.v * b.v, a.size * b.size, a.decimal || b.decimal}; }
 
 static value divide(reader *r, value a, value b) {
     long double size = cabsl(b.v);
     if (size == 0) return fail(r);
-    return (value){a.v / b.v, a.size / size * (b.size / size)};
+    return (value){a.v / b.v, a.size / size * (b.size / size), a.decimal || b.decimal};
 }
 
 static value power(reader *r, value a, value b) {
@@ -94,7 +95,8 @@ static value power(reader *r, value a, value b) {
     } else {
         out = cpowl(a.v, b.v);
     }
-    return (value){out, cabsl(out) * (1 + fabsl(n)) * (a.size / size)};
+    if (!whole && (a.decimal || b.decimal)) out = (double)creall(out) + (double)cimagl(out) * I;
+    return (value){out, cabsl(out) * (1 + fabsl(n)) * (a.size / size), a.decimal || b.decimal};
 }
 
 static number factorial(reader *r, number v) {
@@ -123,7 +125,9 @@ static value literal(reader *r) {
     memcpy(text, r->at, n);
     text[n] = 0;
     r->at = p;
-    return exactly(strtold(text, NULL));
+    value v = exactly(strtold(text, NULL));
+    v.decimal = strpbrk(text, ".eE") != NULL;
+    return v;
 }
 
 static value bracket(reader *r) {
@@ -134,7 +138,7 @@ static value bracket(reader *r) {
 
 static value scaled(number v, value a) { /* of a function with a slope of about one */
     long double size = cabsl(a.v);
-    return (value){v, cabsl(v) * (size > 0 ? a.size / size : 1) + a.size};
+    return (value){v, cabsl(v) * (size > 0 ? a.size / size : 1) + a.size, a.decimal};
 }
 
 static const struct {
@@ -142,7 +146,7 @@ static const struct {
     number (*f)(number);
 } functions[] = {{"sqrt", csqrtl}, {"ln", clogl}, {"log", clogl}, {"exp", cexpl}, {"sin", csinl}, {"cos", ccosl}, {"tan", ctanl}, {"arcsin", casinl}, {"arccos", cacosl}, {"arctan", catanl}, {"asin", casinl}, {"acos", cacosl}, {"atan", catanl}};
 
-/* A word: a function of what is in brackets behind it, pi, or its letters multiplied (and digits among them); the last letter before a bracket is an unknown function. */
+/* A word: a function of what is in brackets behind it, pi, or its letters multiplied (and digits among them). */
 static value word(reader *r) {
     static const char *const keywords[] = {"as", "if", "in", "is", "or", "not", "and", "for", "del", "def", "try"};
     const char *start = r->at, *p = start;
@@ -152,11 +156,9 @@ static value word(reader *r) {
     fv_span name = {start, (size_t)(p - start)};
     for (size_t i = 0; i < FV_COUNT(keywords); i++)
         if (fv_span_same(name, fv_span_of(keywords[i]))) return fail(r);
-    bool call = p < r->end && *p == '(';
     for (size_t i = 0; i < FV_COUNT(functions); i++) {
         if (!fv_span_same(name, fv_span_of(functions[i].name))) continue;
         r->at = p;
-        if (!call) return fail(r);
         value a = bracket(r);
         return scaled(functions[i].f(a.v), a);
     }
@@ -173,12 +175,7 @@ static value word(reader *r) {
             continue;
         }
         r->at += n;
-        if (r->at < p || !call) {
-            out = multiply(out, exactly(symbol(r, c)));
-            continue;
-        }
-        value a = bracket(r);
-        out = multiply(out, scaled(csinl(a.v + symbol(r, c)), a));
+        out = multiply(out, exactly(symbol(r, c)));
     }
     return out;
 }
@@ -230,7 +227,7 @@ static value sum(reader *r) {
     while (r->good && r->at < r->end && (*r->at == '+' || *r->at == '-')) {
         bool minus = *r->at++ == '-';
         value b = product(r);
-        v = (value){minus ? v.v - b.v : v.v + b.v, v.size + b.size};
+        v = (value){minus ? v.v - b.v : v.v + b.v, v.size + b.size, v.decimal || b.decimal};
     }
     r->depth--;
     return v;

@@ -213,7 +213,8 @@ json_t *fv_literal(fv_span s) {
             }
         }
     }
-    while (r.in.size && strchr(" \t\r\n\f", next(&r))) advance(&r, 1);
+    r.depth = 1; /* line breaks and comments may follow */
+    skip(&r);
     if (!out || !r.in.size) return out;
     json_decref(out);
     return NULL;

@@ -186,14 +186,21 @@ static void fraction(fv_text *out, reader *r) {
     fv_text_char(out, ')');
 }
 
+/* Words are the same in any case. */
+static void words(fv_text *out, reader *r) {
+    size_t start = out->size;
+    argument(out, r);
+    for (size_t i = start; i < out->size; i++) out->data[i] = (char)tolower((unsigned char)out->data[i]);
+}
+
 static bool command(fv_text *out, reader *r) {
-    static const char *const words[][2] = {{"\\cdot", "*"}, {"\\times", "*"}, {"\\div", "/"}, {"\\pi", "(pi)"}, {"\\,", ""}, {"\\;", ""}, {"\\:", ""}, {"\\quad", ""}};
+    static const char *const signs[][2] = {{"\\cdot", "*"}, {"\\times", "*"}, {"\\div", "/"}, {"\\pi", "(pi)"}, {"\\,", ""}, {"\\;", ""}, {"\\:", ""}, {"\\quad", ""}};
     static const char *const functions[] = {"sin", "cos", "tan", "ln", "log", "exp", "arcsin", "arccos", "arctan"};
     if (take(r, "\\frac")) return fraction(out, r), true;
     if (take(r, "\\sqrt")) return root(out, r), true;
-    if (take(r, "\\text") || take(r, "\\mbox")) return argument(out, r), true;
-    for (size_t i = 0; i < FV_COUNT(words); i++)
-        if (take(r, words[i][0])) return fv_text_add(out, words[i][1]), true;
+    if (take(r, "\\text") || take(r, "\\mbox")) return words(out, r), true;
+    for (size_t i = 0; i < FV_COUNT(signs); i++)
+        if (take(r, signs[i][0])) return fv_text_add(out, signs[i][1]), true;
     for (size_t i = 0; i < FV_COUNT(functions); i++) {
         size_t n = strlen(functions[i]);
         if (!starts(from(r->in, 1), functions[i])) continue;

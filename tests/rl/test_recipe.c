@@ -241,14 +241,15 @@ static void the_table_is_sound(void **state) {
 /* Every recipe that is shipped can be read. */
 static void shipped_recipes_are_good(void **state) {
     (void)state;
-    static const char *const files[] = {"recipes/sft.yaml", "recipes/grpo.yaml", "recipes/tiny-vl.yaml"};
+    static const char *const files[] = {"recipes/tiny-vl.yaml", "recipes/visual-search.yaml", "recipes/sft.yaml", "recipes/grpo.yaml", "recipes/sophiavl-r1.yaml", "recipes/deepeyes.yaml",
+                                        "recipes/vilasr.yaml", "recipes/tw-grpo.yaml", "recipes/vision-sr1.yaml", "recipes/video-r1.yaml"};
     for (size_t i = 0; i < FV_COUNT(files); i++) {
         fv_recipe *r;
         fv_error err = {0};
         char path[512];
         const char *data = "data=rows.jsonl";
         snprintf(path, sizeof path, "%s/%s", FOVEA_SOURCE, files[i]);
-        if (fv_recipe_open(&r, path, &data, i < 2, &err) != FV_OK) fail_msg("%s", err.text);
+        if (fv_recipe_open(&r, path, &data, i >= 2, &err) != FV_OK) fail_msg("%s", err.text);
         fv_recipe_close(r);
     }
     fv_recipe *r;
