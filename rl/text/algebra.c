@@ -101,9 +101,10 @@ static value power(reader *r, value a, value b) {
 
 static number factorial(reader *r, number v) {
     long double n = creall(v), out = 1;
-    if (cimagl(v) != 0 || n != rintl(n) || n < 0 || n > LARGEST_FACTORIAL) r->good = false;
-    for (long k = 2; r->good && k <= (long)n; k++) out *= (long double)k;
-    return out;
+    bool whole = n == rintl(n);
+    if (cimagl(v) != 0 || n < 0 || n > LARGEST_FACTORIAL) r->good = false;
+    for (long k = 2; r->good && whole && k <= (long)n; k++) out *= (long double)k;
+    return whole ? out : tgammal(n + 1);
 }
 
 static value literal(reader *r) {
@@ -170,8 +171,10 @@ static value word(reader *r) {
     r->letters = true;
     while (r->at < p && r->good) {
         n = letter(r->at, p, &c);
-        if (!n) {
-            out = multiply(out, literal(r));
+        if (!n) { /* "a1.5" is a, 1 and .5 */
+            reader digits = {.at = r->at, .end = p, .good = true};
+            out = multiply(out, literal(&digits));
+            r->at = digits.at;
             continue;
         }
         r->at += n;
@@ -240,11 +243,12 @@ static bool evaluate(fv_span s, int point, value *out, bool *letters) {
     return r.good && r.at == r.end && isfinite(creall(out->v)) && isfinite(cimagl(out->v));
 }
 
-bool fv_algebra_is_zero(fv_span expression) {
+bool fv_algebra_is_zero(fv_span expression, double share) {
+    long double bound = share > ROUNDING ? share : ROUNDING;
     for (int p = 0; p < POINTS; p++) {
         value v;
         bool letters;
-        if (!evaluate(expression, p, &v, &letters) || cabsl(v.v) > ROUNDING * v.size) return false;
+        if (!evaluate(expression, p, &v, &letters) || cabsl(v.v) > bound * v.size) return false;
         if (!letters) return true;
     }
     return true;

@@ -186,15 +186,29 @@ static void fraction(fv_text *out, reader *r) {
     fv_text_char(out, ')');
 }
 
-/* Words are the same in any case. */
+/* Words are their letters, numbers numbers; any other text is an unknown of its own, the same in any case. */
 static void words(fv_text *out, reader *r) {
-    size_t start = out->size;
-    argument(out, r);
-    for (size_t i = start; i < out->size; i++) out->data[i] = (char)tolower((unsigned char)out->data[i]);
+    fv_span g;
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    size_t depth = 0, n = 0;
+    while (take(r, " ")) continue;
+    if (fv_regex_in("\\A\\{(?:[A-Za-z ]*|-?[\\d.]+)\\}", r->in, &g, 1)) {
+        argument(out, r);
+        return;
+    }
+    do {
+        char c = n < r->in.size ? r->in.text[n++] : 0;
+        depth += c == '{';
+        depth -= c == '}';
+        hash = (hash ^ (uint32_t)tolower((unsigned char)c)) * 16777619u;
+    } while (depth && n < r->in.size);
+    r->good = r->good && !depth && n > 1;
+    fv_text_printf(out, "(%u*(q))", (unsigned)hash);
+    advance(r, n);
 }
 
 static bool command(fv_text *out, reader *r) {
-    static const char *const signs[][2] = {{"\\cdot", "*"}, {"\\times", "*"}, {"\\div", "/"}, {"\\pi", "(pi)"}, {"\\,", ""}, {"\\;", ""}, {"\\:", ""}, {"\\quad", ""}};
+    static const char *const signs[][2] = {{"\\cdot", "*"}, {"\\times", "*"}, {"\\div", "/"}, {"\\pi", "(pi)"}, {"\\,", ""}, {"\\;", ""}, {"\\:", ""}, {"\\quad", ""}, {"\\%", "/100"}};
     static const char *const functions[] = {"sin", "cos", "tan", "ln", "log", "exp", "arcsin", "arccos", "arctan"};
     if (take(r, "\\frac")) return fraction(out, r), true;
     if (take(r, "\\sqrt")) return root(out, r), true;
@@ -242,9 +256,11 @@ static void expression(fv_text *out, reader *r, const char *stop) {
             expression(out, r, c == '{' ? "}" : ")");
             r->good = r->good && take(r, c == '{' ? "}" : ")");
             fv_text_char(out, ')');
-        } else if (isalpha((unsigned char)c)) { /* letters are apart, so that "pi" and "sin" are not read as words */
-            fv_text_printf(out, "(%c)", c);
+        } else if (isalpha((unsigned char)c)) { /* letters are apart, so that "pi" and "sin" are not read as words, and the same in any case */
+            fv_text_printf(out, "(%c)", tolower((unsigned char)c));
             advance(r, 1);
+        } else if (take(r, "%")) {
+            fv_text_add(out, "/100");
         } else if (isdigit((unsigned char)c) || strchr("+-*/.!", c)) {
             fv_text_char(out, c);
             advance(r, 1);
@@ -255,16 +271,15 @@ static void expression(fv_text *out, reader *r, const char *stop) {
     r->depth--;
 }
 
-/* One element. A percent sign ends it. */
+/* One element; a number with a percent sign behind it is kept apart, since math-verify takes "9%" for 9 as well. */
 static bool read_element(fv_math *m, fv_span s) {
     if (m->count == FV_MATH_ELEMENTS) return false;
     fv_text *out = &m->element[m->count], *base = &m->base[m->count];
     s = fv_py_strip(s);
     reader r = {.in = s, .good = true};
-    bool percent = s.size && s.text[s.size - 1] == '%';
-    if (percent) r.in.size--;
-    if (percent && r.in.size && r.in.text[r.in.size - 1] == '\\') r.in.size--;
-    r.in = fv_py_strip(r.in);
+    fv_span g[2];
+    bool percent = fv_regex_in("\\A(-?[\\d.]+)\\s*\\\\?%\\z", s, g, 2);
+    if (percent) r.in = g[1];
     m->count++;
     expression(out, &r, "");
     if (!r.good || r.in.size || !out->size) return false;
@@ -302,7 +317,7 @@ static bool wrapped(fv_span s, const char *open, const char *close) {
     if (!starts(s, open) || s.size < n + k || memcmp(s.text + s.size - k, close, k) != 0) return false;
     int depth = 0; /* the bracket that opens first closes last */
     for (size_t i = n; i + k < s.size; i++) {
-        depth += strchr("([", s.text[i]) ? 1 : strchr(")]", s.text[i]) ? -1 : 0;
+        depth += strchr("([{", s.text[i]) ? 1 : strchr(")]}", s.text[i]) ? -1 : 0;
         if (depth < 0) return false;
     }
     return true;
@@ -342,7 +357,10 @@ static bool read_value(fv_math *m, fv_span s) {
 
 bool fv_math_read(fv_math *out, fv_span tidy) {
     *out = (fv_math){0};
-    fv_span s = fv_py_strip(tidy), left = fv_py_before(s, "=");
+    fv_span s = fv_py_strip(tidy);
+    bool equation = fv_py_find(s, "=") != NULL;
+    while (wrapped(s, "{", "}") || (equation && wrapped(s, "(", ")"))) s = fv_py_strip((fv_span){s.text + 1, s.size - 2});
+    fv_span left = fv_py_before(s, "=");
     if (!s.size) return false;
     if (left.size < s.size && !memchr(s.text, ',', s.size)) { /* a = b = c: the first side and the last */
         reader r = {.in = fv_py_strip(left), .good = true};

@@ -209,7 +209,7 @@ static bool may_simplify(fv_span expression) {
 static bool equal_expressions(fv_span right, fv_span given) {
     fv_text t = {0};
     fv_text_printf(&t, "(%.*s)-(%.*s)", (int)right.size, right.text, (int)given.size, given.text);
-    bool equal = !t.failed && may_simplify(fv_edit_span(&t)) && fv_algebra_is_zero(fv_edit_span(&t));
+    bool equal = !t.failed && may_simplify(fv_edit_span(&t)) && fv_algebra_is_zero(fv_edit_span(&t), 0);
     fv_text_clear(&t);
     return equal;
 }

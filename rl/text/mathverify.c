@@ -211,7 +211,7 @@ static bool is_whole(const fv_text *t) {
 static bool same_expression(fv_span a, fv_span b, const char *joint) {
     fv_text t = {0};
     fv_text_printf(&t, "(%.*s)%s(%.*s)", (int)a.size, a.text, joint, (int)b.size, b.text);
-    bool same = !t.failed && fv_algebra_is_zero(fv_edit_span(&t));
+    bool same = !t.failed && fv_algebra_is_zero(fv_edit_span(&t), 1e-15); /* evalf(n=15, chop=True) == 0 */
     fv_text_clear(&t);
     return same;
 }
