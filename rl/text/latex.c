@@ -162,7 +162,7 @@ static void nodes(fv_text *out, reader *r, bool inside) {
             if (c == '{') nodes(out, r, true);
             continue;
         }
-        size_t n = 0;
+        size_t n = 1;
         while (n < r->in.size && !strchr("\\{}", r->in.text[n])) n++;
         fv_span run = {r->in.text, n};
         if (fv_py_strip(run).size) {

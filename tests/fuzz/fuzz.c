@@ -7,6 +7,13 @@
 #include "language/tokenizer_parts.h"
 #include "language/tokenizer.h"
 #include "rl/recipe.h"
+#include "rl/rewards/compare.h"
+#include "rl/rewards/drawn.h"
+#include "rl/rewards/thinking.h"
+#include "rl/text/literal.h"
+#include "rl/text/mathruler.h"
+#include "rl/text/mathverify.h"
+#include "rl/text/python.h"
 #include "tools/calls.h"
 #include "tools/env.h"
 #include "vision/video.h"
@@ -216,6 +223,34 @@ bool fuzz_turn(const uint8_t *data, size_t size) {
     json_decref(json);
     free(turn);
     return understood;
+}
+
+/* ---- answers of a policy: the first line is one, the rest the right one; all of it is an episode, a judge's text and a Python value ---------- */
+
+bool fuzz_answer(const uint8_t *data, size_t size) {
+    static fv_compare *const ways[] = {fv_compare_text, fv_compare_letters, fv_compare_subset, fv_compare_whole_set, fv_compare_mathruler, fv_compare_rounded, fv_compare_relative, fv_compare_regression,
+                                       fv_compare_words, fv_compare_words_exp, fv_compare_rouge, fv_compare_iou, fv_compare_hit, fv_compare_boxes};
+    char *text = text_of(data, size);
+    fv_span all = fv_span_of(text), given = fv_py_before(all, "\n"), right = {given.text + given.size, all.size - given.size};
+    fv_error err = {0};
+    fv_turns turns;
+    bool formed, understood = fv_mathruler_grade(given, right);
+    for (size_t i = 0; i < FV_COUNT(ways); i++) {
+        double worth = ways[i](given, right);
+        must(worth >= 0 && worth <= 1);
+    }
+    must(fv_mathruler_grade(given, given) && fv_thinking_score(all) >= 0 && fv_thinking_score(all) <= 1);
+    understood |= fv_math_verify(given, right);
+    json_t *value = fv_literal(all);
+    understood |= value != NULL;
+    must(fv_turns_open(&turns, &(fv_response){.id = "fuzz", .text = text}, &err) == FV_OK && turns.count > 0);
+    json_t *boxes = fv_drawn_boxes(&turns, &formed);
+    must(boxes != NULL && (formed || json_array_size(boxes) == 0));
+    json_decref(boxes);
+    json_decref(value);
+    fv_turns_close(&turns);
+    free(text);
+    return understood || formed;
 }
 
 /* ---- config.json -------------------------------------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* name: also the folder of its corpus, tests/fuzz/corpus/NAME; video's are the fixtures of tests/vision/data/video, by a link. */
-#define FUZZ_TARGETS(X) X(tokenizer) X(safetensors) X(recipe) X(rows) X(turn) X(config) X(video)
+#define FUZZ_TARGETS(X) X(tokenizer) X(safetensors) X(recipe) X(rows) X(turn) X(answer) X(config) X(video)
 
 #define X(name) bool fuzz_##name(const uint8_t *data, size_t size);
 FUZZ_TARGETS(X)

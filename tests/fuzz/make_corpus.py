@@ -140,6 +140,22 @@ for name, turn in {
 }.items():
     put("turn", name + ".txt", turn)
 
+# ---- answers of a policy, and the right ones ----
+for name, answer in {
+    "number": "$1,000.50$ cm\n\\text{1000.5} meters",
+    "fraction": "7\\frac{3}{4}\n31/4",
+    "expression": "(x+1)^2\nx^2 + 2x + 1",
+    "roots": "\\boxed{\\left(\\frac{\\sqrt{12}}{2}, 50\\%\\right)}\nThe answer is $(\\sqrt3, 0.5)$.",
+    "set": "$\\{1, 2\\}$ and $3!$\n$\\{2,1\\}$",
+    "words": "The dying foxes, caf\u00e9 \u4f60\nthe die fox cafe",
+    "choice": "A, C\nC,A",
+    "boxes": "[[10, 20, 30.5, 40]]\n(1, 2, 3, 4) -5 6 7 8",
+    "value": "[{'bbox_2d': (1, -2.5e0, 3, 4), 'label': \"a\\n\\u00e9\" 'b'}, {1, 2}, None,] # end",
+    "episode": "<think>a</think> Action: Object Mapper\n```json\n[{\"index\": 1, \"bbox_2d\": [1, 2, 3, 4], \"label\": \"a\"}]\n```<|im_end|>\n<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n<think>b</think> Action: Answer\n<answer>B</answer>",
+    "judge": "</think> <answer> 0.8 </answer>\n**2 wrong steps** Total Wrong Steps**: 3",
+}.items():
+    put("answer", name + ".txt", answer)
+
 # ---- config.json of every family ----
 VISION = {"depth": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 24, "out_hidden_size": 32, "in_channels": 3, "patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2}
 TEXT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48, "vocab_size": 400, "hidden_act": "silu", "rms_norm_eps": 1e-6,
