@@ -154,7 +154,7 @@ static json_t *dict(reader *r) {
         json_t *key = comma ? value(r) : NULL, *item = NULL;
         bool pair = key && take(r, ':');
         if (!json_object_size(out) && !json_array_size(set)) is_set = key && !pair;
-        good = key && pair != is_set && (is_set || ((item = value(r)) != NULL && !json_is_array(key) && !json_is_object(key)));
+        good = key && pair != is_set && (is_set || (!json_is_array(key) && !json_is_object(key) && (item = value(r)) != NULL));
         if (good) good = is_set ? !json_array_append(set, key) : put(out, key, item);
         json_decref(key);
         comma = good && take(r, ',');
