@@ -49,7 +49,8 @@ static fv_status check_way(const fv_use *u, const char *name, fv_error *err) {
     for (size_t i = 0; i < FV_COUNT(ways); i++) names[i] = ways[i].name;
     if (find_way(name)) return FV_OK;
     const char *near = name ? fv_suggest(name, names, FV_COUNT(ways)) : NULL;
-    return fv_fail(err, FV_BAD_RECIPE, "%s: there is no way to compare answers called \"%s\"%s%s%s", u->label, name ? name : "", near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    if (near) return fv_fail(err, FV_BAD_RECIPE, "%s: there is no way to compare answers called \"%s\"; did you mean \"%s\"?", u->label, name, near);
+    return fv_fail(err, FV_BAD_RECIPE, "%s: there is no way to compare answers called \"%s\"", u->label, name ? name : "");
 }
 
 static fv_status check(const fv_use *u, fv_error *err) {
@@ -134,7 +135,8 @@ static fv_status answer(const fv_use *u, fv_group *g, int term, const fv_moment 
 
 const fv_part fv_part_reward_answer = {.name = "answer",
                                        .hook = FV_HOOK_REWARD,
-                                       .doc = "the answer against the right one: `find` in `text`, cleaned, `compare`d (`by_type` of problem); 0 unless of `form`; verify: math-verify on all of the text first",
+                                       .doc = "the answer against the right one: `find` in `text`, cleaned, `compare`d (`by_type` of problem); 0 unless of `form`; "
+                                              "verify: math-verify on all of the text first",
                                        .fields = "{text: response, clean: none, find: pair, strip: true, form: '', verify: false, compare: text, by_type: {}}",
                                        .limits = "{" FV_READ_LIMITS ", find: [pair, pair_only, boxed]}",
                                        .scope = FV_SCOPE_ITEM,

@@ -47,7 +47,8 @@ static fv_status format(const fv_use *u, fv_group *g, int term, const fv_moment 
 
 const fv_part fv_part_reward_format = {.name = "format",
                                        .hook = FV_HOOK_REWARD,
-                                       .doc = "1 if tags are balanced, an <answer> pair is there and no tool call failed; think: a <think> pair too; like: another format (rl/rewards/formats.c) of `text`, cleaned",
+                                       .doc = "1 if tags are balanced, an <answer> pair is there and no tool call failed; think: a <think> pair too; "
+                                              "like: another format (rl/rewards/formats.c) of `text`, cleaned",
                                        .fields = "{think: false, like: tags, text: response, clean: none}",
                                        .limits = "{" FV_READ_LIMITS "}",
                                        .scope = FV_SCOPE_ITEM,

@@ -83,7 +83,7 @@ fv_status fv_turns_open(fv_turns *out, const fv_response *r, fv_error *err) {
     *out = (fv_turns){0};
     const json_t *turns = r->row ? json_object_get(r->row, "turns") : NULL;
     fv_status s = FV_OK;
-    if (!json_is_array(turns)) return r->text ? cut_response(out, r->text, err) : FV_OK;
+    if (!json_object_get(json_array_get(turns, 0), "role")) return r->text ? cut_response(out, r->text, err) : FV_OK;
     for (size_t i = 0; i < json_array_size(turns) && s == FV_OK; i++) s = add_message(out, json_array_get(turns, i), err);
     return s;
 }

@@ -12,7 +12,8 @@ fv_source fv_sources_kind(fv_response *r, const fv_use *u) {
     static const struct {
         const char *name;
         fv_source kind;
-    } sources[] = {{"vstar", FV_SOURCE_PERCEPTION}, {"vl_agent", FV_SOURCE_PERCEPTION}, {"chart", FV_SOURCE_PERCEPTION}, {"geoguessr", FV_SOURCE_PLACE}, {"thinklite_eureka", FV_SOURCE_MATH}, {"xince", FV_SOURCE_MATH}};
+    } sources[] = {{"vstar", FV_SOURCE_PERCEPTION},  {"vl_agent", FV_SOURCE_PERCEPTION},     {"chart", FV_SOURCE_PERCEPTION},
+                   {"geoguessr", FV_SOURCE_PLACE}, {"thinklite_eureka", FV_SOURCE_MATH}, {"xince", FV_SOURCE_MATH}};
     const char *name = fv_response_field(r, "data_source");
     for (size_t i = 0; name && i < FV_COUNT(sources); i++)
         if (!strcmp(sources[i].name, name)) return sources[i].kind;

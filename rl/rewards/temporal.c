@@ -27,7 +27,8 @@ static float mean_accuracy(const fv_group *g, int accuracy, bool shuffled) {
 static fv_status temporal(const fv_use *u, fv_group *g, int term, const fv_moment *when, fv_error *err) {
     int accuracy;
     FV_TRY(fv_pipeline_find(u, fv_get_text(u->options, "accuracy"), &accuracy, err));
-    float share = !strcmp(u->variant, "paper") ? 1 : (float)fv_get_at(u->options, "share", when->step, when->steps), right = (float)fv_get_at(u->options, "right", when->step, when->steps);
+    float share = !strcmp(u->variant, "paper") ? 1 : (float)fv_get_at(u->options, "share", when->step, when->steps);
+    float right = (float)fv_get_at(u->options, "right", when->step, when->steps);
     bool passed = mean_accuracy(g, accuracy, false) >= share * mean_accuracy(g, accuracy, true);
     for (int i = 0; i < g->count; i++) {
         fv_response *r = &g->items[i];

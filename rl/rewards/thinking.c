@@ -68,7 +68,8 @@ static fv_status check(const fv_use *u, fv_error *err) {
 
 const fv_part fv_part_reward_thinking = {.name = "thinking",
                                          .hook = FV_HOOK_REWARD,
-                                         .doc = "0..1, what a judge says of the thinking (SophiaVL-R1); judge: of right responses in groups that differ, or of all; auto: all in variant paper",
+                                         .doc = "0..1, what a judge says of the thinking (SophiaVL-R1); judge: of right responses in groups that differ, or of all; "
+                                                "auto: all in variant paper",
                                          .fields = "{accuracy: accuracy, judge: auto}",
                                          .limits = "{judge: [auto, right, all]}",
                                          .scope = FV_SCOPE_GROUP,

@@ -145,7 +145,8 @@ static value scaled(number v, value a) { /* of a function with a slope of about 
 static const struct {
     const char *name;
     number (*f)(number);
-} functions[] = {{"sqrt", csqrtl}, {"ln", clogl}, {"log", clogl}, {"exp", cexpl}, {"sin", csinl}, {"cos", ccosl}, {"tan", ctanl}, {"arcsin", casinl}, {"arccos", cacosl}, {"arctan", catanl}, {"asin", casinl}, {"acos", cacosl}, {"atan", catanl}};
+} functions[] = {{"sqrt", csqrtl}, {"ln", clogl}, {"log", clogl}, {"exp", cexpl}, {"sin", csinl}, {"cos", ccosl}, {"tan", ctanl},
+                 {"arcsin", casinl}, {"arccos", cacosl}, {"arctan", catanl}, {"asin", casinl}, {"acos", cacosl}, {"atan", catanl}};
 
 /* A word: a function of what is in brackets behind it, pi, or its letters multiplied (and digits among them). */
 static value word(reader *r) {

@@ -101,7 +101,8 @@ static void drop_name(fv_text *t) {
 }
 
 static bool normalise(fv_text *t) {
-    static const char *const edits[][2] = {{"\n", ""}, {"\\!", ""}, {"\\\\", "\\"}, {"tfrac", "frac"}, {"dfrac", "frac"}, {"\\left", ""}, {"\\right", ""}, {"^{\\circ}", ""}, {"^\\circ", ""}, {"\\$", ""}};
+    static const char *const edits[][2] = {{"\n", ""}, {"\\!", ""}, {"\\\\", "\\"}, {"tfrac", "frac"}, {"dfrac", "frac"},
+                                           {"\\left", ""}, {"\\right", ""}, {"^{\\circ}", ""}, {"^\\circ", ""}, {"\\$", ""}};
     for (size_t i = 0; i < FV_COUNT(edits); i++) fv_edit_replace(t, edits[i][0], edits[i][1]);
     int units = fv_py_count(fv_edit_span(t), "\\text{ ");
     if (units > 1) return false;

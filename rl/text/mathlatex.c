@@ -112,7 +112,8 @@ void fv_math_tidy(fv_text *out, fv_span latex, bool last) {
     /* Units behind a number at the end; the first is anything in \text{}. */
     static const char *const units[] = {
         "(.)\\s*\\\\(?:text|mbox)\\{[^{}]*\\}(?:\\^\\d|\\{\\^\\d\\})?$",
-        "([\\d}\\s])\\s*(?:degree|deg|feet|ft|inches|inch|mile|mph|kmph|kmh|yard|metre|meter|litre|liter|km|cm|mm|dm|m|kg|gm|g|lb|pound|gallon|gal|acre|hectare|ohm|second|sec|minute|min|hour|hr|day|"
+        "([\\d}\\s])\\s*(?:degree|deg|feet|ft|inches|inch|mile|mph|kmph|kmh|yard|metre|meter|litre|liter|km|cm|mm|dm|m|kg|gm|g|lb|pound|gallon|gal|acre|hectare|ohm|"
+        "second|sec|minute|min|hour|hr|day|"
         "month|year|yr|cent|rupee|unit|square|cubic|cube|sq|men|man|women|woman|student|apple|coin|number|digit|o|t|h|c|l|s|d)(?:s|es)?\\s*$"};
     fv_edit_set(out, latex);
     unbox(out, last);

@@ -157,7 +157,8 @@ static void read_latex(fv_text *t) {
 }
 
 void fv_mathruler_normalise(fv_text *out, fv_span answer) {
-    static const char *const edits[][2] = {{"\\%", "%"}, {"\\$", "$"}, {"$", ""}, {"%", ""}, {" or ", " , "}, {" and ", " , "}, {"million", "*10^6"}, {"billion", "*10^9"}, {"trillion", "*10^12"}};
+    static const char *const edits[][2] = {{"\\%", "%"}, {"\\$", "$"}, {"$", ""}, {"%", ""}, {" or ", " , "}, {" and ", " , "},
+                                           {"million", "*10^6"}, {"billion", "*10^9"}, {"trillion", "*10^12"}};
     static const char *const units[] = {"degree", "cm", "centimeter", "meter", "mile", "second", "minute", "hour", "day", "week", "month", "year", "foot", "feet", "inch", "yard"};
     double x;
     fv_edit_set(out, fv_edit_untext(answer));

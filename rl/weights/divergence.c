@@ -21,7 +21,9 @@ static bool sound(fv_response *r, int vocabulary) {
         good = json_array_size(row) == (size_t)vocabulary;
         for (size_t v = 0; v < json_array_size(row) && good; v++) good = json_is_number(json_array_get(row, v));
     }
-    if (!good && !r->error[0]) snprintf(r->error, sizeof r->error, "%.100s: divergence needs `logprobs` as a list of numbers for each token, as long as in the others of its group", r->place ? r->place : r->id);
+    if (good || r->error[0]) return good;
+    snprintf(r->error, sizeof r->error, "%.100s: divergence needs `logprobs` as a list of numbers for each token, as long as in the others of its group",
+             r->place ? r->place : r->id);
     return good;
 }
 
@@ -45,7 +47,8 @@ static void spread(const fv_use *u, fv_response *const *items, const json_t *con
     int longest = 0;
     for (int i = 0; i < count; i++) longest = items[i]->tokens > longest ? items[i]->tokens : longest;
     const json_t *own = json_object_get(items[0]->row, "alpha");
-    double alpha = json_is_number(own) ? json_number_value(own) : fv_get_at(u->options, "alpha", when->step, when->steps), bound = fv_get_at(u->options, "bound", when->step, when->steps);
+    double alpha = json_is_number(own) ? json_number_value(own) : fv_get_at(u->options, "alpha", when->step, when->steps);
+    double bound = fv_get_at(u->options, "bound", when->step, when->steps);
     double low = INFINITY, high = -INFINITY, *d = malloc((size_t)(longest ? longest : 1) * sizeof *d);
     for (int t = 0; t < longest && d; t++) {
         d[t] = divergence_at(rows, count, vocabulary, t, bound);

@@ -117,6 +117,36 @@ static void overlong_answers_are_punished(void **state) {
     assert_true(isnan(reward(term, "", "", NAN, 0, 0)));
 }
 
+/* Pairs of words: "a b", "b A", "a b" again; no case. Of 3 pairs 2 differ. */
+static void what_is_said_again_is_punished(void **state) {
+    (void)state;
+    assert_true(near(reward("{term: repetition, n: 2}", "a b A\nB", "", 1, 0, 0), -1.0 / 3));
+    assert_true(reward("{term: repetition, n: 2}", "a b c a", "", 1, 0, 0) == 0 && reward("{term: repetition, n: 3}", "a a", "", 1, 0, 0) == 0 && reward("{term: repetition, n: 1}", "", "", 1, 0, 0) == 0);
+    assert_true(near(reward("{term: repetition, n: 1}", "a a a a", "", 1, 0, 0), -0.75));
+    assert_true(isnan(reward("{term: repetition}", NULL, "", 1, 0, 0)));
+}
+
+/* An option's word is checked when the recipe is read, a term's name when its pipeline opens. */
+static void named_terms_are_found(void **state) {
+    (void)state;
+    double terms[2] = {NAN, NAN};
+    fv_error err = {0};
+    fv_recipe *r = stage_of("    reward: {terms: [{term: exact, name: right}, {term: tool, accuracy: right, weight: 0.5}]}\n"), *wrong = stage_of("    reward: {terms: [{term: tool, accuracy: right}, {term: exact, name: right}]}\n");
+    fv_pipeline *p = pipeline_of(r), *none;
+    fv_response one = {.id = "a", .text = "<answer>7</answer>", .answer = "7", .images = NAN, .terms = terms};
+    fv_group g = {&one, 1};
+    assert_string_equal(p->terms.uses[0].label, "right");
+    assert_int_equal(fv_pipeline_reward(p, &g, &now, &err), FV_OK);
+    assert_true(terms[1] == 0 && one.reward == 1);
+    one.text = "<|vision_start|><|image_pad|><|vision_end|><answer>7</answer>"; /* no count given: pictures are seen in the text */
+    assert_int_equal(fv_pipeline_reward(p, &g, &now, &err), FV_OK);
+    assert_true(terms[1] == 1 && one.reward == 1.5);
+    assert_int_equal(fv_pipeline_open(&none, wrong->stages[0].json, &err), FV_BAD_RECIPE); /* a term reads those before it */
+    assert_non_null(strstr(err.text, "no term \"right\" before it"));
+    fv_recipe_close(wrong);
+    close_both(p, r);
+}
+
 /* ---- Advantages ---- */
 
 static void advantages_of(const char *line, const double *rewards, int n, double *out) {
@@ -155,6 +185,10 @@ static void groups_are_their_own_baseline(void **state) {
     for (int i = 0; i < 8; i++) assert_true(a[i] == 0);
     advantages_of("", (double[]){3}, 1, a);
     assert_true(a[0] == 0);
+    advantages_of("    advantage: {eps: 0.5, lone: reward}\n", (double[]){3}, 1, a); /* mean 0, deviation 1 */
+    assert_true(a[0] == 2);
+    advantages_of("    advantage: {eps: 0, lone: reward}\n", (double[]){1, 1}, 2, a);
+    assert_true(a[0] == 0 && a[1] == 0);
     advantages_of("    advantage: {std: false}\n", (double[]){1, NAN, 0}, 3, a); /* not scored: no part of the baseline */
     assert_true(a[0] == 0.5 && a[1] == 0 && a[2] == -0.5);
     advantages_of("", (double[]){NAN, NAN}, 2, a);
@@ -299,7 +333,7 @@ static void filters_keep_what_is_good(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_compares), cmocka_unit_test(a_row_has_its_own_tolerance), cmocka_unit_test(format_asks_for_pairs),
-        cmocka_unit_test(tool_pays_for_pictures_that_helped), cmocka_unit_test(overlong_answers_are_punished), cmocka_unit_test(groups_are_their_own_baseline),
+        cmocka_unit_test(tool_pays_for_pictures_that_helped), cmocka_unit_test(overlong_answers_are_punished), cmocka_unit_test(what_is_said_again_is_punished), cmocka_unit_test(named_terms_are_found), cmocka_unit_test(groups_are_their_own_baseline),
         cmocka_unit_test(ratios_are_clipped), cmocka_unit_test(sums_are_normalised), cmocka_unit_test(the_reference_holds_back),
         cmocka_unit_test(entropy_is_a_bonus), cmocka_unit_test(needs_follow_from_options), cmocka_unit_test(terms_are_weighed), cmocka_unit_test(second_uses_have_names_of_their_own),
         cmocka_unit_test(filters_keep_what_is_good),
