@@ -43,7 +43,8 @@ static fv_status take_memory(job *j, fv_error *err) {
         r->terms = j->terms + i * FV_MAX_PARTS;
         const json_t *logprobs = r->row ? json_object_get(r->row, "logprobs") : NULL;
         size_t tokens = json_array_size(logprobs);
-        if (!tokens || !j->pipeline->weights.count) continue;
+        bool whole = json_is_array(json_array_get(logprobs, 0)); /* a trajectory has those of its own tokens only: no weights, then */
+        if (!tokens || !j->pipeline->weights.count || (r->text && !whole)) continue;
         if (!(j->weights[i] = calloc(tokens, sizeof **j->weights))) return fv_fail(err, FV_NO_MEMORY, "reward: out of memory");
         r->tokens = (int)tokens;
         r->token_weight = j->weights[i];

@@ -3,7 +3,6 @@
 #include "rl/recipe.h"
 #include "rl/rewards/reading.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static int count(const char *text, const char *word) {

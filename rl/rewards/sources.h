@@ -13,7 +13,7 @@ fv_source fv_sources_kind(fv_response *r, const fv_use *u);
 /* Where its rules look: the text behind the last </think>, stripped. */
 fv_span fv_sources_behind_thinking(const char *text);
 
-/* What is judged. *text: the answer (NULL: none); *formed: without the faults that it shows by itself (no answer, 1000 characters and more, several boxes). */
+/* What is judged; text NULL: there is no answer. *formed: it has none of the faults that it shows by itself (missing, 1000 characters and more, several boxes). */
 fv_span fv_sources_answer(fv_source kind, const char *text, bool *formed);
 
 #endif

@@ -5,7 +5,6 @@
 #include "rl/text/python.h"
 #include "rl/text/regex.h"
 
-#include <math.h>
 #include <string.h>
 
 double fv_thinking_score(fv_span text) {

@@ -1,5 +1,5 @@
 /* Whether two expressions are the same, read as sympy's parse_expr with implicit multiplication reads them: 2x, (a+b)(a-b), xy as x*y, ^ and ** as powers, n!.
- * Decided by evaluation at complex points in extended precision, which agrees with symbolic simplification on
+ * Decided by evaluation at complex points in extended precision (x86's 80 bits), which agrees with symbolic simplification on
  * rationals, decimals, roots, pi, powers and functions of a few letters; what can't be read is not equal to anything. */
 #ifndef FV_RL_TEXT_ALGEBRA_H
 #define FV_RL_TEXT_ALGEBRA_H

@@ -156,7 +156,7 @@ static void read_latex(fv_text *t) {
     fv_text_clear(&made);
 }
 
-void fv_mathruler_normalise(fv_text *out, fv_span answer) {
+static void normalise(fv_text *out, fv_span answer) {
     static const char *const edits[][2] = {{"\\%", "%"}, {"\\$", "$"}, {"$", ""}, {"%", ""}, {" or ", " , "}, {" and ", " , "},
                                            {"million", "*10^6"}, {"billion", "*10^9"}, {"trillion", "*10^12"}};
     static const char *const units[] = {"degree", "cm", "centimeter", "meter", "mile", "second", "minute", "hour", "day", "week", "month", "year", "foot", "feet", "inch", "yard"};
@@ -278,8 +278,8 @@ bool fv_mathruler_grade(fv_span given, fv_span right) {
     fv_hendrycks(&b, given);
     bool equal = fv_edit_same(&a, &b);
     if (!equal) {
-        fv_mathruler_normalise(&a, right);
-        fv_mathruler_normalise(&b, given);
+        normalise(&a, right);
+        normalise(&b, given);
         equal = fv_edit_same(&a, &b) || (b.size > 0 && compare(&a, &b));
     }
     equal = equal && !a.failed && !b.failed;

@@ -9,7 +9,4 @@ bool fv_mathruler_grade(fv_span given, fv_span right);
 /* The inside of the last \boxed{...}, braces matched, stripped; "None" if there is none, as extract_boxed_content gives it. */
 fv_span fv_mathruler_boxed(fv_span text);
 
-/* Its second normal form (tests look at it). *out is cleared before. */
-void fv_mathruler_normalise(fv_text *out, fv_span answer);
-
 #endif

@@ -19,7 +19,7 @@ int fv_py_count(fv_span s, const char *word);                    /* s.count(word
 fv_span fv_py_after_last(fv_span s, const char *mark);           /* s.split(mark)[-1] */
 fv_span fv_py_before(fv_span s, const char *mark);               /* s.split(mark)[0] */
 bool fv_py_pair(fv_span *inside, fv_span s, const char *open, const char *close); /* re.search(open(.*?)close, DOTALL) */
-bool fv_py_item(fv_span *rest, fv_span *item, char mark);        /* the items of s.split(mark), one by one: "" has one, an empty one. Start with {0} as *item */
+bool fv_py_item(fv_span *rest, fv_span *item, char mark);        /* the items of s.split(mark), one by one ("" has one, an empty one); rest->text NULL: that was the last */
 
 bool fv_py_float(fv_span s, double *out);                        /* float(s): blanks around, digits of any script, 1_000, 1e5, inf, nan */
 

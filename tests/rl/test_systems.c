@@ -153,7 +153,8 @@ static void zero_coefficients_give_plain_grpo(void **state) {
 static void token_weights_go_from_one_to_alpha(void **state) {
     (void)state;
     static const char rows[] = "{\"id\": 1, \"group\": \"g\", \"logprobs\": [[-0.1, -2.4], [-0.7, -0.7], [-3.0, -0.05]]}\n{\"id\": 2, \"group\": \"g\", \"logprobs\": [[-0.1, -2.4], [-0.1, -2.4]]}\n"
-                               "{\"id\": 3, \"group\": \"g\", \"logprobs\": [[-0.1]]}\n{\"id\": 4, \"group\": \"h\", \"logprobs\": [0.5]}\n";
+                               "{\"id\": 3, \"group\": \"g\", \"logprobs\": [[-0.1]]}\n{\"id\": 4, \"group\": \"h\", \"logprobs\": [0.5]}\n"
+                               "{\"id\": 5, \"group\": \"h\", \"response\": \"A\", \"solution\": \"A\", \"logprobs\": [null, -0.5]}\n"; /* as trajectories are written */
     json_t *flat = rewards_of_rows("tw-grpo", rows, (const char *const[]){"weights.0.alpha=1", NULL}), *steep = rewards_of_rows("tw-grpo", rows, (const char *const[]){"weights.0.alpha=2", NULL});
     for (size_t i = 0; i < 2; i++) {
         const json_t *w = json_object_get(json_array_get(flat, i), "token_weights");
@@ -163,6 +164,7 @@ static void token_weights_go_from_one_to_alpha(void **state) {
     const json_t *w = json_object_get(json_array_get(steep, 0), "token_weights");
     assert_true(json_number_value(json_array_get(w, 0)) == 1 && json_number_value(json_array_get(w, 1)) < 2 && fabs(json_number_value(json_array_get(w, 2)) - 2) < 1e-6);
     for (size_t i = 2; i < 4; i++) assert_non_null(strstr(json_string_value(json_object_get(json_array_get(steep, i), "error")), "list of numbers"));
+    assert_true(json_object_get(json_array_get(steep, 4), "reward") && !json_object_get(json_array_get(steep, 4), "token_weights"));
     json_decref(flat);
     json_decref(steep);
 }
