@@ -15,26 +15,22 @@ static double nothing(fv_span given, fv_span right) {
     return 0;
 }
 
-/* THE table: what `compare` and `by_type` may say. */
+/* THE list: what `compare` and `by_type` may say. */
+#define WAYS(X)                                                                                                        \
+    X("none", nothing) X("text", fv_compare_text) X("letters", fv_compare_letters) X("subset", fv_compare_subset)      \
+    X("whole-set", fv_compare_whole_set) X("mathruler", fv_compare_mathruler) X("rounded", fv_compare_rounded)         \
+    X("relative", fv_compare_relative) X("regression", fv_compare_regression) X("words", fv_compare_words)             \
+    X("words-exp", fv_compare_words_exp) X("rouge", fv_compare_rouge) X("iou", fv_compare_iou)                         \
+    X("hit", fv_compare_hit) X("boxes", fv_compare_boxes)
+#define WAY_LIMIT(name, function) name ", "
+
 static const struct {
     const char *name;
     fv_compare *compare;
 } ways[] = {
-    {"none", nothing},
-    {"text", fv_compare_text},
-    {"letters", fv_compare_letters},
-    {"subset", fv_compare_subset},
-    {"whole-set", fv_compare_whole_set},
-    {"mathruler", fv_compare_mathruler},
-    {"rounded", fv_compare_rounded},
-    {"relative", fv_compare_relative},
-    {"regression", fv_compare_regression},
-    {"words", fv_compare_words},
-    {"words-exp", fv_compare_words_exp},
-    {"rouge", fv_compare_rouge},
-    {"iou", fv_compare_iou},
-    {"hit", fv_compare_hit},
-    {"boxes", fv_compare_boxes},
+#define X(word, function) {word, function},
+    WAYS(X)
+#undef X
 };
 
 static fv_compare *find_way(const char *name) {
@@ -43,21 +39,16 @@ static fv_compare *find_way(const char *name) {
     return NULL;
 }
 
-static fv_status check_way(const fv_use *u, const char *name, fv_error *err) {
-    const char *names[FV_COUNT(ways)];
-    for (size_t i = 0; i < FV_COUNT(ways); i++) names[i] = ways[i].name;
-    if (find_way(name)) return FV_OK;
-    const char *near = name ? fv_suggest(name, names, FV_COUNT(ways)) : NULL;
-    if (near) return fv_fail(err, FV_BAD_RECIPE, "%s: there is no way to compare answers called \"%s\"; did you mean \"%s\"?", u->label, name, near);
-    return fv_fail(err, FV_BAD_RECIPE, "%s: there is no way to compare answers called \"%s\"", u->label, name ? name : "");
-}
-
 static fv_status check(const fv_use *u, fv_error *err) {
-    const char *type, *form = fv_get_text(u->options, "form");
+    const char *type, *names[FV_COUNT(ways)];
     json_t *way;
-    if (*form && !fv_format_find(form)) return fv_fail(err, FV_BAD_RECIPE, "%s: there is no format called \"%s\"", u->label, form);
-    FV_TRY(check_way(u, fv_get_text(u->options, "compare"), err));
-    json_object_foreach((json_t *)fv_get(u->options, "by_type"), type, way) FV_TRY(check_way(u, json_string_value(way), err));
+    for (size_t i = 0; i < FV_COUNT(ways); i++) names[i] = ways[i].name;
+    json_object_foreach((json_t *)fv_get(u->options, "by_type"), type, way) {
+        const char *name = json_string_value(way), *near = name ? fv_suggest(name, names, FV_COUNT(ways)) : NULL;
+        if (find_way(name)) continue;
+        if (near) return fv_fail(err, FV_BAD_RECIPE, "%s: by_type.%s: there is no way to compare called \"%s\"; did you mean \"%s\"?", u->label, type, name, near);
+        return fv_fail(err, FV_BAD_RECIPE, "%s: by_type.%s: there is no way to compare called \"%s\"", u->label, type, name ? name : "");
+    }
     return FV_OK;
 }
 
@@ -137,7 +128,7 @@ const fv_part fv_part_reward_answer = {.name = "answer",
                                        .doc = "the answer against the right one: `find` in `text`, cleaned, `compare`d (`by_type` of problem); 0 unless of `form`; "
                                               "verify: math-verify on all of the text first",
                                        .fields = "{text: response, clean: none, find: pair, strip: true, form: '', verify: false, compare: text, by_type: {}}",
-                                       .limits = "{" FV_READ_LIMITS ", find: [pair, pair_only, boxed]}",
+                                       .limits = "{" FV_READ_LIMITS ", find: [pair, pair_only, boxed], form: [''" FV_FORMATS(FV_FORMAT_LIMIT) "], compare: [" WAYS(WAY_LIMIT) "]}",
                                        .scope = FV_SCOPE_ITEM,
                                        .check = check,
                                        .reward = answer};

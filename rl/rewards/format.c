@@ -20,12 +20,6 @@ static bool has_tags(const fv_response *r, bool think) {
     return good && !(r->failures > 0);
 }
 
-static fv_status check(const fv_use *u, fv_error *err) {
-    const char *like = fv_get_text(u->options, "like");
-    if (!strcmp(like, "tags") || fv_format_find(like)) return FV_OK;
-    return fv_fail(err, FV_BAD_RECIPE, "%s: there is no format called \"%s\"", u->label, like);
-}
-
 /* 1 if the response is well formed, else 0. */
 static fv_status format(const fv_use *u, fv_group *g, int term, const fv_moment *when, fv_error *err) {
     (void)when;
@@ -49,7 +43,6 @@ const fv_part fv_part_reward_format = {.name = "format",
                                        .doc = "1 if tags are balanced, an <answer> pair is there and no tool call failed; think: a <think> pair too; "
                                               "like: another format (rl/rewards/formats.c) of `text`, cleaned",
                                        .fields = "{think: false, like: tags, text: response, clean: none}",
-                                       .limits = "{" FV_READ_LIMITS "}",
+                                       .limits = "{" FV_READ_LIMITS ", like: [tags" FV_FORMATS(FV_FORMAT_LIMIT) "]}",
                                        .scope = FV_SCOPE_ITEM,
-                                       .check = check,
                                        .reward = format};

@@ -32,7 +32,11 @@ fv_format *fv_format_find(const char *name) {
     static const struct {
         const char *name;
         fv_format *format;
-    } formats[] = {{"think-then-answer", think_then_answer}, {"think-answer", think_answer}, {"ends-in-answer", ends_in_answer}, {"describe-think-box", describe_think_box}};
+    } formats[] = {
+#define X(word, function) {word, function},
+        FV_FORMATS(X)
+#undef X
+    };
     for (size_t i = 0; i < FV_COUNT(formats); i++)
         if (!strcmp(formats[i].name, name)) return formats[i].format;
     return NULL;

@@ -217,8 +217,8 @@ static void needs_and_names_are_known_when_a_recipe_opens(void **state) {
         const char *name;
     } cases[] = {{"sophiavl-r1", FV_NEED_JUDGE | FV_NEED_REFERENCE, "a judge"}, {"deepeyes", FV_NEED_JUDGE, "a judge"}, {"vilasr", FV_NEED_ACTIONS, "Action:"}, {"tw-grpo", FV_NEED_VOCABULARY, "whole rows of log-probs"},
                  {"vision-sr1", FV_NEED_SECOND_PASS | FV_NEED_REFERENCE, "a second answer"}, {"video-r1", FV_NEED_SHUFFLED | FV_NEED_REFERENCE, "shuffled frames"}};
-    static const char *const wrong[][2] = {{"reward.terms.0.compare=mathrular", "did you mean \"mathruler\"?"}, {"reward.terms.0.form=none", "no format called \"none\""}, {"reward.terms.0.name=accurate", "no term \"accuracy\""},
-                                           {"reward.terms.0.by_type={OCR: wer}", "called \"wer\""}, {"reward.shaping.0.thinking=thoughts", "no term \"thoughts\""}};
+    static const char *const wrong[][2] = {{"reward.terms.0.by_type={numerical: mathrular}", "did you mean \"mathruler\"?"}, {"reward.terms.0.name=accurate", "no term \"accuracy\""},
+                                           {"reward.terms.0.by_type={OCR: 3}", "by_type.OCR"}, {"reward.shaping.0.thinking=thoughts", "no term \"thoughts\""}};
     fv_pipeline *p;
     for (size_t i = 0; i < FV_COUNT(cases); i++) {
         fv_error err = {0};
