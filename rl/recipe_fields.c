@@ -74,7 +74,7 @@ static const fv_field fields[] = {
     {"verify", FV_STAGE_GRPO, FV_FIELD_INT, 0, 1e9, "1", "", "every so many steps all log-probs are computed again by an independent packed pass; 0: never"},
     {"dynamic_sampling", FV_STAGE_GRPO, FV_FIELD_INT, 0, 100, "0", "", "DAPO: up to so many further batches replace groups whose rewards are all equal"},
     {"reward.variant", ROLL, FV_FIELD_CHOICE, 0, 0, "released", "released|paper", "where a paper and its code differ"},
-    {"reward.terms", ROLL, FV_FIELD_PARTS, 0, 0, "[{term: exact, weight: 1.0}]", "reward", "what is paid"},
+    {"reward.terms", ROLL, FV_FIELD_PARTS, 0, 0, "[{term: exact, weight: 1.0}]", "reward", "what is paid: each with its weight, and a name if it is to be called otherwise than its term"},
     {"reward.shaping", FV_STAGE_GRPO, FV_FIELD_PARTS, 0, 0, "[]", "shaping", "rules over the summed reward of a group, in order"},
     {"advantage", FV_STAGE_GRPO, FV_FIELD_PART, 0, 0, "{kind: group}", "advantage", "from rewards to advantages"},
     {"weights", FV_STAGE_GRPO, FV_FIELD_PARTS, 0, 0, "[]", "weight", "token weights, multiplied"},

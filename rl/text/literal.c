@@ -67,7 +67,15 @@ static bool escape(reader *r, fv_text *out) {
     return true;
 }
 
-static bool one_string(reader *r, fv_text *out) {
+/* How many letters of a prefix (u, r, b, rb) stand before a quote; 0: there is no string. */
+static size_t prefix(const reader *r, bool *raw) {
+    size_t n = 0;
+    *raw = false;
+    for (; n < 2 && n < r->in.size && strchr("uUrRbB", r->in.text[n]); n++) *raw |= strchr("rR", r->in.text[n]) != NULL;
+    return n < r->in.size && (r->in.text[n] == '"' || r->in.text[n] == '\'') ? n + 1 : 0;
+}
+
+static bool one_string(reader *r, fv_text *out, bool raw) {
     char quote = next(r);
     char three[4] = {quote, quote, quote, 0};
     bool longer = r->in.size >= 3 && !memcmp(r->in.text, three, 3);
@@ -80,8 +88,9 @@ static bool one_string(reader *r, fv_text *out) {
         }
         if (c == '\n' && !longer) return false;
         advance(r, 1);
-        if (c != '\\') fv_text_char(out, c);
+        if (c != '\\' || raw) fv_text_char(out, c);
         else if (!r->in.size || !escape(r, out)) return false;
+        if (c == '\\' && raw && r->in.size) fv_text_char(out, next(r)), advance(r, 1); /* a quote behind it does not end the string */
     }
     return false;
 }
@@ -89,14 +98,27 @@ static bool one_string(reader *r, fv_text *out) {
 /* Strings that follow one another are one. */
 static json_t *string(reader *r) {
     fv_text t = {0};
-    bool good = true;
-    while (good && (next(r) == '"' || next(r) == '\'')) {
-        good = one_string(r, &t);
+    bool good = true, raw;
+    for (size_t n; good && (n = prefix(r, &raw)) > 0;) {
+        advance(r, n - 1);
+        good = one_string(r, &t, raw);
         skip(r);
     }
     json_t *out = good && !t.failed ? json_stringn(t.data ? t.data : "", t.size) : NULL;
     fv_text_clear(&t);
     return out;
+}
+
+/* 0x1f, 0o17, 0b11. */
+static json_t *other_base(reader *r, bool negative) {
+    char text[20] = {0}, *end;
+    size_t n = 0;
+    while (n < r->in.size && n + 1 < sizeof text && isalnum((unsigned char)r->in.text[n])) text[n] = r->in.text[n], n++;
+    int base = strchr("xX", text[1]) ? 16 : strchr("oO", text[1]) ? 8 : 2;
+    long long v = strtoll(text + 2, &end, base);
+    if (!isalnum((unsigned char)text[2]) || *end) return NULL;
+    advance(r, n);
+    return json_integer(negative ? -v : v);
 }
 
 static json_t *number(reader *r) {
@@ -109,6 +131,7 @@ static json_t *number(reader *r) {
         advance(r, 1);
         skip(r);
     }
+    if (r->in.size > 2 && r->in.text[0] == '0' && strchr("xXoObB", r->in.text[1])) return other_base(r, negative);
     while (n < r->in.size && (isdigit((unsigned char)r->in.text[n]) || strchr("._eE", r->in.text[n]) || (n && strchr("+-", r->in.text[n]) && strchr("eE", r->in.text[n - 1])))) {
         whole &= isdigit((unsigned char)r->in.text[n]) || r->in.text[n] == '_';
         n++;
@@ -165,12 +188,12 @@ static json_t *dict(reader *r) {
 }
 
 static json_t *word(reader *r) {
-    static const char *const words[] = {"True", "False", "None"};
+    static const char *const words[] = {"True", "False", "None", "..."};
     for (size_t i = 0; i < FV_COUNT(words); i++) {
         size_t n = strlen(words[i]);
         if (r->in.size < n || memcmp(r->in.text, words[i], n) != 0 || (r->in.size > n && (isalnum((unsigned char)r->in.text[n]) || r->in.text[n] == '_'))) continue;
         advance(r, n);
-        return i == 2 ? json_null() : json_boolean(i == 0);
+        return i >= 2 ? json_null() : json_boolean(i == 0);
     }
     return NULL;
 }
@@ -178,7 +201,9 @@ static json_t *word(reader *r) {
 static json_t *value(reader *r) {
     skip(r);
     char c = next(r);
-    if (c == '"' || c == '\'') return string(r);
+    bool raw;
+    if (prefix(r, &raw)) return string(r);
+    if (r->in.size >= 3 && !memcmp(r->in.text, "...", 3)) return word(r);
     if (isdigit((unsigned char)c) || (c && strchr("+-.", c))) return number(r);
     if (c != '[' && c != '(' && c != '{') return word(r);
     if (r->depth == DEPTH) return NULL;

@@ -1,4 +1,4 @@
-/* Values as Python writes them (ast.literal_eval): lists, tuples, dicts, sets, strings, numbers, True, False, None. JSON's true, false and null are names there, and
+/* Values as Python writes them (ast.literal_eval): lists, tuples, dicts, sets, strings, numbers, True, False, None and ... (which become null). JSON's true, false and null are names there, and
  * no values. */
 #ifndef FV_RL_TEXT_LITERAL_H
 #define FV_RL_TEXT_LITERAL_H
