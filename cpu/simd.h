@@ -9,6 +9,7 @@
  * Primitives, from simd_<isa>.h; x, y, a, b are fv_x16 (f32), i, j are fv_i16 (i32), m is fv_m16 (a mask):
  *   fv_load(p) fv_store(p, x)          16 floats, any alignment
  *   fv_load_n(p, n) fv_store_n(p, x, n)  the first n (0..16) floats; the other lanes load as 0 and are not touched in memory
+ *   fv_load_raw(p)                     64 bytes of anything as they are
  *   fv_load_bf16(p) fv_load_bf16_n(p, n) u16 storage, widened exactly
  *   fv_set1(f) fv_zero()
  *   fv_add fv_sub fv_mul fv_div fv_sqrt

@@ -28,6 +28,10 @@ FV_INLINE uint32_t fv_mask_bits(fv_m16 m) {
 }
 
 FV_INLINE fv_x16 fv_load(const float *p) { return (fv_x16){ _mm256_loadu_ps(p), _mm256_loadu_ps(p + 8) }; }
+FV_INLINE fv_x16 fv_load_raw(const void *p) {
+    const __m256i *half = p;
+    return (fv_x16){ _mm256_castsi256_ps(_mm256_loadu_si256(half)), _mm256_castsi256_ps(_mm256_loadu_si256(half + 1)) };
+}
 FV_INLINE void fv_store(float *p, fv_x16 x) {
     _mm256_storeu_ps(p, x.low);
     _mm256_storeu_ps(p + 8, x.high);

@@ -15,6 +15,7 @@ FV_INLINE uint32_t fv_mask_bits(fv_m16 m) { return m; }
 FV_INLINE fv_x16 fv_zero(void) { return _mm512_setzero_ps(); }
 FV_INLINE fv_x16 fv_set1(float f) { return _mm512_set1_ps(f); }
 FV_INLINE fv_x16 fv_load(const float *p) { return _mm512_loadu_ps(p); }
+FV_INLINE fv_x16 fv_load_raw(const void *p) { return _mm512_castsi512_ps(_mm512_loadu_si512(p)); }
 FV_INLINE void fv_store(float *p, fv_x16 x) { _mm512_storeu_ps(p, x); }
 FV_INLINE fv_x16 fv_load_n(const float *p, int n) { return _mm512_maskz_loadu_ps(fv_mask_n(n), p); }
 FV_INLINE void fv_store_n(float *p, fv_x16 x, int n) { _mm512_mask_storeu_ps(p, fv_mask_n(n), x); }

@@ -40,6 +40,11 @@ FV_LANEWISE_(fv_x16, fv_set1, (float f), f)
 FV_LANEWISE_(fv_x16, fv_zero, (void), 0.0f)
 FV_LANEWISE_(fv_x16, fv_load, (const float *p), p[l])
 FV_LANEWISE_(fv_x16, fv_load_n, (const float *p, int n), l < n ? p[l] : 0.0f)
+FV_INLINE fv_x16 fv_load_raw(const void *p) {
+    fv_x16 x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
 FV_LANEWISE_(fv_x16, fv_load_bf16, (const uint16_t *p), fv_widen_bf16_(p[l]))
 FV_LANEWISE_(fv_x16, fv_load_bf16_n, (const uint16_t *p, int n), l < n ? fv_widen_bf16_(p[l]) : 0.0f)
 FV_INLINE void fv_store_n(float *p, fv_x16 x, int n) {

@@ -1,5 +1,5 @@
 /* Matrix products. One driver, C[m, n] += A[m, k] B[k, n], serves the forward and both ways back:
- *   forward       y[r, n]  = bias[n] + sum_k  x[r, k]  w[n, k]     A = x,     B = w^T, packed beforehand by linear_pack
+ *   forward       y[r, n]  = bias[n] + sum_k  x[r, k]  w[n, k]     A = x,     B = w^T, packed beforehand by linear_pack, or block by block
  *   back_input    dx[r, k] +=         sum_n dy[r, n]  w[n, k]      A = dy,    B = w,   packed block by block
  *   back_weight   dw[n, k] +=         sum_r dy[r, n] in[r, k]      A = dy^T,  B = in,  as they lie where the cache allows
  *
@@ -39,6 +39,7 @@ enum {
     BLOCK_K = 512, /* k of a block where rows are many: with BLOCK_ROWS, A takes some 700 KiB of the second-level cache */
     BLOCK_ROWS = 24 * TILE_ROWS,
     LONG_K = 8192,          /* k of a block where one tile holds all rows: nothing is used twice */
+    NEAR_K = 512,           /* k of a panel that is packed as it is used: 64 KiB, well within the second-level cache */
     PIECE_WORK = 1 << 18,   /* multiply-adds for which a second thread pays: two microseconds */
     ROWS_WORTH_OWNING = 64, /* rows a thread must have so that splitting by rows beats splitting by panels */
     LOW_TILE = 8,           /* tiles of 2 to so many rows wait for memory: they ask for B early */
@@ -111,21 +112,33 @@ TILE_MAP(TILE_DEFINE)
 #define TILE_ENTRY(rows, vectors) [rows][vectors] = { tile_f32_##rows##_##vectors, tile_bf16_##rows##_##vectors },
 static void (*const tiles[TILE_ROWS + 1][MOST_VECTORS + 1][2])(const tile_work *t) = { TILE_MAP(TILE_ENTRY) };
 
+/* Packing: panels of B from rows of numbers, as they lie (back ways) or transposed (weights). */
+typedef struct {
+    void *out;      /* [panels][k, 32]: f32, but weights packed beforehand keep their type */
+    const void *in; /* [k, n], or [n, k] if transposed; rows `stride` apart */
+    int64_t n, stride;
+    bool from_bf16, transposed;
+    int64_t first, k; /* of B's rows */
+} packing;
+
 /* A product and how it is cut. */
 typedef struct {
     int64_t m, n, k;
     const float *a; /* element (i, j) at a[i * a_row + j * a_col] */
     int64_t a_row, a_col;
     bool a_lies;    /* a_row is 1 and A is read as it lies; else it is packed */
-    const void *b;  /* element (j, n) at b[n / 32 * b_panel + j * b_step + n % 32] */
-    int64_t b_panel, b_step;
+    const void *b;  /* element (j, n) at b[(n - b_col) / 32 * b_panel + j * b_step + n % 32] */
+    int64_t b_col, b_panel, b_step;
     bool bf16;
+    const packing *near; /* if not NULL, whoever works on a panel packs it, NEAR_K at a time, into their part of packed_b */
     float *c; /* [m, n] */
     bool fresh; /* C starts from the bias (zero if NULL), not from what is there */
     const float *bias;
     bool by_rows;       /* threads own rows; else panels */
-    float *packed_a;    /* [threads][block_rows * k + FV_LANES] */
+    float *packed_a;    /* [threads][block_rows * a_k + FV_LANES] */
+    float *packed_b;    /* [threads][NEAR_K, 32] */
     int64_t block_rows; /* most rows that are packed at once */
+    int64_t a_k;        /* and so many k of them, of which a tile may take a part */
 } product;
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -162,7 +175,7 @@ static void start_chains(const product *p, float *c, int64_t stride, int64_t row
 /* A tile at (row, col). One that reaches over the last column is computed beside C and copied. */
 static void run_tile(const product *p, const float *a, int64_t row, int64_t rows, int64_t col, int vectors) {
     int64_t width = vectors * FV_LANES, cols = smaller(width, p->n - col);
-    int64_t at = col / FV_PANEL * p->b_panel + col % FV_PANEL;
+    int64_t at = (col - p->b_col) / FV_PANEL * p->b_panel + col % FV_PANEL;
     float *c = p->c + row * p->n + col, edge[(TILE_ROWS * TILE_VECTORS > WIDE ? TILE_ROWS * TILE_VECTORS : WIDE) * FV_LANES];
     tile_work t = { a, weight_at(p->b, at, p->bf16), p->k, p->b_panel, p->a_lies ? p->a_col : rows, p->b_step, c, p->n };
     if (p->fresh) start_chains(p, c, p->n, rows, col, cols);
@@ -192,22 +205,113 @@ static int tile_vectors(int64_t rows, int64_t cols_left) {
     return v;
 }
 
-/* Rows [row, row_end) by columns [col, col_end) of C. Tiles are cut evenly: two of 8 rows rather than one of 14 and one of 2,
- * which could not hide the latency of its additions. */
-static void run_block(const product *p, float *packed, int64_t row, int64_t row_end, int64_t col, int64_t col_end) {
-    int64_t rows = row_end - row, parts = pieces_of(rows, TILE_ROWS);
-    bool ready = p->a_lies || (rows == 1 && p->a_col == 1); /* a single row is packed as it lies */
-    const float *a = ready ? p->a + row * p->a_row : packed;
-    for (int64_t i = 0; i < parts && !ready; i++) {
-        int64_t first = even_cut(rows, parts, i);
-        pack_rows(packed + first * p->k, p, row + first, even_cut(rows, parts, i + 1) - first);
+/* Two columns' worth of k at once: bf16 numbers in pairs take half the shuffles, and whole cache lines of each row. What was not packed is asked for
+ * line by line, since so many rows are more streams than the processor foresees. Returns how many k are done. */
+FV_INLINE int64_t pack_half_pairs(float *out, const uint16_t *in, int64_t k, int64_t stride, int cols) {
+    int64_t j = 0;
+    for (; j + 2 * FV_LANES <= k; j += 2 * FV_LANES, out += 2 * FV_LANES * FV_PANEL) {
+        fv_x16 block[FV_LANES];
+        for (int c = 0; c < FV_LANES; c++) {
+            const uint16_t *row = in + c * stride + j;
+            if (c < cols) __builtin_prefetch(row + 2 * FV_LANES);
+            block[c] = c < cols ? fv_load_raw(row) : fv_zero();
+        }
+        fv_transpose(block);
+        for (int i = 0; i < FV_LANES; i++) {
+            fv_i16 pair = fv_bits(block[i]);
+            fv_store(out + 2 * i * FV_PANEL, fv_from_bits(fv_ishl(pair, 16)));
+            fv_store(out + (2 * i + 1) * FV_PANEL, fv_from_bits(fv_iand(pair, fv_iset1(-65536))));
+        }
     }
-    for (int64_t at = col, step; at < col_end; at += step) {
-        step = tile_vectors(rows, col_end - at) * FV_LANES;
-        for (int64_t i = 0; i < parts; i++) {
-            int64_t first = even_cut(rows, parts, i), height = even_cut(rows, parts, i + 1) - first;
-            if (i + 1 < parts) expect_tile(p, row + first + height, at);
-            run_tile(p, a + first * (p->a_lies ? 1 : p->k), row + first, height, at, (int)(step / FV_LANES));
+    return j;
+}
+
+/* out[k, 32], a half of 16 columns = rows of in[cols <= 16, k], `stride` apart, transposed; zeros beyond the last row. */
+FV_INLINE void pack_half(void *out, const void *in, int64_t k, int64_t stride, int cols, bool from_bf16, bool to_bf16) {
+    int64_t j = from_bf16 && !to_bf16 ? pack_half_pairs(out, in, k, stride, cols) : 0;
+    for (; j < k; j += FV_LANES) {
+        int length = (int)smaller(FV_LANES, k - j);
+        fv_x16 block[FV_LANES];
+        for (int c = 0; c < FV_LANES; c++) {
+            int64_t at = c * stride + j;
+            block[c] = c >= cols   ? fv_zero()
+                       : from_bf16 ? fv_load_bf16_n((const uint16_t *)in + at, length)
+                                   : fv_load_n((const float *)in + at, length);
+        }
+        fv_transpose(block);
+        for (int i = 0; i < length; i++) {
+            if (to_bf16) fv_store_bf16_n((uint16_t *)out + (j + i) * FV_PANEL, block[i], FV_LANES);
+            else fv_store((float *)out + (j + i) * FV_PANEL, block[i]);
+        }
+    }
+}
+
+/* Columns [col, col + 32) of B's rows [first, first + k) as f32, zeros beyond the last column. */
+static void pack_panel(const packing *p, int64_t col) {
+    float *out = p->out;
+    for (int half = 0; half < HALVES; half++, col += FV_LANES, out += FV_LANES) {
+        int64_t left = p->n - col;
+        int cols = left >= FV_LANES ? FV_LANES : left > 0 ? (int)left : 0;
+        if (p->transposed) {
+            const void *in = weight_at(p->in, (cols ? col : 0) * p->stride + p->first, p->from_bf16);
+            if (p->from_bf16) pack_half(out, in, p->k, p->stride, cols, true, false);
+            else pack_half(out, in, p->k, p->stride, cols, false, false);
+            continue;
+        }
+        for (int64_t k = 0; k < p->k; k++) {
+            int64_t at = (p->first + k) * p->stride + (cols ? col : 0);
+            fv_store(out + k * FV_PANEL, p->from_bf16 ? fv_load_bf16_n((const uint16_t *)p->in + at, cols)
+                                                      : fv_load_n((const float *)p->in + at, cols));
+        }
+    }
+}
+
+/* Rows of A as tiles take them: cut evenly, two of 8 rows rather than one of 14 and one of 2, which could not hide the latency of its additions. */
+typedef struct {
+    const float *a; /* a tile of rows [first, ..) of the strip begins a_k * first further, [a_k, height]; or as A lies */
+    int64_t row, rows, tiles;
+} strip;
+
+static strip make_strip(const product *p, float *packed, int64_t row, int64_t row_end) {
+    strip s = { packed, row, row_end - row, pieces_of(row_end - row, TILE_ROWS) };
+    if (p->a_lies || (s.rows == 1 && p->a_col == 1)) { /* a single row is packed as it lies */
+        s.a = p->a + row * p->a_row;
+        return s;
+    }
+    for (int64_t i = 0; i < s.tiles; i++) {
+        int64_t first = even_cut(s.rows, s.tiles, i);
+        pack_rows(packed + first * p->a_k, p, row + first, even_cut(s.rows, s.tiles, i + 1) - first);
+    }
+    return s;
+}
+
+/* A strip's rows by columns [col, col_end) of C; k from `from_k` of the strip's. */
+static void run_strip(const product *p, const strip *s, int64_t from_k, int64_t col, int64_t col_end) {
+    for (int64_t step; col < col_end; col += step) {
+        step = tile_vectors(s->rows, col_end - col) * FV_LANES;
+        for (int64_t i = 0; i < s->tiles; i++) {
+            int64_t first = even_cut(s->rows, s->tiles, i), height = even_cut(s->rows, s->tiles, i + 1) - first;
+            const float *a = s->a + (p->a_lies ? first + from_k * p->a_col : first * p->a_k + from_k * height);
+            if (i + 1 < s->tiles) expect_tile(p, s->row + first + height, col);
+            run_tile(p, a, s->row + first, height, col, (int)(step / FV_LANES));
+        }
+    }
+}
+
+/* The same with B packed here, a part of a panel at a time: what few rows wait for is B, which comes through memory once. */
+static void run_near(const product *p, const strip *s, float *packed, int64_t col, int64_t col_end) {
+    product part = *p;
+    packing panel = *p->near;
+    part.b = panel.out = packed;
+    part.b_step = FV_PANEL;
+    for (; col < col_end; col += FV_PANEL) {
+        part.b_col = col;
+        for (int64_t k = 0; k < p->k; k += part.k) {
+            part.k = panel.k = smaller(NEAR_K, p->k - k);
+            part.fresh = p->fresh && k == 0;
+            panel.first = p->near->first + k;
+            pack_panel(&panel, col);
+            run_strip(&part, s, k, col, smaller(col + FV_PANEL, col_end));
         }
     }
 }
@@ -216,81 +320,67 @@ static void run_piece(void *context, int64_t begin, int64_t end, int worker) {
     const product *p = context;
     int64_t row = p->by_rows ? begin : 0, row_end = p->by_rows ? end : p->m;
     int64_t col = p->by_rows ? 0 : begin * FV_PANEL, col_end = p->by_rows ? p->n : smaller(end * FV_PANEL, p->n);
-    float *packed = p->packed_a + worker * (p->block_rows * p->k + FV_LANES);
+    float *packed = p->packed_a + worker * (p->block_rows * p->a_k + FV_LANES);
     int64_t blocks = pieces_of(row_end - row, p->block_rows);
-    for (int64_t i = 0; i < blocks; i++)
-        run_block(p, packed, row + even_cut(row_end - row, blocks, i), row + even_cut(row_end - row, blocks, i + 1), col,
-                  col_end);
-}
-
-/* Packing: panels of B from rows of numbers, as they lie (back ways) or transposed (weights). */
-typedef struct {
-    void *out; /* [panels][k, 32] */
-    const void *in;
-    int64_t k, n; /* of B */
-    int64_t stride;
-    bool from_bf16;
-} packing;
-
-/* Panel by panel, out[k, 32] = in[k, first .. first + 32) as f32, zeros beyond the last column. */
-static void pack_panels(void *context, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    const packing *p = context;
-    for (int64_t panel = begin; panel < end; panel++) {
-        float *out = (float *)p->out + panel * p->k * FV_PANEL;
-        int64_t first = panel * FV_PANEL;
-        for (int half = 0; half < HALVES; half++, first += FV_LANES, out += FV_LANES) {
-            int64_t left = p->n - first;
-            int cols = left >= FV_LANES ? FV_LANES : left > 0 ? (int)left : 0;
-            for (int64_t k = 0; k < p->k; k++) {
-                int64_t at = k * p->stride + first;
-                fv_store(out + k * FV_PANEL, p->from_bf16 ? fv_load_bf16_n((const uint16_t *)p->in + at, cols)
-                                                          : fv_load_n((const float *)p->in + at, cols));
-            }
-        }
+    for (int64_t i = 0; i < blocks; i++) {
+        strip s = make_strip(p, packed, row + even_cut(row_end - row, blocks, i), row + even_cut(row_end - row, blocks, i + 1));
+        if (p->near) run_near(p, &s, p->packed_b + worker * NEAR_K * FV_PANEL, col, col_end);
+        else run_strip(p, &s, 0, col, col_end);
     }
 }
 
-/* How a product is cut into pieces; the scratch of the workers. */
-static void plan(const fv_exec *x, product *p, int64_t *units, int64_t *grain) {
-    int threads = fv_pool_threads(x->pool);
+/* The block of B, which all threads use, panel by panel. */
+static void pack_panels(void *context, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    packing p = *(const packing *)context;
+    p.out = (float *)p.out + begin * p.k * FV_PANEL;
+    for (int64_t panel = begin; panel < end; panel++, p.out = (float *)p.out + p.k * FV_PANEL) pack_panel(&p, panel * FV_PANEL);
+}
+
+/* How a product is cut into pieces. */
+static void plan(const product *p, int64_t *units, int64_t *grain) {
     int64_t panels = pieces_of(p->n, FV_PANEL);
-    p->by_rows = p->m >= (int64_t)threads * ROWS_WORTH_OWNING || panels < threads;
     *units = p->by_rows ? p->m : panels;
     /* Reading B counts as four rows' work: what few rows wait for is memory. */
     int64_t unit_work = p->k * (p->by_rows ? p->n : FV_PANEL * (p->m + 4));
     *grain = pieces_of(PIECE_WORK, unit_work);
     if (p->by_rows && *grain < TILE_ROWS / 2) *grain = TILE_ROWS / 2;
-    p->block_rows = smaller(p->m, BLOCK_ROWS);
 }
 
-/* The product in blocks of k. If `in` is not NULL, B is packed from its rows, a block at a time. */
+/* The product in blocks of k. If `in` is not NULL, B is packed from it: a block by all threads, where they own rows; a panel by the thread that owns it. */
 static void multiply(const fv_exec *x, product p, const packing *in) {
     if (p.m == 0 || p.n == 0 || p.k == 0) return;
     fv_arena_mark mark = fv_arena_here(x->scratch);
+    int threads = fv_pool_threads(x->pool);
     int64_t units, grain, k = p.k, panels = pieces_of(p.n, FV_PANEL);
-    int64_t blocks = pieces_of(k, p.m <= TILE_ROWS && !in ? LONG_K : BLOCK_K), longest = pieces_of(k, blocks);
-    bool fresh = p.fresh;
+    p.by_rows = p.m >= (int64_t)threads * ROWS_WORTH_OWNING || panels < threads;
+    bool together = in && p.by_rows, fresh = p.fresh;
+    int64_t blocks = pieces_of(k, p.m <= TILE_ROWS && !together ? LONG_K : BLOCK_K), longest = pieces_of(k, blocks);
+    p.block_rows = smaller(p.m, BLOCK_ROWS);
     p.k = longest;
-    plan(x, &p, &units, &grain);
-    p.packed_a = FV_TAKE(x->scratch, float, fv_pool_threads(x->pool) * (p.block_rows * longest + FV_LANES));
-    float *packed_b = in ? FV_TAKE(x->scratch, float, panels * FV_PANEL * longest) : NULL;
+    plan(&p, &units, &grain);
+    p.packed_a = FV_TAKE(x->scratch, float, threads * (p.block_rows * longest + FV_LANES));
+    if (in) p.packed_b = FV_TAKE(x->scratch, float, together ? panels * FV_PANEL * longest : (int64_t)threads * NEAR_K * FV_PANEL);
     const float *a = p.a;
     const void *b = p.b;
     for (int64_t i = 0; i < blocks; i++) {
         int64_t first = even_cut(k, blocks, i);
-        p.k = even_cut(k, blocks, i + 1) - first;
+        p.k = p.a_k = even_cut(k, blocks, i + 1) - first;
         p.a = a + first * p.a_col;
         p.fresh = fresh && i == 0;
+        packing block;
         if (!in) {
             p.b = weight_at(b, first * p.b_step, p.bf16);
         } else {
-            packing block = *in;
-            block.out = packed_b;
-            block.in = weight_at(in->in, first * in->stride, in->from_bf16);
+            block = *in;
+            block.first = first;
             block.k = p.k;
+        }
+        if (in && !together) p.near = &block;
+        if (together) {
+            block.out = p.packed_b;
             fv_parallel(x->pool, panels, pieces_of(PIECE_WORK / 8, p.k * FV_PANEL), pack_panels, &block);
-            p.b = packed_b;
+            p.b = p.packed_b;
             p.b_panel = p.k * FV_PANEL;
             p.b_step = FV_PANEL;
         }
@@ -303,25 +393,6 @@ size_t FV_KERNEL(linear_packed_bytes)(fv_view w) {
     return (size_t)(pieces_of(fv_rows(w), FV_PANEL) * FV_PANEL * fv_cols(w)) * fv_dtype_size(w.dtype);
 }
 
-/* out[k, 32], a half of 16 columns = rows of in[cols <= 16, k] transposed, in in's own type; zeros beyond the last row. */
-FV_INLINE void pack_half(void *out, const void *in, int64_t k, int cols, bool bf16) {
-    for (int64_t j = 0; j < k; j += FV_LANES) {
-        int length = (int)smaller(FV_LANES, k - j);
-        fv_x16 block[FV_LANES];
-        for (int c = 0; c < FV_LANES; c++) {
-            int64_t at = c * k + j;
-            block[c] = c >= cols ? fv_zero()
-                       : bf16    ? fv_load_bf16_n((const uint16_t *)in + at, length)
-                                 : fv_load_n((const float *)in + at, length);
-        }
-        fv_transpose(block);
-        for (int i = 0; i < length; i++) {
-            if (bf16) fv_store_bf16_n((uint16_t *)out + (j + i) * FV_PANEL, block[i], FV_LANES);
-            else fv_store((float *)out + (j + i) * FV_PANEL, block[i]);
-        }
-    }
-}
-
 static void pack_transposed(void *context, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const packing *p = context;
@@ -329,21 +400,28 @@ static void pack_transposed(void *context, int64_t begin, int64_t end, int worke
         int64_t first = half * FV_LANES, left = p->n - first, from = left > 0 ? first * p->k : 0;
         int64_t to = half / HALVES * FV_PANEL * p->k + half % HALVES * FV_LANES;
         int cols = left > 0 ? (int)smaller(FV_LANES, left) : 0;
-        if (p->from_bf16) pack_half((uint16_t *)p->out + to, (const uint16_t *)p->in + from, p->k, cols, true);
-        else pack_half((float *)p->out + to, (const float *)p->in + from, p->k, cols, false);
+        if (p->from_bf16) pack_half((uint16_t *)p->out + to, (const uint16_t *)p->in + from, p->k, p->stride, cols, true, true);
+        else pack_half((float *)p->out + to, (const float *)p->in + from, p->k, p->stride, cols, false, false);
     }
 }
 
+/* A weight [n, k] as B = w^T. */
+static packing weight_packing(fv_view w) {
+    return (packing){ .in = w.data, .n = fv_rows(w), .k = fv_cols(w), .stride = fv_cols(w), .from_bf16 = w.dtype == FV_BF16, .transposed = true };
+}
+
 void FV_KERNEL(linear_pack)(const fv_exec *x, void *packed, fv_view w) {
-    packing p = { packed, w.data, fv_cols(w), fv_rows(w), fv_cols(w), w.dtype == FV_BF16 };
+    packing p = weight_packing(w);
+    p.out = packed;
     fv_parallel(x->pool, pieces_of(p.n, FV_PANEL), pieces_of(PIECE_WORK / 8, p.k * FV_PANEL), pack_transposed, &p);
 }
 
 void FV_KERNEL(linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
     int64_t k = fv_cols(w);
+    packing as_it_lies = weight_packing(w);
     product p = { .m = fv_rows(in), .n = fv_rows(w), .k = k, .a = fv_f32(in), .a_row = k, .a_col = 1, .b = packed,
-                  .b_panel = k * FV_PANEL, .b_step = FV_PANEL, .bf16 = w.dtype == FV_BF16, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias) };
-    multiply(x, p, NULL);
+                  .b_panel = k * FV_PANEL, .b_step = FV_PANEL, .bf16 = packed && w.dtype == FV_BF16, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias) };
+    multiply(x, p, packed ? NULL : &as_it_lies);
 }
 
 void FV_KERNEL(linear_back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
