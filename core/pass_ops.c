@@ -44,7 +44,7 @@ fv_view fv_bias_of(fv_pass *p, int bias) {
 
 fv_var *fv_linear(fv_pass *p, fv_var *x, int weight, int bias) {
     fv_view w = weight_of(p, weight), b = weight_of(p, bias);
-    bool fits = fv_cols(x->v) == fv_cols(w) && (bias < 0 || fv_elements(b) == w.shape[0]) && p->slot->params[weight].packed;
+    bool fits = fv_cols(x->v) == fv_cols(w) && (bias < 0 || fv_elements(b) == w.shape[0]) && p->slot->params[weight].linear;
     if (p->slot->params[weight].adapted && fits && p->error.status == FV_OK) return fv_lora_linear(p, x, weight, bias);
     fv_var *y = fv_costly_value(p, fv_rows(x->v), w.shape[0], x->track || trained(p, weight) || trained(p, bias));
     if (!fv_pass_fits(p, fits, "fv_linear", "x [rows, k] needs a linear weight [n, k]", x->v, w)) return y;
@@ -319,7 +319,7 @@ fv_scored fv_logprob(fv_pass *p, fv_var *hidden, int head_weight, fv_view target
     fv_scored out = {.logp = fv_value(p, rows, 1, track), .entropy = fv_value(p, rows, 1, track)};
     out.lse = fv_mat(FV_TAKE(p->arena, float, 2 * rows), rows, 2);
     fv_view w = weight_of(p, head_weight);
-    bool fits = fv_cols(w) == fv_cols(hidden->v) && p->slot->params[head_weight].packed;
+    bool fits = fv_cols(w) == fv_cols(hidden->v) && p->slot->params[head_weight].linear;
     if (!fv_pass_fits(p, fits, "fv_logprob", "hidden [rows, k] needs a head [vocabulary, k]", hidden->v, w)) return out;
     fits = fv_elements(target) == rows && fv_elements(temperature) == rows && in_range(target, 0, w.shape[0]);
     if (!fv_pass_fits(p, fits, "fv_logprob", "each row needs a target in the vocabulary and a temperature", hidden->v, target)) return out;

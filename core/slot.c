@@ -1,6 +1,7 @@
 #include "core/slot.h"
 
 #include "core/adapter.h"
+#include "core/memory.h"
 #include "core/muon.h"
 
 #include <math.h>
@@ -117,20 +118,31 @@ static fv_status make_master(fv_slot *s, fv_param *p, fv_view stored, bool optim
     return FV_OK;
 }
 
+int64_t fv_packed_most(void) { return fv_memory_limit() / 2; }
+
+/* A weight that is trained has a copy of its master in any case: it is read many times a step. */
+static fv_status open_packed(fv_slot *s, fv_param *p, fv_error *err) {
+    int64_t bytes = (int64_t)s->ops->linear_packed_bytes(fv_weight_matrix(p->w));
+    if (!p->grad.data && bytes > s->room) return FV_OK;
+    if (!p->grad.data) s->room -= bytes;
+    p->stale = true;
+    return s->ops->alloc(&p->packed, (size_t)bytes, err);
+}
+
 /* `owner` is the weight of the model whose name patterns are about. */
 static fv_status open_param(fv_slot *s, fv_param *p, const fv_weight *w, const char *owner, bool train, const fv_slot_options *o, fv_error *err) {
     p->name = w->name;
     p->w = w->view;
     p->muon = w->view.rank == 2 && named(o->muon, o->muon_count, owner);
     if (train && !named(o->freeze, o->freeze_count, owner)) FV_TRY(make_master(s, p, w->view, !o->no_optimizer, err));
+    p->linear = w->linear;
     if (!w->linear) return FV_OK;
-    p->stale = true;
     int i = (int)(p - s->params);
     if (s->lender && i < s->lender->weights && s->lender->params[i].w.data == p->w.data) {
         p->packed = s->lender->params[i].packed;
         return FV_OK;
     }
-    return s->ops->alloc(&p->packed, s->ops->linear_packed_bytes(fv_weight_matrix(p->w)), err);
+    return open_packed(s, p, err);
 }
 
 /* With an adapter, only what it brings whole is trained of the model's weights. */
@@ -193,7 +205,8 @@ fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_
         free(adapted);
         return fv_fail(err, FV_NO_MEMORY, "slot %s: out of memory", options->name);
     }
-    *s = (fv_slot){.name = options->name, .ops = ops, .exec = exec, .params = params, .count = all, .weights = count, .adapted = adapted, .lender = options->lender};
+    *s = (fv_slot){.name = options->name, .ops = ops, .exec = exec, .params = params, .count = all, .weights = count, .adapted = adapted, .lender = options->lender,
+                   .room = options->packed_most > 0 ? options->packed_most : fv_packed_most()};
     fv_status status = FV_OK;
     for (int i = 0; i < count && status == FV_OK; i++) {
         status = open_weight(s, i, weights, options, err);

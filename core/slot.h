@@ -11,7 +11,7 @@
 typedef struct {
     const char *name;
     fv_view view;
-    bool linear; /* used as the matrix of a linear operation, so it has a packed copy: [n, k] = [shape[0], the rest] */
+    bool linear; /* used as the matrix of a linear operation, so it may have a packed copy: [n, k] = [shape[0], the rest] */
 } fv_weight;
 
 /* How a model uses a weight, which says what shape it must have. */
@@ -49,7 +49,8 @@ typedef struct {
 typedef struct {
     const char *name;
     fv_view w;       /* what operations read: the model's view, or the f32 master where trained */
-    void *packed;    /* of w, for linear (of a DoRA magnitude: what core/adapter.c makes of it); filled on first use and after every update. Else NULL */
+    bool linear;     /* the matrix of a linear operation */
+    void *packed;    /* of w, for linear (of a DoRA magnitude: what core/adapter.c makes of it); filled on first use and after every update. NULL: read as it lies */
     bool stale;      /* packed does not follow w (yet, or any more) */
     const fv_adapted *adapted; /* NULL: no adapter changes it */
     fv_view grad;    /* f32, as w; data NULL where frozen */
@@ -65,6 +66,7 @@ typedef struct fv_slot {
     int count, weights;   /* all; those of the model */
     fv_adapted *adapted;  /* [the adapter's parts] */
     struct fv_slot *lender; /* whose packed copies this slot uses where both see the same weight; or NULL */
+    int64_t room;         /* bytes that packed copies of weights that are not trained may still take */
     uint64_t version;     /* counts updates; log-probs are of (slot, version) */
     int64_t steps;        /* optimizer steps taken, for AdamW's bias correction */
 } fv_slot;
@@ -80,14 +82,18 @@ typedef struct {
     const struct fv_adapter *adapter; /* NULL: none. With one, `train` means its parameters alone; patterns still name the model's weights, and an
                                        * adapter's matrices go with the weight that they change */
     struct fv_slot *lender; /* of the same weights; must outlive this slot. NULL: none */
+    int64_t packed_most; /* bytes of packed copies of weights that are not trained; 0: fv_packed_most. Weights beyond are read as they lie, which is slower for few rows */
 } fv_slot_options;
+
+/* Half of the memory that there is (core/memory.h): with its packed copies a model takes twice its file, of which the system may drop one half. */
+int64_t fv_packed_most(void);
 
 /* Opens a slot over `weights` (kept by the caller as long as the slot). All memory is taken here: a pass can't run out of it half way.
  * On failure *out is NULL: FV_NO_MEMORY, or FV_BAD_RECIPE for a pattern that matches nothing. */
 fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_weight *weights, int count, const fv_slot_options *options, fv_error *err);
 void fv_slot_close(fv_slot *s);
 
-/* The packed form of a linear weight, made if it is stale. Called by one thread at a time. */
+/* The packed form of a linear weight, made if it is stale; NULL where it has none. Called by one thread at a time. */
 const void *fv_slot_packed(fv_slot *s, int weight);
 
 void fv_slot_zero_grad(fv_slot *s);

@@ -20,7 +20,8 @@ static void count(counts *c, const fv_model *m, const fv_ops *ops) {
         *part += n;
         c->total += n;
         c->file += (int64_t)fv_bytes(stored);
-        if (w->linear) c->packed += (int64_t)ops->linear_packed_bytes(fv_weight_matrix(w->view));
+        int64_t copy = w->linear ? (int64_t)ops->linear_packed_bytes(fv_weight_matrix(w->view)) : 0;
+        if (c->packed + copy <= fv_packed_most()) c->packed += copy;
         if (i == 0) c->dtype = stored.dtype;
         else if (stored.dtype != c->dtype) c->mixed = true;
     }

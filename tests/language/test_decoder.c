@@ -90,20 +90,21 @@ static void same_bits_everywhere(void **state) {
     }
 }
 
-/* bf16 is a storage type: its weights are widened exactly where they are read, biases and tables, too. */
+/* bf16 is a storage type: its weights are widened exactly where they are read, biases and tables, too; in packed copies, and as they lie. */
 static void stored_in_bf16(void **state) {
     (void)state;
     for (size_t f = 0; f < FV_COUNT(fixtures); f++) {
-        tiny t[2];
-        fv_view logits[2];
-        for (int stored = 0; stored < 2; stored++) {
-            tiny_open(&t[stored], fixtures[f], NULL, 1, false);
-            tiny_round(&t[stored], stored);
-            tiny_reopen(&t[stored], &(fv_slot_options){.name = "policy"});
-            logits[stored] = tiny_logits(&t[stored], t[stored].slot);
+        enum { IN_F32, PACKED, AS_THEY_LIE, WAYS };
+        tiny t[WAYS];
+        fv_view logits[WAYS];
+        for (int way = 0; way < WAYS; way++) {
+            tiny_open(&t[way], fixtures[f], NULL, 1, false);
+            tiny_round(&t[way], way != IN_F32);
+            tiny_reopen(&t[way], &(fv_slot_options){.name = "policy", .packed_most = way == AS_THEY_LIE ? 1 : 0});
+            logits[way] = tiny_logits(&t[way], t[way].slot);
+            assert_memory_equal(logits[way].data, logits[0].data, fv_bytes(logits[0]));
         }
-        assert_memory_equal(logits[1].data, logits[0].data, fv_bytes(logits[0]));
-        for (int stored = 0; stored < 2; stored++) tiny_close(&t[stored]);
+        for (int way = 0; way < WAYS; way++) tiny_close(&t[way]);
     }
 }
 

@@ -1,0 +1,10 @@
+/* How much memory there is to plan with. */
+#ifndef FV_CORE_MEMORY_H
+#define FV_CORE_MEMORY_H
+
+#include <stdint.h>
+
+/* Bytes that this process may use at most: the machine's memory, or its control group's limit where that is lower. */
+int64_t fv_memory_limit(void);
+
+#endif
