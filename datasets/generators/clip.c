@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 enum { MOVERS = 2 };
-typedef enum { WHAT, FIRST, LAST, WHERE, COUNT, KIND_COUNT } kind;
+typedef enum { WHAT, FIRST, LAST, WHERE, COUNT, ALL, WHEN = ALL, KIND_COUNT } kind; /* "all" are those before ALL */
 static const fv_asked kinds[KIND_COUNT] = {
-    {"what", "free-form", 0}, {"first", "free-form", 0}, {"last", "free-form", 0}, {"where", "free-form", 0}, {"count", "numerical", 0}};
+    {"what", "free-form", 0}, {"first", "free-form", 0}, {"last", "free-form", 0}, {"where", "free-form", 0}, {"count", "numerical", 0}, {"when", "free-form", 0}};
 
 static const char *const directions[] = {"left", "right", "up", "down"};
 static const int steps[4][2] = {{-1, 0}, {1, 0}, {0, -1}, {0, 1}};
@@ -84,8 +84,22 @@ static bool fits(kind k, const clip *c) {
     return k == WHAT ? c->moving == 1 : k == FIRST || k == LAST ? c->moving > 1 : true;
 }
 
+/* "1 red; 2 red; 3 blue; 4 none": what moves within each pair of frames, as the model sees them (an odd last frame is a pair with itself). */
+static void tell_when(char *text, size_t size, const clip *c) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (int f = 0; f < c->frames && used < size; f += 2) {
+        int second = f + 1 < c->frames ? f + 1 : f;
+        used += (size_t)snprintf(text + used, size - used, "%s%d", f ? "; " : "", f / 2 + 1);
+        size_t before = used;
+        for (int i = 0; i < c->moving && used < size; i++)
+            if (progress(c, i, second) > progress(c, i, f)) used += (size_t)snprintf(text + used, size - used, " %s", fv_plate_color_name(c->plates[i].color));
+        if (used == before) used += (size_t)snprintf(text + used, size - used, " none");
+    }
+}
+
 static void ask(fv_maker *m, kind k, const clip *c) {
-    char question[96], answer[32];
+    char question[96], answer[160];
     int i = (int)fv_below(&m->random, c->moving);
     snprintf(answer, sizeof answer, "%s", fv_plate_color_name(c->plates[k == LAST ? c->moving - 1 : 0].color));
     switch (k) {
@@ -95,6 +109,10 @@ static void ask(fv_maker *m, kind k, const clip *c) {
     case WHERE:
         snprintf(question, sizeof question, "Where did the %s plate move?", fv_plate_color_name(c->plates[i].color));
         snprintf(answer, sizeof answer, "%s", directions[c->direction[i]]);
+        break;
+    case WHEN:
+        snprintf(question, sizeof question, "Which plate moves when?");
+        tell_when(answer, sizeof answer, c);
         break;
     default:
         snprintf(question, sizeof question, "How many plates moved?");
@@ -118,7 +136,7 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
     if (status == FV_OK) {
         fv_maker_show_clip(&m, 0, c.frames);
         while (fv_maker_wants(&m, 4)) {
-            kind k = only < KIND_COUNT ? (kind)only : (kind)fv_below(&m.random, KIND_COUNT);
+            kind k = only < KIND_COUNT ? (kind)only : (kind)fv_below(&m.random, ALL);
             if (fits(k, &c)) ask(&m, k, &c);
         }
     }
@@ -126,5 +144,5 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 }
 
 const fv_generator fv_generator_clip = {"clip", "short clips: what moved, which first, where to",
-                                        "frames=4..8[2..16] plates=2..4[2..6] radius=9..13[5..20] kinds=all|what|first|last|where|count ground=mixed|plain|photo "
+                                        "frames=4..8[2..16] plates=2..4[2..6] radius=9..13[5..20] kinds=all|what|first|last|where|count|when ground=mixed|plain|photo "
                                         "view=112[56..448] turns=0[0..16]", make};

@@ -429,6 +429,33 @@ static void clips_show_who_moved_first(void **state) {
     }
 }
 
+/* "1 red; 2 none": a plate moves between the frames of a pair if it is named there, and only then. */
+static void clips_show_what_moves_when(void **state) {
+    (void)state;
+    for (int i = 0; i < 30; i++) {
+        fv_row *row = make("clip", "train", "{\"kinds\": \"when\", \"turns\": 1, \"ground\": \"plain\"}", i);
+        const char *answer = json_string_value(json_object_get(row->json, "answer"));
+        int movers = 0;
+        for (int color = 0; color < FV_PLATE_COLORS; color++) {
+            const char *name = fv_plate_color_name(color);
+            if (strstr(answer, name) == NULL) continue;
+            movers++;
+            char text[160], *next = NULL;
+            snprintf(text, sizeof text, "%s", answer);
+            size_t frame = 0;
+            for (char *pair = strtok_r(text, ";", &next); pair != NULL; pair = strtok_r(NULL, ";", &next), frame += 2) {
+                size_t second = (int)frame + 1 < row->image_count ? frame + 1 : frame;
+                assert_int_equal(atoi(pair), frame / 2 + 1);
+                fv_point a = middle(row->images[frame], name), b = middle(row->images[second], name);
+                assert_int_equal(strstr(pair, name) != NULL, fabs(a.x - b.x) + fabs(a.y - b.y) > 0.5);
+            }
+            assert_int_equal((int)frame, (row->image_count + 1) / 2 * 2);
+        }
+        assert_in_range(movers, 1, 2);
+        fv_row_free(row);
+    }
+}
+
 /* "A 3; B 7": the columns of each bar's colour are as high as its value, in steps of the scale. */
 static void charts_show_their_values(void **state) {
     (void)state;
@@ -483,6 +510,7 @@ int main(void) {
         cmocka_unit_test(calls_can_be_called),
         cmocka_unit_test(mazes_can_be_walked),
         cmocka_unit_test(clips_show_who_moved_first),
+        cmocka_unit_test(clips_show_what_moves_when),
         cmocka_unit_test(charts_show_their_values),
         cmocka_unit_test(counts_add_up),
     };
