@@ -50,14 +50,6 @@ enum { FV_LANES = 16 };
 #error "cpu/simd.h is for cpu/kernels/, which are compiled with FV_ISA_scalar, FV_ISA_avx2 or FV_ISA_avx512"
 #endif
 
-FV_INLINE fv_x16 fv_neg(fv_x16 x) { return fv_from_bits(fv_ixor(fv_bits(x), fv_iset1(INT32_MIN))); }
-FV_INLINE fv_x16 fv_abs(fv_x16 x) { return fv_from_bits(fv_iand(fv_bits(x), fv_iset1(INT32_MAX))); }
-
-/* |x| with the sign of `sign`. */
-FV_INLINE fv_x16 fv_copysign(fv_x16 x, fv_x16 sign) {
-    return fv_from_bits(fv_ior(fv_iand(fv_bits(x), fv_iset1(INT32_MAX)), fv_iand(fv_bits(sign), fv_iset1(INT32_MIN))));
-}
-
 /* The first n (0..16) lanes as bf16: to nearest even; a NaN stays one. */
 FV_INLINE void fv_store_bf16_n(uint16_t *p, fv_x16 x, int n) {
     fv_i16 u = fv_bits(x);
@@ -67,6 +59,6 @@ FV_INLINE void fv_store_bf16_n(uint16_t *p, fv_x16 x, int n) {
     fv_store_low_halves_n_(p, fv_ishr(fv_iselect(fv_eq(x, x), rounded, quiet), 16), n);
 }
 
-#include "cpu/simd_math.h"
+#include "core/lane_math.h"
 
 #endif

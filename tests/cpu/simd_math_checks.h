@@ -1,4 +1,4 @@
-/* The checks of cpu/simd_math.h, included by one small program for each instruction set: errors against libm in double,
+/* The checks of core/lane_math.h, included by one small program for each instruction set: errors against libm in double,
  * special values, and a digest of all results, which is the same constant in every program: that is the proof that the
  * builds agree bit by bit. If a polynomial changes on purpose, the new digests are printed by the failing test. */
 #include "cpu/simd.h"

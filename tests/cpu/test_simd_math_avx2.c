@@ -1,4 +1,4 @@
-/* cpu/simd_math.h in AVX2. */
+/* core/lane_math.h in AVX2. */
 #pragma GCC target("avx2,fma")
 #define FV_ISA avx2
 #define FV_ISA_avx2 1

@@ -1,4 +1,4 @@
-/* cpu/simd_math.h in AVX-512. */
+/* core/lane_math.h in AVX-512. */
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #define FV_ISA avx512
 #define FV_ISA_avx512 1

@@ -1,4 +1,4 @@
-/* cpu/simd_math.h in the scalar build. */
+/* core/lane_math.h in the scalar build. */
 #pragma GCC target("fma")
 #define FV_ISA scalar
 #define FV_ISA_scalar 1

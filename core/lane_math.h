@@ -1,7 +1,16 @@
-/* Elementary functions over cpu/simd.h: one polynomial each, the same bits on every instruction set. Errors below are in
- * units in the last place, measured against libm in double by tests/cpu/test_simd_math.c. Included by cpu/simd.h. */
-#ifndef FV_CPU_SIMD_MATH_H
-#define FV_CPU_SIMD_MATH_H
+/* Elementary functions over the primitives of cpu/simd.h: one polynomial each, the same bits on every instruction set and device. Errors
+ * below are in units in the last place, measured against libm in double by tests/cpu/simd_math_checks.h. Included by whoever has defined
+ * the primitives: cpu/simd.h, for sixteen lanes at a time, and cuda/lane.h, for the one lane that a thread has. */
+#ifndef FV_CORE_LANE_MATH_H
+#define FV_CORE_LANE_MATH_H
+
+FV_INLINE fv_x16 fv_neg(fv_x16 x) { return fv_from_bits(fv_ixor(fv_bits(x), fv_iset1(INT32_MIN))); }
+FV_INLINE fv_x16 fv_abs(fv_x16 x) { return fv_from_bits(fv_iand(fv_bits(x), fv_iset1(INT32_MAX))); }
+
+/* |x| with the sign of `sign`. */
+FV_INLINE fv_x16 fv_copysign(fv_x16 x, fv_x16 sign) {
+    return fv_from_bits(fv_ior(fv_iand(fv_bits(x), fv_iset1(INT32_MAX)), fv_iand(fv_bits(sign), fv_iset1(INT32_MIN))));
+}
 
 /* c[0] + c[1] x + ... by Horner's rule. `n` is a constant, so that the loop unrolls. */
 FV_INLINE fv_x16 fv_polynomial(fv_x16 x, const float *c, int n) {
@@ -22,14 +31,16 @@ FV_INLINE fv_x16 fv_reduce_ln2_(fv_x16 x, fv_x16 *n) {
 }
 
 /* (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2: Taylor's series; its remainder is 2^-27. */
-static const float fv_exp_tail_[] = { 1.0f / 2, 1.0f / 6, 1.0f / 24, 1.0f / 120, 1.0f / 720, 1.0f / 5040 };
+FV_INLINE fv_x16 fv_exp_tail_(fv_x16 r) {
+    static const float series[] = { 1.0f / 2, 1.0f / 6, 1.0f / 24, 1.0f / 120, 1.0f / 720, 1.0f / 5040 };
+    return fv_polynomial(r, series, 6);
+}
 
 /* e^x, 1 ulp, also among subnormal results; 0 from -104 down and for -inf, inf above 88.73. */
 FV_INLINE fv_x16 fv_exp(fv_x16 x) {
     x = fv_min(fv_set1(89.0f), fv_max(fv_set1(-105.0f), x)); /* in this order of arguments a NaN stays one */
     fv_x16 n, r = fv_reduce_ln2_(x, &n);
-    fv_x16 p = fv_polynomial(r, fv_exp_tail_, 6);
-    fv_x16 y = fv_add(fv_fma(fv_mul(r, r), p, r), fv_set1(1.0f));
+    fv_x16 y = fv_add(fv_fma(fv_mul(r, r), fv_exp_tail_(r), r), fv_set1(1.0f));
     fv_i16 k = fv_to_int(n), half = fv_isra(k, 1); /* in two factors, as 2^k itself may not be a number */
     return fv_mul(fv_mul(y, fv_power_of_two(half)), fv_power_of_two(fv_isub(k, half)));
 }
@@ -90,7 +101,7 @@ FV_INLINE fv_x16 fv_cos(fv_x16 x) {
 FV_INLINE fv_x16 fv_tanh(fv_x16 x) {
     fv_x16 y = fv_min(fv_set1(20.0f), fv_mul(fv_set1(2.0f), fv_abs(x))); /* tanh(10) rounds to 1 */
     fv_x16 n, r = fv_reduce_ln2_(y, &n);
-    fv_x16 small = fv_fma(fv_mul(r, r), fv_polynomial(r, fv_exp_tail_, 6), r); /* e^r - 1 */
+    fv_x16 small = fv_fma(fv_mul(r, r), fv_exp_tail_(r), r); /* e^r - 1 */
     fv_x16 scale = fv_power_of_two(fv_to_int(n));
     fv_x16 m = fv_fma(scale, small, fv_sub(scale, fv_set1(1.0f)));
     return fv_copysign(fv_div(m, fv_add(m, fv_set1(2.0f))), x);
