@@ -39,8 +39,8 @@ static fv_status open_rig(fv_bench_rig *r, const fv_bench_options *o, const char
     FV_TRY(fv_ops_find(&r->ops, o->device ? o->device : "cpu", err));
     FV_TRY(fv_pool_open(&r->pool, o->threads, err));
     FV_TRY(open_model(r, o, preset, err));
-    r->scratch = fv_arena_new((size_t)16 << 20);
-    r->arena = fv_arena_new((size_t)64 << 20);
+    r->scratch = fv_ops_arena(r->ops, (size_t)16 << 20);
+    r->arena = fv_ops_arena(r->ops, (size_t)64 << 20);
     if (!r->scratch || !r->arena) return fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
     fv_slot_options how = {.name = "policy", .train = true};
     return fv_slot_open(&r->slot, r->ops, (fv_exec){r->pool, r->scratch}, r->model->weights, r->model->count, &how, err);
@@ -98,25 +98,25 @@ double fv_bench_bandwidth(fv_pool *pool) {
 /* The matrix product at its best shape: what the instruction set gives for f32 less a few per cent. */
 double fv_bench_fma(const fv_ops *ops, fv_exec exec) {
     enum { M = 1008, N = 256, K = 512 };
-    fv_view w = fv_mat(fv_aligned_alloc(sizeof(float) * N * K), N, K), x = fv_mat(fv_aligned_alloc(sizeof(float) * M * K), M, K),
-            y = fv_mat(fv_aligned_alloc(sizeof(float) * M * N), M, N);
-    void *packed = fv_aligned_alloc(ops->linear_packed_bytes(w));
+    fv_view w = fv_mat(NULL, N, K), x = fv_mat(NULL, M, K), y = fv_mat(NULL, M, N);
+    fv_view *all[] = {&w, &x, &y};
+    void *packed = NULL;
     double best = 1e9;
-    if (w.data && x.data && y.data && packed) {
-        memset(w.data, 0, fv_bytes(w));
-        memset(x.data, 0, fv_bytes(x));
+    fv_error err;
+    fv_status status = ops->alloc(&packed, ops->linear_packed_bytes(w), &err);
+    for (size_t i = 0; i < FV_COUNT(all) && status == FV_OK; i++) status = ops->alloc(&all[i]->data, fv_bytes(*all[i]), &err);
+    if (status == FV_OK) {
         ops->linear_pack(&exec, packed, w);
         for (int i = 0; i < 10 * TURNS; i++) {
             double start = fv_now();
             ops->linear(&exec, y, x, w, packed, fv_none);
+            if (ops->check(&err) != FV_OK) break; /* and waits for it */
             double spent = fv_now() - start;
             if (spent < best) best = spent;
         }
     }
-    free(w.data);
-    free(x.data);
-    free(y.data);
-    free(packed);
+    for (size_t i = 0; i < FV_COUNT(all); i++) ops->free(all[i]->data);
+    ops->free(packed);
     return 2.0 * M * N * K / best;
 }
 

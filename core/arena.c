@@ -9,6 +9,13 @@ enum { MAX_CHUNKS = 48, ALIGNMENT = 64 }; /* chunks double: 48 pass any machine'
 
 static const size_t huge_page = (size_t)2 << 20;
 
+/* A piece of the numbers' side leaves a note on the host's: where either side was before. So a mark of the host's side alone says how
+ * far the other goes back. */
+typedef struct note {
+    struct note *before;
+    fv_arena_mark here, there;
+} note;
+
 struct fv_arena {
     struct {
         char *data;
@@ -18,6 +25,10 @@ struct fv_arena {
     size_t next_size, before, peak; /* before: bytes used in chunks below `at` */
     fv_arena_handler *handler;
     void *context;
+    fv_arena *numbers; /* the other side; NULL: there is one side alone */
+    note *last;        /* of the pieces that are taken on the other side */
+    fv_arena_alloc *alloc;
+    fv_arena_give *give;
 };
 
 void *fv_aligned_alloc(size_t bytes) {
@@ -29,10 +40,18 @@ void *fv_aligned_alloc(size_t bytes) {
     return data;
 }
 
+static fv_status host_alloc(void **out, size_t bytes, fv_error *err) {
+    *out = fv_aligned_alloc(bytes);
+    return *out ? FV_OK : fv_fail(err, FV_NO_MEMORY, "arena: out of memory");
+}
+
+/* Twice the last one's size, or what is needed where there is not so much left: a device's memory is small beside its pieces. */
 static int add_chunk(fv_arena *a, size_t bytes) {
     size_t size = bytes > a->next_size ? bytes : a->next_size;
-    char *data = a->chunks < MAX_CHUNKS ? fv_aligned_alloc(size) : NULL;
-    if (!data) return 0;
+    void *data = NULL;
+    fv_error ignored;
+    if (a->chunks == MAX_CHUNKS) return 0;
+    if (a->alloc(&data, size, &ignored) != FV_OK && (size == bytes || a->alloc(&data, size = bytes, &ignored) != FV_OK)) return 0;
     a->chunk[a->chunks].data = data;
     a->chunk[a->chunks].size = size;
     a->chunk[a->chunks++].used = 0;
@@ -40,9 +59,11 @@ static int add_chunk(fv_arena *a, size_t bytes) {
     return 1;
 }
 
-fv_arena *fv_arena_new(size_t chunk) {
+static fv_arena *new_side(fv_arena_alloc *alloc, fv_arena_give *give, size_t chunk) {
     fv_arena *a = calloc(1, sizeof *a);
     if (!a) return NULL;
+    a->alloc = alloc;
+    a->give = give;
     a->next_size = chunk ? chunk : (size_t)1 << 20;
     if (!add_chunk(a, ALIGNMENT)) {
         free(a);
@@ -51,15 +72,27 @@ fv_arena *fv_arena_new(size_t chunk) {
     return a;
 }
 
+fv_arena *fv_arena_new(size_t chunk) { return new_side(host_alloc, free, chunk); }
+
+fv_arena *fv_arena_new_over(fv_arena_alloc *alloc, fv_arena_give *give, size_t chunk) {
+    fv_arena *a = fv_arena_new(0);
+    if (a) a->numbers = new_side(alloc, give, chunk);
+    if (!a || a->numbers) return a;
+    fv_arena_free(a);
+    return NULL;
+}
+
 void fv_arena_free(fv_arena *a) {
     if (!a) return;
-    for (size_t i = 0; i < a->chunks; i++) free(a->chunk[i].data);
+    fv_arena_free(a->numbers);
+    for (size_t i = 0; i < a->chunks; i++) a->give(a->chunk[i].data);
     free(a);
 }
 
 void fv_arena_on_exhaustion(fv_arena *a, fv_arena_handler *handler, void *context) {
     a->handler = handler;
     a->context = context;
+    if (a->numbers) fv_arena_on_exhaustion(a->numbers, handler, context);
 }
 
 static void exhausted(const fv_arena *a, size_t bytes) {
@@ -82,9 +115,23 @@ void *fv_arena_take(fv_arena *a, size_t bytes) {
 
 void *fv_arena_zero(fv_arena *a, size_t bytes) { return memset(fv_arena_take(a, bytes), 0, bytes); }
 
+void *fv_arena_numbers(fv_arena *a, size_t bytes) {
+    if (!a->numbers) return fv_arena_take(a, bytes);
+    fv_arena_mark here = fv_arena_here(a);
+    note *n = fv_arena_take(a, sizeof *n);
+    *n = (note){ a->last, here, fv_arena_here(a->numbers) };
+    a->last = n;
+    return fv_arena_take(a->numbers, bytes);
+}
+
 fv_arena_mark fv_arena_here(const fv_arena *a) { return (fv_arena_mark){ .chunk = a->at, .used = a->chunk[a->at].used }; }
 
+static int from_on(fv_arena_mark place, fv_arena_mark mark) {
+    return place.chunk > mark.chunk || (place.chunk == mark.chunk && place.used >= mark.used);
+}
+
 void fv_arena_release(fv_arena *a, fv_arena_mark mark) {
+    for (; a->last && from_on(a->last->here, mark); a->last = a->last->before) fv_arena_release(a->numbers, a->last->there);
     while (a->at > mark.chunk) {
         a->chunk[a->at--].used = 0;
         a->before -= a->chunk[a->at].used;
@@ -94,4 +141,4 @@ void fv_arena_release(fv_arena *a, fv_arena_mark mark) {
 
 void fv_arena_reset(fv_arena *a) { fv_arena_release(a, (fv_arena_mark){ 0 }); }
 
-size_t fv_arena_peak(const fv_arena *a) { return a->peak; }
+size_t fv_arena_peak(const fv_arena *a) { return a->numbers ? a->numbers->peak : a->peak; }

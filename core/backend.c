@@ -1,6 +1,9 @@
 /* The one place that knows which back ends there are. */
 #include "core/ops.h"
 #include "cpu/cpu.h"
+#ifdef FV_WITH_CUDA
+#include "cuda/cuda.h"
+#endif
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +11,17 @@
 fv_status fv_ops_find(const fv_ops **out, const char *device, fv_error *err) {
     *out = NULL;
     if (!strcmp(device, "cpu")) return fv_cpu_table(out, getenv("FOVEA_ISA"), err);
+#ifdef FV_WITH_CUDA
+    if (!strcmp(device, "cuda")) return fv_cuda_table(out, err);
+#else
     if (!strcmp(device, "cuda"))
         return fv_fail(err, FV_UNSUPPORTED, "device=cuda: this program was built without CUDA; use device=cpu");
+#endif
     return fv_fail(err, FV_BAD_USAGE, "device must be cpu or cuda, got %s", device);
+}
+
+fv_arena *fv_ops_arena(const fv_ops *ops, size_t chunk) {
+    return ops->device == FV_CPU ? fv_arena_new(chunk) : fv_arena_new_over(ops->alloc, ops->free, chunk);
 }
 
 int fv_ops_cpu_all(const fv_ops **out, int max) { return fv_cpu_tables(out, max); }

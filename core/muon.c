@@ -9,7 +9,7 @@ enum { ITERATIONS = 5 };
 static const float A1 = 3.4445f, A3 = -4.7750f, A5 = 2.0315f;
 
 static fv_view scratch(const fv_exec *x, int64_t rows, int64_t cols) {
-    return fv_mat(FV_TAKE(x->scratch, float, rows * cols), rows, cols);
+    return fv_mat(FV_NUMBERS(x->scratch, rows * cols), rows, cols);
 }
 
 /* y = factor * x, as x + x and half of it, since the table of operations has no copy and y may never have been written (scale and axpy read it). Doubling and halving
@@ -37,7 +37,7 @@ void fv_muon_orthogonalize(const fv_ops *ops, const fv_exec *x, fv_view g) {
     int64_t rows = fv_rows(g), cols = fv_cols(g), side = rows < cols ? rows : cols;
     fv_arena_mark mark = fv_arena_here(x->scratch);
     fv_view from = scratch(x, rows, cols), to = g, a = scratch(x, side, side), b = scratch(x, side, side);
-    void *packed = rows < cols ? fv_arena_take(x->scratch, ops->linear_packed_bytes(from)) : NULL;
+    void *packed = rows < cols ? fv_arena_numbers(x->scratch, ops->linear_packed_bytes(from)) : NULL;
     scaled(ops, x, from, g, (float)(1 / (length + 1e-7)));
     for (int i = 0; i < ITERATIONS; i++) {
         square(ops, x, a, from, packed);

@@ -6,6 +6,14 @@
  * gradient accumulated in two calls has the bits of one call over both. Shapes are the caller's promise (core/pass.c checks
  * them): operations can't fail and don't allocate, but for scratch from exec->scratch, released before they return.
  *
+ * Where things are. Numbers (f32 and bf16 views, packed weights) are in the table's own memory, which on a device is not the host's: from
+ * `alloc`, or from the numbers' side of an arena that fv_ops_arena made. What the host makes and reads is the host's memory on every device:
+ * i32 views, fv_attention and fv_sampling with all that they point to, rotary_table's inv_freq, blend's weight, temperatures, what
+ * `sample` draws and what a visit sees. A back end takes what it needs of it before the call returns.
+ *
+ * A device may work behind the host's back: calls return early, and what fails there is told by `check`, `dot`, `download` and `sample`
+ * wait for it. After a failure the device's numbers are undefined, calls still return, and `sample` draws -1.
+ *
  * Exactness (docs/exactness.md): every output row depends on its input row alone, never on how many rows, threads or vector
  * lanes there are. A matrix product's element is one chain of fused multiply-adds over k in ascending order; weight
  * gradients are the same chain over rows in ascending order; reductions over a row use 16 virtual lanes (element i goes to
@@ -20,7 +28,7 @@
 
 #include <stdbool.h>
 
-/* What an operation runs on. scratch belongs to the calling thread; pool may be NULL. */
+/* What an operation runs on. scratch (from fv_ops_arena) belongs to the calling thread; pool may be NULL. */
 typedef struct {
     fv_pool *pool;
     fv_arena *scratch;
@@ -71,13 +79,16 @@ typedef struct {
 typedef void fv_vocabulary_visit(void *context, int64_t row, int64_t rows, int64_t col, int64_t cols, const float *logp);
 
 typedef struct fv_ops {
-    const char *name; /* "cpu-avx512", "cuda-sm90" */
+    const char *name;  /* "cpu-avx512", "cuda" */
+    fv_device device;  /* FV_CPU: its memory is the host's */
 
-    /* Memory on the device; *out is cleared. Transfers are complete when they return. */
+    /* Memory on the device; *out is cleared. After a transfer the host's side of it may be written to, and read, at once. */
     fv_status (*alloc)(void **out, size_t bytes, fv_error *err);
     void (*free)(void *data);
     void (*upload)(void *device, const void *host, size_t bytes);
     void (*download)(void *host, const void *device, size_t bytes);
+    void (*clear)(const fv_exec *x, void *data, size_t bytes); /* to zeros, whatever was there */
+    fv_status (*check)(fv_error *err); /* waits until all is done; what went wrong since the process began, or FV_OK */
 
     /* linear: y[r,n] = bias[n] + sum_k x[r,k] w[n,k], the chain starting from bias (0 if none).   x [rows, k]  w [n, k] f32 or bf16
      * `packed` is w in the back end's layout, as linear_pack fills linear_packed_bytes(w) bytes; or NULL: w is read as it lies, which has the same bits. */
@@ -147,8 +158,30 @@ typedef struct fv_ops {
     void (*adamw)(const fv_exec *x, fv_view master, fv_view m, fv_view v, fv_view grad, fv_view weight, const fv_adamw *how);
 } fv_ops;
 
+/* Every operation of the table that a kernel does, in its order; the slots before `linear_packed_bytes` are no kernels. */
+#define FV_KERNEL_MAP(X)                                                                                               \
+    X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight)                         \
+    X(gather) X(gather_add) X(scatter) X(scatter_add) X(blend) X(blend_back)                                           \
+    X(rms_norm) X(rms_norm_back) X(layer_norm) X(layer_norm_back)                                                      \
+    X(rotary_table) X(rotary) X(kv_write) X(kv_write_back) X(attention) X(attention_back)                              \
+    X(swiglu) X(swiglu_back) X(act) X(act_back) X(add) X(axpy) X(scale) X(dot)                                         \
+    X(logprob) X(logprob_back) X(vocabulary) X(sample) X(adamw)
+
+/* The slots that are no kernels, as pointers: name, device (with what pads it), alloc, free, upload, download, clear, check. */
+enum { FV_PLAIN_SLOTS = 8 };
+
+#define FV_COUNT_KERNEL_(name) +1
+#ifdef __cplusplus
+static_assert(sizeof(fv_ops) == (FV_PLAIN_SLOTS + (0 FV_KERNEL_MAP(FV_COUNT_KERNEL_))) * sizeof(void *), "FV_KERNEL_MAP lists every operation");
+#else
+_Static_assert(sizeof(fv_ops) == (FV_PLAIN_SLOTS + (0 FV_KERNEL_MAP(FV_COUNT_KERNEL_))) * sizeof(void *), "FV_KERNEL_MAP lists every operation");
+#endif
+
 /* The table for a device: "cpu" (the best instruction set here, or what FOVEA_ISA says), "cuda". The table is static. */
 fv_status fv_ops_find(const fv_ops **out, const char *device, fv_error *err);
+
+/* An arena for passes and for scratch on these operations: its numbers are where theirs are. NULL when out of memory. */
+fv_arena *fv_ops_arena(const fv_ops *ops, size_t chunk);
 
 /* All CPU tables that this machine can run, for tests: the number, at most `max`. */
 int fv_ops_cpu_all(const fv_ops **out, int max);

@@ -27,10 +27,17 @@ static fv_var *new_var(fv_pass *p, fv_view v, bool track) {
     return x;
 }
 
+const float *fv_read(fv_pass *p, fv_view v) {
+    if (p->slot->ops->device == FV_CPU) return fv_f32(v);
+    float *out = FV_TAKE(p->arena, float, fv_elements(v));
+    p->slot->ops->download(out, v.data, fv_bytes(v));
+    return out;
+}
+
 fv_var *fv_input(fv_pass *p, fv_view v) { return new_var(p, v, false); }
 
 fv_var *fv_value(fv_pass *p, int64_t rows, int64_t cols, bool track) {
-    return new_var(p, fv_mat(FV_TAKE(p->arena, float, rows * cols), rows, cols), track);
+    return new_var(p, fv_mat(FV_NUMBERS(p->arena, rows * cols), rows, cols), track);
 }
 
 fv_var *fv_reshape(fv_pass *p, fv_var *x, int64_t rows, int64_t cols) {
@@ -38,23 +45,16 @@ fv_var *fv_reshape(fv_pass *p, fv_var *x, int64_t rows, int64_t cols) {
     y->of = x->of ? x->of : x;
     y->final = x->final;
     if (!fv_pass_fits(p, rows * cols == fv_elements(x->v), "fv_reshape", "both shapes must have as many elements", x->v, y->v))
-        y->v.data = FV_TAKE(p->arena, float, rows * cols);
+        y->v.data = FV_NUMBERS(p->arena, rows * cols);
     return y;
 }
 
-static void clear_range(void *context, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    memset((float *)context + begin, 0, (size_t)(end - begin) * sizeof(float));
-}
-
-/* By all threads: what each clears here it finds in its cache soon after. */
 static float *clear(fv_pass *p, float *data, int64_t n) {
-    enum { GRAIN = 16384 };
-    fv_parallel(p->slot->exec.pool, n, GRAIN, clear_range, data);
+    p->slot->ops->clear(&p->slot->exec, data, (size_t)n * sizeof(float));
     return data;
 }
 
-float *fv_tape_zeros(fv_pass *p, int64_t n) { return clear(p, FV_TAKE(p->arena, float, n), n); }
+float *fv_tape_zeros(fv_pass *p, int64_t n) { return clear(p, FV_NUMBERS(p->arena, n), n); }
 
 /* On the way back a gradient is done with as soon as the step that made its value has run. The next of its size takes its memory, which is then
  * still in the caches: layers are alike, so that a few buffers serve them all. */
@@ -63,8 +63,8 @@ enum { WORTH_KEEPING = 1024 };
 static void give_up_grad(fv_pass *p, fv_var *y) {
     int64_t n = fv_elements(y->v);
     if (y->of || !y->grad.data || n < WORTH_KEEPING) return;
-    fv_spare *spare = y->grad.data;
-    *spare = (fv_spare){p->tape->spare, n};
+    fv_spare *spare = FV_TAKE(p->arena, fv_spare, 1);
+    *spare = (fv_spare){p->tape->spare, fv_f32(y->grad), n};
     p->tape->spare = spare;
     y->grad = fv_none;
 }
@@ -72,11 +72,11 @@ static void give_up_grad(fv_pass *p, fv_var *y) {
 static float *grad_memory(fv_pass *p, int64_t n) {
     for (fv_spare **at = p->tape ? &p->tape->spare : NULL; at && *at; at = &(*at)->next) {
         if ((*at)->elements != n) continue;
-        float *found = (void *)*at;
+        float *found = (*at)->data;
         *at = (*at)->next;
         return found;
     }
-    return FV_TAKE(p->arena, float, n);
+    return FV_NUMBERS(p->arena, n);
 }
 
 fv_view fv_grad(fv_pass *p, fv_var *x) {
@@ -91,6 +91,11 @@ fv_view fv_grad(fv_pass *p, fv_var *x) {
     fv_view grad = x->v;
     grad.data = holder->grad.data;
     return grad;
+}
+
+void fv_stream(fv_pass *p, fv_var *x, const float *values) {
+    fv_view grad = fv_grad(p, x);
+    p->slot->ops->upload(grad.data, values, fv_bytes(grad));
 }
 
 bool fv_has_grad(const fv_var *x) { return (x->of ? x->of : x)->grad.data != NULL; }

@@ -1,9 +1,12 @@
 /* A pass: one run of model code over operations. With a tape, every operation leaves its way back; without one, the same code
- * is inference. All memory of a pass comes from its arena.
+ * is inference. All memory of a pass comes from its arena, which must be one
+ * for the slot's operations (fv_ops_arena): values are numbers, everything else lies on the host.
  *
  *     fv_var *h = fv_linear(p, x, layer->q_weight, layer->q_bias);
  *     ...
- *     fv_pass_back(p);         // gradients of outputs were written by the caller (streams); parameters' gradients are added to
+ *     const float *y = fv_read(p, h->v);
+ *     fv_stream(p, h, dy);     // gradients of outputs are the caller's
+ *     fv_pass_back(p);         // parameters' gradients are added to
  */
 #ifndef FV_CORE_PASS_H
 #define FV_CORE_PASS_H
@@ -58,8 +61,13 @@ void fv_pass_back(fv_pass *p);
 /* Values. fv_input takes the view as it is (no gradient). fv_value makes an uncleared [rows, cols]. */
 fv_var *fv_input(fv_pass *p, fv_view v);
 fv_var *fv_value(fv_pass *p, int64_t rows, int64_t cols, bool track);
-/* The gradient of x, cleared on first use. Objectives write streams here before fv_pass_back. */
+/* The gradient of x, cleared on first use, where x's operations have it. */
 fv_view fv_grad(fv_pass *p, fv_var *x);
+
+/* Between the host and the operations' memory. fv_read: the numbers of f32 v for the host to read, until the arena is given back. fv_stream: x's gradient
+ * becomes these: what objectives say before fv_pass_back. */
+const float *fv_read(fv_pass *p, fv_view v);
+void fv_stream(fv_pass *p, fv_var *x, const float *values);
 
 /* Weights are named by their index in slot->params; -1 is "absent" where an argument says so. Views of indices, weights and tables are kept by
  * the tape: they must live as long as the pass.

@@ -74,7 +74,7 @@ fv_var *fv_rms_norm(fv_pass *p, fv_var *x, int weight, float eps) {
     fv_var *y = value_like(p, x, x->track || trained(p, weight));
     if (!fv_pass_fits(p, fv_cols(x->v) % fv_elements(w) == 0, "fv_rms_norm", "the weight's length must divide x's", x->v, w)) return y;
     int64_t rows = fv_elements(x->v) / fv_elements(w);
-    fv_view inv = fv_vec(FV_TAKE(p->arena, float, rows), rows);
+    fv_view inv = fv_vec(FV_NUMBERS(p->arena, rows), rows);
     ops_of(p)->rms_norm(exec_of(p), norm_rows(y->v, w), inv, norm_rows(x->v, w), w, eps);
     fv_tape_push(p, &(fv_step){.back = rms_norm_back, .y = y, .x = {x}, .weight = weight, .saved = inv});
     return y;
@@ -90,7 +90,7 @@ fv_var *fv_layer_norm(fv_pass *p, fv_var *x, int weight, int bias, float eps) {
     fv_var *y = value_like(p, x, x->track || trained(p, weight) || trained(p, bias));
     bool fits = fv_cols(x->v) == fv_elements(w) && fv_elements(b) == fv_elements(w);
     if (!fv_pass_fits(p, fits, "fv_layer_norm", "weight and bias must be as long as a row", x->v, w)) return y;
-    fv_view stats = fv_mat(FV_TAKE(p->arena, float, 2 * fv_rows(x->v)), fv_rows(x->v), 2);
+    fv_view stats = fv_mat(FV_NUMBERS(p->arena, 2 * fv_rows(x->v)), fv_rows(x->v), 2);
     ops_of(p)->layer_norm(exec_of(p), y->v, stats, x->v, w, b, eps);
     fv_tape_push(p, &(fv_step){.back = layer_norm_back, .y = y, .x = {x}, .weight = weight, .bias = bias, .saved = stats});
     return y;
@@ -317,7 +317,7 @@ fv_scored fv_logprob(fv_pass *p, fv_var *hidden, int head_weight, fv_view target
     int64_t rows = fv_rows(hidden->v);
     bool track = hidden->track || trained(p, head_weight);
     fv_scored out = {.logp = fv_value(p, rows, 1, track), .entropy = fv_value(p, rows, 1, track)};
-    out.lse = fv_mat(FV_TAKE(p->arena, float, 2 * rows), rows, 2);
+    out.lse = fv_mat(FV_NUMBERS(p->arena, 2 * rows), rows, 2);
     fv_view w = weight_of(p, head_weight);
     bool fits = fv_cols(w) == fv_cols(hidden->v) && p->slot->params[head_weight].linear;
     if (!fv_pass_fits(p, fits, "fv_logprob", "hidden [rows, k] needs a head [vocabulary, k]", hidden->v, w)) return out;

@@ -128,7 +128,7 @@ fv_view fv_costly(fv_pass *p, int64_t rows, int64_t cols, bool *known) {
         int number = r->next++;
         if (r->index.data) {
             bool same = number < r->count && r->tables[number].shape[1] == cols;
-            plain.data = FV_TAKE(p->arena, float, rows * cols);
+            plain.data = FV_NUMBERS(p->arena, rows * cols);
             *known = fv_pass_fits(p, same, "fv_costly", "the replayed forward must be the one that was recorded", plain, r->index);
             if (*known) r->ops->gather(&r->slot->exec, plain, r->tables[number], r->index);
             return plain;
@@ -137,6 +137,6 @@ fv_view fv_costly(fv_pass *p, int64_t rows, int64_t cols, bool *known) {
         if (same) return fv_slice(r->tables[number], r->used, rows);
         r->lost = true;
     }
-    plain.data = FV_TAKE(p->arena, float, rows * cols);
+    plain.data = FV_NUMBERS(p->arena, rows * cols);
     return plain;
 }

@@ -97,6 +97,7 @@ static fv_status check_patterns(const char *field, const char *const *patterns, 
 static fv_status make_buffer(const fv_ops *ops, fv_view *out, fv_view like, fv_error *err) {
     *out = like;
     out->dtype = FV_F32;
+    out->device = ops->device;
     out->data = NULL;
     return ops->alloc(&out->data, fv_bytes(*out), err);
 }
@@ -129,12 +130,24 @@ static fv_status open_packed(fv_slot *s, fv_param *p, fv_error *err) {
     return s->ops->alloc(&p->packed, (size_t)bytes, err);
 }
 
+/* A weight that stays as it is: the model's own memory where operations can read it, else a copy in theirs. */
+static fv_status make_frozen(const fv_slot *s, fv_param *p, fv_error *err) {
+    fv_view stored = p->w;
+    if (s->ops->device == FV_CPU) return FV_OK;
+    p->w.device = s->ops->device;
+    p->w.data = NULL;
+    FV_TRY(s->ops->alloc(&p->w.data, fv_bytes(stored), err));
+    s->ops->upload(p->w.data, stored.data, fv_bytes(stored));
+    return FV_OK;
+}
+
 /* `owner` is the weight of the model whose name patterns are about. */
 static fv_status open_param(fv_slot *s, fv_param *p, const fv_weight *w, const char *owner, bool train, const fv_slot_options *o, fv_error *err) {
     p->name = w->name;
     p->w = w->view;
     p->muon = w->view.rank == 2 && named(o->muon, o->muon_count, owner);
     if (train && !named(o->freeze, o->freeze_count, owner)) FV_TRY(make_master(s, p, w->view, !o->no_optimizer, err));
+    else FV_TRY(make_frozen(s, p, err));
     p->linear = w->linear;
     if (!w->linear) return FV_OK;
     int i = (int)(p - s->params);
@@ -228,7 +241,7 @@ void fv_slot_close(fv_slot *s) {
     if (!s) return;
     for (int i = 0; i < s->count; i++) {
         fv_param *p = &s->params[i];
-        if (p->grad.data) s->ops->free(p->w.data); /* trained: the master is the slot's */
+        if (p->grad.data || s->ops->device != FV_CPU) s->ops->free(p->w.data); /* a master, or a copy on the device */
         s->ops->free(p->grad.data);
         s->ops->free(p->m.data);
         s->ops->free(p->v.data);
@@ -256,15 +269,8 @@ static void weights_changed(fv_slot *s) {
 }
 
 void fv_slot_zero_grad(fv_slot *s) {
-    static const float zeros[4096]; /* copied, since a multiplication by 0 would keep NaN */
-    for (int i = 0; i < s->count; i++) {
-        if (!s->params[i].grad.data) continue;
-        char *grad = s->params[i].grad.data;
-        for (size_t left = fv_bytes(s->params[i].grad), part; left; grad += part, left -= part) {
-            part = left < sizeof zeros ? left : sizeof zeros;
-            s->ops->upload(grad, zeros, part);
-        }
-    }
+    for (int i = 0; i < s->count; i++)
+        if (s->params[i].grad.data) s->ops->clear(&s->exec, s->params[i].grad.data, fv_bytes(s->params[i].grad));
 }
 
 double fv_slot_grad_norm(const fv_slot *s) {

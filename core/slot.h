@@ -1,6 +1,6 @@
 /* A slot is a role that a model plays (policy, reference, judge): the model's weights as this role sees them. A slot that is
  * trained owns f32 masters, gradients and optimizer state of the weights that are not frozen; one that is not points at the
- * model's read-only weights. Packed copies (core/ops.h: linear_pack) belong to the slot as well, since they follow the masters.
+ * model's read-only weights, or has a copy of them on its device. Packed copies (core/ops.h: linear_pack) belong to the slot as well, since they follow the masters.
  * With an adapter (core/adapter.h) the model's weights stay as they are, and what is trained is the adapter's. */
 #ifndef FV_CORE_SLOT_H
 #define FV_CORE_SLOT_H
@@ -48,7 +48,7 @@ typedef struct {
 /* A weight as a slot sees it. */
 typedef struct {
     const char *name;
-    fv_view w;       /* what operations read: the model's view, or the f32 master where trained */
+    fv_view w;       /* what operations read: the model's view (on a device: its copy), or the f32 master where trained */
     bool linear;     /* the matrix of a linear operation */
     void *packed;    /* of w, for linear (of a DoRA magnitude: what core/adapter.c makes of it); filled on first use and after every update. NULL: read as it lies */
     bool stale;      /* packed does not follow w (yet, or any more) */

@@ -21,9 +21,10 @@ struct fv_step {
     void *context;
 };
 
-/* A gradient that is done with: its memory begins with this. */
+/* Memory of a gradient that is done with. */
 typedef struct fv_spare {
     struct fv_spare *next;
+    float *data;
     int64_t elements;
 } fv_spare;
 

@@ -1,6 +1,7 @@
 #include "core/weights.h"
 
 #include "core/file.h"
+#include "core/ops.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,9 +51,15 @@ static void write_header(fv_out *o, const item *items, size_t count, fv_text *he
     fv_out_text(o, header);
 }
 
-static void write_data(fv_out *o, const item *it, float *floats, void *cast) {
+/* Room for a chunk on its way: as it is in memory, as floats, as it is in the file. */
+typedef struct {
+    int64_t stored[CHUNK], cast[CHUNK]; /* int64_t: the largest element there is */
+    float floats[CHUNK];
+} room;
+
+static void write_data(fv_out *o, const item *it, room *r, const fv_ops *ops) {
     const fv_view *v = &it->tensor.view;
-    if (it->from == v->dtype) {
+    if (it->from == v->dtype && v->device == FV_CPU) {
         fv_out_write(o, v->data, fv_bytes(*v));
         return;
     }
@@ -60,29 +67,48 @@ static void write_data(fv_out *o, const item *it, float *floats, void *cast) {
     size_t from = fv_dtype_size(it->from), to = fv_dtype_size(v->dtype);
     for (int64_t i = 0; i < n && !fv_out_failed(o); i += CHUNK) {
         int64_t m = n - i < CHUNK ? n - i : CHUNK;
-        fv_to_f32(floats, (const char *)v->data + (size_t)i * from, it->from, m);
-        fv_from_f32(cast, v->dtype, floats, m);
-        fv_out_write(o, cast, (size_t)m * to);
+        const void *stored = (const char *)v->data + (size_t)i * from;
+        if (v->device != FV_CPU) {
+            ops->download(r->stored, stored, (size_t)m * from);
+            stored = r->stored;
+        }
+        if (it->from == v->dtype) {
+            fv_out_write(o, stored, (size_t)m * from);
+            continue;
+        }
+        fv_to_f32(r->floats, stored, it->from, m);
+        fv_from_f32(r->cast, v->dtype, r->floats, m);
+        fv_out_write(o, r->cast, (size_t)m * to);
     }
 }
 
-static fv_status check_items(const char *path, const fv_tensor *tensors, size_t count, fv_dtype as, fv_error *err) {
+static fv_status check_items(const char *path, const fv_tensor *tensors, size_t count, fv_dtype as, const fv_ops *ops, fv_error *err) {
     if (as != FV_DTYPES && !is_float(as)) return fv_fail(err, FV_UNSUPPORTED, "%s: weights are stored as F32, BF16 or F16, not as %s", path, fv_dtype_name(as));
     for (size_t i = 0; i < count; i++) {
         const fv_tensor *t = &tensors[i];
-        if (t->view.device != FV_CPU) return fv_fail(err, FV_UNSUPPORTED, "%s: tensor %s: not in main memory", path, t->name);
+        if (t->view.device != FV_CPU && (!ops || t->view.device != ops->device)) return fv_fail(err, FV_UNSUPPORTED, "%s: tensor %s: not in main memory", path, t->name);
         if (!t->view.data && fv_bytes(t->view) > 0) return fv_fail(err, FV_BAD_MODEL, "%s: tensor %s: has no data", path, t->name);
     }
     return FV_OK;
 }
 
-fv_status fv_weights_save(const char *path, const fv_tensor *tensors, size_t count, fv_dtype as, fv_error *err) {
-    FV_TRY(check_items(path ? path : "weights", tensors, count, as, err));
-    item *items = calloc(count + 1, sizeof *items);
-    float *floats = malloc(CHUNK * sizeof *floats), *cast = malloc(CHUNK * sizeof *cast);
+static fv_status write_items(fv_out *o, const item *items, size_t count, room *r, const fv_ops *ops, fv_error *err) {
     fv_text header = {0};
+    write_header(o, items, count, &header);
+    for (size_t i = 0; i < count; i++) write_data(o, &items[i], r, ops);
+    fv_text_clear(&header);
+    fv_status status = ops ? ops->check(err) : FV_OK;
+    if (status == FV_OK) return fv_out_commit(o, err);
+    fv_out_abandon(o);
+    return status;
+}
+
+fv_status fv_weights_save_from(const char *path, const fv_tensor *tensors, size_t count, fv_dtype as, const fv_ops *ops, fv_error *err) {
+    FV_TRY(check_items(path ? path : "weights", tensors, count, as, ops, err));
+    item *items = calloc(count + 1, sizeof *items);
+    room *r = malloc(sizeof *r);
     fv_out *o = NULL;
-    fv_status status = items && floats && cast ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", path ? path : "weights");
+    fv_status status = items && r ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", path ? path : "weights");
     if (status == FV_OK) {
         for (size_t i = 0; i < count; i++) {
             items[i] = (item){tensors[i], tensors[i].view.dtype};
@@ -93,16 +119,13 @@ fv_status fv_weights_save(const char *path, const fv_tensor *tensors, size_t cou
     }
     for (size_t i = 1; status == FV_OK && i < count; i++)
         if (strcmp(items[i - 1].tensor.name, items[i].tensor.name) == 0) status = fv_fail(err, FV_BAD_MODEL, "%s: tensor %s is given twice", path, items[i].tensor.name);
-    if (status == FV_OK) {
-        write_header(o, items, count, &header);
-        for (size_t i = 0; i < count; i++) write_data(o, &items[i], floats, cast);
-        status = fv_out_commit(o, err);
-    } else {
-        fv_out_abandon(o);
-    }
-    fv_text_clear(&header);
+    if (status == FV_OK) status = write_items(o, items, count, r, ops, err);
+    else fv_out_abandon(o);
     free(items);
-    free(floats);
-    free(cast);
+    free(r);
     return status;
+}
+
+fv_status fv_weights_save(const char *path, const fv_tensor *tensors, size_t count, fv_dtype as, fv_error *err) {
+    return fv_weights_save_from(path, tensors, count, as, NULL, err);
 }

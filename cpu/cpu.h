@@ -9,19 +9,10 @@
  * first * k elements into it, and `linear` takes them as a weight of their own. */
 enum { FV_PANEL = 32 };
 
-/* The operations that cpu/kernels/ defines, in the order of core/ops.h. The rest of the table is memory (cpu/cpu.c). */
-#define FV_CPU_KERNEL_MAP(X)                                                                                           \
-    X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight)                         \
-    X(gather) X(gather_add) X(scatter) X(scatter_add) X(blend) X(blend_back)                                           \
-    X(rms_norm) X(rms_norm_back) X(layer_norm) X(layer_norm_back)                                                      \
-    X(rotary_table) X(rotary) X(kv_write) X(kv_write_back) X(attention) X(attention_back)                              \
-    X(swiglu) X(swiglu_back) X(act) X(act_back) X(add) X(axpy) X(scale) X(dot)                                         \
-    X(logprob) X(logprob_back) X(vocabulary) X(sample) X(adamw)
-
 /* Declares fv_cpu_<isa>_<op> with the type that core/ops.h gives it, so that a kernel of another shape does not compile. */
 #define FV_CPU_DECLARE_(name)                                                                                          \
     __typeof__(*((fv_ops *)0)->name) fv_cpu_scalar_##name, fv_cpu_avx2_##name, fv_cpu_avx512_##name;
-FV_CPU_KERNEL_MAP(FV_CPU_DECLARE_)
+FV_KERNEL_MAP(FV_CPU_DECLARE_)
 #undef FV_CPU_DECLARE_
 
 /* The tables that this machine can run, best first: the number, at most `max`. */

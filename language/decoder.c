@@ -150,8 +150,8 @@ static layer_context shared_context(fv_pass *p, const fv_decoder *d, const fv_ba
     const fv_text_config *c = &d->c;
     int64_t rows = fv_elements(b->ids), half = c->head_dim / 2;
     layer_context at = {.d = d};
-    at.cos = fv_mat(FV_TAKE(p->arena, float, rows * half), rows, half);
-    at.sin = fv_mat(FV_TAKE(p->arena, float, rows * half), rows, half);
+    at.cos = fv_mat(FV_NUMBERS(p->arena, rows * half), rows, half);
+    at.sin = fv_mat(FV_NUMBERS(p->arena, rows * half), rows, half);
     p->slot->ops->rotary_table(&p->slot->exec, at.cos, at.sin, b->position, fv_vec(d->inv_freq, half), fv_ints(d->axis, half));
     at.q_cos = at.cos;
     at.q_sin = at.sin;
@@ -166,7 +166,7 @@ static layer_context shared_context(fv_pass *p, const fv_decoder *d, const fv_ba
 }
 
 static fv_view rows_of(fv_pass *p, fv_view v, fv_view index) {
-    fv_view rows = fv_mat(FV_TAKE(p->arena, float, fv_elements(index) * fv_cols(v)), fv_elements(index), fv_cols(v));
+    fv_view rows = fv_mat(FV_NUMBERS(p->arena, fv_elements(index) * fv_cols(v)), fv_elements(index), fv_cols(v));
     p->slot->ops->gather(&p->slot->exec, rows, v, index);
     return rows;
 }

@@ -272,13 +272,13 @@ fv_status fv_model_write_config(const json_t *config, const char *folder, fv_dty
     return status;
 }
 
-/* The model's folder with these values, [count], in place of its own. */
-static fv_status save_whole(const fv_model *m, const fv_tensor *tensors, const char *folder, fv_dtype dtype, fv_error *err) {
+/* The model's folder with these values, [count], in place of its own; they lie where `ops` has its memory (NULL: the host's). */
+static fv_status save_whole(const fv_model *m, const fv_tensor *tensors, const fv_ops *ops, const char *folder, fv_dtype dtype, fv_error *err) {
     FV_TRY(fv_folder_make(folder, err));
     FV_TRY(copy_companions(m, folder, err));
     FV_TRY(fv_model_write_config(m->config.raw, folder, dtype, err));
     char *path = fv_path_join(folder, "model.safetensors");
-    fv_status status = path == NULL ? fv_fail(err, FV_NO_MEMORY, "%s: no memory for a path", folder) : fv_weights_save(path, tensors, (size_t)m->count, dtype, err);
+    fv_status status = path == NULL ? fv_fail(err, FV_NO_MEMORY, "%s: no memory for a path", folder) : fv_weights_save_from(path, tensors, (size_t)m->count, dtype, ops, err);
     free(path);
     return status;
 }
@@ -305,7 +305,7 @@ fv_status fv_model_save(const fv_model *m, const fv_slot *slot, const char *fold
     FV_TRY(fv_model_want_empty(folder, err));
     if (m->lora != NULL) return fv_lora_save(m->lora, slot, m->folder, folder, dtype, err);
     FV_TRY(list_tensors(&tensors, m, slot, err));
-    fv_status status = save_whole(m, tensors, folder, dtype, err);
+    fv_status status = save_whole(m, tensors, slot != NULL ? slot->ops : NULL, folder, dtype, err);
     free(tensors);
     return status;
 }
@@ -340,7 +340,7 @@ fv_status fv_model_save_merged(const fv_model *m, fv_slot *slot, const char *fol
     int done = 0;
     for (; done < m->count && status == FV_OK; done++)
         if (slot->params[done].adapted != NULL) status = merge_weight(&tensors[done].view, slot, done, err);
-    if (status == FV_OK) status = save_whole(m, tensors, folder, dtype, err);
+    if (status == FV_OK) status = save_whole(m, tensors, NULL, folder, dtype, err);
     for (int i = 0; i < done; i++)
         if (tensors[i].view.data != slot->params[i].w.data) free(tensors[i].view.data);
     free(tensors);

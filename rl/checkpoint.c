@@ -35,7 +35,7 @@ static fv_status save_trainer(const fv_slot *s, const char *folder, fv_error *er
     if (!tensors) return fv_fail(err, FV_NO_MEMORY, "checkpoint: out of memory");
     size_t n = trainer_tensors(s, tensors);
     char *path = fv_path_join(folder, "optimizer.safetensors");
-    fv_status status = fv_weights_save(path, tensors, n, FV_DTYPES, err);
+    fv_status status = fv_weights_save_from(path, tensors, n, FV_DTYPES, s->ops, err);
     free(path);
     for (size_t i = 0; i < n; i++) free((char *)tensors[i].name);
     free(tensors);

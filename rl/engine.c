@@ -65,7 +65,7 @@ fv_status fv_engine_open(fv_engine **out, const fv_model *m, fv_slot *slot, cons
     e->slot = slot;
     if (options) e->options = *options;
     if (!e->options.max_rows) e->options.max_rows = 1024;
-    e->arena = fv_arena_new((size_t)16 << 20);
+    e->arena = fv_ops_arena(slot->ops, (size_t)16 << 20);
     if (e->options.record) e->record = fv_recording_new(e->options.record);
     e->banned = malloc((size_t)m->config.text.vocabulary);
     if (!e->arena || !e->banned || (e->options.record && !e->record) || fv_pages_open(&e->pool, slot->ops, slot->exec, &m->config.text, e->options.max_pages, err) != FV_OK) {
@@ -421,6 +421,7 @@ static fv_status sample(fv_engine *e, fv_pass *pass, fv_var *hidden, fv_done *do
     int head = fv_decoder_head(e->model->decoder);
     fv_head projection = {e->slot->params[head].w, fv_slot_packed(e->slot, head)};
     e->slot->ops->sample(&e->slot->exec, id, logp, entropy, rows->v, projection, how);
+    FV_TRY(e->slot->ops->check(err));
     for (int i = 0; i < n; i++) {
         cursor *c = &e->cursors[who[i]];
         if (id[i] < 0) return fv_fail(err, FV_LIMIT, "no token could be drawn at temperature %g: logits / temperature are no finite numbers; are the weights?", (double)c->ask.temperature);

@@ -122,8 +122,9 @@ static void run_back(fv_pass *pass, const scorer *c, const fv_pack *pack, fv_var
     fv_pack_targets(&learned, pack, true, temperature, c->s->arena);
     if (!learned.count) return;
     fv_scored scored = fv_pack_score(pass, c->s->model, hidden, &learned);
-    float *dlogp = fv_f32(fv_grad(pass, scored.logp));
+    float *dlogp = FV_TAKE(c->s->arena, float, learned.count);
     for (int i = 0; i < learned.count; i++) dlogp[i] = -1.0f;
+    fv_stream(pass, scored.logp, dlogp);
     fv_pass_back(pass);
 }
 
@@ -146,11 +147,12 @@ static fv_status run_tree(scorer *c, fv_tree *tree, const fv_sample *const *samp
     fv_pack_targets(&targets, &pack, false, temperature, s->arena);
     if (targets.count) {
         fv_pass plain = fv_pass_begin(s->slot, s->arena, false);
-        const float *logp = fv_f32(fv_pack_score(&plain, s->model, fv_input(&plain, hidden->v), &targets).logp->v);
+        const float *logp = fv_read(&plain, fv_pack_score(&plain, s->model, fv_input(&plain, hidden->v), &targets).logp->v);
         for (int i = 0; i < targets.count; i++) tree->segments[targets.segment[i]]->logp[targets.index[i]] = logp[i];
     }
     if (c->o->grad) run_back(&pass, c, &pack, hidden, temperature);
     if (pass.error.status != FV_OK) return fv_fail(err, pass.error.status, "score: %s", pass.error.text);
+    FV_TRY(s->slot->ops->check(err));
     for (int i = 0; i < n; i++) FV_TRY(write_row(c, &pack, hidden, &visual, samples[i], leaves[i], err));
     return FV_OK;
 }
@@ -223,7 +225,7 @@ static fv_status save_gradient(scorer *c, fv_error *err) {
         slot->ops->scale(&slot->exec, flat, (float)(1.0 / (double)c->counts->targets));
         tensors[n++] = (fv_tensor){slot->params[i].name, slot->params[i].grad};
     }
-    fv_status status = fv_weights_save(c->o->grad, tensors, n, FV_F32, err);
+    fv_status status = fv_weights_save_from(c->o->grad, tensors, n, FV_F32, slot->ops, err);
     free(tensors);
     return status;
 }

@@ -17,6 +17,12 @@ typedef struct {
 
 static void add(dump *d, const char *name, fv_view v) { d->tensors[d->count++] = (fv_tensor){name, v}; }
 
+/* A value of the pass. */
+static void add_value(dump *d, fv_pass *pass, const char *name, fv_view v) {
+    v.data = (void *)fv_read(pass, v);
+    add(d, name, v);
+}
+
 /* Patches of all pictures (or clips) of the row, one below the other, in order. */
 static void add_pixels(dump *d, const char *name, bool video) {
     const fv_prompt *p = &d->row->sample->prompt;
@@ -55,7 +61,7 @@ static void add_embeds(dump *d, fv_pass *pass, const char *name, int token) {
     for (int64_t i = 0; i < fv_elements(r->pack->visual_row); i++) index_of[fv_i32(r->pack->visual_row)[i]] = fv_i32(r->pack->visual_index)[i];
     for (int i = 0; i < ids->count; i++)
         if (ids->ids[i] == token) index[n++] = index_of[r->rows[i]];
-    if (n) add(d, name, fv_gather(pass, fv_input(pass, r->visual->embeds->v), fv_ints(index, n))->v);
+    if (n) add_value(d, pass, name, fv_gather(pass, fv_input(pass, r->visual->embeds->v), fv_ints(index, n))->v);
 }
 
 static fv_status make_tensors(dump *d, fv_error *err) {
@@ -71,8 +77,8 @@ static fv_status make_tensors(dump *d, fv_error *err) {
         add_embeds(d, &pass, "video_embeds", r->model->config.video_token);
     }
     fv_var *hidden = fv_gather(&pass, fv_input(&pass, r->hidden->v), fv_ints(r->rows, r->sample->prompt.tokens.count));
-    add(d, "hidden_states", hidden->v);
-    add(d, "logits", fv_linear(&pass, hidden, fv_decoder_head(r->model->decoder), -1)->v);
+    add_value(d, &pass, "hidden_states", hidden->v);
+    add_value(d, &pass, "logits", fv_linear(&pass, hidden, fv_decoder_head(r->model->decoder), -1)->v);
     return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "%s: %s", r->sample->row->id, pass.error.text);
 }
 

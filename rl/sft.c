@@ -97,8 +97,8 @@ static fv_status run_micro(fv_trainer *t, const sft_batch *b, const int *leaves,
     fv_pack_want(&pack, &targets, t->arena);
     fv_var *hidden = fv_pack_forward(&pass, t->model, &pack, NULL);
     fv_scored scored = fv_pack_score(&pass, t->model, hidden, &targets);
-    float *dlogp = fv_f32(fv_grad(&pass, scored.logp));
-    const float *logp = fv_f32(scored.logp->v), *h = fv_f32(scored.entropy->v);
+    float *dlogp = FV_TAKE(t->arena, float, targets.count);
+    const float *logp = fv_read(&pass, scored.logp->v), *h = fv_read(&pass, scored.entropy->v);
     int segment = -1;
     const char *category = NULL;
     for (int i = 0; i < targets.count; i++) {
@@ -108,8 +108,10 @@ static fv_status run_micro(fv_trainer *t, const sft_batch *b, const int *leaves,
         if (targets.segment[i] != segment) category = category_of(b, segment = targets.segment[i]);
         add_category(by, category, -logp[i]);
     }
+    fv_stream(&pass, scored.logp, dlogp);
     fv_pass_back(&pass);
     fv_arena_reset(t->arena);
+    FV_TRY(t->ops->check(err));
     return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "sft: %s", pass.error.text);
 }
 

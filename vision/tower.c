@@ -181,7 +181,7 @@ static fv_var *merge(fv_pass *p, fv_var *x, const merger *m, bool norm_merged, c
 static fv_var *embed(fv_pass *p, const fv_tower *t, const fv_patches *const *pictures, int count, const fv_tower_layout *l) {
     const fv_tower_config *c = &t->c;
     int64_t cols = (int64_t)c->channels * c->temporal * c->patch * c->patch;
-    float *pixels = FV_TAKE(p->arena, float, l->rows * cols), *to = pixels;
+    float *pixels = FV_NUMBERS(p->arena, l->rows * cols), *to = pixels;
     for (int i = 0; i < count; i++) {
         int64_t n = fv_patches_rows(pictures[i]) * cols;
         p->slot->ops->upload(to, pictures[i]->pixels, (size_t)n * sizeof *to);
@@ -196,8 +196,8 @@ static fv_var *embed(fv_pass *p, const fv_tower *t, const fv_patches *const *pic
 static block_context shared_context(fv_pass *p, const fv_tower *t, const fv_tower_layout *l) {
     int64_t half = t->c.hidden / t->c.heads / 2;
     block_context at = {.t = t, .third = l->third};
-    at.cos = fv_mat(FV_TAKE(p->arena, float, l->rows * half), l->rows, half);
-    at.sin = fv_mat(FV_TAKE(p->arena, float, l->rows * half), l->rows, half);
+    at.cos = fv_mat(FV_NUMBERS(p->arena, l->rows * half), l->rows, half);
+    at.sin = fv_mat(FV_NUMBERS(p->arena, l->rows * half), l->rows, half);
     p->slot->ops->rotary_table(&p->slot->exec, at.cos, at.sin, l->position, fv_vec(t->inv_freq, half), fv_ints(t->axis, half));
     return at;
 }

@@ -136,6 +136,42 @@ static void arena_pieces_stay(void **state) {
     fv_arena_free(NULL);
 }
 
+static size_t taken, given;
+
+static fv_status take_counted(void **out, size_t bytes, fv_error *err) {
+    if (bytes > 1 << 20) return fv_fail(err, FV_NO_MEMORY, "%zu bytes are too many", bytes);
+    taken++;
+    *out = malloc(bytes);
+    return *out ? FV_OK : fv_fail(err, FV_NO_MEMORY, "out of memory");
+}
+
+static void give_counted(void *data) {
+    given++;
+    free(data);
+}
+
+/* Numbers lie on a side of their own; what gives one side back gives the other back as well. */
+static void arena_has_two_sides(void **state) {
+    (void)state;
+    fv_arena *a = fv_arena_new_over(take_counted, give_counted, 4096);
+    assert_non_null(a);
+    float *first = FV_NUMBERS(a, 100);
+    char *here = fv_arena_take(a, 10);
+    fv_arena_mark mark = fv_arena_here(a);
+    float *second = FV_NUMBERS(a, 5);
+    assert_ptr_equal(second, first + 112); /* pieces are 64 bytes apart: nothing of the host's is in between */
+    for (int i = 0; i < 40; i++) memset(FV_NUMBERS(a, 1000), 1, 4000);
+    assert_true(fv_arena_peak(a) >= 40 * 4000 && fv_arena_peak(a) <= 40 * 4032 + 512);
+    fv_arena_release(a, mark);
+    assert_ptr_equal(FV_NUMBERS(a, 5), second);
+    assert_true((char *)fv_arena_take(a, 1) > here);
+    fv_arena_reset(a);
+    assert_ptr_equal(FV_NUMBERS(a, 1), first);
+    memset(fv_arena_numbers(a, 900 << 10), 2, 900 << 10); /* twice the last chunk would be too much: just this then */
+    fv_arena_free(a);
+    assert_true(taken > 2 && taken == given);
+}
+
 /* The same takes after a reset get the same places: nothing new is asked of the system. */
 static void arena_is_stable_after_the_first_step(void **state) {
     (void)state;
@@ -177,7 +213,7 @@ int main(void) {
         cmocka_unit_test(joins_order_memory),
         cmocka_unit_test(pool_names_the_bad_number),
         cmocka_unit_test(jobs_all_run),
-        cmocka_unit_test(arena_pieces_stay),
+        cmocka_unit_test(arena_pieces_stay), cmocka_unit_test(arena_has_two_sides),
         cmocka_unit_test(arena_is_stable_after_the_first_step),
         cmocka_unit_test(arena_exhaustion_is_handled),
     };

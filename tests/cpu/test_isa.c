@@ -33,7 +33,7 @@ static void tables_have_no_hole(void **state) {
     for (int i = 0, n = fv_ops_cpu_all(all, 3); i < n; i++) {
         void (*slot[sizeof(fv_ops) / sizeof(void (*)(void))])(void);
         memcpy(slot, all[i], sizeof slot);
-        for (size_t s = 0; s < FV_COUNT(slot); s++) assert_true(slot[s] != NULL);
+        for (size_t s = 2; s < FV_COUNT(slot); s++) assert_true(slot[s] != NULL); /* after the name and the device */
     }
 }
 

@@ -1,4 +1,4 @@
-/* The example of docs/adding.md: what stands in core/ops.h and cpu/cpu.h once an operation is part of the tree. */
+/* The example of docs/adding.md: what stands in core/ops.h, and what comes of it, once an operation is part of the tree. */
 #ifndef FV_TESTS_EXAMPLES_UNIT_H
 #define FV_TESTS_EXAMPLES_UNIT_H
 

@@ -95,8 +95,8 @@ static inline void small_open_at(small *s, const char *folder, const fv_ops *ops
     if (!ops && fv_ops_find(&ops, "cpu", &err) != FV_OK) fail_msg("%s", err.text);
     if (fv_model_open(&s->model, folder, &err) != FV_OK) fail_msg("%s", err.text);
     if (fv_pool_open(&s->pool, threads, &err) != FV_OK) fail_msg("%s", err.text);
-    s->scratch = fv_arena_new(0);
-    s->arena = fv_arena_new(0);
+    s->scratch = fv_ops_arena(ops, 0);
+    s->arena = fv_ops_arena(ops, 0);
     fv_slot_options o = {.name = "policy", .train = train};
     if (fv_slot_open(&s->slot, ops, (fv_exec){s->pool, s->scratch}, s->model->weights, s->model->count, &o, &err) != FV_OK) fail_msg("%s", err.text);
 }
@@ -178,8 +178,9 @@ static inline int small_score(small *s, const fv_tree *t, const int *leaves, int
     assert_true(targets.count <= room);
     fv_scored scored = fv_pack_score(&pass, s->model, fv_pack_forward(&pass, s->model, &pack, NULL), &targets);
     assert_int_equal(pass.error.status, FV_OK);
+    const float *logp = fv_read(&pass, scored.logp->v);
     for (int i = 0; i < targets.count; i++) {
-        now[i] = fv_f32(scored.logp->v)[i];
+        now[i] = logp[i];
         then[i] = t->segments[targets.segment[i]]->logp[targets.index[i]];
     }
     fv_arena_reset(s->arena);
