@@ -1,0 +1,23 @@
+#include "cuda/cuda.h"
+
+#include "cuda/runtime.h"
+
+#define KERNEL_(op) .op = fv_cuda_##op,
+static const fv_ops table = {
+    .name = "cuda",
+    .device = FV_CUDA,
+    .alloc = fv_cuda_alloc,
+    .free = fv_cuda_free,
+    .upload = fv_cuda_upload,
+    .download = fv_cuda_download,
+    .clear = fv_cuda_clear,
+    .check = fv_cuda_check,
+    FV_KERNEL_MAP(KERNEL_)
+};
+
+fv_status fv_cuda_table(const fv_ops **out, fv_error *err) {
+    *out = NULL;
+    FV_TRY(fv_cuda_open(err));
+    *out = &table;
+    return FV_OK;
+}

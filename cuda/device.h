@@ -1,0 +1,88 @@
+/* What kernels are written in: CUDA C that is also C17, so that the same files compile for a card (nvcc) and for the machine without one
+ * on which the tests run them (tests/cuda/stand_in.h, which says what each of these words is there).
+ *
+ *   FV_GLOBAL(name, type)       begins a kernel: `name(type j)`, one thread's work. Its one argument is a struct of everything.
+ *   FV_LAUNCH(name, blocks, threads, shared, j)   on the back end's stream; nothing where blocks is 0. shared: bytes of FV_SHARED
+ *   FV_DEVICE                   begins a function that kernels call
+ *   FV_THREAD, FV_BLOCK         this thread in its block, this block; blocks are numbered in one dimension
+ *   FV_SHARED(type)             the block's memory that FV_LAUNCH asked for
+ *   FV_BLOCK_SHARED             before an array in a kernel: the block's, of a size that is known
+ *   FV_SYNC()                   all threads of the block have come here
+ *   fv_across(x, d)             x of the thread whose number differs in bit d (8, 4, 2, 1); all threads of the warp must come here
+ *   fv_across_double(x, d)
+ *
+ * Sixteen neighbouring threads are the sixteen virtual lanes of cpu/simd.h: thread t is lane t % 16. */
+#ifndef FV_CUDA_DEVICE_H
+#define FV_CUDA_DEVICE_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#include "core/ops.h"
+#include "cuda/cuda.h"
+#include "cuda/runtime.h"
+#ifdef __cplusplus
+}
+#endif
+
+#include <stdint.h>
+
+#ifdef __CUDACC__
+
+#define FV_DEVICE static __device__ __forceinline__
+#define FV_GLOBAL(name, type) static __global__ void name(type j)
+#define FV_LAUNCH(name, blocks, threads, shared, j)                                                                    \
+    do {                                                                                                               \
+        int64_t fv_blocks_ = (blocks);                                                                                 \
+        if (fv_blocks_ <= 0 || !fv_cuda_well()) break;                                                                                    \
+        name<<<(unsigned)fv_blocks_, (unsigned)(threads), (shared), fv_cuda_stream()>>>(j);                            \
+        fv_cuda_launched(#name, fv_blocks_, (threads), (shared));                                                      \
+    } while (0)
+#define FV_THREAD ((int)threadIdx.x)
+#define FV_BLOCK ((int64_t)blockIdx.x)
+#define FV_SYNC() __syncthreads()
+#define FV_BLOCK_SHARED __shared__
+extern __shared__ double fv_shared_memory_[]; /* double: aligned for everything that lies in it */
+#define FV_SHARED(type) ((type *)fv_shared_memory_)
+
+FV_DEVICE float fv_across(float x, int d) { return __shfl_xor_sync(0xffffffffu, x, d); }
+FV_DEVICE double fv_across_double(double x, int d) { return __shfl_xor_sync(0xffffffffu, x, d); }
+
+/* Kernels are C for every compiler but nvcc, which takes them for C++: what the table points to has C's names. */
+#define FV_TABLE_OP extern "C"
+
+#else
+#include "tests/cuda/stand_in.h"
+#define FV_TABLE_OP
+#endif
+
+#define FV_INLINE FV_DEVICE
+#include "cuda/lane.h"
+#include "core/lane_math.h"
+
+/* The sum over sixteen lanes in the tree of cpu/simd.h, l + (l + 8), then + 4, + 2, + 1: every lane gets it, as a + b is b + a. */
+FV_DEVICE float fv_hsum(float x) {
+    for (int d = 8; d >= 1; d /= 2) x += fv_across(x, d);
+    return x;
+}
+FV_DEVICE double fv_dsum(double x) {
+    for (int d = 8; d >= 1; d /= 2) x += fv_across_double(x, d);
+    return x;
+}
+FV_DEVICE float fv_hmax(float x) {
+    for (int d = 8; d >= 1; d /= 2) {
+        float y = fv_across(x, d);
+        x = x > y ? x : y;
+    }
+    return x;
+}
+
+/* Element i of an f32 or bf16 view. */
+FV_DEVICE float fv_load_view(const fv_view *v, int64_t i) {
+    return v->dtype == FV_F32 ? ((const float *)v->data)[i] : fv_widen_bf16(((const uint16_t *)v->data)[i]);
+}
+
+/* Blocks of `size` that hold n. */
+static inline int64_t fv_blocks_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
+
+#endif
