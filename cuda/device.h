@@ -1,5 +1,5 @@
 /* What kernels are written in: CUDA C that is also C17, so that the same files compile for a card (nvcc) and for the machine without one
- * on which the tests run them (tests/cuda/stand_in.h, which says what each of these words is there).
+ * on which the tests run them: there tests/cuda/stand_in.h, which the compiler takes in first, says what each of these words is.
  *
  *   FV_GLOBAL(name, type)       begins a kernel: `name(type j)`, one thread's work. Its one argument is a struct of everything.
  *   FV_LAUNCH(name, blocks, threads, shared, j)   on the back end's stream; nothing where blocks is 0. shared: bytes of FV_SHARED
@@ -48,11 +48,14 @@ extern __shared__ double fv_shared_memory_[]; /* double: aligned for everything 
 FV_DEVICE float fv_across(float x, int d) { return __shfl_xor_sync(0xffffffffu, x, d); }
 FV_DEVICE double fv_across_double(double x, int d) { return __shfl_xor_sync(0xffffffffu, x, d); }
 
-/* Kernels are C for every compiler but nvcc, which takes them for C++: what the table points to has C's names. */
-#define FV_TABLE_OP extern "C"
+#elif !defined(FV_LAUNCH)
+#error "kernels are for nvcc, or for a compiler that is told what these words are (tests/cuda/CMakeLists.txt)"
+#endif
 
+/* nvcc takes kernels for C++: what the table points to has C's names. */
+#ifdef __cplusplus
+#define FV_TABLE_OP extern "C"
 #else
-#include "tests/cuda/stand_in.h"
 #define FV_TABLE_OP
 #endif
 

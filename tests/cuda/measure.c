@@ -1,0 +1,511 @@
+/* cuda_measure [small]: every operation of the CUDA table beside the CPU's, on the same numbers: how many numbers have other bits, the largest difference
+ * relative to the largest number, and the time a call takes on the card, in shapes of a model of 3 billion weights; `small`: odd sizes that end
+ * anywhere in a tile, for the stand-in and for compute-sanitizer. Ends with 1 where bits differ. Needs no library but the C library's: it is what one
+ * runs first on a card (tests/cuda/on_card.sh). */
+#include "core/progress.h"
+#include "cuda/cuda.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUFFERS = 12, TIMED = 20 };
+
+/* What a case works on: numbers, on either side, and what is the host's on both. */
+typedef struct {
+    fv_view v;
+    bool host, out;
+} buffer;
+
+typedef struct {
+    bool small;
+    buffer b[BUFFERS];
+    int count;
+    int weight;              /* the buffer that is packed before the run; < 0: none */
+    fv_attention plan;
+    fv_sampling *how;
+    int64_t told;            /* numbers that the operation tells the host */
+    double flops, bytes;     /* of a call, for the rates */
+} setup;
+
+/* A case on one table. */
+typedef struct {
+    const fv_ops *ops;
+    fv_exec x;
+    fv_view v[BUFFERS];
+    const void *packed;
+    const setup *s;
+    float *told;             /* [s->told] */
+} side;
+
+typedef struct {
+    const char *name;
+    void (*make)(setup *s, int variant);
+    void (*run)(const side *c, int variant);
+    int variant;
+} op_case;
+
+static void fail(const char *text) {
+    fprintf(stderr, "%s\n", text);
+    exit(1);
+}
+
+/* ---- making cases ---- */
+
+static int64_t size_of(const setup *s, int64_t n) { return s->small ? n / 32 + 3 : n; }
+
+static buffer *next(setup *s, fv_view like) {
+    if (s->count == BUFFERS) fail("a case has too many buffers");
+    buffer *b = &s->b[s->count++];
+    *b = (buffer){.v = like};
+    if (!(b->v.data = malloc(fv_bytes(like) + 1))) fail("out of memory");
+    return b;
+}
+
+/* Cheap numbers in [-1, 1): hundreds of millions are made. */
+static float any(uint64_t *state) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (float)(int32_t)(*state >> 32) * 0x1p-31f;
+}
+
+static void numbers(setup *s, int64_t rows, int64_t cols) {
+    buffer *b = next(s, fv_mat(NULL, rows, cols));
+    uint64_t state = (uint64_t)s->count;
+    for (int64_t i = 0; i < rows * cols; i++) fv_f32(b->v)[i] = any(&state);
+}
+
+/* Numbers that the operation writes, or adds to. */
+static void results(setup *s, int64_t rows, int64_t cols) {
+    numbers(s, rows, cols);
+    s->b[s->count - 1].out = true;
+}
+
+static void halves(setup *s, int64_t rows, int64_t cols) {
+    fv_view v = fv_mat(NULL, rows, cols);
+    v.dtype = FV_BF16;
+    buffer *b = next(s, v);
+    uint64_t state = (uint64_t)s->count;
+    for (int64_t i = 0; i < rows * cols; i++) {
+        float x = any(&state);
+        fv_from_f32((uint16_t *)b->v.data + i, FV_BF16, &x, 1);
+    }
+}
+
+/* i32 of the host in [low, high). */
+static int32_t *integers(setup *s, int64_t n, int32_t low, int32_t high) {
+    buffer *b = next(s, fv_ints(NULL, n));
+    b->host = true;
+    uint64_t state = (uint64_t)s->count;
+    for (int64_t i = 0; i < n; i++) {
+        any(&state);
+        fv_i32(b->v)[i] = low + (int32_t)((state >> 33) % (uint64_t)(high - low));
+    }
+    return fv_i32(b->v);
+}
+
+/* f32 of the host in [0.5, 1.5): temperatures and the like. */
+static void settings(setup *s, int64_t rows, int64_t cols) {
+    numbers(s, rows, cols);
+    s->b[s->count - 1].host = true;
+    float *x = fv_f32(s->b[s->count - 1].v);
+    for (int64_t i = 0; i < rows * cols; i++) x[i] = 1 + x[i] / 2;
+}
+
+static double bytes_of(const setup *s) {
+    double n = 0;
+    for (int i = 0; i < s->count; i++)
+        if (!s->b[i].host) n += (double)fv_bytes(s->b[i].v) * (s->b[i].out ? 2 : 1);
+    return n;
+}
+
+/* ---- matrix products: variant is rows, + BF16 for weights in bf16 ---- */
+
+enum { HALF = 1 << 20, WIDTH = 2048, INNER = 11008, ROWS = 1024 };
+
+static void make_linear(setup *s, int variant) {
+    int64_t m = s->small ? (variant & ~HALF) / 8 + 1 : variant & ~HALF, n = size_of(s, WIDTH), k = size_of(s, WIDTH);
+    results(s, m, n), numbers(s, m, k);
+    if (variant & HALF) halves(s, n, k);
+    else numbers(s, n, k);
+    numbers(s, 1, n);
+    s->weight = 2;
+    s->flops = 2.0 * (double)m * (double)n * (double)k;
+}
+static void run_linear(const side *c, int variant) {
+    (void)variant;
+    c->ops->linear(&c->x, c->v[0], c->v[1], c->v[2], c->packed, c->v[3]);
+}
+
+static void make_back_input(setup *s, int variant) {
+    int64_t m = size_of(s, ROWS), n = size_of(s, WIDTH), k = size_of(s, WIDTH) + 1;
+    results(s, m, k), numbers(s, m, n);
+    if (variant & HALF) halves(s, n, k);
+    else numbers(s, n, k);
+    s->flops = 2.0 * (double)m * (double)n * (double)k;
+}
+static void run_back_input(const side *c, int variant) {
+    (void)variant;
+    c->ops->linear_back_input(&c->x, c->v[0], c->v[1], c->v[2]);
+}
+
+static void make_back_weight(setup *s, int variant) {
+    (void)variant;
+    int64_t m = size_of(s, ROWS), n = size_of(s, WIDTH), k = size_of(s, WIDTH) + 1;
+    results(s, n, k), results(s, 1, n), numbers(s, m, n), numbers(s, m, k);
+    s->flops = 2.0 * (double)m * (double)n * (double)k;
+}
+static void run_back_weight(const side *c, int variant) {
+    (void)variant;
+    c->ops->linear_back_weight(&c->x, c->v[0], c->v[1], c->v[2], c->v[3]);
+}
+
+/* ---- rows by index: variant 0 gather, 1 from bf16, 2 gather_add, 3 scatter_add, 4 scatter ---- */
+
+static void make_rows(setup *s, int variant) {
+    int64_t rows = size_of(s, ROWS), table = size_of(s, 4096), cols = size_of(s, WIDTH);
+    if (variant >= 3) results(s, table, cols), numbers(s, rows, cols);
+    else {
+        results(s, rows, cols);
+        if (variant == 1) halves(s, table, cols);
+        else numbers(s, table, cols);
+    }
+    int32_t *index = integers(s, rows, -1, variant == 3 ? 9 : (int32_t)table); /* few rows get all of it: chains */
+    for (int64_t r = 0; variant == 4 && r < rows; r++) index[r] = (int32_t)(r * 7 % table); /* distinct: 7 and the table's length share no factor */
+}
+static void run_rows(const side *c, int variant) {
+    void (*const op[])(const fv_exec *, fv_view, fv_view, fv_view) = {c->ops->gather, c->ops->gather, c->ops->gather_add, c->ops->scatter_add, c->ops->scatter};
+    op[variant](&c->x, c->v[0], c->v[1], c->v[2]);
+}
+
+/* blend; 1: its way back */
+static void make_blend(setup *s, int variant) {
+    int64_t rows = size_of(s, ROWS), table = size_of(s, 2304), cols = size_of(s, 1152);
+    if (variant) results(s, table, cols), numbers(s, rows, cols);
+    else results(s, rows, cols), numbers(s, table, cols);
+    integers(s, rows * 4, 0, (int32_t)table);
+    settings(s, rows, 4);
+}
+static void run_blend(const side *c, int variant) {
+    if (variant) c->ops->blend_back(&c->x, c->v[0], c->v[1], c->v[2], c->v[3]);
+    else c->ops->blend(&c->x, c->v[0], c->v[1], c->v[2], c->v[3]);
+}
+
+/* ---- norms: 0 rms, 1 its way back, 2 layer, 3 its way back ---- */
+
+static void make_norm(setup *s, int variant) {
+    int64_t rows = size_of(s, ROWS), cols = size_of(s, variant < 2 ? WIDTH : 1280);
+    results(s, rows, cols);                        /* y, or dx */
+    results(s, 1, variant % 2 ? cols : 2 * rows);  /* stats, or dw */
+    numbers(s, rows, cols), numbers(s, 1, cols);   /* x, w */
+    numbers(s, rows, cols), numbers(s, 1, 2 * rows); /* dy, stats: any will do */
+    results(s, 1, cols);                           /* b, or db */
+}
+static void run_norm(const side *c, int variant) {
+    const fv_view *v = c->v;
+    if (variant == 0) c->ops->rms_norm(&c->x, v[0], v[1], v[2], v[3], 1e-6f);
+    if (variant == 1) c->ops->rms_norm_back(&c->x, v[0], v[1], v[4], v[2], v[3], v[5]);
+    if (variant == 2) c->ops->layer_norm(&c->x, v[0], v[1], v[2], v[3], v[6], 1e-6f);
+    if (variant == 3) c->ops->layer_norm_back(&c->x, v[0], v[1], v[6], v[4], v[2], v[3], v[5]);
+}
+
+/* ---- rotary: 0 the table, 1 turning ---- */
+
+static void make_rotary(setup *s, int variant) {
+    int64_t rows = size_of(s, ROWS), half = size_of(s, 64);
+    if (variant == 0) {
+        results(s, rows, half), results(s, rows, half);
+        integers(s, 3 * rows, 0, 30000), settings(s, 1, half), integers(s, half, 0, 3);
+    } else {
+        results(s, rows, 16 * 2 * half), numbers(s, rows, half), numbers(s, rows, half);
+    }
+}
+static void run_rotary(const side *c, int variant) {
+    if (variant) c->ops->rotary(&c->x, c->v[0], c->v[1], c->v[2], 16, 1);
+    else c->ops->rotary_table(&c->x, c->v[0], c->v[1], c->v[2], c->v[3], c->v[4]);
+}
+
+/* ---- numbers one by one: 0 swiglu, 1 back, 2 + f act, 6 + f back, 10 add, 11 axpy, 12 scale, 13 dot ---- */
+
+static void make_elements(setup *s, int variant) {
+    int64_t rows = size_of(s, ROWS), cols = size_of(s, INNER);
+    results(s, rows, cols);
+    if (variant == 1) results(s, rows, cols);
+    numbers(s, rows, cols), numbers(s, rows, cols), numbers(s, rows, cols);
+    if (variant == 13) s->told = sizeof(double) / sizeof(float);
+}
+static void run_elements(const side *c, int variant) {
+    const fv_view *v = c->v;
+    const fv_ops *o = c->ops;
+    if (variant == 0) o->swiglu(&c->x, v[0], v[1], v[2]);
+    if (variant == 1) o->swiglu_back(&c->x, v[0], v[1], v[2], v[3], v[4]);
+    if (variant >= 2 && variant < 6) o->act(&c->x, v[0], v[1], (fv_activation)(variant - 2));
+    if (variant >= 6 && variant < 10) o->act_back(&c->x, v[0], v[1], v[2], (fv_activation)(variant - 6));
+    if (variant == 10) o->add(&c->x, v[0], v[1], v[2]);
+    if (variant == 11) o->axpy(&c->x, v[0], 0.3f, v[1]);
+    if (variant == 12) o->scale(&c->x, v[0], 0.3f);
+    if (variant != 13) return;
+    double sum = o->dot(&c->x, v[1], v[2]);
+    memcpy(c->told, &sum, sizeof sum);
+}
+
+/* ---- attention: 0 a prompt, 1 decoding below a prompt that is shared, 2 windows of a picture; + 8: the way back ---- */
+
+static void make_plan(setup *s, int heads, int kv_heads, int dim, int runs, int rows_a_run, int shared) {
+    int own = (rows_a_run + FV_PAGE - 1) / FV_PAGE, listed = shared + own, rows = runs * rows_a_run;
+    int32_t *run_row = integers(s, runs + 1, 0, 1), *run_page = integers(s, runs + 1, 0, 1), *pages = integers(s, (int64_t)runs * listed, 0, 1);
+    int32_t *limit = integers(s, rows, 0, 1);
+    for (int r = 0; r <= runs; r++) run_row[r] = r * rows_a_run, run_page[r] = r * listed;
+    for (int r = 0; r < runs; r++)
+        for (int p = 0; p < listed; p++) pages[r * listed + p] = p < shared ? p : shared + r * own + p - shared;
+    for (int r = 0; r < rows; r++) limit[r] = shared * FV_PAGE + r % rows_a_run + 1;
+    s->plan = (fv_attention){.rows = rows, .heads = heads, .kv_heads = kv_heads, .head_dim = dim, .scale = 1 / sqrtf((float)dim), .runs = runs,
+                             .run_row = run_row, .run_page = run_page, .pages = pages, .limit = limit};
+    s->flops = 0;
+    for (int r = 0; r < rows; r++) s->flops += 4.0 * limit[r] * heads * dim;
+}
+
+static void make_attention(setup *s, int variant) {
+    int kind = variant % 8, page_count;
+    if (kind == 0) make_plan(s, 16, 2, (int)size_of(s, 128), 1, (int)size_of(s, ROWS), 0);
+    if (kind == 1) make_plan(s, 16, 2, (int)size_of(s, 128), (int)size_of(s, 64), 1, (int)size_of(s, 64));
+    if (kind == 2) make_plan(s, 16, 16, (int)size_of(s, 80), (int)size_of(s, 64), 64, 0);
+    const fv_attention *a = &s->plan;
+    page_count = 1;
+    for (int i = 0; i < a->run_page[a->runs]; i++)
+        if (a->pages[i] >= page_count) page_count = a->pages[i] + 1;
+    int64_t width = (int64_t)a->heads * a->head_dim, page = (int64_t)a->kv_heads * a->head_dim * FV_PAGE;
+    results(s, a->rows, width), results(s, a->rows, 2 * a->heads); /* 4, 5: out, stats */
+    numbers(s, a->rows, width), numbers(s, page_count, page), numbers(s, page_count, page); /* 6, 7, 8: q, keys, values */
+    if (variant < 8) return;
+    results(s, a->rows, width), results(s, page_count, page), results(s, page_count, page); /* 9, 10, 11: dq, dkeys, dvalues */
+    s->flops *= 2.5;
+}
+static fv_view as_pages(const side *c, int i, bool keys) {
+    const fv_attention *a = &c->s->plan;
+    fv_view v = c->v[i];
+    int64_t pages = v.shape[0];
+    v.rank = 4;
+    v.shape[0] = pages, v.shape[1] = a->kv_heads, v.shape[2] = keys ? a->head_dim : FV_PAGE, v.shape[3] = keys ? FV_PAGE : a->head_dim;
+    return v;
+}
+static void run_attention(const side *c, int variant) {
+    c->ops->attention(&c->x, c->v[4], c->v[5], c->v[6], as_pages(c, 7, true), as_pages(c, 8, false), &c->s->plan);
+    if (variant < 8) return;
+    c->ops->attention_back(&c->x, c->v[9], as_pages(c, 10, true), as_pages(c, 11, false), c->v[6], c->v[4], c->v[5], c->v[6], as_pages(c, 7, true),
+                           as_pages(c, 8, false), &c->s->plan); /* dout is q: any numbers will do */
+}
+
+/* kv_write; 1: its way back. Rows go to several slots. */
+static void make_pages(setup *s, int variant) {
+    enum { KV = 2 };
+    int64_t rows = size_of(s, ROWS), dim = size_of(s, 128), pages = (rows + rows / 2 + FV_PAGE - 1) / FV_PAGE, writes = rows + rows / 2;
+    for (int i = 0; i < 2; i++) {
+        if (variant) numbers(s, pages, KV * dim * FV_PAGE);
+        else results(s, pages, KV * dim * FV_PAGE);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (variant) results(s, rows, KV * dim);
+        else numbers(s, rows, KV * dim);
+    }
+    int32_t *row = integers(s, writes, 0, 1), *slot = integers(s, writes, 0, 1);
+    for (int64_t i = 0; i < writes; i++) row[i] = (int32_t)(i % rows), slot[i] = (int32_t)i;
+    s->plan = (fv_attention){.kv_heads = KV, .head_dim = (int)dim};
+}
+static void run_pages(const side *c, int variant) {
+    fv_view keys = as_pages(c, 0, true), values = as_pages(c, 1, false);
+    if (variant) c->ops->kv_write_back(&c->x, c->v[2], c->v[3], keys, values, c->v[4], c->v[5]);
+    else c->ops->kv_write(&c->x, keys, values, c->v[2], c->v[3], c->v[4], c->v[5]);
+}
+
+/* ---- the vocabulary: 0 log-probs, 1 their way back, 2 the second pass, 3 greedy, 4 drawing, 5 drawing with top-k and top-p ---- */
+
+static void make_vocabulary(setup *s, int variant) {
+    int64_t rows = variant == 2 ? 8 : size_of(s, variant > 2 ? 64 : 512), width = size_of(s, WIDTH), words = s->small ? 341 : 151936;
+    results(s, rows, 1), results(s, rows, 1), results(s, rows, 2); /* logp, entropy, lse */
+    numbers(s, rows, width), numbers(s, words, width);             /* 3, 4: hidden, weight */
+    float *w = fv_f32(s->b[4].v);
+    for (int64_t i = 0; i < words * width; i++) w[i] *= 0.1f;
+    settings(s, rows, 1), integers(s, rows, 0, (int32_t)words);    /* 5, 6: temperature, target */
+    if (variant == 1) results(s, rows, width), results(s, words, width), numbers(s, rows, 1), numbers(s, rows, 1);
+    s->weight = 4;
+    s->told = variant == 2 ? rows * words : variant > 2 ? 3 * rows : 0;
+    s->how = calloc((size_t)rows, sizeof *s->how);
+    for (int64_t r = 0; r < rows; r++)
+        s->how[r] = (fv_sampling){.temperature = variant == 3 ? 0 : 1, .top_p = variant == 5 ? 0.9f : 1, .top_k = variant == 5 && r % 2 ? 50 : 0, .key = 11, .position = (uint64_t)r};
+    s->flops = 2.0 * (double)rows * (double)words * (double)width * (variant == 1 ? 4 : 1);
+}
+static void see(void *context, int64_t row, int64_t rows, int64_t col, int64_t cols, const float *logp) {
+    const side *c = context;
+    for (int64_t i = 0; i < rows * cols; i++) c->told[row * cols + col + i] = logp[i];
+}
+static void run_vocabulary(const side *c, int variant) {
+    const fv_view *v = c->v;
+    fv_head head = {v[4], c->packed};
+    if (variant < 3) c->ops->logprob(&c->x, v[0], v[1], v[2], v[3], head, v[6], v[5]);
+    if (variant == 1) c->ops->logprob_back(&c->x, v[7], v[8], v[9], v[10], v[1], v[2], v[3], head, v[6], v[5]);
+    if (variant == 2) c->ops->vocabulary(&c->x, v[2], v[3], head, v[5], see, (void *)(uintptr_t)c);
+    if (variant < 3) return;
+    int64_t rows = fv_rows(v[3]);
+    int32_t *id = malloc((size_t)rows * sizeof *id);
+    c->ops->sample(&c->x, id, c->told, c->told + rows, v[3], head, c->s->how);
+    for (int64_t r = 0; r < rows; r++) c->told[2 * rows + r] = (float)id[r];
+    free(id);
+}
+
+static void make_adamw(setup *s, int variant) {
+    (void)variant;
+    int64_t rows = size_of(s, WIDTH), cols = size_of(s, INNER);
+    results(s, rows, cols), results(s, rows, cols), results(s, rows, cols), numbers(s, rows, cols);
+    float *v = fv_f32(s->b[2].v);
+    for (int64_t i = 0; i < rows * cols; i++) v[i] = v[i] * v[i];
+    halves(s, rows, cols);
+    s->b[4].out = true;
+}
+static void run_adamw(const side *c, int variant) {
+    (void)variant;
+    fv_adamw how = {.lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .weight_decay = 0.1f, .grad_scale = 0.5f, .step = 3};
+    c->ops->adamw(&c->x, c->v[0], c->v[1], c->v[2], c->v[3], c->v[4], &how);
+}
+
+static const op_case cases[] = {
+    {"linear, 1 row", make_linear, run_linear, 1}, {"linear, 64 rows", make_linear, run_linear, 64}, {"linear, 1024 rows", make_linear, run_linear, 1024},
+    {"linear bf16, 1 row", make_linear, run_linear, 1 | HALF}, {"linear bf16, 64 rows", make_linear, run_linear, 64 | HALF},
+    {"linear bf16, 1024 rows", make_linear, run_linear, 1024 | HALF}, {"linear_back_input", make_back_input, run_back_input, 0},
+    {"linear_back_input bf16", make_back_input, run_back_input, HALF}, {"linear_back_weight", make_back_weight, run_back_weight, 0},
+    {"gather", make_rows, run_rows, 0}, {"gather bf16", make_rows, run_rows, 1}, {"gather_add", make_rows, run_rows, 2},
+    {"scatter_add, long chains", make_rows, run_rows, 3}, {"scatter", make_rows, run_rows, 4},
+    {"blend", make_blend, run_blend, 0}, {"blend_back", make_blend, run_blend, 1},
+    {"rms_norm", make_norm, run_norm, 0}, {"rms_norm_back", make_norm, run_norm, 1}, {"layer_norm", make_norm, run_norm, 2},
+    {"layer_norm_back", make_norm, run_norm, 3},
+    {"rotary_table", make_rotary, run_rotary, 0}, {"rotary", make_rotary, run_rotary, 1},
+    {"swiglu", make_elements, run_elements, 0}, {"swiglu_back", make_elements, run_elements, 1},
+    {"gelu erf", make_elements, run_elements, 2 + FV_GELU_ERF}, {"gelu tanh", make_elements, run_elements, 2 + FV_GELU_TANH},
+    {"gelu quick", make_elements, run_elements, 2 + FV_GELU_QUICK}, {"silu", make_elements, run_elements, 2 + FV_SILU},
+    {"gelu erf back", make_elements, run_elements, 6 + FV_GELU_ERF}, {"gelu tanh back", make_elements, run_elements, 6 + FV_GELU_TANH},
+    {"gelu quick back", make_elements, run_elements, 6 + FV_GELU_QUICK}, {"silu back", make_elements, run_elements, 6 + FV_SILU},
+    {"add", make_elements, run_elements, 10}, {"axpy", make_elements, run_elements, 11}, {"scale", make_elements, run_elements, 12},
+    {"dot", make_elements, run_elements, 13},
+    {"kv_write", make_pages, run_pages, 0}, {"kv_write_back", make_pages, run_pages, 1},
+    {"attention, prompt", make_attention, run_attention, 0}, {"attention, decoding", make_attention, run_attention, 1},
+    {"attention, windows", make_attention, run_attention, 2}, {"... and back, prompt", make_attention, run_attention, 8},
+    {"... and back, decoding", make_attention, run_attention, 9}, {"... and back, windows", make_attention, run_attention, 10},
+    {"logprob", make_vocabulary, run_vocabulary, 0}, {"... and back", make_vocabulary, run_vocabulary, 1}, {"vocabulary", make_vocabulary, run_vocabulary, 2},
+    {"sample, greedy", make_vocabulary, run_vocabulary, 3}, {"sample", make_vocabulary, run_vocabulary, 4},
+    {"sample, top-k and top-p", make_vocabulary, run_vocabulary, 5}, {"adamw", make_adamw, run_adamw, 0},
+};
+
+/* ---- running them ---- */
+
+static void must(fv_status status, const fv_error *err) {
+    if (status != FV_OK) fail(err->text);
+}
+
+static side open_side(const fv_ops *ops, fv_exec x, const setup *s) {
+    side c = {.ops = ops, .x = x, .s = s};
+    fv_error err;
+    c.told = calloc((size_t)s->told + 1, sizeof *c.told);
+    for (int i = 0; i < s->count; i++) {
+        c.v[i] = s->b[i].v;
+        if (s->b[i].host) continue;
+        must(ops->alloc(&c.v[i].data, fv_bytes(c.v[i]), &err), &err);
+        ops->upload(c.v[i].data, s->b[i].v.data, fv_bytes(c.v[i]));
+    }
+    if (s->weight >= 0) {
+        void *packed;
+        must(ops->alloc(&packed, ops->linear_packed_bytes(c.v[s->weight]), &err), &err);
+        ops->linear_pack(&x, packed, c.v[s->weight]);
+        c.packed = packed;
+    }
+    return c;
+}
+
+static void close_side(side *c) {
+    for (int i = 0; i < c->s->count; i++)
+        if (!c->s->b[i].host) c->ops->free(c->v[i].data);
+    c->ops->free((void *)(uintptr_t)c->packed);
+    free(c->told);
+}
+
+typedef struct {
+    int64_t numbers, other; /* compared; of other bits */
+    double largest, size;   /* difference; number */
+} difference;
+
+static void compare(difference *d, const float *a, const float *b, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        d->numbers++;
+        d->other += memcmp(a + i, b + i, sizeof *a) != 0;
+        double apart = fabs((double)a[i] - (double)b[i]);
+        if (!(apart <= d->largest) && memcmp(a + i, b + i, sizeof *a)) d->largest = apart; /* a NaN on one side stays */
+        d->size = fmax(d->size, fabs((double)b[i]));
+    }
+}
+
+static difference compare_sides(const side *card, const side *cpu, fv_error *err) {
+    difference d = {0};
+    for (int i = 0; i < card->s->count; i++) {
+        if (!card->s->b[i].out) continue;
+        fv_view v = card->v[i];
+        int64_t n = fv_elements(v);
+        void *got = malloc(fv_bytes(v) + 1);
+        float *a = malloc((size_t)n * sizeof *a), *b = malloc((size_t)n * sizeof *b);
+        card->ops->download(got, v.data, fv_bytes(v));
+        fv_to_f32(a, got, v.dtype, n);
+        fv_to_f32(b, cpu->v[i].data, v.dtype, n);
+        compare(&d, a, b, n);
+        free(got), free(a), free(b);
+    }
+    compare(&d, card->told, cpu->told, card->s->told);
+    must(card->ops->check(err), err);
+    return d;
+}
+
+/* Seconds a call. */
+static double time_of(const op_case *c, const side *card, int calls) {
+    fv_error err;
+    c->run(card, c->variant);
+    must(card->ops->check(&err), &err);
+    double start = fv_now();
+    for (int i = 0; i < calls; i++) c->run(card, c->variant);
+    must(card->ops->check(&err), &err);
+    return (fv_now() - start) / calls;
+}
+
+static bool run_case(const op_case *c, const fv_ops *const ops[2], const fv_exec x[2], bool small) {
+    setup s = {.small = small, .weight = -1};
+    c->make(&s, c->variant);
+    s.bytes = bytes_of(&s);
+    side cpu = open_side(ops[0], x[0], &s), card = open_side(ops[1], x[1], &s);
+    fv_error err;
+    c->run(&cpu, c->variant);
+    c->run(&card, c->variant);
+    must(card.ops->check(&err), &err);
+    difference d = compare_sides(&card, &cpu, &err);
+    double seconds = small ? 0 : time_of(c, &card, TIMED);
+    printf("%-26s %12lld %10lld %10.1e", c->name, (long long)d.numbers, (long long)d.other, d.size > 0 ? d.largest / d.size : 0);
+    if (!small) printf(" %12.1f %10.1f %10.1f", seconds * 1e6, s.bytes / seconds / 1e9, s.flops / seconds / 1e9);
+    printf("%s\n", d.other ? "  OTHER BITS" : "");
+    fflush(stdout);
+    close_side(&cpu), close_side(&card);
+    for (int i = 0; i < s.count; i++) free(s.b[i].v.data);
+    free(s.how);
+    return d.other == 0;
+}
+
+int main(int argc, char **argv) {
+    bool small = argc > 1 && !strcmp(argv[1], "small"), all = true;
+    const fv_ops *ops[2];
+    fv_exec x[2] = {{0}};
+    fv_error err;
+    must(fv_ops_find(&ops[0], "cpu", &err), &err);
+    must(fv_cuda_table(&ops[1], &err), &err);
+    must(fv_pool_open(&x[0].pool, 0, &err), &err);
+    for (int i = 0; i < 2; i++) x[i].scratch = fv_ops_arena(ops[i], 0);
+    printf("%-26s %12s %10s %10s%s\n", "operation", "numbers", "other bits", "relative", small ? "" : "   microsecs       GB/s    GFLOP/s");
+    for (size_t i = 0; i < FV_COUNT(cases); i++) all = run_case(&cases[i], ops, x, small) && all;
+    printf("%s\n", all ? "every number has the CPU's bits" : "some numbers have other bits than the CPU's");
+    for (int i = 0; i < 2; i++) fv_arena_free(x[i].scratch);
+    fv_pool_close(x[0].pool);
+    return all ? 0 : 1;
+}

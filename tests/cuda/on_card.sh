@@ -1,0 +1,94 @@
+#!/bin/sh
+# tests/cuda/on_card.sh [folder]: all that a machine with a card can tell, in some minutes. Needs nvcc (or CUDACXX) and a C compiler; the tests under ctest also
+# need the libraries that Fovea is built with (packages.txt), and are left out where CMake does not find them.
+#   1. builds cuda/ for the card that is here, and cuda_measure;
+#   2. cuda_measure small: every operation against the CPU's, bit by bit, in odd sizes;
+#   3. cuda_measure: the same in large sizes, with times;
+#   4. compute-sanitizer over the odd sizes: memcheck, racecheck, initcheck, synccheck;
+#   5. ctest -R cuda/card: the tests of operations, and whole models, on the card.
+# Everything goes to stdout and into folder/on_card.log (default build-card). Ends with the number of parts that failed.
+root=$(cd "$(dirname "$0")/../.." && pwd)
+out=${1:-$root/build-card}
+arch=${CARD:-native} # CARD=sm_90: for another card than the one that is here
+nvcc=${CUDACXX:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}
+mkdir -p "$out/o" && cd "$root" || exit 1
+failed=0
+
+say() { printf '\n== %s\n' "$1"; }
+part() { # name, command...
+    say "$1"
+    shift
+    "$@" || { echo "-- failed: $*"; failed=$((failed + 1)); }
+}
+
+compile() { # the source
+    object="$out/o/$(echo "$1" | tr / _).o"
+    c_flags="-O2 -std=c17 -D_GNU_SOURCE -ffp-contract=off -fno-fast-math -I."
+    include=$(dirname "$(dirname "$nvcc")")/include
+    case $1 in
+    *.cu) "$nvcc" -std=c++17 -O3 -arch=$arch -lineinfo -fmad=false -prec-div=true -prec-sqrt=true -ftz=false -Werror=all-warnings -Xcompiler=-Wall,-ffp-contract=off \
+        -D_GNU_SOURCE -I. -c "$1" -o "$object" ;;
+    cpu/kernels/*.c)
+        for isa in scalar avx2 avx512; do
+            case $isa in
+            scalar) flags=-mfma ;;
+            avx2) flags="-mavx2 -mfma" ;;
+            *) flags="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512" ;;
+            esac
+            ${CC:-cc} $c_flags -O3 -fno-tree-vectorize $flags -DFV_ISA=$isa -DFV_ISA_$isa=1 -c "$1" -o "$out/o/${isa}_$(basename "$1").o" || return 1
+        done ;;
+    *) ${CC:-cc} $c_flags -DFV_WITH_CUDA=1 -I"$include" -c "$1" -o "$object" ;;
+    esac
+}
+
+build() {
+    # What cuda_measure takes: no library but the C library's.
+    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c"
+    pids=""
+    for source in $sources; do
+        compile "$source" &
+        pids="$pids $!"
+    done
+    for pid in $pids; do wait "$pid" || return 1; done
+    "$nvcc" -arch=$arch -o "$out/cuda_measure" "$out"/o/*.o -lpthread -lm
+}
+
+sanitize() {
+    tool=$(command -v compute-sanitizer || echo "$(dirname "$nvcc")/compute-sanitizer")
+    [ -x "$tool" ] || { echo "there is no compute-sanitizer here"; return 0; }
+    bad=0
+    for check in memcheck racecheck initcheck synccheck; do
+        echo "-- $check"
+        "$tool" --tool $check --error-exitcode 9 "$out/cuda_measure" small >"$out/$check.log" 2>&1 || bad=1
+        tail -n 3 "$out/$check.log"
+    done
+    return $bad
+}
+
+tests() {
+    cmake -S . -B "$out/cmake" -G Ninja -DFOVEA_CUDA=1 -DFOVEA_CUDA_ARCHITECTURES=native >"$out/cmake.log" 2>&1 || {
+        echo "CMake found not all that Fovea is built with; its words are in $out/cmake.log:"
+        grep -A 2 -m 1 "Error" "$out/cmake.log"
+        return 0
+    }
+    # The products that the tests are made of, not the whole program.
+    targets=$(cd "$out/cmake" && ninja -t targets all | sed -n 's/^\(cuda_card_[a-z_]*\): .*/\1/p')
+    ninja -C "$out/cmake" $targets >"$out/ninja.log" 2>&1 || { tail -n 20 "$out/ninja.log"; return 1; }
+    ctest --test-dir "$out/cmake" -R '^cuda/card/' --output-on-failure
+}
+
+{
+    date
+    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv 2>/dev/null
+    "$nvcc" --version | tail -n 2
+    part "build" build
+    [ -x "$out/cuda_measure" ] && {
+        part "every operation against the CPU's, odd sizes" "$out/cuda_measure" small
+        part "every operation against the CPU's, large sizes, with times" "$out/cuda_measure"
+        part "compute-sanitizer" sanitize
+    }
+    part "the tests on the card" tests
+    say "$failed parts failed"
+    echo $failed >"$out/failed"
+} 2>&1 | tee "$out/on_card.log"
+exit "$(cat "$out/failed")"

@@ -1,0 +1,339 @@
+/* The stand-in's card: its memory, its stream, and blocks of threads that take turns. Whatever a card would answer with silence or wrong numbers ends
+ * the test here, with a word on stderr: the host touching the card's memory (a signal), a copy from memory that is not pinned, threads of a warp
+ * that miss an exchange, threads that wait at different barriers. */
+#include "tests/cuda/stand_in.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+enum { MAX_THREADS = 1024, WARP = 32, STACK = 64 << 10, MAX_PIECES = 4096 };
+static const size_t card_bytes = (size_t)8 << 30; /* of addresses; pages come when they are touched */
+
+static void stop(const char *what) {
+    fprintf(stderr, "stand-in: %s\n", what);
+    abort();
+}
+
+/* ---- memory ---- */
+
+typedef struct {
+    char *data;
+    size_t size;
+    bool free;
+} piece;
+
+static struct {
+    char *base, *pinned;
+    size_t used, limit, pinned_bytes, taken, allocations;
+    piece pieces[MAX_PIECES];
+    int count;
+    cudaError_t sticky, last;
+    int kernels_left; /* until one fails; < 0: none does */
+} card = {.limit = (size_t)4 << 30, .kernels_left = -1};
+
+static cudaError_t told(cudaError_t status) {
+    if (card.sticky != cudaSuccess) status = card.sticky;
+    if (status != cudaSuccess) card.last = status;
+    return status;
+}
+
+static void protect(bool host_away) {
+    if (card.used && mprotect(card.base, card.used, host_away ? PROT_NONE : PROT_READ | PROT_WRITE) != 0) stop("mprotect failed");
+}
+
+cudaError_t cudaMalloc(void **out, size_t bytes) {
+    size_t size = (bytes + 4095) / 4096 * 4096;
+    if (card.sticky != cudaSuccess) return told(card.sticky);
+    if (!card.base) {
+        card.base = mmap(NULL, card_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (card.base == MAP_FAILED) stop("no addresses for the card's memory");
+    }
+    if (size > card.limit - card.taken || size > card_bytes) return told(cudaErrorMemoryAllocation);
+    piece *found = NULL;
+    for (int i = 0; i < card.count && !found; i++)
+        if (card.pieces[i].free && card.pieces[i].size == size) found = &card.pieces[i];
+    if (!found) {
+        if (card.count == MAX_PIECES || size > card_bytes - card.used) stop("the card's memory is in too many pieces");
+        found = &card.pieces[card.count++];
+        *found = (piece){card.base + card.used, size, false};
+        card.used += size;
+    }
+    found->free = false;
+    card.taken += size;
+    card.allocations++;
+    *out = found->data;
+    return cudaSuccess;
+}
+
+static void run_stream(void);
+
+cudaError_t cudaFree(void *data) {
+    run_stream();
+    for (int i = 0; i < card.count; i++)
+        if (card.pieces[i].data == data && !card.pieces[i].free) {
+            card.pieces[i].free = true;
+            card.taken -= card.pieces[i].size;
+            return told(cudaSuccess);
+        }
+    return data ? told(cudaErrorInvalidValue) : cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **out, size_t bytes) {
+    card.pinned = *out = malloc(bytes);
+    card.pinned_bytes = bytes;
+    return *out ? cudaSuccess : told(cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaMemGetInfo(size_t *left, size_t *all) {
+    *left = card.limit - card.taken;
+    *all = card.limit;
+    return cudaSuccess;
+}
+
+void fv_stand_in_memory(size_t bytes) { card.limit = bytes > card.taken ? bytes : card.taken; }
+bool fv_stand_in_owns(const void *p) { return card.base && (const char *)p >= card.base && (const char *)p < card.base + card.used; }
+size_t fv_stand_in_allocations(void) { return card.allocations; }
+
+/* ---- a block of threads ---- */
+
+typedef enum { READY, AT_BARRIER, AT_EXCHANGE, DONE } state;
+
+typedef struct {
+    ucontext_t start;
+    jmp_buf here;
+    bool begun;
+    state state;
+    int line, d;   /* of the barrier; of the exchange */
+    double x;
+} fiber;
+
+struct fv_stand_in fv_stand_in;
+static fiber fibers[MAX_THREADS];
+static char *stacks;
+static jmp_buf scheduler;
+static void (*kernel)(const void *j);
+static const void *argument;
+static uint64_t order;
+
+void fv_stand_in_order(uint64_t seed) { order = seed; }
+
+static void yield_as(state s) {
+    fiber *f = &fibers[fv_stand_in.thread];
+    f->state = s;
+    if (_setjmp(f->here) == 0) _longjmp(scheduler, 1);
+}
+
+static void fiber_body(void) {
+    for (;;) {
+        kernel(argument);
+        yield_as(DONE);
+    }
+}
+
+void fv_stand_in_sync(int line) {
+    fibers[fv_stand_in.thread].line = line;
+    yield_as(AT_BARRIER);
+}
+
+double fv_across_double(double x, int d) {
+    fiber *f = &fibers[fv_stand_in.thread];
+    f->x = x;
+    f->d = d;
+    yield_as(AT_EXCHANGE);
+    return f->x;
+}
+
+static void take_turn(int thread) {
+    fiber *f = &fibers[thread];
+    fv_stand_in.thread = thread;
+    if (_setjmp(scheduler) != 0) return;
+    if (f->begun) _longjmp(f->here, 1);
+    f->begun = true;
+    if (!stacks) stacks = mmap(NULL, (size_t)MAX_THREADS * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    getcontext(&f->start);
+    f->start.uc_stack.ss_sp = stacks + (size_t)thread * STACK;
+    f->start.uc_stack.ss_size = STACK;
+    f->start.uc_link = NULL;
+    makecontext(&f->start, fiber_body, 0);
+    setcontext(&f->start);
+}
+
+/* The threads of a warp change numbers; true if they were there to do so. */
+static bool exchange(fiber *warp) {
+    bool any = false;
+    double x[WARP];
+    for (int i = 0; i < WARP; i++) any = any || warp[i].state == AT_EXCHANGE;
+    if (!any) return false;
+    for (int i = 0; i < WARP; i++) {
+        if (warp[i].state != AT_EXCHANGE || warp[i].d != warp[0].d) stop("threads of a warp miss an exchange");
+        x[i] = warp[i].x;
+    }
+    for (int i = 0; i < WARP; i++) {
+        warp[i].x = x[i ^ warp[i].d];
+        warp[i].state = READY;
+    }
+    return true;
+}
+
+/* All that wait are let go on; false: everybody is done. */
+static bool let_go(int threads) {
+    bool any = false, exchanged = false;
+    for (int w = 0; w < threads; w += WARP) exchanged = exchange(fibers + w) || exchanged;
+    if (exchanged) return true;
+    int line = -1;
+    for (int t = 0; t < threads; t++) {
+        if (fibers[t].state != AT_BARRIER) continue;
+        if (line >= 0 && fibers[t].line != line) stop("threads of a block wait at different barriers");
+        line = fibers[t].line;
+        fibers[t].state = READY;
+        any = true;
+    }
+    return any;
+}
+
+static void run_block(int threads) {
+    for (int t = 0; t < threads; t++) fibers[t].state = READY;
+    do {
+        int turn = order ? (int)(order % (uint64_t)threads) | 1 : 1; /* odd, and so prime to a power of two: every thread has its turn */
+        for (int i = 0, t = 0; i < threads; i++, t = (t + turn) % threads)
+            if (fibers[t].state == READY) take_turn(t);
+        order = order ? order * 6364136223846793005u + 1442695040888963407u : 0;
+    } while (let_go(threads));
+}
+
+/* ---- the stream: what was asked for and is not done yet ---- */
+
+typedef struct work {
+    struct work *next;
+    void (*run)(const void *j); /* a kernel; NULL: a copy, or a memset where from is NULL */
+    int64_t blocks;
+    int threads;
+    size_t shared, bytes;
+    void *to;
+    const void *from;
+    _Alignas(16) char argument[];
+} work;
+
+static work *first, **last = &first;
+
+static work *add(size_t extra) {
+    work *w = calloc(1, sizeof *w + extra);
+    if (!w) stop("no memory for the stream");
+    *last = w;
+    last = &w->next;
+    return w;
+}
+
+static void run_kernel(work *w) {
+    if (card.kernels_left == 0) card.sticky = cudaErrorIllegalAddress;
+    if (card.kernels_left >= 0) card.kernels_left--;
+    if (card.sticky != cudaSuccess) return;
+    fv_stand_in.shared = malloc(w->shared ? w->shared : 1);
+    kernel = w->run;
+    argument = w->argument;
+    for (fv_stand_in.block = 0; fv_stand_in.block < w->blocks; fv_stand_in.block++) run_block(w->threads);
+    free(fv_stand_in.shared);
+}
+
+static void run_stream(void) {
+    if (!first) return;
+    protect(false);
+    while (first) {
+        work *w = first;
+        if (w->run) run_kernel(w);
+        else if (card.sticky == cudaSuccess && w->from) memcpy(w->to, w->from, w->bytes);
+        else if (card.sticky == cudaSuccess) memset(w->to, 0, w->bytes);
+        first = w->next;
+        free(w);
+    }
+    last = &first;
+    protect(true);
+}
+
+void fv_stand_in_launch(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, const void *j, size_t size) {
+    if (threads % WARP || threads > MAX_THREADS || shared > 48 << 10 || blocks > INT32_MAX) stop("a launch that a card would refuse");
+    work *w = add(size);
+    w->run = run;
+    w->blocks = blocks;
+    w->threads = threads;
+    w->shared = shared;
+    memcpy(w->argument, j, size);
+}
+
+void fv_stand_in_fail(int after) {
+    card.kernels_left = after;
+    if (after < 0) card.sticky = card.last = cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t stream) {
+    (void)stream;
+    if (!fv_stand_in_owns(data) || value != 0) return told(cudaErrorInvalidValue);
+    work *w = add(0);
+    w->to = data;
+    w->bytes = bytes;
+    return told(cudaSuccess);
+}
+
+static bool pinned(const void *p, size_t bytes) {
+    return (const char *)p >= card.pinned && (const char *)p + bytes <= card.pinned + card.pinned_bytes;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+    (void)stream;
+    bool up = kind == cudaMemcpyHostToDevice;
+    if (!fv_stand_in_owns(up ? to : from) || !pinned(up ? from : to, bytes)) stop("a copy that is not between the card and pinned memory");
+    work *w = add(0);
+    w->to = to;
+    w->from = from;
+    w->bytes = bytes;
+    return told(cudaSuccess);
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    (void)stream;
+    run_stream();
+    return told(cudaSuccess);
+}
+
+/* ---- the rest of the runtime ---- */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
+    (void)flags;
+    *stream = NULL;
+    return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
+    (void)flags;
+    *event = NULL;
+    return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    (void)event;
+    (void)stream;
+    return told(cudaSuccess);
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    (void)event;
+    run_stream();
+    return told(cudaSuccess);
+}
+cudaError_t cudaGetDeviceCount(int *count) {
+    *count = 1;
+    return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : told(cudaErrorInvalidValue); }
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device) {
+    (void)device;
+    *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
+    return cudaSuccess;
+}
+cudaError_t cudaGetLastError(void) {
+    cudaError_t status = card.last;
+    card.last = card.sticky;
+    return status;
+}
+const char *cudaGetErrorString(cudaError_t status) { return status == cudaErrorIllegalAddress ? "an illegal memory access was encountered" : "the stand-in's error"; }
+const char *cudaGetErrorName(cudaError_t status) { return status == cudaErrorIllegalAddress ? "cudaErrorIllegalAddress" : "cudaErrorOfTheStandIn"; }

@@ -1,0 +1,52 @@
+/* A card that is none: what cuda/device.h's words are where the kernels are compiled as C, for the machine on which the tests run. Blocks run one
+ * after another, the threads of a block take turns at every FV_SYNC and fv_across, and nothing runs before the host waits for it, as on a
+ * card that is busy. Memory of the card can't be touched by the host in between. */
+#ifndef FV_TESTS_CUDA_STAND_IN_H
+#define FV_TESTS_CUDA_STAND_IN_H
+
+#include "cuda/runtime.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define FV_DEVICE static inline __attribute__((unused))
+#define FV_GLOBAL(name, type)                                                                                          \
+    static void name(type j);                                                                                          \
+    static void name##_run_(const void *j) { name(*(const type *)j); }                                                 \
+    static void name(type j)
+#define FV_LAUNCH(name, blocks, threads, shared, j)                                                                    \
+    do {                                                                                                               \
+        int64_t fv_blocks_ = (blocks);                                                                                 \
+        if (fv_blocks_ <= 0 || !fv_cuda_well()) break;                                                                 \
+        fv_stand_in_launch(name##_run_, fv_blocks_, (threads), (shared), &(j), sizeof(j));                             \
+        fv_cuda_launched(#name, fv_blocks_, (threads), (shared));                                                      \
+    } while (0)
+#define FV_THREAD (fv_stand_in.thread)
+#define FV_BLOCK (fv_stand_in.block)
+#define FV_SYNC() fv_stand_in_sync(__LINE__)
+#define FV_BLOCK_SHARED static
+#define FV_DRAW_THREADS 32
+#define FV_SHARED(type) ((type *)fv_stand_in.shared)
+
+extern struct fv_stand_in {
+    int thread;    /* of the block */
+    int64_t block;
+    void *shared;
+} fv_stand_in;
+
+void fv_stand_in_sync(int line);
+/* x of the thread of the warp whose number differs by d. */
+double fv_across_double(double x, int d);
+static inline float fv_across(float x, int d) { return (float)fv_across_double((double)x, d); }
+/* Puts a kernel into the stream, with a copy of its argument. */
+void fv_stand_in_launch(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, const void *j, size_t size);
+
+/* What tests ask of it. */
+void fv_stand_in_memory(size_t bytes);    /* the card's memory from now on; what is taken stays */
+void fv_stand_in_fail(int after);         /* the kernel after so many more fails as one that read a wrong address; < 0: none */
+void fv_stand_in_order(uint64_t seed);    /* the order in which threads of a block take their turns; 0: ascending */
+bool fv_stand_in_owns(const void *p);     /* p is memory of the card */
+size_t fv_stand_in_allocations(void);     /* cudaMalloc's successes so far */
+
+#endif

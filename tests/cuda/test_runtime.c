@@ -1,0 +1,151 @@
+/* The host's side of the CUDA back end on the stand-in: memory that is kept, transfers through the ring, errors that come late, memory that runs out, and
+ * kernels whose threads take their turns in any order. */
+#include "cuda/cuda.h"
+#include "tests/cuda/hosted.h"
+#include "tests/cuda/stand_in.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static const fv_ops *ops;
+
+static int open_card(void **state) {
+    (void)state;
+    fv_error err;
+    return fv_cuda_table(&ops, &err) == FV_OK ? 0 : -1;
+}
+
+static void *take(size_t bytes) {
+    void *data;
+    fv_error err;
+    if (ops->alloc(&data, bytes, &err) != FV_OK) fail_msg("%s", err.text);
+    assert_true(fv_stand_in_owns(data));
+    return data;
+}
+
+static void blocks_are_kept_and_cleared(void **state) {
+    (void)state;
+    static const size_t sizes[] = {0, 1, 512, 100000, (size_t)3 << 20};
+    static const char dirt[64] = {1, 2, 3};
+    for (size_t i = 0; i < FV_COUNT(sizes); i++) {
+        char *first = take(sizes[i]), back[64];
+        ops->upload(first, dirt, sizes[i] < 64 ? sizes[i] : 64);
+        ops->free(first);
+        size_t before = fv_stand_in_allocations();
+        char *again = take(sizes[i]);
+        assert_ptr_equal(again, first);
+        assert_int_equal(fv_stand_in_allocations(), before);
+        memset(back, 1, sizeof back);
+        ops->download(back, again, sizes[i] < 64 ? sizes[i] : 64);
+        for (size_t k = 0; k < sizes[i] && k < 64; k++) assert_int_equal(back[k], 0);
+        void *other = take(sizes[i]);
+        assert_ptr_not_equal(other, again);
+        ops->free(again);
+        ops->free(other);
+    }
+    ops->free(NULL);
+}
+
+/* The host's memory may change as soon as an upload returns, though the card has done nothing yet; the ring (16 MiB) goes round more than once. */
+static void transfers_are_the_callers_at_once(void **state) {
+    (void)state;
+    enum { PIECE = 5000003, PIECES = 9 };
+    char *data = take((size_t)PIECE * PIECES), *host = malloc((size_t)PIECE * PIECES), *want = malloc((size_t)PIECE * PIECES);
+    for (size_t i = 0; i < (size_t)PIECE * PIECES; i++) want[i] = (char)(i * 2654435761u >> 13);
+    for (int i = 0; i < PIECES; i++) {
+        memcpy(host, want + (size_t)i * PIECE, PIECE);
+        ops->upload(data + (size_t)i * PIECE, host, PIECE);
+        memset(host, 0x55, PIECE);
+    }
+    ops->download(host, data, (size_t)PIECE * PIECES);
+    assert_memory_equal(host, want, (size_t)PIECE * PIECES);
+    fv_exec x = {0};
+    ops->clear(&x, data + 7, 20);
+    ops->download(host, data, 40);
+    for (int i = 0; i < 40; i++) assert_int_equal(host[i], i < 7 || i >= 27 ? want[i] : 0);
+    ops->free(data);
+    free(host), free(want);
+}
+
+static void running_out_of_memory_is_an_error(void **state) {
+    (void)state;
+    void *kept = take((size_t)4 << 20);
+    ops->free(kept); /* kept by the pool, not by the card: another size may have it */
+    fv_stand_in_memory(((size_t)6 << 20));
+    void *data;
+    fv_error err;
+    assert_int_equal(ops->alloc(&data, (size_t)1 << 40, &err), FV_NO_MEMORY);
+    assert_null(data);
+    assert_non_null(strstr(err.text, "cuda: cudaMalloc: 1048577 MiB are needed"));
+    assert_int_equal(ops->alloc(&data, SIZE_MAX - 1, &err), FV_NO_MEMORY);
+    assert_int_equal(ops->check(&err), FV_OK); /* nothing is lost by it */
+    fv_stand_in_memory((size_t)1 << 30);
+    data = take((size_t)5 << 20);
+    ops->free(data);
+    fv_stand_in_memory((size_t)4 << 30);
+}
+
+/* A kernel's failure shows at the next call that waits, and tells what had been asked for. It stays: this is the last test of the card. */
+static void errors_come_late_and_stay(void **state) {
+    (void)state;
+    fv_exec x = {.scratch = fv_ops_arena(ops, 0)};
+    float *data = take(100 * sizeof *data), back[3] = {7, 7, 7}, logp[1], entropy[1];
+    int32_t id[1] = {5};
+    fv_stand_in_fail(1);
+    ops->add(&x, fv_vec(data, 100), fv_vec(data, 100), fv_vec(data, 100));
+    ops->scale(&x, fv_vec(data, 100), 2);
+    assert_true(fv_cuda_well()); /* nothing has run yet */
+    ops->download(back, data, sizeof back);
+    assert_true(back[0] == 0 && back[2] == 0);
+    fv_error err;
+    assert_int_equal(ops->check(&err), FV_IO);
+    static const char want[] = "cuda: cudaStreamSynchronize, 0 bytes: an illegal memory access was encountered (cudaErrorIllegalAddress); operations asked for, "
+                               "the latest first: scale [100] [], add [100] [100]";
+    assert_int_equal(strncmp(err.text, want, sizeof want - 1), 0);
+    ops->scale(&x, fv_vec(data, 100), 2);
+    fv_head head = {fv_mat(data, 10, 4), data};
+    ops->sample(&x, id, logp, entropy, fv_mat(data, 1, 4), head, &(fv_sampling){.temperature = 1, .top_p = 1});
+    assert_true(id[0] == -1 && logp[0] != logp[0]);
+    void *more;
+    assert_int_equal(ops->alloc(&more, 10, &err), FV_IO);
+    assert_null(more);
+    fv_arena_free(x.scratch);
+}
+
+/* Row sums, block meetings and tiles come out the same whichever thread goes first: a barrier that is missing would show. */
+static void turns_change_nothing(void **state) {
+    (void)state;
+    enum { ROWS = 70, K = 33, N = 70 };
+    const fv_ops *tables[4];
+    assert_int_equal(fv_hosted_tables(tables, 4), 2);
+    static float in[ROWS * K], w[N * K], want[ROWS * N], y[ROWS * N], packed[128 * K], logp[ROWS], entropy[ROWS];
+    for (int i = 0; i < ROWS * K; i++) in[i] = (float)(i * 37 % 101) / 50 - 1;
+    for (int i = 0; i < N * K; i++) w[i] = (float)(i * 53 % 97) / 48 - 1;
+    fv_sampling how[ROWS];
+    int32_t id[2][ROWS];
+    for (int r = 0; r < ROWS; r++) how[r] = (fv_sampling){.temperature = (float)(r % 3), .top_p = 0.7f, .top_k = r % 2 ? 9 : 0, .position = (uint64_t)r};
+    fv_exec none = {.scratch = fv_arena_new(0)};
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        fv_stand_in_order(seed * 0x9E3779B97F4A7C15u);
+        tables[1]->linear_pack(&none, packed, fv_mat(w, N, K));
+        tables[1]->linear(&none, fv_mat(y, ROWS, N), fv_mat(in, ROWS, K), fv_mat(w, N, K), packed, fv_none);
+        if (seed == 0) memcpy(want, y, sizeof want);
+        assert_memory_equal(y, want, sizeof want);
+        tables[1]->sample(&none, id[seed > 0], logp, entropy, fv_mat(in, ROWS, K), (fv_head){fv_mat(w, N, K), packed}, how);
+        assert_memory_equal(id[seed > 0], id[0], sizeof id[0]);
+    }
+    fv_stand_in_order(0);
+    fv_arena_free(none.scratch);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_are_kept_and_cleared), cmocka_unit_test(transfers_are_the_callers_at_once),
+        cmocka_unit_test(running_out_of_memory_is_an_error), cmocka_unit_test(turns_change_nothing),
+        cmocka_unit_test(errors_come_late_and_stay),
+    };
+    return cmocka_run_group_tests(tests, open_card, NULL);
+}
