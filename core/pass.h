@@ -30,7 +30,7 @@ struct fv_recording;
 /* Taps: read, or add a vector to, the hidden state after a decoder layer. */
 typedef struct {
     int layer;
-    void (*see)(void *context, int layer, fv_view hidden); /* [rows, width], may be changed only where no tape runs */
+    void (*see)(void *context, int layer, fv_view hidden); /* [rows, width], where operations have it (fv_read); may be changed only where no tape runs */
     void *context;
 } fv_tap;
 

@@ -11,7 +11,9 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 out=${1:-$root/build-card}
 arch=${CARD:-native} # CARD=sm_90: for another card than the one that is here
 nvcc=${CUDACXX:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}
+nvcc=$(readlink -f "$nvcc")
 mkdir -p "$out/o" && cd "$root" || exit 1
+rm -f "$out/cuda_measure"
 failed=0
 
 say() { printf '\n== %s\n' "$1"; }

@@ -1,5 +1,5 @@
-/* Whole models on the card: pictures, decoding from the page pool, an independent packed pass, gradients, a step of the optimizer, a saved model. Both
- * architectures. All of it with the CPU's bits. */
+/* Whole models on the card: pictures, decoding from the page pool, an independent packed pass, gradients (of blocks that are run again, and of a
+ * forward that decoding recorded), steps of the optimizer, a saved model. Both architectures. All of it with the CPU's bits. */
 #include "tests/rl/small.h"
 
 #include "core/random.h"
@@ -26,10 +26,8 @@ typedef struct {
 } leavings;
 
 /* A prompt that both questions share, a picture in each, two answers below it. */
-static void write_answers(small *s, fv_tree **tree, int *leaves, int step) {
-    fv_engine *e;
+static void write_answers(small *s, fv_engine *e, fv_tree **tree, int *leaves, int step) {
     MUST(fv_tree_new(tree, s->model, err));
-    MUST(fv_engine_open(&e, s->model, s->slot, &(fv_engine_options){.max_rows = 40}, err));
     fv_engine_begin(e, *tree);
     int root = small_add(*tree, s->model, -1, system_text, 0, 0, 0);
     for (int i = 0; i < ANSWERS; i++) {
@@ -42,17 +40,18 @@ static void write_answers(small *s, fv_tree **tree, int *leaves, int step) {
     }
     fv_done done[ANSWERS];
     for (int n; fv_engine_active(e);) MUST(fv_engine_step(e, done, ANSWERS, &n, err));
-    fv_engine_close(e);
 }
 
-static void train(small *s, const fv_tree *t, const int *leaves, double *norm) {
+/* step 1 learns from the forward that decoding recorded. */
+static void train(small *s, const fv_engine *e, const fv_tree *t, const int *leaves, int step, double *norm) {
     fv_pack pack;
     fv_targets targets;
     fv_pass pass = fv_pass_begin(s->slot, s->arena, true);
-    pass.checkpoint = true;
+    pass.checkpoint = step == 0;
     MUST(fv_pack_make_scored(&pack, t, leaves, ANSWERS, s->model->image.merge, s->arena, err));
     fv_pack_targets(&targets, &pack, true, 0, s->arena);
-    fv_pack_want(&pack, &targets, s->arena);
+    if (step == 0) fv_pack_want(&pack, &targets, s->arena);
+    else assert_true(fv_engine_replay(e, &pack, s->arena));
     fv_scored scored = fv_pack_score(&pass, s->model, fv_pack_forward(&pass, s->model, &pack, NULL), &targets);
     float *stream = FV_TAKE(s->arena, float, targets.count);
     for (int i = 0; i < targets.count; i++) stream[i] = (float)((targets.target[i] * 7 + i) % 11 - 5) / 16.0f;
@@ -70,10 +69,12 @@ static leavings run(int kind, const fv_ops *ops) {
     leavings l = {.tokens = 0};
     small s;
     int leaves[ANSWERS];
+    fv_engine *e;
     small_open(&s, kind, ops, 1, true);
+    MUST(fv_engine_open(&e, s.model, s.slot, &(fv_engine_options){.max_rows = 40, .record = (size_t)16 << 20}, err));
     for (int step = 0; step < STEPS; step++) { /* the second answers from the weights that the first has trained */
         fv_tree *t;
-        write_answers(&s, &t, leaves, step);
+        write_answers(&s, e, &t, leaves, step);
         l.tokens = 0;
         for (int i = 0; i < ANSWERS; i++) {
             const fv_segment *g = t->segments[leaves[i]];
@@ -81,9 +82,10 @@ static leavings run(int kind, const fv_ops *ops) {
             l.tokens += g->count;
         }
         l.targets = small_score(&s, t, leaves, ANSWERS, l.scored, l.sampled, ROOM);
-        train(&s, t, leaves, &l.norm);
+        train(&s, e, t, leaves, step, &l.norm);
         fv_tree_free(t);
     }
+    fv_engine_close(e);
     l.trained = fv_slot_trained(s.slot);
     l.weights = malloc((size_t)l.trained * sizeof *l.weights);
     fv_slot_snapshot(s.slot, l.weights);
