@@ -11,8 +11,9 @@
  * i32 views, fv_attention and fv_sampling with all that they point to, rotary_table's inv_freq, blend's weight, temperatures, what
  * `sample` draws and what a visit sees. A back end takes what it needs of it before the call returns.
  *
- * A device may work behind the host's back: calls return early, and what fails there is told by `check`, `dot`, `download` and `sample`
- * wait for it. After a failure the device's numbers are undefined, calls still return, and `sample` draws -1.
+ * A device may work behind the host's back: calls return early, but for `dot`, `download`, `sample`, `vocabulary` and `check`, which wait for
+ * it, and what fails there is told by `check` alone. After a failure the device's numbers are undefined, calls still return, and `sample`
+ * draws -1.
  *
  * Exactness (docs/exactness.md): every output row depends on its input row alone, never on how many rows, threads or vector
  * lanes there are. A matrix product's element is one chain of fused multiply-adds over k in ascending order; weight
@@ -26,6 +27,7 @@
 #include "core/tensor.h"
 #include "core/threads.h"
 
+#include <assert.h>
 #include <stdbool.h>
 
 /* What an operation runs on. scratch (from fv_ops_arena) belongs to the calling thread; pool may be NULL. */
@@ -171,11 +173,7 @@ typedef struct fv_ops {
 enum { FV_PLAIN_SLOTS = 8 };
 
 #define FV_COUNT_KERNEL_(name) +1
-#ifdef __cplusplus
 static_assert(sizeof(fv_ops) == (FV_PLAIN_SLOTS + (0 FV_KERNEL_MAP(FV_COUNT_KERNEL_))) * sizeof(void *), "FV_KERNEL_MAP lists every operation");
-#else
-_Static_assert(sizeof(fv_ops) == (FV_PLAIN_SLOTS + (0 FV_KERNEL_MAP(FV_COUNT_KERNEL_))) * sizeof(void *), "FV_KERNEL_MAP lists every operation");
-#endif
 
 /* The table for a device: "cpu" (the best instruction set here, or what FOVEA_ISA says), "cuda". The table is static. */
 fv_status fv_ops_find(const fv_ops **out, const char *device, fv_error *err);

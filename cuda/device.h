@@ -34,7 +34,7 @@ extern "C" {
 #define FV_LAUNCH(name, blocks, threads, shared, j)                                                                    \
     do {                                                                                                               \
         int64_t fv_blocks_ = (blocks);                                                                                 \
-        if (fv_blocks_ <= 0 || !fv_cuda_well()) break;                                                                                    \
+        if (fv_blocks_ <= 0 || !fv_cuda_well()) break;                                                                 \
         name<<<(unsigned)fv_blocks_, (unsigned)(threads), (shared), fv_cuda_stream()>>>(j);                            \
         fv_cuda_launched(#name, fv_blocks_, (threads), (shared));                                                      \
     } while (0)
