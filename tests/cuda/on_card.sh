@@ -28,8 +28,7 @@ compile() { # the source
     c_flags="-O2 -std=c17 -D_GNU_SOURCE -ffp-contract=off -fno-fast-math -I."
     include=$(dirname "$(dirname "$nvcc")")/include
     case $1 in
-    *.cu) "$nvcc" -std=c++17 -O3 -arch=$arch -lineinfo -fmad=false -prec-div=true -prec-sqrt=true -ftz=false -Werror=all-warnings -Xcompiler=-Wall,-ffp-contract=off \
-        -D_GNU_SOURCE -I. -c "$1" -o "$object" ;;
+    *.cu) "$nvcc" -std=c++17 -O3 -arch=$arch -lineinfo --options-file cuda/nvcc.options -D_GNU_SOURCE -I. -c "$1" -o "$object" ;;
     cpu/kernels/*.c)
         for isa in scalar avx2 avx512; do
             case $isa in
