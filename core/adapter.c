@@ -12,7 +12,7 @@ static void sum_rows(fv_slot *s, int weight, int64_t first, fv_view out) {
     const fv_adapted *d = s->params[weight].adapted;
     fv_arena_mark mark = fv_arena_here(s->exec.scratch);
     int64_t rows = fv_rows(out), rank = fv_cols(matrix(s, d->b));
-    fv_view part = fv_mat(FV_TAKE(s->exec.scratch, float, rows * rank), rows, rank);
+    fv_view part = fv_mat(FV_NUMBERS(s->exec.scratch, rows * rank), rows, rank);
     int32_t *index = FV_TAKE(s->exec.scratch, int32_t, rows);
     for (int64_t r = 0; r < rows; r++) index[r] = (int32_t)(first + r);
     s->ops->gather(&s->exec, out, matrix(s, weight), fv_ints(index, rows));
@@ -26,8 +26,10 @@ static void sum_rows(fv_slot *s, int weight, int64_t first, fv_view out) {
 static void row_norms(fv_slot *s, int weight, float *inv) {
     int64_t n = matrix(s, weight).shape[0], k = fv_cols(matrix(s, weight));
     fv_arena_mark mark = fv_arena_here(s->exec.scratch);
-    float *rows = FV_TAKE(s->exec.scratch, float, BLOCK * k), *unused = FV_TAKE(s->exec.scratch, float, BLOCK * k), *ones = FV_TAKE(s->exec.scratch, float, k);
-    for (int64_t i = 0; i < k; i++) ones[i] = 1;
+    float *rows = FV_NUMBERS(s->exec.scratch, BLOCK * k), *unused = FV_NUMBERS(s->exec.scratch, BLOCK * k), *ones = FV_NUMBERS(s->exec.scratch, k);
+    float *one = FV_TAKE(s->exec.scratch, float, k);
+    for (int64_t i = 0; i < k; i++) one[i] = 1;
+    s->ops->upload(ones, one, (size_t)k * sizeof *one);
     for (int64_t first = 0; first < n; first += BLOCK) {
         int64_t some = n - first < BLOCK ? n - first : BLOCK;
         sum_rows(s, weight, first, fv_mat(rows, some, k));
@@ -42,7 +44,7 @@ fv_view fv_adapter_factors(fv_slot *s, int weight) {
     fv_view factors = fv_mat(m->packed, 2, n);
     if (!m->stale) return factors;
     fv_arena_mark mark = fv_arena_here(s->exec.scratch);
-    float *inv = FV_TAKE(s->exec.scratch, float, n), *host = FV_TAKE(s->exec.scratch, float, 3 * n), *magnitude = host + 2 * n;
+    float *inv = FV_NUMBERS(s->exec.scratch, n), *host = FV_TAKE(s->exec.scratch, float, 3 * n), *magnitude = host + 2 * n;
     row_norms(s, weight, inv);
     s->ops->download(host + n, inv, (size_t)n * sizeof *host);
     s->ops->download(magnitude, m->w.data, (size_t)n * sizeof *host);

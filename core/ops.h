@@ -93,7 +93,7 @@ typedef struct fv_ops {
     fv_status (*check)(fv_error *err); /* waits until all is done; what went wrong since the process began, or FV_OK */
 
     /* linear: y[r,n] = bias[n] + sum_k x[r,k] w[n,k], the chain starting from bias (0 if none).   x [rows, k]  w [n, k] f32 or bf16
-     * `packed` is w in the back end's layout, as linear_pack fills linear_packed_bytes(w) bytes; or NULL: w is read as it lies, which has the same bits. */
+     * `packed` is w in the back end's layout, as linear_pack fills linear_packed_bytes(w) bytes; or, on the CPU, NULL: w is read as it lies, which has the same bits. */
     size_t (*linear_packed_bytes)(fv_view w);
     void (*linear_pack)(const fv_exec *x, void *packed, fv_view w);
     void (*linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias);

@@ -7,7 +7,7 @@
 static const fv_ops *ops_of(const fv_pass *p) { return p->slot->ops; }
 static const fv_exec *exec_of(const fv_pass *p) { return &p->slot->exec; }
 
-static fv_view fresh(fv_pass *p, int64_t rows, int64_t cols) { return fv_mat(FV_TAKE(p->arena, float, rows * cols), rows, cols); }
+static fv_view fresh(fv_pass *p, int64_t rows, int64_t cols) { return fv_mat(FV_NUMBERS(p->arena, rows * cols), rows, cols); }
 
 /* ---- dropout ---- */
 
@@ -106,10 +106,10 @@ static void dora_back(fv_pass *p, const fv_step *s) {
     fv_view factors = fv_adapter_factors(p->slot, s->weight), dy = fv_grad(p, s->y), dx = x->track ? fv_grad(p, x) : fv_none;
     int64_t n = fv_cols(factors);
     fv_arena_mark mark = fv_arena_here(p->arena);
-    fv_view sum = trained(p, m) ? fv_vec(fv_tape_zeros(p, n), n) : fv_none, dm = fv_vec(FV_TAKE(p->arena, float, n), n);
+    fv_view sum = trained(p, m) ? fv_vec(fv_tape_zeros(p, n), n) : fv_none, dm = fv_vec(FV_NUMBERS(p->arena, n), n);
     ops_of(p)->rms_norm_back(exec_of(p), dx, sum, dy, x->v, fv_vec(fv_f32(factors), n), s->saved);
     if (sum.data) {
-        ops_of(p)->rms_norm(exec_of(p), dm, fv_vec(FV_TAKE(p->arena, float, 1), 1), sum, fv_vec(fv_f32(factors) + n, n), FV_COLUMN_EPS);
+        ops_of(p)->rms_norm(exec_of(p), dm, fv_vec(FV_NUMBERS(p->arena, 1), 1), sum, fv_vec(fv_f32(factors) + n, n), FV_COLUMN_EPS);
         ops_of(p)->axpy(exec_of(p), weight_grad(p, m), FV_COLUMN_LIFT, dm);
     }
     fv_arena_release(p->arena, mark);
@@ -120,7 +120,7 @@ static fv_var *dora(fv_pass *p, fv_var *x, int weight, int bias) {
     fv_view factors = fv_adapter_factors(p->slot, weight);
     int64_t rows = fv_rows(x->v), n = fv_cols(factors);
     fv_var *y = fv_value(p, rows, n, x->track || trained(p, p->slot->params[weight].adapted->magnitude));
-    fv_view inv = fv_vec(FV_TAKE(p->arena, float, rows), rows);
+    fv_view inv = fv_vec(FV_NUMBERS(p->arena, rows), rows);
     ops_of(p)->rms_norm(exec_of(p), y->v, inv, x->v, fv_vec(fv_f32(factors), n), FV_COLUMN_EPS);
     if (bias >= 0) { /* gathered first, since it may be bf16 */
         fv_arena_mark mark = fv_arena_here(p->arena);

@@ -37,7 +37,7 @@ fv_view fv_bias_of(fv_pass *p, int bias) {
     static const int32_t first = 0;
     fv_view b = weight_of(p, bias);
     if (!b.data || b.dtype == FV_F32) return b;
-    fv_view wide = fv_vec(FV_TAKE(p->arena, float, fv_elements(b)), fv_elements(b));
+    fv_view wide = fv_vec(FV_NUMBERS(p->arena, fv_elements(b)), fv_elements(b));
     ops_of(p)->gather(exec_of(p), wide, b, fv_ints(&first, 1));
     return wide;
 }

@@ -121,10 +121,10 @@ static fv_status make_master(fv_slot *s, fv_param *p, fv_view stored, bool optim
 
 int64_t fv_packed_most(void) { return fv_memory_limit() / 2; }
 
-/* A weight that is trained has a copy of its master in any case: it is read many times a step. */
+/* A weight that is trained has a copy of its master in any case: it is read many times a step. Devices want them all. */
 static fv_status open_packed(fv_slot *s, fv_param *p, fv_error *err) {
     int64_t bytes = (int64_t)s->ops->linear_packed_bytes(fv_weight_matrix(p->w));
-    if (!p->grad.data && bytes > s->room) return FV_OK;
+    if (!p->grad.data && bytes > s->room && s->ops->device == FV_CPU) return FV_OK;
     if (!p->grad.data) s->room -= bytes;
     p->stale = true;
     return s->ops->alloc(&p->packed, (size_t)bytes, err);
