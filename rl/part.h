@@ -45,6 +45,7 @@ typedef struct fv_response {
     float *token_advantage;         /* [tokens], starts as `advantage` in each */
     float *token_weight;            /* [tokens], starts as 1 */
     char error[256];                /* "" or why it could not be scored: left out of the group's baseline, advantage 0 */
+    bool unjudged;                  /* `error` says that a term needs judge_text: a judge may still be asked (rl/judging.h) */
     bool aside;                     /* says something about its group, and is not trained on: no part of shaping and baseline, advantage 0 */
 } fv_response;
 
@@ -98,6 +99,9 @@ struct fv_part {
     unsigned needs;
     size_t state_size;              /* POD; saved with a checkpoint as it is */
     fv_status (*check)(const fv_use *u, fv_error *err); /* what `limits` can't say of the options, when a pipeline opens; may be NULL */
+    /* Of FV_NEED_JUDGE: what a judge is asked of an unjudged response. *prompt: which of the texts in its option `prompt` (NULL: there is one); given: what is to be judged. */
+    void (*ask)(const fv_use *u, const fv_response *r, const char **prompt, fv_text *given);
+    bool (*hears)(const fv_use *u, const fv_response *r, const char *judge_text); /* and whether this can be read as an answer to that */
     /* Exactly the one of the part's hook is set. */
     fv_status (*reward)(const fv_use *u, fv_group *g, int term, const fv_moment *when, fv_error *err);      /* items[i].terms[term] = ... ; items[i].error on a missing field */
     void (*shape)(const fv_use *u, fv_group *g, const fv_moment *when);                                     /* items[i].reward = ... */

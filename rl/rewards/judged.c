@@ -14,25 +14,26 @@ static bool says_one(const char *judge_text) {
     return fv_py_find(fv_py_after_last(s, "Judgement:"), "1") != NULL;
 }
 
-/* TRUE and not FALSE behind the last heading, in any case. */
-static bool says_true(const char *judge_text) {
+/* One word and not the other behind the last heading, in any case. */
+static bool says_only(const char *judge_text, const char *word, const char *other) {
     fv_text t = {0};
     fv_span s = fv_py_after_last(fv_py_strip(fv_span_of(judge_text)), "## Equivalence Judgement");
     for (size_t i = 0; i < s.size; i++) fv_text_char(&t, (char)(s.text[i] >= 'A' && s.text[i] <= 'Z' ? s.text[i] + 32 : s.text[i]));
-    bool yes = fv_py_find(fv_edit_span(&t), "true") && !fv_py_find(fv_edit_span(&t), "false");
+    bool yes = fv_py_find(fv_edit_span(&t), word) && !fv_py_find(fv_edit_span(&t), other);
     fv_text_clear(&t);
     return yes;
 }
+
+static bool says_true(const char *judge_text) { return says_only(judge_text, "true", "false"); }
 
 /* DeepEyes' accuracy (verl/utils/reward_score/vl_agent.py). Where the answer is missing, or too long, nothing that the judge says counts. */
 static void judge(const fv_use *u, fv_response *r, fv_source kind, double *out) {
     bool formed;
     fv_span given = fv_sources_answer(kind, r->text, &formed);
-    *out = 0;
-    if (!given.text || (kind != FV_SOURCE_MATH && !formed)) return;
-    if (kind == FV_SOURCE_MATH && !r->answer) fv_response_lacks(r, u, "an answer");
+    if (!given.text || (kind != FV_SOURCE_MATH && !formed)) *out = 0;
+    else if (kind == FV_SOURCE_MATH && !r->answer) fv_response_lacks(r, u, "an answer");
     else if (kind == FV_SOURCE_MATH && fv_math_verify(fv_span_of(r->answer), given)) *out = 1;
-    else if (!r->judge_text) fv_response_lacks(r, u, "`judge_text`");
+    else if (!r->judge_text) fv_response_unjudged(r, u, "`judge_text`");
     else *out = kind == FV_SOURCE_PERCEPTION ? says_one(r->judge_text) : says_true(r->judge_text);
 }
 
@@ -47,10 +48,35 @@ static fv_status judged(const fv_use *u, fv_group *g, int term, const fv_moment 
     return FV_OK;
 }
 
+/* The answer that the term looks at; each kind of data has words of its own (the same file: get_prompt, COMMON_VERIFY_PROMPT, MATH_VERIFY_PROMPT). */
+static void ask(const fv_use *u, const fv_response *r, const char **prompt, fv_text *given) {
+    static const char *const names[] = {[FV_SOURCE_PERCEPTION] = "perception", [FV_SOURCE_PLACE] = "place", [FV_SOURCE_MATH] = "math"};
+    fv_response reading = *r;
+    fv_source kind = fv_sources_kind(&reading, u); /* known: r is unjudged */
+    bool formed;
+    fv_span answer = fv_sources_answer(kind, r->text, &formed);
+    *prompt = names[kind];
+    fv_text_bytes(given, answer.text, answer.size);
+}
+
+/* Less than the release takes: there, what says neither counts as wrong. */
+static bool hears(const fv_use *u, const fv_response *r, const char *judge_text) {
+    fv_response reading = *r;
+    bool by_words = fv_sources_kind(&reading, u) != FV_SOURCE_PERCEPTION;
+    fv_span s = fv_py_strip(fv_span_of(judge_text));
+    if (by_words) return says_true(judge_text) || says_only(judge_text, "false", "true");
+    if (!fv_py_find(s, "Judgement:")) return is(s, "1") || is(s, "0");
+    s = fv_py_after_last(s, "Judgement:");
+    return fv_py_find(s, "1") || fv_py_find(s, "0");
+}
+
 const fv_part fv_part_reward_judged = {.name = "judged",
                                        .hook = FV_HOOK_REWARD,
-                                       .doc = "1 if a judge says that the answer is right, 0 otherwise; boxed mathematics by math-verify first (DeepEyes, by data_source)",
-                                       .fields = "{}",
+                                       .doc = "1 if a judge says that the answer is right, 0 otherwise; boxed mathematics by math-verify first (DeepEyes, by data_source); "
+                                              "prompt: files with what it is asked {perception: F, place: F, math: F}",
+                                       .fields = "{prompt: null}",
                                        .scope = FV_SCOPE_ITEM,
                                        .needs = FV_NEED_JUDGE,
+                                       .ask = ask,
+                                       .hears = hears,
                                        .reward = judged};

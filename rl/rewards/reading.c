@@ -99,6 +99,12 @@ void fv_response_lacks(fv_response *r, const fv_use *u, const char *what) {
     if (!r->error[0]) snprintf(r->error, sizeof r->error, "%.100s: %s needs %.80s", r->place ? r->place : r->id, u->label, what);
 }
 
+void fv_response_unjudged(fv_response *r, const fv_use *u, const char *what) {
+    if (r->error[0]) return;
+    fv_response_lacks(r, u, what);
+    r->unjudged = true;
+}
+
 const char *fv_response_field(const fv_response *r, const char *field) { return r->row ? json_string_value(json_object_get(r->row, field)) : NULL; }
 
 const char *fv_response_solution(const fv_response *r) {

@@ -27,6 +27,9 @@ fv_status fv_read_text(fv_text *out, const char *which, const char *clean, const
 /* r->error: "responses.jsonl:3: accuracy needs `answer`". */
 void fv_response_lacks(fv_response *r, const fv_use *u, const char *what);
 
+/* The same of what a judge says: r->unjudged, and a judge may be asked. */
+void fv_response_unjudged(fv_response *r, const fv_use *u, const char *what);
+
 /* The row's `solution` as it is, else its answer; NULL if it has none. */
 const char *fv_response_solution(const fv_response *r);
 /* A text of the row by name, or NULL. */

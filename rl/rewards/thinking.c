@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-double fv_thinking_score(fv_span text) {
+double fv_thinking_score(fv_span text, bool *there) {
     static const char *const patterns[] = {
         "\\\\box(?:es)?\\{([01](?:\\.\\d)?)\\}",
         "<answer>" FV_RE_SPACE "*([01](?:\\.\\d)?)" FV_RE_SPACE "*</answer>",
@@ -19,20 +19,22 @@ double fv_thinking_score(fv_span text) {
         "\\*\\*.*?\\bWrong Steps\\*\\*:" FV_RE_SPACE "*(\\d+)",
     };
     fv_span g[2];
-    double score;
+    double score = 0;
+    bool found = false;
     for (size_t i = 0; i < FV_COUNT(patterns); i++) {
         if (!fv_regex_in(patterns[i], text, g, 2)) continue;
-        if (!fv_py_float(g[1], &score)) return 0; /* "1.2.3" raises there; after ten tries it is 0 */
-        return score > 1 ? 1 : score < 0 ? 0 : score;
+        found = fv_py_float(g[1], &score); /* "1.2.3" raises there; after ten tries it is 0 */
+        break;
     }
-    return 0;
+    if (there) *there = found;
+    return !found || score < 0 ? 0 : score > 1 ? 1 : score;
 }
 
 /* True if the row has what the judge said, as a number or as its text. */
 static bool said(const fv_response *r, double *score) {
     const json_t *given = r->row ? json_object_get(r->row, "thinking_reward") : NULL;
     if (json_is_number(given)) *score = json_number_value(given);
-    else if (r->judge_text) *score = fv_thinking_score(fv_span_of(r->judge_text));
+    else if (r->judge_text) *score = fv_thinking_score(fv_span_of(r->judge_text), NULL);
     return json_is_number(given) || r->judge_text;
 }
 
@@ -54,10 +56,25 @@ static fv_status thinking(const fv_use *u, fv_group *g, int term, const fv_momen
         bool asked = everyone || (!right && !wrong && r->terms[accuracy] >= 0.2);
         double score = 0;
         if (r->error[0]) continue;
-        if (asked && !said(r, &score)) fv_response_lacks(r, u, "`thinking_reward` or `judge_text`");
+        if (asked && !said(r, &score)) fv_response_unjudged(r, u, "`thinking_reward` or `judge_text`");
         else r->terms[term] = score;
     }
     return FV_OK;
+}
+
+/* The whole response, answer included, without dollars, as its accuracy is read (the same file: get_process_reward). */
+static void ask(const fv_use *u, const fv_response *r, const char **prompt, fv_text *given) {
+    (void)u;
+    *prompt = NULL;
+    fv_read_plain(given, r->text);
+    fv_edit_replace(given, "$", "");
+}
+
+static bool hears(const fv_use *u, const fv_response *r, const char *judge_text) {
+    (void)u, (void)r;
+    bool there;
+    fv_thinking_score(fv_span_of(judge_text), &there);
+    return there;
 }
 
 static fv_status check(const fv_use *u, fv_error *err) {
@@ -68,10 +85,12 @@ static fv_status check(const fv_use *u, fv_error *err) {
 const fv_part fv_part_reward_thinking = {.name = "thinking",
                                          .hook = FV_HOOK_REWARD,
                                          .doc = "0..1, what a judge says of the thinking (SophiaVL-R1); judge: of right responses in groups that differ, or of all; "
-                                                "auto: all in variant paper",
-                                         .fields = "{accuracy: accuracy, judge: auto}",
+                                                "auto: all in variant paper; prompt: the file with what it is asked",
+                                         .fields = "{accuracy: accuracy, judge: auto, prompt: null}",
                                          .limits = "{judge: [auto, right, all]}",
                                          .scope = FV_SCOPE_GROUP,
                                          .needs = FV_NEED_JUDGE,
                                          .check = check,
+                                         .ask = ask,
+                                         .hears = hears,
                                          .reward = thinking};

@@ -239,7 +239,7 @@ bool fuzz_answer(const uint8_t *data, size_t size) {
         double worth = ways[i](given, right);
         must(worth >= 0 && worth <= 1);
     }
-    must(fv_mathruler_grade(given, given) && fv_thinking_score(all) >= 0 && fv_thinking_score(all) <= 1);
+    must(fv_mathruler_grade(given, given) && fv_thinking_score(all, NULL) >= 0 && fv_thinking_score(all, NULL) <= 1);
     understood |= fv_math_verify(given, right);
     json_t *value = fv_literal(all);
     understood |= value != NULL;

@@ -179,7 +179,7 @@ static void scores_are_read_from_what_a_judge_says(void **state) {
     } cases[] = {{"<answer> 0.8 </answer>", 0.8}, {"\\box{0.3} <answer>0.9</answer>", 0.3}, {"0.55", 0}, {"Score: 0.7.", 0.7}, {"</think> <answer>0.85</answer>", 0}, {"</think> <answer>2.5</answer>", 1}, {"</think>7.5", 1}, {"**3 wrong steps**", 1},
                  {"Total Wrong Steps**: 0", 0}, {"nothing", 0}, {"", 0}, {"10", 0}, {"</think>2.3.4", 0}};
     for (size_t i = 0; i < FV_COUNT(cases); i++)
-        if (fv_thinking_score(of(cases[i].text)) != cases[i].score) fail_msg("\"%s\": %g", cases[i].text, fv_thinking_score(of(cases[i].text)));
+        if (fv_thinking_score(of(cases[i].text), NULL) != cases[i].score) fail_msg("\"%s\": %g", cases[i].text, fv_thinking_score(of(cases[i].text), NULL));
 }
 
 int main(void) {
