@@ -1,6 +1,7 @@
 /* Group-relative policy optimisation: rollouts, rewards, advantages, streams, one backward over the tree. The algorithm is the parts' (rl/part.h). */
 #include "core/random.h"
 #include "rl/grpo_batch.h"
+#include "rl/judging.h"
 #include "rl/train.h"
 #include "rl/trajectories.h"
 
@@ -20,6 +21,7 @@ typedef struct {
     fv_slot *reference;
     fv_weights *reference_file;
     fv_weight *reference_weights; /* views into the file */
+    fv_judging *judging; /* NULL: no term asks a judge */
     const char *term_names[FV_MAX_PARTS];
     int64_t steps;
     bool fruitful; /* some response was scored, in this run or before it was resumed */
@@ -63,10 +65,9 @@ static fv_status roll(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
 static fv_status judge(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     fv_moment when = {step, g->steps, g->t->seed};
     FV_TRY(fv_grpo_batch_index(b, g->pipeline->terms.count, err));
-    for (int i = 0; i < b->prompts; i++) {
-        FV_TRY(fv_pipeline_reward(g->pipeline, &b->groups[i], &when, err));
-        FV_TRY(fv_pipeline_advantage(g->pipeline, &b->groups[i], &when, err));
-    }
+    for (int i = 0; i < b->prompts; i++) FV_TRY(fv_pipeline_reward(g->pipeline, &b->groups[i], &when, err));
+    if (g->judging) FV_TRY(fv_judging_run(g->judging, b, &when, err));
+    for (int i = 0; i < b->prompts; i++) FV_TRY(fv_pipeline_advantage(g->pipeline, &b->groups[i], &when, err));
     return FV_OK;
 }
 
@@ -287,6 +288,7 @@ static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m
     double judged = fv_now();
     FV_TRY(show(g, b, step, err));
     fv_grpo_batch_metrics(b, g->pipeline, m);
+    if (g->judging) fv_judging_metrics(g->judging, m);
     FV_TRY(learn(g, b, step, m, err));
     fv_pipeline_update(g->pipeline, b->groups, b->prompts, &(fv_moment){step, g->steps, g->t->seed});
     json_t *parts = fv_pipeline_save(g->pipeline);
@@ -352,9 +354,10 @@ static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
     FV_TRY(fv_pipeline_open(&g->pipeline, g->stage->json, err));
     if (from) FV_TRY(fv_pipeline_load(g->pipeline, json_object_get(t->state, "parts"), err));
     for (int k = 0; k < g->pipeline->terms.count; k++) g->term_names[k] = g->pipeline->terms.uses[k].label;
-    unsigned missing = g->pipeline->needs & ~(unsigned)FV_NEED_REFERENCE;
+    unsigned missing = g->pipeline->needs & ~(unsigned)(FV_NEED_REFERENCE | FV_NEED_JUDGE);
     if (missing) return fv_fail(err, FV_UNSUPPORTED, "%s: stages.%s: its parts need %s, which training does not provide yet", t->recipe->file, g->stage->name, fv_need_name(missing));
     FV_TRY(open_reference(g, from, err));
+    if (g->pipeline->needs & FV_NEED_JUDGE) FV_TRY(fv_judging_open(&g->judging, t, g->stage, g->pipeline, err));
     FV_TRY(fv_train_data(t, g->stage, &g->data, err));
     const json_t *env = fv_get(g->stage->json, "env") ? fv_get(g->stage->json, "env") : fv_get(t->recipe->json, "env");
     fv_feed_options options = {.env = env, .generate = true, .max_tokens = (int)fv_get_int(g->stage->json, "max_tokens")};
@@ -370,6 +373,7 @@ static void close_stage(grpo *g) {
     fv_jobs_close(g->tools);
     fv_feed_close(g->feed);
     fv_dataset_close(g->data);
+    fv_judging_close(g->judging);
     fv_slot_close(g->reference);
     free(g->reference_weights);
     fv_weights_close(g->reference_file);
@@ -406,6 +410,7 @@ fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv
         if (s == FV_OK) s = judge(&g, &b, step, err);
         if (s == FV_OK) s = check_fruit(&g, &b, step, err);
         if (s == FV_OK) fv_grpo_batch_metrics(&b, g.pipeline, &m);
+        if (s == FV_OK && g.judging) fv_judging_metrics(g.judging, &m);
         for (int i = 0; i < b.prompts * b.group_size && s == FV_OK; i++) {
             b.rollout.numbered_from = (step * b.prompts + i / b.group_size) * b.group_size; /* rows come again in later steps */
             if (!fv_pipeline_keeps(g.pipeline, &b.responses[i], &(fv_moment){step, g.steps, t->seed})) continue;

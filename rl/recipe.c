@@ -171,10 +171,20 @@ static fv_status resolve_stage(fv_recipe *r, fv_yaml *y, size_t number, json_t *
     return FV_OK;
 }
 
+static fv_status check_judge(const fv_recipe *r, const fv_yaml *y, fv_error *err) {
+    const fv_yaml *judge = fv_yaml_get(y, "judge");
+    bool url = fv_get_text(r->json, "judge.url") != NULL, model = fv_get_text(r->json, "judge.model") != NULL;
+    int count = url + (fv_get_text(r->json, "judge.path") != NULL) + fv_get_bool(r->json, "judge.policy");
+    if (count > 1) return fv_yaml_fail(judge, err, "judge is one of path: FOLDER, url: ADDRESS and policy: true, not %d of them", count);
+    if (url != model) return fv_yaml_fail(judge, err, "judge needs both url and model, what the server calls its model");
+    return FV_OK;
+}
+
 static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err) {
     bool path = fv_get_text(r->json, "model.path") != NULL, init = fv_get_text(r->json, "model.init") != NULL;
     const fv_yaml *model = fv_yaml_get(y, "model"), *stages = fv_yaml_get(y, "stages"), *modes = fv_yaml_find(y, "evaluate.modes");
     if (path == init) return fv_yaml_fail(model ? model : y, err, "model needs either path: FOLDER or init: PRESET%s", path ? ", not both" : "");
+    FV_TRY(check_judge(r, y, err));
     const fv_yaml *lora = fv_yaml_get(y, "lora");
     bool adapts = fv_get_int(r->json, "lora.r") > 0, targets = fv_get(r->json, "lora.targets") != NULL;
     if (adapts && fv_get_text(r->json, "adapter")) return fv_yaml_fail(lora, err, "lora starts a new adapter and adapter goes on from one; there can only be one of them");
@@ -241,6 +251,16 @@ static fv_status name_run(fv_yaml *y, fv_error *err) {
     return s;
 }
 
+/* "judge: policy". */
+static fv_status name_judge(fv_yaml *y, fv_error *err) {
+    const fv_yaml *judge = fv_yaml_get(y, "judge");
+    const char *word = judge ? fv_yaml_word(judge) : NULL;
+    if (!word || strcmp(word, "policy")) return FV_OK;
+    fv_yaml *m = fv_yaml_new(FV_YAML_MAPPING);
+    FV_TRY(fv_yaml_put(m, "policy", fv_yaml_new_bool(true), err));
+    return fv_yaml_put(y, "judge", m, err);
+}
+
 /* "runs/mine/" is "runs/mine". */
 static void trim_folder(json_t *root, const char *field) {
     const char *text = fv_get_text(root, field);
@@ -255,6 +275,7 @@ static fv_status build(fv_recipe *r, fv_yaml *y, const char *const *overrides, i
     for (int i = 0; i < override_count; i++) FV_TRY(override(y, overrides[i], err));
     FV_TRY(name_stages(y, err)); /* of stages that an override brought */
     FV_TRY(name_run(y, err));
+    FV_TRY(name_judge(y, err));
     r->json = json_object();
     FV_TRY(resolve(y, FV_TOP, "", r->json, err));
     trim_folder(r->json, "out");

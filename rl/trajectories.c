@@ -129,6 +129,7 @@ static void add_scores(fv_text *out, const fv_response *scored, const char *cons
     fv_text_char(out, '}');
     add_number(out, "reward", scored->reward);
     add_number(out, "advantage", scored->advantage);
+    if (scored->judge_text) add_string(out, "judge_text", scored->judge_text);
     if (scored->error[0]) add_string(out, "error", scored->error);
 }
 
