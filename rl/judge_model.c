@@ -31,6 +31,19 @@ static fv_status make_prompt(const judge_model *j, const fv_question *q, fv_prom
     return out->tokens.count < CONTEXT ? FV_OK : fv_fail(err, FV_LIMIT, "the question has %d tokens, more than %d", out->tokens.count, CONTEXT);
 }
 
+typedef struct {
+    const judge_model *judge;
+    const fv_question *questions;
+    fv_sample *samples;
+} making;
+
+/* Pictures are resized and laid out in patches: on all threads, as by the feed. */
+static void make_prompts(void *context, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    making *m = context;
+    for (int64_t i = begin; i < end; i++) make_prompt(m->judge, &m->questions[i], &m->samples[i].prompt, &m->samples[i].error);
+}
+
 /* What was written, without its special tokens. */
 static fv_status take_reply(const judge_model *j, const fv_rollout *r, int i, fv_question *q, fv_error *err) {
     const fv_trajectory *t = &r->trajectories[i];
@@ -48,10 +61,8 @@ static fv_status ask_some(judge_model *j, fv_question *questions, int count, int
     const json_t *recipe = j->t->recipe->json;
     fv_sample samples[AT_ONCE] = {0};
     int64_t numbers[AT_ONCE];
-    for (int i = 0; i < count; i++) {
-        numbers[i] = questions[i].number;
-        make_prompt(j, &questions[i], &samples[i].prompt, &samples[i].error);
-    }
+    for (int i = 0; i < count; i++) numbers[i] = questions[i].number;
+    fv_parallel(j->t->pool, count, 1, make_prompts, &(making){j, questions, samples});
     fv_rollout_options o = {.group_size = 1, .temperature = (float)fv_get_num(recipe, "judge.temperature"), .max_new_tokens = (int)fv_get_int(recipe, "judge.max_new_tokens"),
                             .max_tokens = CONTEXT, .numbers = numbers, .step = step, .seed = fv_random_key(j->t->seed, "judge", (uint64_t)j->t->stage, 0)};
     fv_rollout r;
