@@ -85,7 +85,7 @@ static fv_status hear(void *context, int item, const char *reply, size_t size, f
 
 static fv_status ask(fv_judge *base, fv_question *questions, int count, int64_t step, int64_t budget, fv_error *err) {
     judge_server *j = (judge_server *)base;
-    const char *key = getenv(fv_get_text(j->how, "key_env"));
+    const char *name = fv_get_text(j->how, "key_env"), *key = name ? getenv(name) : NULL;
     fv_http_options o = {.url = j->url, .key = key && *key ? key : NULL, .parallel = (int)fv_get_int(j->how, "parallel"), .tries = (int)fv_get_int(j->how, "tries"),
                          .timeout = fv_get_num(j->how, "timeout"), .pause = fv_get_num(j->how, "pause"), .budget = budget};
     fv_http_result *results = calloc((size_t)count, sizeof *results);

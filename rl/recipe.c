@@ -173,9 +173,11 @@ static fv_status resolve_stage(fv_recipe *r, fv_yaml *y, size_t number, json_t *
 
 static fv_status check_judge(const fv_recipe *r, const fv_yaml *y, fv_error *err) {
     const fv_yaml *judge = fv_yaml_get(y, "judge");
-    bool url = fv_get_text(r->json, "judge.url") != NULL, model = fv_get_text(r->json, "judge.model") != NULL;
+    const char *address = fv_get_text(r->json, "judge.url");
+    bool url = address != NULL, model = fv_get_text(r->json, "judge.model") != NULL;
     int count = url + (fv_get_text(r->json, "judge.path") != NULL) + fv_get_bool(r->json, "judge.policy");
     if (count > 1) return fv_yaml_fail(judge, err, "judge is one of path: FOLDER, url: ADDRESS and policy: true, not %d of them", count);
+    if (url && strncmp(address, "http://", 7) != 0 && strncmp(address, "https://", 8) != 0) return fv_yaml_fail(judge, err, "judge.url must begin with http:// or https://, got %.200s", address);
     if (url != model) return fv_yaml_fail(judge, err, "judge needs both url and model, what the server calls its model");
     return FV_OK;
 }

@@ -190,7 +190,7 @@ static void groups_that_stay_are_not_asked_again(void **state) {
     fake_set(FAKE_LEVEL);
     fake.last = QUESTIONS / 2; /* one at a time: the first group */
     resamples = 1;
-    must_run(rated_by_server("replaced", ", parallel: 1", 1), false);
+    must_run(rated_by_server("replaced", ", parallel: 1, key_env: null", 1), false);
     resamples = 0;
     assert_int_equal(fake.requests, QUESTIONS + QUESTIONS / 2);
     assert_true(figure("replaced", 1, "judge/questions") == QUESTIONS && figure("replaced", 1, "frac_reward_zero_std") == 0);
@@ -365,7 +365,7 @@ static void what_is_missing_is_told(void **state) {
     } cases[] = {{"{}", "`judge: policy`"}, {"{path: nowhere}", "nowhere"}};
     static const struct {
         const char *judge, *why;
-    } wrong[] = {{"{url: http://x}", "judge needs both url and model"}, {"{path: a, policy: true}", "not 2 of them"}};
+    } wrong[] = {{"{url: http://x}", "judge needs both url and model"}, {"{url: \"localhost:8000\", model: m}", "must begin with http://"}, {"{path: a, policy: true}", "not 2 of them"}};
     for (size_t i = 0; i < FV_COUNT(cases); i++) {
         fv_error why = {0};
         assert_true(lesson_run(rated("lacks", NULL, cases[i].judge, 1, 1), false, &why) != FV_OK);
