@@ -151,20 +151,42 @@ static fv_status token_prompt(const fv_feed *f, const fv_row *row, fv_prompt *ou
 
 /* ---- Rows of messages ---- */
 
+/* The size of the first picture or frame of the messages, for texts that tell it; *found: there is one. It is decoded here once more. */
+static fv_status first_size(const fv_feed *f, const json_t *messages, const fv_media *media, fv_frame_size *size, bool *found, fv_error *err) {
+    *found = false;
+    for (size_t i = 0; i < json_array_size(messages) && !*found; i++) {
+        const json_t *content = json_object_get(json_array_get(messages, i), "content");
+        for (size_t k = 0; k < json_array_size(content) && !*found; k++) {
+            const json_t *part = json_array_get(content, k);
+            const char *type = fv_media_type(part);
+            fv_picture *p;
+            if (!type || !strcmp(type, "text")) continue;
+            FV_TRY(fv_picture_load(f->model, part, media, &p, err));
+            *size = (fv_frame_size){p->patches->width, p->patches->height, p->patches->view_width, p->patches->view_height};
+            fv_picture_drop(p);
+            *found = true;
+        }
+    }
+    return FV_OK;
+}
+
 static fv_status message_prompt(fv_feed *f, fv_sample *s) {
     fv_error *err = &s->error;
+    fv_media media = {.folder = s->row->folder, .images = s->row->images, .image_count = s->row->image_count};
     json_t *messages = f->options.generate ? without_answer(json_object_get(s->row->json, "messages")) : json_incref(json_object_get(s->row->json, "messages"));
     fv_status status = FV_OK;
     if (s->env) {
         json_t *told = NULL;
-        status = fv_env_messages(s->env, messages, &told, err);
+        fv_frame_size first;
+        bool found = false;
+        if (fv_env_tells_size(s->env)) status = first_size(f, messages, &media, &first, &found, err);
+        if (status == FV_OK) status = fv_env_messages(s->env, messages, found ? &first : NULL, &told, err);
         json_decref(messages);
         messages = told;
     }
     const json_t *thinking = json_object_get(s->row->json, "enable_thinking");
     fv_chat_options chat = {.tools = json_object_get(s->row->json, "tools"), .generation_prompt = f->options.generate,
                             .thinking = json_is_true(thinking) ? 1 : json_is_false(thinking) ? -1 : 0};
-    fv_media media = {.folder = s->row->folder, .images = s->row->images, .image_count = s->row->image_count};
     if (status == FV_OK) status = fv_prompt_make(f->model, messages, &chat, &media, &s->prompt, err);
     json_decref(messages);
     return status;

@@ -35,8 +35,7 @@ const char *fv_need_name(unsigned need) {
         unsigned need;
         const char *name;
     } names[] = {{FV_NEED_REFERENCE, "a reference model"},           {FV_NEED_VOCABULARY, "whole rows of log-probs"},          {FV_NEED_JUDGE, "a judge"},
-                 {FV_NEED_SECOND_PASS, "a second answer to each response"}, {FV_NEED_BLIND, "log-probs without the pictures"}, {FV_NEED_SHUFFLED, "answers to shuffled frames"},
-                 {FV_NEED_ACTIONS, "an environment with calls as Action: turns"}};
+                 {FV_NEED_SECOND_PASS, "a second answer to each response"}, {FV_NEED_BLIND, "log-probs without the pictures"}, {FV_NEED_SHUFFLED, "answers to shuffled frames"}};
     for (size_t i = 0; i < FV_COUNT(names); i++)
         if (names[i].need & need) return names[i].name;
     return "";

@@ -21,8 +21,7 @@ enum {
     FV_NEED_JUDGE = 4,          /* judge_text of each response */
     FV_NEED_SECOND_PASS = 8,    /* a further answer of the same policy below each response */
     FV_NEED_BLIND = 16,         /* logp of the trained tokens without the pictures */
-    FV_NEED_SHUFFLED = 32,      /* further answers to the same video with its frames in random order */
-    FV_NEED_ACTIONS = 64        /* an environment that takes calls as "Action: NAME" and a fenced list */
+    FV_NEED_SHUFFLED = 32       /* further answers to the same video with its frames in random order */
 };
 const char *fv_need_name(unsigned need); /* of one of these, for messages */
 

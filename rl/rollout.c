@@ -81,18 +81,32 @@ static void end_episode(runner *r, episode *ep, const char *reason, bool truncat
 
 /* ---- What a worker does: the environment's answer, as tokens ---- */
 
+/* A picture that was made from one that was seen (the part's "picture", its number) is seen under the same limits; one made from a clip's frame, at the frame's size. */
+static int limit_picture(const episode *ep, json_t *part) {
+    json_int_t from = json_integer_value(json_object_get(part, "picture"));
+    if (from < 1 || from > ep->seen_count) return 0;
+    const fv_picture *p = ep->pictures[from - 1];
+    int64_t area = (int64_t)p->patches->view_width * p->patches->view_height, least = p->video ? area : p->min_pixels, most = p->video ? area : p->max_pixels;
+    int failed = 0;
+    if (least) failed |= json_object_set_new(part, "min_pixels", json_integer(least));
+    if (most) failed |= json_object_set_new(part, "max_pixels", json_integer(most));
+    return failed;
+}
+
 static fv_status answer_turn(runner *r, episode *ep) {
     fv_error *err = &ep->error;
     FV_TRY(fv_env_step(ep->episode, ep->turn, ep->seen, ep->seen_count, &ep->observation, &ep->step, err));
     if (ep->step.terminated || ep->step.truncated || !ep->observation.content) return FV_OK;
     fv_text text = {0};
     size_t n = json_array_size(ep->observation.content), parts = 0;
+    int failed = 0;
     const json_t **media_parts = calloc(n ? n : 1, sizeof *media_parts);
     if (!media_parts) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
     fv_text_add(&text, "\n<|im_start|>user\n");
     for (size_t i = 0; i < n; i++) {
-        const json_t *part = json_array_get(ep->observation.content, i);
+        json_t *part = json_array_get(ep->observation.content, i);
         if (json_object_get(part, "image")) {
+            failed |= limit_picture(ep, part);
             fv_text_add(&text, "<|vision_start|><|image_pad|><|vision_end|>");
             media_parts[parts++] = part;
         } else if (json_string_value(json_object_get(part, "text"))) {
@@ -102,11 +116,7 @@ static fv_status answer_turn(runner *r, episode *ep) {
     bool thinks = !json_is_false(json_object_get(ep->sample->row->json, "enable_thinking"));
     fv_text_printf(&text, "<|im_end|>\n<|im_start|>assistant\n%s", fv_chat_opening(r->model->chat, thinks ? 0 : -1));
     fv_media media = {.images = ep->observation.images, .image_count = ep->observation.image_count};
-    if (ep->step.picture >= 1 && ep->step.picture <= ep->seen_count) { /* a crop is seen under the limits of the picture that it was cut from */
-        media.min_pixels = ep->pictures[ep->step.picture - 1]->min_pixels;
-        media.max_pixels = ep->pictures[ep->step.picture - 1]->max_pixels;
-    }
-    fv_status s = text.failed ? fv_fail(err, FV_NO_MEMORY, "rollout: out of memory")
+    fv_status s = text.failed || failed ? fv_fail(err, FV_NO_MEMORY, "rollout: out of memory")
                               : fv_prompt_text(r->model, text.data, media_parts, (int)parts, &media, &ep->answer, err);
     free(media_parts);
     fv_text_clear(&text);
@@ -126,11 +136,11 @@ static void work(void *context) {
 
 static int count_images(const fv_segment *s) {
     int n = 0;
-    for (int i = 0; i < s->picture_count; i++) n += s->pictures[i]->image != NULL;
+    for (int i = 0; i < s->picture_count; i++) n += s->pictures[i]->image ? 1 : s->pictures[i]->frame_count;
     return n;
 }
 
-/* The pictures on an episode's path, as its tools may use them: clips are none. */
+/* The pictures on an episode's path, as its tools may use them: of a clip each frame is one. */
 static fv_status list_seen(runner *r, episode *ep, int leaf, fv_error *err) {
     const fv_tree *tree = r->out->tree;
     int n = 0;
@@ -144,9 +154,11 @@ static fv_status list_seen(runner *r, episode *ep, int leaf, fv_error *err) {
     for (int s = leaf; s >= 0; s = tree->segments[s]->parent)
         for (int i = tree->segments[s]->picture_count; i-- > 0;) {
             const fv_picture *pic = tree->segments[s]->pictures[i];
-            if (!pic->image) continue;
-            ep->pictures[--n] = pic;
-            ep->seen[n] = (fv_seen){pic->image, {pic->patches->width, pic->patches->height, pic->patches->view_width, pic->patches->view_height}};
+            for (int k = pic->image ? 1 : pic->frame_count; k-- > 0;) {
+                const fv_image *im = pic->image ? pic->image : pic->frames[k];
+                ep->pictures[--n] = pic;
+                ep->seen[n] = (fv_seen){im, {im->width, im->height, pic->patches->view_width, pic->patches->view_height}};
+            }
         }
     return FV_OK;
 }

@@ -114,6 +114,7 @@ static fv_status add_turns(fv_text *out, const fv_model *m, const fv_tree *tree,
             fv_text_char(out, ']');
         }
         if (step->error[0]) add_string(out, "error", step->error);
+        if (t->turns[k].observation >= 0) fv_text_printf(out, ", \"returned\": %d", tree->segments[t->turns[k].observation]->picture_count);
         fv_text_char(out, '}');
     }
     fv_text_char(out, ']');

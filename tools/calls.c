@@ -17,6 +17,13 @@ bool fv_pair_next(fv_span *out, const char **cursor, const char *open, const cha
     return true;
 }
 
+fv_span fv_line_next(const char **at) {
+    fv_span line = {*at, strcspn(*at, "\n\r\v\f")};
+    *at += line.size;
+    *at += strncmp(*at, "\r\n", 2) == 0 ? 2 : **at != 0;
+    return line;
+}
+
 bool fv_turn_answer(fv_span *answer, const char *turn) {
     fv_span last = {NULL, 0};
     while (fv_pair_next(&last, &turn, "<answer>", "</answer>")) {}

@@ -16,6 +16,9 @@ typedef struct {
  * there is none. Pairs do not nest: from the first opening to the first closing after it, as the regular expression open(.*?)close finds. */
 bool fv_pair_next(fv_span *out, const char **cursor, const char *open, const char *close);
 
+/* The line at *at without its break (those of Python's splitlines that models write: \n, \r\n, \r, \v, \f); *at moves behind it. */
+fv_span fv_line_next(const char **at);
+
 /* True if the last <answer> pair of the turn has anything but blanks in it; *answer (may be NULL) is its inside. */
 bool fv_turn_answer(fv_span *answer, const char *turn);
 

@@ -1,9 +1,9 @@
 /* The environment "tools": visual tools over the pictures of an episode. */
 #include "tools/env.h"
 
-#include "tools/calls.h"
+#include "tools/actions.h"
 #include "tools/prompts.h"
-#include "tools/registry.h"
+#include "tools/sketch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +16,13 @@ struct fv_env {
     fv_space space;
     fv_crop_rules crop;
     const fv_tool_prompt *prompt;
-    bool hint, all_calls;
+    bool hint, all_calls, actions, errors_end;
 };
 
 struct fv_episode {
     const fv_env *env;
-    int turns; /* of the assistant, so far */
+    int turns;         /* of the assistant, so far */
+    fv_sketch *sketch; /* format "actions": what has been drawn; else NULL */
 };
 
 void fv_observation_clear(fv_observation *o) {
@@ -34,7 +35,7 @@ void fv_observation_clear(fv_observation *o) {
 /* ---- configuration -------------------------------------------------------------------------------------------------- */
 
 static fv_status fv_check_keys(fv_json_at at, fv_error *err) {
-    static const char *const known[] = {"name", "tools", "max_turns", "coordinates", "prompt", "hint", "calls", "min_side", "min_side_rule"};
+    static const char *const known[] = {"name", "tools", "max_turns", "coordinates", "prompt", "hint", "calls", "min_side", "min_side_rule", "format", "errors"};
     void *i = json_object_iter((json_t *)at.root);
     for (; i != NULL; i = json_object_iter_next((json_t *)at.root, i)) {
         const char *key = json_object_iter_key(i);
@@ -49,17 +50,19 @@ static fv_status fv_check_keys(fv_json_at at, fv_error *err) {
 static fv_status fv_read_tools(fv_env *e, fv_json_at at, fv_error *err) {
     json_t *list;
     FV_TRY(fv_json_list_or(at, "tools", &list, err));
-    e->tools[0] = fv_tool_find("image_zoom_in_tool");
-    e->tool_count = list == NULL ? 1 : (int)json_array_size(list);
+    e->tools[0] = fv_tool_find(e->actions ? "image_draw_boxes_tool" : "image_zoom_in_tool");
+    e->tools[1] = fv_tool_find("image_draw_lines_tool");
+    e->tool_count = list != NULL ? (int)json_array_size(list) : e->actions ? 2 : 1;
     if (e->tool_count < 1 || e->tool_count > FV_ENV_TOOLS) return fv_fail(err, at.status, "env: tools must name 1 to %d tools, got %d", FV_ENV_TOOLS, e->tool_count);
     for (int i = 0; i < (int)json_array_size(list); i++) {
         const char *name = json_string_value(json_array_get(list, (size_t)i));
         e->tools[i] = name == NULL ? NULL : fv_tool_find(name);
-        if (e->tools[i] != NULL) continue;
+        if (e->tools[i] != NULL && (!e->actions || fv_action_of(e->tools[i]) != NULL)) continue;
         int count;
         const fv_tool *const *all = fv_tools(&count);
         fv_text names = {0};
-        for (int k = 0; k < count; k++) fv_text_printf(&names, "%s%s", k ? ", " : "", all[k]->name);
+        for (int k = 0; k < count; k++)
+            if (!e->actions || fv_action_of(all[k]) != NULL) fv_text_printf(&names, "%s%s", names.size ? ", " : "", all[k]->name);
         fv_status s = fv_fail(err, at.status, "env: tools[%d] must be one of %s, got %.60s", i, names.failed ? "the known tools" : names.data, name ? name : "no name");
         fv_text_clear(&names);
         return s;
@@ -76,12 +79,14 @@ static fv_status fv_read_choice(fv_json_at at, const char *field, const char *fi
 }
 
 static fv_status fv_read_config(fv_env *e, fv_json_at at, int factor, fv_error *err) {
-    const char *name, *space, *prompt;
+    const char *name, *space, *prompt, *prompts;
     int64_t turns, side;
     bool grow;
     FV_TRY(fv_check_keys(at, err));
     FV_TRY(fv_json_text_or(at, "name", "tools", &name, err));
     if (strcmp(name, "tools") != 0) return fv_fail(err, FV_UNSUPPORTED, "env: there is no environment \"%.60s\", only \"tools\"", name);
+    FV_TRY(fv_read_choice(at, "format", "tool_call", "actions", &e->actions, err));
+    FV_TRY(fv_read_choice(at, "errors", "answer", "end", &e->errors_end, err));
     FV_TRY(fv_read_tools(e, at, err));
     FV_TRY(fv_json_int_or(at, "max_turns", 1, 100, 5, &turns, err));
     e->max_turns = (int)turns;
@@ -91,9 +96,9 @@ static fv_status fv_read_config(fv_env *e, fv_json_at at, int factor, fv_error *
         fv_fail_in(err, "env");
         return at.status;
     }
-    FV_TRY(fv_json_text_or(at, "prompt", "deepeyes", &prompt, err));
-    e->prompt = fv_tool_prompt_find(prompt);
-    if (e->prompt == NULL) return fv_fail(err, at.status, "env: prompt must be deepeyes, plain, compact or none, got \"%.60s\"", prompt);
+    FV_TRY(fv_json_text_or(at, "prompt", e->actions ? "vilasr" : "deepeyes", &prompt, err));
+    e->prompt = fv_tool_prompt_find(prompt, e->actions, &prompts);
+    if (e->prompt == NULL) return fv_fail(err, at.status, "env: prompt must be %s, got \"%.60s\"", prompts, prompt);
     FV_TRY(fv_json_bool_or(at, "hint", e->prompt->hint, &e->hint, err));
     FV_TRY(fv_read_choice(at, "calls", "last", "all", &e->all_calls, err));
     FV_TRY(fv_read_choice(at, "min_side_rule", "refuse", "grow", &grow, err));
@@ -143,12 +148,12 @@ static const char *fv_role(const json_t *messages, size_t i) {
 }
 
 /* The system text: an own turn in front, or the end of the one that is there. */
-static fv_status fv_add_description(const fv_env *e, json_t *messages, fv_error *err) {
+static fv_status fv_add_description(const fv_env *e, json_t *messages, const fv_point *corner, fv_error *err) {
     if (e->prompt->describe == NULL) return FV_OK;
     bool has_system = strcmp(fv_role(messages, 0), "system") == 0;
     fv_text text = {0};
     fv_text_add(&text, has_system ? "\n\n" : "You are a helpful assistant.\n\n");
-    e->prompt->describe(&text, e->tools, e->tool_count);
+    e->prompt->describe(&text, e->tools, e->tool_count, corner);
     int failed = text.failed;
     if (!failed && has_system) failed = json_array_set_new(messages, 0, fv_message_with(json_array_get(messages, 0), text.data));
     else if (!failed) failed = json_array_insert_new(messages, 0, json_pack("{s:s, s:s}", "role", "system", "content", text.data));
@@ -156,24 +161,40 @@ static fv_status fv_add_description(const fv_env *e, json_t *messages, fv_error 
     return failed ? fv_fail(err, FV_NO_MEMORY, "env: out of memory") : FV_OK;
 }
 
-static fv_status fv_add_hint(const fv_env *e, json_t *messages, fv_error *err) {
-    if (!e->hint) return FV_OK;
+/* What stands in and behind the question: pictures' numbers and the hint. */
+static fv_status fv_add_hint(const fv_env *e, json_t *messages, const fv_point *corner, fv_error *err) {
+    if (!e->hint && !e->prompt->numbers) return FV_OK;
     size_t question = json_array_size(messages);
     for (size_t i = 0; i < json_array_size(messages) && strcmp(fv_role(messages, i), "assistant") != 0; i++)
         if (strcmp(fv_role(messages, i), "user") == 0) question = i;
     if (question == json_array_size(messages)) return FV_OK; /* no question, nowhere to hint */
-    if (json_array_set_new(messages, question, fv_message_with(json_array_get(messages, question), fv_tool_hint)) != 0)
-        return fv_fail(err, FV_NO_MEMORY, "env: out of memory");
-    return FV_OK;
+    json_t *message = json_copy(json_array_get(messages, question));
+    int failed = 0;
+    if (e->prompt->numbers) failed |= json_object_set_new(message, "content", fv_action_number(json_object_get(message, "content"), corner));
+    if (!failed) failed |= json_array_set_new(messages, question, fv_message_with(message, !e->hint ? "" : e->actions ? fv_action_hint : fv_tool_hint));
+    json_decref(message);
+    return failed ? fv_fail(err, FV_NO_MEMORY, "env: out of memory") : FV_OK;
 }
 
-fv_status fv_env_messages(const fv_env *e, const json_t *messages, json_t **out, fv_error *err) {
+bool fv_env_tells_size(const fv_env *e) {
+    return e->prompt->numbers;
+}
+
+/* A picture's lower right corner in the model's coordinates. */
+static fv_point fv_corner(const fv_env *e, fv_frame_size size) {
+    fv_point p = {size.width, size.height};
+    fv_point_from_picture(&p.x, &p.y, e->space, size);
+    return p;
+}
+
+fv_status fv_env_messages(const fv_env *e, const json_t *messages, const fv_frame_size *first, json_t **out, fv_error *err) {
+    fv_point corner = first != NULL ? fv_corner(e, *first) : (fv_point){0, 0};
     *out = NULL;
     if (!json_is_array(messages)) return fv_fail(err, FV_BAD_DATA, "messages must be a list");
     json_t *copy = json_copy((json_t *)messages);
     if (copy == NULL) return fv_fail(err, FV_NO_MEMORY, "env: out of memory");
-    fv_status s = fv_add_description(e, copy, err);
-    if (s == FV_OK) s = fv_add_hint(e, copy, err);
+    fv_status s = fv_add_description(e, copy, first != NULL ? &corner : NULL, err);
+    if (s == FV_OK) s = fv_add_hint(e, copy, first != NULL ? &corner : NULL, err);
     if (s == FV_OK) *out = copy;
     else json_decref(copy);
     return s;
@@ -183,13 +204,19 @@ fv_status fv_env_messages(const fv_env *e, const json_t *messages, json_t **out,
 
 fv_status fv_env_reset(const fv_env *e, const json_t *row, uint64_t seed, fv_episode **out, fv_error *err) {
     (void)row, (void)seed; /* the tools neither read the row nor draw */
-    *out = calloc(1, sizeof **out);
-    if (*out == NULL) return fv_fail(err, FV_NO_MEMORY, "env: out of memory");
-    (*out)->env = e;
+    fv_episode *ep = calloc(1, sizeof *ep);
+    if (ep != NULL && e->actions) ep->sketch = fv_sketch_new();
+    if (ep == NULL || (e->actions && ep->sketch == NULL)) {
+        free(ep);
+        return *out = NULL, fv_fail(err, FV_NO_MEMORY, "env: out of memory");
+    }
+    ep->env = e;
+    *out = ep;
     return FV_OK;
 }
 
 void fv_episode_close(fv_episode *ep) {
+    if (ep != NULL) fv_sketch_free(ep->sketch);
     free(ep);
 }
 
@@ -215,11 +242,13 @@ static fv_status fv_run_call(const fv_env *e, fv_span body, const fv_seen *seen,
     return s;
 }
 
-static fv_status fv_observe_image(fv_observation *o, fv_image *image, const char *hint, fv_error *err) {
+static fv_status fv_observe_image(fv_observation *o, const fv_tool_result *result, const char *hint, fv_error *err) {
     char name[16];
     snprintf(name, sizeof name, "#%d", o->image_count);
-    o->images[o->image_count++] = image;
-    return fv_response_add(o->content, name, hint, err);
+    o->images[o->image_count++] = result->image;
+    FV_TRY(fv_response_add(o->content, name, hint, err));
+    json_t *part = json_array_get(o->content, json_array_size(o->content) - 2); /* the picture: text stands before and behind it */
+    return json_object_set_new(part, "picture", json_integer(result->picture)) ? fv_fail(err, FV_NO_MEMORY, "observation: out of memory") : FV_OK;
 }
 
 /* "Error: what was wrong. Write a call like this: ...": only the example, which is ours, keeps its tags. */
@@ -245,7 +274,7 @@ static fv_status fv_answer_call(const fv_env *e, fv_span body, const fv_seen *se
     step->picture = result.picture;
     step->has_box = s == FV_OK && result.has_box;
     if (step->has_box) step->box = result.box;
-    if (s == FV_OK) return fv_observe_image(o, result.image, hint, err);
+    if (s == FV_OK) return fv_observe_image(o, &result, hint, err);
     if (s != FV_TOOL) return fv_fail(err, s, "%s", why.text);
     step->failures++;
     snprintf(step->error, sizeof step->error, "%.*s", (int)sizeof step->error - 1, why.text);
@@ -272,21 +301,88 @@ static fv_status fv_answer_turn(const fv_env *e, const char *turn, fv_span last,
     return fv_observe_error(e, o, NULL, step->error, NULL, err);
 }
 
+/* ---- actions -------------------------------------------------------------------------------------------------------- */
+
+/* Shows what was drawn: pictures first .. first + count - 1. */
+static fv_status fv_show_drawn(const fv_episode *ep, const fv_drawn *drawn, int count, const fv_seen *seen, int first, fv_observation *o, fv_error *err) {
+    const fv_env *e = ep->env;
+    for (int i = 0; i < count; i++) {
+        fv_point size = fv_corner(e, seen[drawn[i].from - 1].size);
+        fv_action_picture p = {.k = i, .from = drawn[i].from, .number = first + i, .width = (int)size.x, .height = (int)size.y, .only = count == 1, .last = i + 1 == count,
+                               .last_call = ep->turns + 1 >= e->max_turns || first + i >= FV_SKETCH_PICTURES};
+        FV_TRY(fv_action_show(o->content, &p, err));
+    }
+    return FV_OK;
+}
+
+/* "Error: what was wrong. Write a call like this: ...", as in the other format. */
+static fv_status fv_refuse_action(const fv_env *e, fv_observation *o, const char *why, fv_error *err) {
+    fv_text text = {0};
+    fv_text_add(&text, "Error: ");
+    fv_quote_add(&text, why, 400);
+    fv_text_add(&text, ". Write a call like this:\n");
+    fv_action_write(&text, fv_action_of(e->tools[0]), NULL);
+    fv_text_char(&text, '\n');
+    int failed = text.failed;
+    if (!failed) failed = json_array_append_new(o->content, json_pack("{s:s, s:s}", "type", "text", "text", text.data));
+    fv_text_clear(&text);
+    return failed ? fv_fail(err, FV_NO_MEMORY, "observation: out of memory") : FV_OK;
+}
+
+/* Items of a tool that is not offered are none. */
+static fv_status fv_check_offered(const fv_env *e, const json_t *items, fv_error *err) {
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        const json_t *item = json_array_get(items, i);
+        const char *name = json_object_get(item, "bbox_2d") ? "image_draw_boxes_tool" : json_object_get(item, "start_point_2d") ? "image_draw_lines_tool" : NULL;
+        if (name != NULL && fv_offered(e, name) == NULL) return fv_fail(err, FV_TOOL, "there is no tool for item %zu, there is %s", i + 1, fv_action_of(e->tools[0])->name);
+    }
+    return FV_OK;
+}
+
+static fv_status fv_answer_action(fv_episode *ep, const char *turn, const fv_seen *seen, int seen_count, fv_observation *o, fv_step *step, fv_error *err) {
+    const fv_env *e = ep->env;
+    fv_drawn drawn[FV_SKETCH_PICTURES];
+    json_t *items = NULL;
+    fv_error why = {.status = FV_OK};
+    int count = 0;
+    o->content = json_array();
+    o->images = calloc(FV_SKETCH_PICTURES, sizeof *o->images);
+    if (o->content == NULL || o->images == NULL) return fv_fail(err, FV_NO_MEMORY, "observation: out of memory");
+    fv_status s = fv_action_items(&items, turn, &why);
+    if (s == FV_OK) s = fv_check_offered(e, items, &why);
+    if (s == FV_OK) s = fv_sketch_draw(ep->sketch, items, seen, seen_count, e->space, drawn, &count, &why);
+    json_decref(items);
+    for (int i = 0; i < count; i++) {
+        o->images[o->image_count++] = drawn[i].image;
+        step->picture = drawn[i].from;
+        snprintf(step->tool, sizeof step->tool, "%s", drawn[i].boxes ? "image_draw_boxes_tool" : "image_draw_lines_tool");
+    }
+    if (s == FV_OK) return fv_show_drawn(ep, drawn, count, seen, seen_count + 1, o, err);
+    if (s != FV_TOOL) return fv_fail(err, s, "%s", why.text);
+    step->failures = 1;
+    snprintf(step->error, sizeof step->error, "%.*s", (int)sizeof step->error - 1, why.text);
+    return fv_refuse_action(e, o, why.text, err);
+}
+
+/* ---- a step --------------------------------------------------------------------------------------------------------- */
+
 fv_status fv_env_step(fv_episode *ep, const char *turn, const fv_seen *seen, int seen_count, fv_observation *observation, fv_step *step, fv_error *err) {
     *observation = (fv_observation){.content = NULL};
     *step = (fv_step){.calls = 0};
     ep->turns++;
+    const fv_env *e = ep->env;
     fv_span last = {NULL, 0};
-    step->calls = fv_count_calls(turn, &last);
-    if (fv_turn_answer(NULL, turn) || step->calls == 0) {
+    step->calls = e->actions ? fv_action_calls(turn) : fv_count_calls(turn, &last);
+    if (step->calls == 0 || (e->actions ? fv_action_answers(turn) : fv_turn_answer(NULL, turn))) {
         step->terminated = true;
         return FV_OK;
     }
-    if (ep->turns >= ep->env->max_turns) {
+    if (ep->turns >= e->max_turns || (e->actions && seen_count >= FV_SKETCH_PICTURES)) {
         step->truncated = true;
         return FV_OK;
     }
-    fv_status s = fv_answer_turn(ep->env, turn, last, seen, seen_count, observation, step, err);
-    if (s != FV_OK) fv_observation_clear(observation);
+    fv_status s = e->actions ? fv_answer_action(ep, turn, seen, seen_count, observation, step, err)
+                             : fv_answer_turn(e, turn, last, seen, seen_count, observation, step, err);
+    if (s != FV_OK || (e->errors_end && step->failures > 0)) fv_observation_clear(observation);
     return s;
 }

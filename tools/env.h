@@ -44,20 +44,28 @@ typedef struct fv_episode fv_episode;
  *   prompt         what the system text says of the tools (tools/prompts.c): "deepeyes" (the default), "plain", "compact", "none"
  *   hint           a line on the form of an answer after the question and in every observation; the default is true for "deepeyes" only
  *   calls          "last": of several calls in a turn the last is run (DeepEyes, the default); "all": each in turn (Hermes), at most 8
+ *   format         "tool_call" (the default): calls are <tool_call>{"name", "arguments"}</tool_call>; "actions": they are ViLaSR's (tools/actions.h): Action: Object Mapper
+ *                  or Path Tracer and a fenced list of items, each on any picture by its number; of the tools it offers image_draw_boxes_tool and
+ *                  image_draw_lines_tool (both by default), of the prompts "vilasr" (the default), "actions" and "none"
+ *   errors         "answer": a bad call is answered by what was wrong with it (the default); "end": it ends the episode (ViLaSR's release)
  *   min_side, min_side_rule  how small a zoom may be (tools/crop.h): "refuse" and 30 by default; with "grow" the default side is `factor`
  * factor: what the processor rounds sides to (patch * merge). *out may be shared by threads. */
 fv_status fv_env_open(fv_env **out, const json_t *config, int factor, fv_error *err);
 void fv_env_close(fv_env *e);
 int fv_env_max_turns(const fv_env *e);
 
+/* Whether the messages tell the size of the first picture. */
+bool fv_env_tells_size(const fv_env *e);
 /* The row's messages with what the environment has to say: the description of the tools at the end of the system text (which is made if there
- * is none), the hint at the end of the last user turn before the first assistant turn. A new list; `messages` stays as it is. */
-fv_status fv_env_messages(const fv_env *e, const json_t *messages, json_t **out, fv_error *err);
+ * is none), the hint at the end of the last user turn before the first assistant turn. first: the first picture's size, where fv_env_tells_size; NULL: it
+ * is not told. A new list; `messages` stays as it is. */
+fv_status fv_env_messages(const fv_env *e, const json_t *messages, const fv_frame_size *first, json_t **out, fv_error *err);
 
 fv_status fv_env_reset(const fv_env *e, const json_t *row, uint64_t seed, fv_episode **out, fv_error *err);
 /* Answers the policy's turn (text as decoded, special tokens kept, end-of-turn token stripped). An answer (a pair of <answer> tags that is not blank)
  * or a turn without a call ends the episode: terminated. With max_turns used up: truncated. Otherwise the observation is content parts
- * "<tool_response>", a picture, "</tool_response>"; a bad call is an observation that begins with "Error: ", not an error.
+ * "<tool_response>", a picture, "</tool_response>"; a bad call is an observation that begins with "Error: ", not an error. To an action the observation is each
+ * drawn picture and its number; a part's "picture" is the one that it was made from. An episode that goes no further has no observation.
  * seen: all pictures so far, also those of earlier observations. *observation and *step are filled anew; the former is the caller's. */
 fv_status fv_env_step(fv_episode *ep, const char *turn, const fv_seen *seen, int seen_count, fv_observation *observation, fv_step *step, fv_error *err);
 void fv_episode_close(fv_episode *ep);

@@ -18,7 +18,9 @@ int fv_answer_right(const json_t *line) {
 
 /* Pictures that came back from tools are the last ones; those before them belong to the prompt. */
 static size_t returned(const json_t *turn) {
-    return fv_record_text(turn, "tool")[0] && !fv_record_text(turn, "error")[0] && json_object_get(turn, "box") != NULL;
+    const json_t *n = json_object_get(turn, "returned");
+    if (json_is_integer(n)) return json_integer_value(n) > 0 ? (size_t)json_integer_value(n) : 0;
+    return fv_record_text(turn, "tool")[0] && !fv_record_text(turn, "error")[0] && json_object_get(turn, "box") != NULL; /* of a run of an older version */
 }
 
 static size_t prompt_pictures(const json_t *line) {
@@ -113,7 +115,7 @@ void fv_answer_looks(fv_text *out, const fv_shown *s) {
 
 static const struct {
     const char *open, *close, *class_name;
-} marks[] = {{"<think>", "</think>", "think"}, {"<tool_call>", "</tool_call>", "call"}, {"<answer>", "</answer>", "answer"}};
+} marks[] = {{"<think>", "</think>", "think"}, {"<tool_call>", "</tool_call>", "call"}, {"<answer>", "</answer>", "answer"}, {"```json", "\n```", "call"}};
 
 static size_t special_length(const char *at) {
     if (strncmp(at, "<|", 2)) return 0;
@@ -172,6 +174,7 @@ static void write_observation(fv_text *out, const json_t *turn) {
         fv_text_add(out, "<span class=\"seen\">");
         fv_html_text(out, tool);
         if (read_box(json_object_get(turn, "box"), b)) fv_text_printf(out, " returned the crop [%.0f, %.0f, %.0f, %.0f] of the picture", b[0], b[1], b[2], b[3]);
+        else if (fv_record_number(turn, "picture") >= 1) fv_text_printf(out, " returned a picture made from picture %.0f", fv_record_number(turn, "picture"));
         fv_text_add(out, "</span>");
     }
 }

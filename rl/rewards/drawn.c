@@ -1,8 +1,8 @@
 #include "rl/rewards/drawn.h"
 
-#include "rl/text/literal.h"
 #include "rl/text/python.h"
 #include "rl/text/regex.h"
+#include "tools/literal.h"
 
 #include <string.h>
 
@@ -12,14 +12,6 @@ static bool turn_formed(const char *text, bool last) {
     bool opens = strstr(text, "<answer>") != NULL, closes = strstr(text, "</answer>") != NULL;
     if (!fv_regex_in("(?s)\\A<think>.*?</think>" FV_RE_SPACE "*Action:.*\\z", s, &g, 1)) return false;
     return last ? opens && closes : !opens && !closes;
-}
-
-/* The line at *at, without its break (those of str.splitlines that models write: \n, \r\n, \r, \v, \f); *at moves behind it. */
-static fv_span next_line(const char **at) {
-    fv_span line = {*at, strcspn(*at, "\n\r\v\f")};
-    *at += line.size;
-    *at += !strncmp(*at, "\r\n", 2) ? 2 : **at != 0;
-    return line;
 }
 
 /* An item is a box, a line, or neither. */
@@ -48,10 +40,10 @@ static bool add_items(json_t *boxes, const json_t *block) {
 static bool read_blocks(json_t *boxes, const char *text) {
     bool good = true;
     for (const char *at = text; *at && good;) {
-        if (!fv_span_same(fv_py_strip(next_line(&at)), fv_span_of("```json"))) continue;
+        if (!fv_span_same(fv_py_strip(fv_line_next(&at)), fv_span_of("```json"))) continue;
         fv_text inside = {0};
         for (const char *line = at; *line;) {
-            fv_span l = next_line(&line);
+            fv_span l = fv_line_next(&line);
             fv_text_bytes(&inside, l.text, l.size);
             if (*line) fv_text_char(&inside, '\n');
         }

@@ -23,5 +23,4 @@ const fv_part fv_part_reward_steps = {.name = "steps",
                                       .doc = "1 if every turn is <think> and Action:, what it draws is complete, and the last turn alone answers (ViLaSR's format)",
                                       .fields = "{}",
                                       .scope = FV_SCOPE_ITEM,
-                                      .needs = FV_NEED_ACTIONS,
                                       .reward = steps};

@@ -8,13 +8,13 @@
 #include "rl/rewards/compare.h"
 #include "rl/rewards/thinking.h"
 #include "rl/text/algebra.h"
-#include "rl/text/literal.h"
 #include "rl/text/mathruler.h"
 #include "rl/text/mathverify.h"
 #include "rl/text/porter.h"
 #include "rl/text/python.h"
 #include "rl/text/rouge.h"
 #include "rl/text/wer.h"
+#include "tools/literal.h"
 
 #include <math.h>
 #include <string.h>

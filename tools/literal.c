@@ -1,7 +1,4 @@
-#include "rl/text/literal.h"
-
-#include "rl/text/edit.h"
-#include "rl/text/python.h"
+#include "tools/literal.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -121,6 +118,21 @@ static json_t *other_base(reader *r, bool negative) {
     return json_integer(negative ? -v : v);
 }
 
+/* float() of digits, dots and an exponent; an underscore stands between two digits. */
+static bool decimal(fv_span s, double *out) {
+    fv_text t = {0};
+    bool good = true;
+    for (size_t i = 0; i < s.size; i++) {
+        if (s.text[i] != '_') fv_text_char(&t, s.text[i]);
+        else good &= i > 0 && i + 1 < s.size && isdigit((unsigned char)s.text[i - 1]) && isdigit((unsigned char)s.text[i + 1]);
+    }
+    char *end = NULL;
+    if (t.data != NULL) *out = strtod(t.data, &end);
+    good = good && end != NULL && *end == '\0' && !t.failed;
+    fv_text_clear(&t);
+    return good;
+}
+
 static json_t *number(reader *r) {
     size_t n = 0;
     bool whole = true;
@@ -138,7 +150,7 @@ static json_t *number(reader *r) {
     }
     fv_span s = {r->in.text, n};
     bool zeros = whole && n > 1 && s.text[0] == '0' && strspn(s.text, "0_") < n; /* 007 is no number */
-    if (!n || zeros || !fv_py_float(s, &x) || (n < r->in.size && isalpha((unsigned char)r->in.text[n]))) return NULL;
+    if (!n || zeros || !decimal(s, &x) || (n < r->in.size && isalpha((unsigned char)r->in.text[n]))) return NULL;
     advance(r, n);
     x = negative ? -x : x;
     return whole && x > -9e15 && x < 9e15 ? json_integer((json_int_t)x) : json_real(x);

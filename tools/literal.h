@@ -1,7 +1,7 @@
 /* Values as Python writes them (ast.literal_eval): lists, tuples, dicts, sets, strings, numbers, True, False, None and ... (which become null). JSON's true, false and null are names there, and
  * no values. */
-#ifndef FV_RL_TEXT_LITERAL_H
-#define FV_RL_TEXT_LITERAL_H
+#ifndef FV_TOOLS_LITERAL_H
+#define FV_TOOLS_LITERAL_H
 
 #include "core/json.h"
 #include "tools/calls.h"
