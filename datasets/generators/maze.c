@@ -1,6 +1,9 @@
-/* maze: a small maze with a start and two exits, of which one can be reached. Which one, and which way? */
+/* maze: a small maze with a start and two exits, of which one can be reached. Which one, and which way? With mode=rl an agent may draw the way, with mode=sft it
+ * does, one straight run a turn, each from where the last one ended. */
+#include "datasets/drawing.h"
 #include "datasets/scene.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -94,6 +97,55 @@ static void draw(fv_image *im, const maze *z, const char exits[2]) {
     }
 }
 
+/* ---- drawing the way -------------------------------------------------------------------------------------------------- */
+
+enum { MAZE_TURNS = 20 }; /* as ViLaSR's mazes have */
+
+/* Where a cell's middle is, off by a normal error of `sloppy` pixels, inside the picture. */
+static fv_point near_middle(fv_maker *m, const maze *z, double x, double y) {
+    double margin = m->view * 0.08, cell = (m->view - 2 * margin) / z->side, sloppy = fv_maker_number(m, "sloppy") * m->view / 112;
+    double px = margin + cell * (x + 0.5) + sloppy * fv_normal(&m->random), py = margin + cell * (y + 0.5) + sloppy * fv_normal(&m->random);
+    return (fv_point){fmin(fmax(px, 0), m->view), fmin(fmax(py, 0), m->view)};
+}
+
+/* `way` in straight runs. */
+static fv_status draw_way(fv_drawing *d, const maze *z, const char *way, fv_error *err) {
+    double x = z->start % z->side, y = (int)(z->start / z->side);
+    fv_point from = near_middle(d->m, z, x, y);
+    while (*way != '\0' && d->turns + 1 < d->max_turns) {
+        char word[8], label[12];
+        size_t size = strcspn(way, " ");
+        snprintf(word, sizeof word, "%.*s", (int)size, way);
+        for (size_t n; (n = strcspn(way, " ")) == size && n > 0 && strncmp(way, word, n) == 0; way += n + (way[n] == ' ')) {
+            x += word[0] == 'r' ? 1 : word[0] == 'l' ? -1 : 0;
+            y += word[0] == 'd' ? 1 : word[0] == 'u' ? -1 : 0;
+        }
+        fv_point to = near_middle(d->m, z, x, y);
+        snprintf(label, sizeof label, "%d", d->turns + 1);
+        FV_TRY(fv_drawing_act(d, word, "image_draw_lines_tool", json_pack("[o]", fv_drawing_line(d, from, to, label)), err));
+        from = to;
+    }
+    return FV_OK;
+}
+
+static fv_status ask_to_draw(fv_maker *m, const maze *z, const char *way, const char *right, fv_error *err) {
+    fv_maker_say(m, "%s", fv_maker_chance(m, 0.5) ? "Which exit does the path from the red plate reach?" : "Follow the path from the red plate. Which exit is at its end?");
+    fv_maker_close_turn(m);
+    fv_maker_right(m, (fv_asked){"drawn", "free-form", 0}, right);
+    if (fv_maker_is(m, "mode", "rl")) {
+        fv_maker_draws(m, MAZE_TURNS);
+        return FV_OK;
+    }
+    fv_drawing d;
+    FV_TRY(fv_drawing_begin(&d, m, MAZE_TURNS, err));
+    fv_status s = draw_way(&d, z, way, err);
+    if (s == FV_OK) fv_drawing_answer(&d, "the line ends there", right);
+    fv_drawing_end(&d);
+    return s;
+}
+
+/* ---- rows ----------------------------------------------------------------------------------------------------------- */
+
 static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, fv_error *err) {
     static const fv_asked way = {"way", "free-form", 0}, exit_ = {"exit", "free-form", 0}, path = {"path", "free-form", 0};
     fv_maker m;
@@ -110,6 +162,7 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
         fv_maker_show(&m, fv_maker_picture(&m, im));
         char text[CELLS_MAX * 6] = "", question[96], right[2] = {exits[0], '\0'};
         find_way(&z, z.start, -1, text, sizeof text);
+        if (!fv_maker_is(&m, "mode", "ask")) return fv_maker_end(&m, ask_to_draw(&m, &z, text, right, err), out, err);
         int first = fv_maker_is(&m, "kinds", "all") ? (int)fv_below(&m.random, 3) : fv_maker_is(&m, "kinds", "exit") ? 0 : fv_maker_is(&m, "kinds", "path") ? 1 : 2;
         for (int i = 0; fv_maker_wants(&m, 3); i++) {
             char asked = exits[fv_below(&m.random, 2)];
@@ -124,4 +177,4 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 }
 
 const fv_generator fv_generator_maze = {"maze", "which exit of a small maze can be reached, and how",
-                                        "side=3..4[2..6] kinds=all|exit|path|way view=112[56..448] turns=0[0..6]", make};
+                                        "side=3..4[2..6] mode=ask|rl|sft sloppy=1.5[0..28] kinds=all|exit|path|way view=112[56..448] turns=0[0..6]", make};
