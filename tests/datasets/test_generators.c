@@ -97,19 +97,25 @@ static void check_row(const fv_row *row, bool prompt) {
     assert_true(answer != NULL && answer[0] != '\0');
     assert_non_null(json_object_get(row->json, "problem_type"));
     bool search = strstr(row->id, "visual-search") != NULL; /* a trajectory, which ends with what came back where that shows no digit */
+    bool drawn = strstr(row->id, "dots") != NULL || strstr(row->id, "mark") != NULL;
     if (prompt) assert_int_equal(count, 1);
     else if (search) assert_in_range(count, 3, 4);
     else assert_int_equal(count % 2, 0);
-    if (!prompt && !search) assert_string_equal(said(message(row, count - 1)), answer);
+    if (!prompt && drawn) {
+        char last[64];
+        snprintf(last, sizeof last, " Action: Answer\n<answer>%s</answer>", answer);
+        assert_non_null(strstr(said(message(row, count - 1)), last));
+    }
+    if (!prompt && !search && !drawn) assert_string_equal(said(message(row, count - 1)), answer);
 }
 
 static void rows_are_whole(void **state) {
     (void)state;
     int count;
     const fv_generator *const *all = fv_generators(&count);
-    assert_int_equal(count, 14);
+    assert_int_equal(count, 16);
     for (int g = 0; g < count; g++) {
-        bool search = strcmp(all[g]->name, "visual-search") == 0;
+        bool search = strstr(all[g]->options, "mode=rl") != NULL; /* trajectories or prompts */
         for (int i = 0; i < 40; i++) {
             fv_row *row = make(all[g]->name, i % 2 ? "test" : "train", search ? "{\"mode\": \"sft\"}" : "{}", i);
             check_row(row, false);
@@ -168,7 +174,9 @@ static void every_option_can_be_set(void **state) {
         {"zoomed", "{\"side\": 224, \"size\": 224, \"scene\": \"search\", \"tags\": \"yes\"}"}, {"locate", "{\"kinds\": \"list\", \"plates\": 8, \"plate\": 96, \"size\": 224}"},
         {"transcribe", "{\"grid\": 6, \"jitter\": 12, \"cap\": 28, \"view\": 56}"}, {"transcribe", "{\"style\": \"vanishing\", \"cap\": 28, \"grid\": 6}"}, {"describe", "{\"view\": 448, \"plates\": 8, \"places\": \"no\"}"},
         {"several", "{\"pictures\": 3, \"plates\": 6, \"kinds\": \"glyph\", \"glyphs\": \"none\"}"}, {"visual-search", "{\"mode\": \"sft\", \"sloppy\": 56, \"grow\": 8, \"view\": 56}"},
-        {"visual-search", "{\"mode\": \"no_tool_sft\", \"size\": 480}"}};
+        {"visual-search", "{\"mode\": \"no_tool_sft\", \"size\": 480}"}, {"maze", "{\"mode\": \"sft\", \"side\": 6, \"sloppy\": 28}"}, {"maze", "{\"mode\": \"rl\", \"view\": 224}"},
+        {"dots", "{\"mode\": \"sft\", \"sloppy\": 8, \"jitter\": 8, \"view\": 56}"}, {"mark", "{\"mode\": \"sft\", \"plates\": 8, \"radius\": 8, \"sloppy\": 28, \"reflect\": 1}"},
+        {"mark", "{\"kinds\": \"nearer\", \"glyphs\": \"both\", \"view\": 448}"}};
     for (size_t i = 0; i < FV_COUNT(settings); i++)
         for (int k = 0; k < 6; k++) fv_row_free(make(settings[i][0], "train", settings[i][1], k));
 }

@@ -168,17 +168,22 @@ bool fuzz_rows(const uint8_t *data, size_t size) {
 
 /* ---- turns: what a policy writes, and what the tools' environment makes of it --------------------------------------------------- */
 
-static bool act(const fv_env *env, const char *turn, const fv_image *image) {
+static bool act(const char *config, const char *turn, const fv_image *image) {
     fv_error err = {0};
+    fv_env *env;
     fv_episode *episode;
     fv_observation seen_now;
     fv_step step;
     fv_seen seen = {image, {image->width, image->height, 56, 28}};
+    json_t *json = json_loads(config, 0, NULL);
+    must(fv_env_open(&env, json, 28, &err) == FV_OK);
+    json_decref(json);
     must(fv_env_reset(env, NULL, 1, &episode, &err) == FV_OK);
     must(fv_env_step(episode, turn, &seen, 1, &seen_now, &step, &err) == FV_OK); /* whatever a policy writes, the environment goes on */
     must(step.failures <= step.calls && (step.failures == 0) == (step.error[0] == '\0'));
     fv_observation_clear(&seen_now);
     fv_episode_close(episode);
+    fv_env_close(env);
     return step.calls > step.failures || step.terminated;
 }
 
@@ -206,6 +211,7 @@ static void call(fv_span body) {
 bool fuzz_turn(const uint8_t *data, size_t size) {
     static const char config[] = "{\"tools\": [\"image_zoom_in_tool\", \"image_rotate_tool\", \"image_draw_boxes_tool\", \"image_draw_lines_tool\", \"image_draw_points_tool\"], "
                                  "\"calls\": \"all\", \"min_side\": 4}";
+    static const char actions[] = "{\"format\": \"actions\"}";
     char *turn = text_of(data, size);
     const char *cursor = turn;
     fv_span body;
@@ -213,14 +219,10 @@ bool fuzz_turn(const uint8_t *data, size_t size) {
     call((fv_span){turn, strlen(turn)});
     fv_error err = {0};
     fv_image *image;
-    fv_env *env;
-    json_t *json = json_loads(config, 0, NULL);
     must(fv_image_new(&image, 64, 40, (const uint8_t[]){90, 120, 200}, &err) == FV_OK);
-    must(fv_env_open(&env, json, 28, &err) == FV_OK);
-    bool understood = act(env, turn, image);
-    fv_env_close(env);
+    bool understood = act(config, turn, image), drawn = act(actions, turn, image);
+    if (strstr(turn, "```json") != NULL) understood = drawn;
     fv_image_free(image);
-    json_decref(json);
     free(turn);
     return understood;
 }

@@ -137,6 +137,9 @@ for name, turn in {
     "several": '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [30, 20, 4, 2]}}</tool_call> and <tool_call>{"name": "nothing", "arguments": {}}</tool_call><tool_call>{',
     "answer": "<answer> 8 </answer><|im_end|>",
     "call": '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [1e308, -1e308, NaN, null]}}',
+    "mapper": '<think>Two.</think> Action: Object Mapper\n```json\n[{"index": 1, "bbox_2d": [1, 1, 20, 9], "label": "cup é"}, {"index": 1, "bbox_2d": [9e9, -3, 5], "label": 7}]\n```',
+    "tracer": "<think>A way.</think> Action: Path Tracer\n```json\n[{'index': 1, 'start_point_2d': (1, 2), 'end_point_2d': [50.5, 1e308], 'label': 'way'},]  # there\n```",
+    "nowhere": '<think></think> Action: Object Mapper\n```json\n[{"index": 2, "bbox_2d": [1, 1, 20, 9], "label": "cup"}]\n```\n```json\n[{',
 }.items():
     put("turn", name + ".txt", turn)
 
