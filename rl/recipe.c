@@ -182,6 +182,16 @@ static fv_status check_judge(const fv_recipe *r, const fv_yaml *y, fv_error *err
     return FV_OK;
 }
 
+/* A source {stage: NAME} is what a filter before stage `number` keeps. */
+static fv_status check_source(const fv_recipe *r, int number, const json_t *spec, const fv_yaml *y, fv_error *err) {
+    const json_t *name = json_object_get(spec, "stage");
+    bool found = name == NULL;
+    for (int i = 0; i < number && !found; i++) found = r->stages[i].kind == FV_STAGE_FILTER && json_is_string(name) && !strcmp(r->stages[i].name, json_string_value(name));
+    if (!found) return fv_yaml_fail(y, err, "data: {stage: NAME} must name a stage before, of kind filter");
+    for (size_t i = 0; i < json_array_size(spec); i++) FV_TRY(check_source(r, number, json_array_get(spec, i), y, err));
+    return FV_OK;
+}
+
 static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err) {
     bool path = fv_get_text(r->json, "model.path") != NULL, init = fv_get_text(r->json, "model.init") != NULL;
     const fv_yaml *model = fv_yaml_get(y, "model"), *stages = fv_yaml_get(y, "stages"), *modes = fv_yaml_find(y, "evaluate.modes");
@@ -191,9 +201,12 @@ static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err
     bool adapts = fv_get_int(r->json, "lora.r") > 0, targets = fv_get(r->json, "lora.targets") != NULL;
     if (adapts && fv_get_text(r->json, "adapter")) return fv_yaml_fail(lora, err, "lora starts a new adapter and adapter goes on from one; there can only be one of them");
     if (adapts != targets) return fv_yaml_fail(lora, err, "lora needs both r (its rank) and targets (which layers: [q_proj, v_proj], or all-linear)");
+    FV_TRY(check_source(r, 0, fv_get(r->json, "data"), y, err));
+    FV_TRY(check_source(r, 0, fv_get(r->json, "eval_data"), y, err));
     for (int i = 0; i < r->stage_count; i++) {
         const fv_stage *s = &r->stages[i];
         if (!fv_get(s->json, "data") && !fv_get(r->json, "data")) return fv_yaml_fail(stages->items[i], err, "stages.%s.data is missing, and there is no data for the whole recipe", s->name);
+        FV_TRY(check_source(r, i, fv_get(s->json, "data"), stages->items[i], err));
         if (s->kind != FV_STAGE_SFT && fv_get_int(s->json, "steps") == 0) return fv_yaml_fail(stages->items[i], err, "stages.%s.steps must be at least 1", s->name);
     }
     const json_t *mode;

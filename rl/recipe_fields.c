@@ -24,7 +24,7 @@ static const fv_field fields[] = {
     {"lora.dropout", FV_TOP, FV_FIELD_NUM, 0, 0.999, "0", "", "of what the adapter sees, in sft stages; a policy learns from samples as it sampled them, without"},
     {"freeze", FV_TOP, FV_FIELD_LIST, 0, 0, "[]", "", "name patterns of weights that are not trained: [visual.*]"},
     {"muon", FV_TOP, FV_FIELD_LIST, 0, 0, "[]", "", "name patterns of matrices that Muon updates, AdamW the rest: [visual.blocks.*, language_model.layers.*]"},
-    {"data", FV_TOP | ANY, FV_FIELD_SOURCE, 0, 0, "", "", "rows: a file, {make: GENERATOR, n: N, split: train}, or a list of those with weights"},
+    {"data", FV_TOP | ANY, FV_FIELD_SOURCE, 0, 0, "", "", "rows: a file, {make: GENERATOR, n: N, split: train}, {stage: NAME} (what that filter kept), or a list of those with weights"},
     {"eval_data", FV_TOP, FV_FIELD_SOURCE, 0, 0, "", "", "rows for evaluations"},
     {"env", FV_TOP | ANY, FV_FIELD_ENV, 0, 0, "", "", "{tools: [image_zoom_in_tool], max_turns: 3}; a row's own env wins"},
     {"video", FV_TOP, FV_FIELD_MAP, 0, 0, "", "", "{nframes: 16, max_pixels: 100352}: how video files are looked at where a row does not say (docs/video.md)"},

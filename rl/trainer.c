@@ -37,14 +37,40 @@ int fv_train_micro(const fv_tree *tree, const int *leaves, int count, int first,
     return n;
 }
 
+/* {stage: NAME} as the file of what that filter kept; a list's elements likewise. A new reference, NULL when out of memory. */
+static json_t *named_source(const fv_trainer *t, const json_t *spec) {
+    const char *stage = json_string_value(json_object_get(spec, "stage"));
+    json_t *out = json_copy((json_t *)spec);
+    int failed = out == NULL;
+    if (stage) {
+        char name[128];
+        snprintf(name, sizeof name, "%.64s.jsonl", stage);
+        char *path = fv_run_path(t->run, name);
+        failed |= !path || json_object_set_new(out, "path", json_string(path)) || json_object_del(out, "stage");
+        free(path);
+    }
+    for (size_t i = 0; i < json_array_size(out) && !failed; i++) failed |= json_array_set_new(out, i, named_source(t, json_array_get(out, i)));
+    if (!failed) return out;
+    json_decref(out);
+    return NULL;
+}
+
+static fv_status open_source(const fv_trainer *t, const json_t *spec, fv_dataset **out, fv_error *err) {
+    *out = NULL;
+    json_t *source = named_source(t, spec);
+    fv_status s = source ? fv_dataset_open(out, source, t->seed, err) : fv_fail(err, FV_NO_MEMORY, "data: out of memory");
+    json_decref(source);
+    return s;
+}
+
 fv_status fv_train_data(fv_trainer *t, const fv_stage *stage, fv_dataset **out, fv_error *err) {
     const json_t *own = fv_get(stage->json, "data");
-    return fv_dataset_open(out, own ? own : fv_get(t->recipe->json, "data"), t->seed, err);
+    return open_source(t, own ? own : fv_get(t->recipe->json, "data"), out, err);
 }
 
 static fv_status try_data(const fv_trainer *t, const json_t *spec, fv_error *err) {
     fv_dataset *data;
-    FV_TRY(fv_dataset_open(&data, spec, t->seed, err));
+    FV_TRY(open_source(t, spec, &data, err));
     fv_dataset_close(data);
     return FV_OK;
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FV_ENV_TOOLS = 16, FV_ENV_CALLS = 8 }; /* most tools of an environment; most calls of a turn that are run */
+enum { FV_ENV_TOOLS = 16, FV_ENV_CALLS = 8, FV_MAZE_TURNS = 10 }; /* most tools of an environment; most calls of a turn that are run; more turns for ViLaSR's mazes */
 
 struct fv_env {
     const fv_tool *tools[FV_ENV_TOOLS];
@@ -21,8 +21,8 @@ struct fv_env {
 
 struct fv_episode {
     const fv_env *env;
-    int turns;         /* of the assistant, so far */
-    fv_sketch *sketch; /* format "actions": what has been drawn; else NULL */
+    int turns, max_turns; /* of the assistant, so far and at most */
+    fv_sketch *sketch;    /* format "actions": what has been drawn; else NULL */
 };
 
 void fv_observation_clear(fv_observation *o) {
@@ -203,7 +203,8 @@ fv_status fv_env_messages(const fv_env *e, const json_t *messages, const fv_fram
 /* ---- episodes ------------------------------------------------------------------------------------------------------- */
 
 fv_status fv_env_reset(const fv_env *e, const json_t *row, uint64_t seed, fv_episode **out, fv_error *err) {
-    (void)row, (void)seed; /* the tools neither read the row nor draw */
+    (void)seed; /* the tools draw no numbers */
+    const json_t *grid = json_object_get(row, "grid_size");
     fv_episode *ep = calloc(1, sizeof *ep);
     if (ep != NULL && e->actions) ep->sketch = fv_sketch_new();
     if (ep == NULL || (e->actions && ep->sketch == NULL)) {
@@ -211,6 +212,7 @@ fv_status fv_env_reset(const fv_env *e, const json_t *row, uint64_t seed, fv_epi
         return *out = NULL, fv_fail(err, FV_NO_MEMORY, "env: out of memory");
     }
     ep->env = e;
+    ep->max_turns = e->max_turns + (e->actions && grid != NULL && !json_is_null(grid) ? FV_MAZE_TURNS : 0);
     *out = ep;
     return FV_OK;
 }
@@ -309,7 +311,7 @@ static fv_status fv_show_drawn(const fv_episode *ep, const fv_drawn *drawn, int 
     for (int i = 0; i < count; i++) {
         fv_point size = fv_corner(e, seen[drawn[i].from - 1].size);
         fv_action_picture p = {.k = i, .from = drawn[i].from, .number = first + i, .width = (int)size.x, .height = (int)size.y, .only = count == 1, .last = i + 1 == count,
-                               .last_call = ep->turns + 1 >= e->max_turns || first + i >= FV_SKETCH_PICTURES};
+                               .last_call = ep->turns + 1 >= ep->max_turns || first + i >= FV_SKETCH_PICTURES};
         FV_TRY(fv_action_show(o->content, &p, err));
     }
     return FV_OK;
@@ -377,7 +379,7 @@ fv_status fv_env_step(fv_episode *ep, const char *turn, const fv_seen *seen, int
         step->terminated = true;
         return FV_OK;
     }
-    if (ep->turns >= e->max_turns || (e->actions && seen_count >= FV_SKETCH_PICTURES)) {
+    if (ep->turns >= ep->max_turns || (e->actions && seen_count >= FV_SKETCH_PICTURES)) {
         step->truncated = true;
         return FV_OK;
     }

@@ -39,7 +39,8 @@ typedef struct fv_episode fv_episode;
 /* config: a recipe's or a row's `env`, an object; unknown keys and wrong values are FV_BAD_RECIPE ("env.max_turns must be ..."):
  *   name           "tools", the built-in environment (the default)
  *   tools          names from tools/registry.c; the default is ["image_zoom_in_tool"]
- *   max_turns      1..100 assistant turns, the default is 5; the call of the last one is not run
+ *   max_turns      1..100 assistant turns, the default is 5; the call of the last one is not run. With format "actions" a row that has a grid_size (ViLaSR's
+ *                  mazes) has 10 more
  *   coordinates    "view" (the default), "picture", "thousand": the space that the model writes in (tools/coords.h)
  *   prompt         what the system text says of the tools (tools/prompts.c): "deepeyes" (the default), "plain", "compact", "none"
  *   hint           a line on the form of an answer after the question and in every observation; the default is true for "deepeyes" only

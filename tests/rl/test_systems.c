@@ -128,7 +128,7 @@ static void zero_coefficients_give_plain_grpo(void **state) {
         {"vision-sr1", {"reward.terms.2.weight=0"}, {"reward.terms.2={term: exact}", "reward.terms.2.weight=0"}},
         {"tw-grpo", {"weights.0.alpha=1"}, {"weights=[]"}},
         {"deepeyes", {"reward.terms.2.weight=0", "reward.shaping.0.weights.tool=0"}, {"reward.terms.2={term: repetition, name: tool}", "reward.terms.2.weight=0", "reward.shaping.0.weights.tool=0"}},
-        {"vilasr", {"reward.shaping.0.above=-1"}, {"reward.shaping=[]"}},
+        {"vilasr", {"stages.rl.reward.shaping.0.above=-1"}, {"stages.rl.reward.shaping=[]"}},
     };
     for (size_t c = 0; c < FV_COUNT(cases); c++) {
         char data[256];
@@ -215,7 +215,7 @@ static void needs_and_names_are_known_when_a_recipe_opens(void **state) {
         const char *recipe;
         unsigned needs;
         const char *name;
-    } cases[] = {{"sophiavl-r1", FV_NEED_JUDGE | FV_NEED_REFERENCE, "a judge"}, {"deepeyes", FV_NEED_JUDGE, "a judge"}, {"vilasr", FV_NEED_ACTIONS, "Action:"}, {"tw-grpo", FV_NEED_VOCABULARY, "whole rows of log-probs"},
+    } cases[] = {{"sophiavl-r1", FV_NEED_JUDGE | FV_NEED_REFERENCE, "a judge"}, {"deepeyes", FV_NEED_JUDGE, "a judge"}, {"vilasr", 0, ""}, {"tw-grpo", FV_NEED_VOCABULARY, "whole rows of log-probs"},
                  {"vision-sr1", FV_NEED_SECOND_PASS | FV_NEED_REFERENCE, "a second answer"}, {"video-r1", FV_NEED_SHUFFLED | FV_NEED_REFERENCE, "shuffled frames"}};
     static const char *const wrong[][2] = {{"reward.terms.0.by_type={numerical: mathrular}", "did you mean \"mathruler\"?"}, {"reward.terms.0.name=accurate", "no term \"accuracy\""},
                                            {"reward.terms.0.by_type={OCR: 3}", "by_type.OCR"}, {"reward.shaping.0.thinking=thoughts", "no term \"thoughts\""}};
@@ -223,7 +223,7 @@ static void needs_and_names_are_known_when_a_recipe_opens(void **state) {
     for (size_t i = 0; i < FV_COUNT(cases); i++) {
         fv_error err = {0};
         fv_recipe *r = open_recipe(cases[i].recipe, NULL);
-        assert_int_equal(fv_pipeline_open(&p, r->stages[0].json, &err), FV_OK);
+        assert_int_equal(fv_pipeline_open(&p, r->stages[r->stage_count - 1].json, &err), FV_OK);
         assert_int_equal(p->needs, cases[i].needs);
         fv_text written = {0}; /* what a run folder keeps of it is the same recipe */
         fv_recipe *again;

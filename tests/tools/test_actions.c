@@ -221,6 +221,18 @@ static void how_episodes_end(void **state) {
     turn(&s, MAPPER("[{\"index\": 1, \"bbox_2d\": [1, 2, 30, 40], \"label\": \"a\"}]"));
     assert_true(s.step.truncated && s.content == NULL);
     end(&s);
+    for (int maze = 0; maze < 2; maze++) { /* rows with a grid have ten turns more */
+        json_t *row = json_pack(maze ? "{s:i}" : "{s:n}", "grid_size", 5);
+        begin(&s, "{\"format\": \"actions\", \"max_turns\": 2}");
+        fv_episode_close(s.episode);
+        assert_int_equal(fv_env_reset(s.env, row, 1, &s.episode, NULL), FV_OK);
+        int turns = 0;
+        do turn(&s, MAPPER("[{\"index\": 1, \"bbox_2d\": [1, 2, 30, 40], \"label\": \"a\"}]"));
+        while (++turns < 50 && !s.step.truncated);
+        assert_int_equal(turns, maze ? 12 : 2);
+        end(&s);
+        json_decref(row);
+    }
 }
 
 /* Coordinates are in the env's space, and so are the sizes that are told. */
