@@ -117,10 +117,11 @@ static fv_status draw_way(fv_drawing *d, const maze *z, const char *way, fv_erro
         size_t size = strcspn(way, " ");
         snprintf(word, sizeof word, "%.*s", (int)size, way);
         for (size_t n; (n = strcspn(way, " ")) == size && n > 0 && strncmp(way, word, n) == 0; way += n + (way[n] == ' ')) {
-            x += word[0] == 'r' ? 1 : word[0] == 'l' ? -1 : 0;
-            y += word[0] == 'd' ? 1 : word[0] == 'u' ? -1 : 0;
+            x += (word[0] == 'r') - (word[0] == 'l');
+            y += (word[0] == 'd') - (word[0] == 'u');
         }
-        fv_point to = near_middle(d->m, z, x, y);
+        double back = *way == '\0' ? 0.42 : 0; /* the last one ends before the exit, whose letter it would hide */
+        fv_point to = near_middle(d->m, z, x - back * ((word[0] == 'r') - (word[0] == 'l')), y - back * ((word[0] == 'd') - (word[0] == 'u')));
         snprintf(label, sizeof label, "%d", d->turns + 1);
         FV_TRY(fv_drawing_act(d, word, "image_draw_lines_tool", json_pack("[o]", fv_drawing_line(d, from, to, label)), err));
         from = to;

@@ -110,13 +110,17 @@ static void ways_are_drawn_through_mazes(void **state) {
             else assert_true(from.x == at.x && from.y == at.y);
             int steps = (int)(fmax(fabs(to.x - from.x), fabs(to.y - from.y)) / cell + 0.5);
             assert_true(steps >= 1 && fmin(fabs(to.x - from.x), fabs(to.y - from.y)) == 0);
+            double dx = (to.x > from.x) - (to.x < from.x), dy = (to.y > from.y) - (to.y < from.y);
             for (int s = 0; s < steps; s++) /* at the border between two cells: a wall would be there, and no plate reaches it */
-                assert_false(is_color(im, from.x + (to.x - from.x) * (s + 0.5) / steps, from.y + (to.y - from.y) * (s + 0.5) / steps, wall));
+                assert_false(is_color(im, from.x + dx * cell * (s + 0.5), from.y + dy * cell * (s + 0.5), wall));
             assert_true(is_color(row->images[t + 1], to.x, to.y, (fv_color){{0, 0, 255}})); /* the drawing is on the new picture */
             at = to;
             json_decref(list);
         }
-        assert_true(strlen(answer(row)) == 1);
+        int yellow = 0; /* the way ends at an exit */
+        for (int y = -6; y <= 6; y++)
+            for (int x = -6; x <= 6; x++) yellow += is_color(im, at.x + x, at.y + y, fv_plate_color(3));
+        assert_true(yellow > 10 && strlen(answer(row)) == 1);
         fv_row *other = make("maze", "{\"mode\": \"rl\", \"side\": 4}", i); /* the same maze, without the trajectory */
         assert_int_equal(json_array_size(json_object_get(other->json, "messages")), 1);
         assert_memory_equal(other->images[0]->rgb, im->rgb, 3 * 112 * 112);
