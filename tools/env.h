@@ -67,7 +67,7 @@ fv_status fv_env_reset(const fv_env *e, const json_t *row, uint64_t seed, fv_epi
  * or a turn without a call ends the episode: terminated. With max_turns used up: truncated. Otherwise the observation is content parts
  * "<tool_response>", a picture, "</tool_response>"; a bad call is an observation that begins with "Error: ", not an error. To an action the observation is each
  * drawn picture and its number; a part's "picture" is the one that it was made from. An episode that goes no further has no observation.
- * seen: all pictures so far, also those of earlier observations. *observation and *step are filled anew; the former is the caller's. */
+ * seen: all pictures so far, also those of earlier observations; of a clip each frame. *observation and *step are filled anew; the former is the caller's. */
 fv_status fv_env_step(fv_episode *ep, const char *turn, const fv_seen *seen, int seen_count, fv_observation *observation, fv_step *step, fv_error *err);
 void fv_episode_close(fv_episode *ep);
 

@@ -4,7 +4,7 @@
 #include "datasets/generator.h"
 #include "rl/part.h"
 #include "rl/recipe.h"
-#include "tools/registry.h"
+#include "tools/actions.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -100,6 +100,12 @@ static void add_tools(fv_text *t) {
     const fv_tool *const *all = fv_tools(&n);
     fv_text_add(t, "\n## Tools\n\nFor `env: {tools: [...]}`; `tools/env.h` says what else an environment takes.\n\n| name | arguments, for example | |\n|---|---|---|\n");
     for (int i = 0; i < n; i++) fv_text_printf(t, "| `%s` | `%s` | %s |\n", all[i]->name, all[i]->example, all[i]->description);
+    fv_text_add(t, "\nWith `env: {format: actions}` calls are ViLaSR's ([systems.md](systems.md)): an action and a fenced list of items, each on any picture by its number (`tools/actions.h`).\n\n"
+                   "| name | action | an item, for example | |\n|---|---|---|---|\n");
+    for (int i = 0; i < n; i++) {
+        const fv_action *a = fv_action_of(all[i]);
+        if (a) fv_text_printf(t, "| `%s` | `%s` | `%s` | %s |\n", a->tool, a->name, a->example, a->purpose);
+    }
 }
 
 static void recipe_page_is_current(void **state) {

@@ -150,7 +150,39 @@ static void three_stages(void **state) {
     free(page);
 }
 
+/* The prompt tells the first picture's size as the model sees it, a clip's frames' too; without a picture it says nothing of it. */
+static void prompts_tell_the_size(void **state) {
+    (void)state;
+    small s;
+    json_t *env = json_loads("{\"format\": \"actions\"}", 0, NULL), *spec = json_string(small_path("bare.jsonl"));
+    small_write("bare.jsonl", "{\"id\": 1, \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"a.png\", \"max_pixels\": 4000}, {\"type\": \"text\", \"text\": \"?\"}]}]}\n"
+                              "{\"id\": 2, \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"video\", \"video\": [\"a.png\", \"b.png\"]}, {\"type\": \"text\", \"text\": \"?\"}]}]}\n"
+                              "{\"id\": 3, \"messages\": [{\"role\": \"user\", \"content\": \"?\"}]}\n");
+    static const char *const told[] = {"corner is (56, 56)", "corner is (84, 84)", "give absolute coordinates.\n"};
+    fv_dataset *data;
+    fv_feed *feed;
+    fv_feed_options options = {.env = env, .generate = true};
+    small_open(&s, SMALL_QWEN25, NULL, 1, false);
+    MUST(fv_dataset_open(&data, spec, 1, err));
+    MUST(fv_feed_open(&feed, s.model, data, s.pool, &options, err));
+    for (int64_t i = 0; i < 3; i++) {
+        fv_sample sample;
+        char *text;
+        fv_feed_take(feed, &i, 1, &sample);
+        if (sample.error.status != FV_OK) fail_msg("%s", sample.error.text);
+        MUST(fv_tokenizer_decode(s.model->tokenizer, sample.prompt.tokens.ids, sample.prompt.tokens.count, false, &text, err));
+        if (!strstr(text, told[i])) fail_msg("%s", text);
+        free(text);
+        fv_sample_clear(&sample);
+    }
+    fv_feed_close(feed);
+    fv_dataset_close(data);
+    small_close(&s);
+    json_decref(spec);
+    json_decref(env);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(three_stages)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(three_stages), cmocka_unit_test(prompts_tell_the_size)};
     return cmocka_run_group_tests(tests, enter, small_end);
 }
