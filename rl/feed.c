@@ -180,7 +180,7 @@ static fv_status message_prompt(fv_feed *f, fv_sample *s) {
         fv_frame_size first;
         bool found = false;
         if (fv_env_tells_size(s->env)) status = first_size(f, messages, &media, &first, &found, err);
-        if (status == FV_OK) status = fv_env_messages(s->env, messages, found ? &first : NULL, &told, err);
+        if (status == FV_OK) status = fv_env_messages(s->env, messages, s->row->json, found ? &first : NULL, &told, err);
         json_decref(messages);
         messages = told;
     }

@@ -75,7 +75,7 @@ static fv_status messages_of(const fv_talk *t, const json_t *content, bool alway
     fv_status s = failed ? fv_fail(err, FV_NO_MEMORY, "chat: out of memory") : FV_OK;
     *out = messages;
     if (s == FV_OK && t->env) {
-        s = fv_env_messages(t->env, messages, NULL, out, err);
+        s = fv_env_messages(t->env, messages, NULL, NULL, out, err);
         json_decref(messages);
     }
     if (s != FV_OK) json_decref(*out), *out = NULL;

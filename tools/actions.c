@@ -80,36 +80,62 @@ fv_status fv_action_show(json_t *content, const fv_action_picture *p, fv_error *
     return failed ? fv_fail(err, FV_NO_MEMORY, "observation: out of memory") : FV_OK;
 }
 
-/* ---- the question's pictures ---------------------------------------------------------------------------------------- */
+/* ---- the question --------------------------------------------------------------------------------------------------- */
 
 static bool is_media(const json_t *part, const char *word) {
     const char *type = json_string_value(json_object_get(part, "type"));
     return type != NULL && strncmp(type, word, strlen(word)) == 0; /* image, image_url; video, video_url */
 }
 
-static json_t *text_part(json_t *text) {
-    return json_pack("{s:s, s:o}", "type", "text", "text", text);
+static const char *row_text(const json_t *row, const char *field) {
+    const char *text = json_string_value(json_object_get(row, field));
+    return text != NULL ? text : "";
 }
 
-json_t *fv_action_number(const json_t *content, const fv_point *corner) {
-    size_t pictures = 0, clips = 0;
+/* What kind of answer is wanted. */
+static const char *wanted(const json_t *row) {
+    const char *type = row_text(row, "problem_type")[0] ? row_text(row, "problem_type") : row_text(row, "question_type");
+    if (strcmp(type, "multiple choice") == 0) return "\nAnswer with the option's letter from the given choices directly.";
+    bool number = strcmp(type, "regression") == 0 || strcmp(type, "numerical") == 0;
+    return number ? "\nPlease answer the question using a single word or phrase (e.g., 42 or 3.14)." : "";
+}
+
+static int add_text(json_t *content, json_t *text) {
+    return json_array_append_new(content, json_pack("{s:s, s:o}", "type", "text", "text", text));
+}
+
+/* The content before `end`, where the last picture or clip is; of several pictures each with its number. Not 0: out of memory. */
+static int add_media(json_t *out, const json_t *content, size_t end, const fv_point *corner, size_t pictures) {
     int number = 0, failed = 0;
-    for (size_t i = 0; i < json_array_size(content); i++) {
-        pictures += is_media(json_array_get(content, i), "image");
-        clips += is_media(json_array_get(content, i), "video");
-    }
-    if (pictures == 0 || clips > 0) return json_incref((json_t *)content);
-    json_t *out = json_array();
-    for (size_t i = 0; i < json_array_size(content); i++) {
+    for (size_t i = 0; i < end; i++) {
         json_t *part = json_array_get(content, i);
         failed |= json_array_append(out, part);
-        if (!is_media(part, "image") || pictures == 1) continue;
+        if (!is_media(part, "image") || pictures < 2) continue;
         number++;
-        json_t *text = corner == NULL ? json_sprintf("The index of the given image is %d.\n", number)
-                                      : json_sprintf("The index of the given image is %d (width: %.0f, height: %.0f).\n", number, corner->x, corner->y);
-        failed |= json_array_append_new(out, text_part(text));
+        failed |= add_text(out, corner == NULL ? json_sprintf("The index of the given image is %d.\n", number)
+                                               : json_sprintf("The index of the given image is %d (width: %.0f, height: %.0f).\n", number, corner->x, corner->y));
     }
-    if (pictures == 1) failed |= json_array_append_new(out, text_part(json_string("\nThe index of the given image is 1.")));
+    return failed;
+}
+
+json_t *fv_action_question(const json_t *content, const json_t *row, const fv_point *corner) {
+    size_t count = json_array_size(content), pictures = 0, clips = 0, end = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool image = is_media(json_array_get(content, i), "image"), clip = is_media(json_array_get(content, i), "video");
+        pictures += image;
+        clips += clip;
+        if (image || clip) end = i + 1;
+    }
+    bool frames = pictures > 1 && (strcmp(row_text(row, "data_type"), "video") == 0 || strcmp(row_text(row, "data_type"), "spatial_r1") == 0);
+    json_t *out = json_array();
+    int failed = add_media(out, content, end, corner, clips > 0 ? 0 : pictures) | add_text(out, json_string("\n### Question:\n"));
+    if (frames) /* the spelling is the release's */
+        failed |= add_text(out, json_sprintf("These are frames from a video, numbered from 1 to %d in sequence. That is, the index of each image is 1, 2, 3, ..., %d.\n\n"
+                                             "Answer the quesntion with appropriate tools:\n", (int)pictures, (int)pictures));
+    if (json_is_string(content)) failed |= add_text(out, json_incref((json_t *)content));
+    for (size_t i = end; i < count; i++) failed |= json_array_append(out, json_array_get(content, i));
+    if (pictures == 1 && clips == 0) failed |= add_text(out, json_string("\nThe index of the given image is 1."));
+    if (wanted(row)[0]) failed |= add_text(out, json_string(wanted(row)));
     if (!failed) return out;
     json_decref(out);
     return NULL;

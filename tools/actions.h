@@ -35,10 +35,11 @@ typedef struct {
 } fv_action_picture;
 fv_status fv_action_show(json_t *content, const fv_action_picture *p, fv_error *err);
 
-/* A question's content with its pictures told by number: of several each is followed by its number, and size where corner (the first picture's lower right one
- * in the model's coordinates; they are taken to be alike) is known; of one the number follows the text. Content without pictures, or with clips,
- * stays as it is. A new reference; NULL when out of memory. */
-json_t *fv_action_number(const json_t *content, const fv_point *corner);
+/* A question's content in the form of the release (verl/utils/dataset_multimodal.py): pictures, a heading, the text, and what kind of answer is wanted by the row's
+ * problem_type or question_type (row may be NULL). Of several pictures each is followed by its number, and its size where corner is known (the first picture's
+ * lower right one in the model's coordinates; they are taken to be alike); of one the number follows the text; clips are not numbered. A new
+ * reference; NULL when out of memory. */
+json_t *fv_action_question(const json_t *content, const json_t *row, const fv_point *corner);
 
 /* The line after the question. */
 extern const char fv_action_hint[];

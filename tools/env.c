@@ -152,7 +152,7 @@ static fv_status fv_add_description(const fv_env *e, json_t *messages, const fv_
     if (e->prompt->describe == NULL) return FV_OK;
     bool has_system = strcmp(fv_role(messages, 0), "system") == 0;
     fv_text text = {0};
-    fv_text_add(&text, has_system ? "\n\n" : "You are a helpful assistant.\n\n");
+    fv_text_add(&text, e->prompt->whole ? "" : has_system ? "\n\n" : "You are a helpful assistant.\n\n");
     e->prompt->describe(&text, e->tools, e->tool_count, corner);
     int failed = text.failed;
     if (!failed && has_system) failed = json_array_set_new(messages, 0, fv_message_with(json_array_get(messages, 0), text.data));
@@ -161,23 +161,23 @@ static fv_status fv_add_description(const fv_env *e, json_t *messages, const fv_
     return failed ? fv_fail(err, FV_NO_MEMORY, "env: out of memory") : FV_OK;
 }
 
-/* What stands in and behind the question: pictures' numbers and the hint. */
-static fv_status fv_add_hint(const fv_env *e, json_t *messages, const fv_point *corner, fv_error *err) {
-    if (!e->hint && !e->prompt->numbers) return FV_OK;
+/* The form of the question, and the hint behind it. */
+static fv_status fv_add_hint(const fv_env *e, json_t *messages, const json_t *row, const fv_point *corner, fv_error *err) {
+    if (!e->hint && !e->prompt->whole) return FV_OK;
     size_t question = json_array_size(messages);
     for (size_t i = 0; i < json_array_size(messages) && strcmp(fv_role(messages, i), "assistant") != 0; i++)
         if (strcmp(fv_role(messages, i), "user") == 0) question = i;
     if (question == json_array_size(messages)) return FV_OK; /* no question, nowhere to hint */
     json_t *message = json_copy(json_array_get(messages, question));
     int failed = 0;
-    if (e->prompt->numbers) failed |= json_object_set_new(message, "content", fv_action_number(json_object_get(message, "content"), corner));
+    if (e->prompt->whole) failed |= json_object_set_new(message, "content", fv_action_question(json_object_get(message, "content"), row, corner));
     if (!failed) failed |= json_array_set_new(messages, question, fv_message_with(message, !e->hint ? "" : e->actions ? fv_action_hint : fv_tool_hint));
     json_decref(message);
     return failed ? fv_fail(err, FV_NO_MEMORY, "env: out of memory") : FV_OK;
 }
 
 bool fv_env_tells_size(const fv_env *e) {
-    return e->prompt->numbers;
+    return e->prompt->whole;
 }
 
 /* A picture's lower right corner in the model's coordinates. */
@@ -187,14 +187,15 @@ static fv_point fv_corner(const fv_env *e, fv_frame_size size) {
     return p;
 }
 
-fv_status fv_env_messages(const fv_env *e, const json_t *messages, const fv_frame_size *first, json_t **out, fv_error *err) {
+fv_status fv_env_messages(const fv_env *e, const json_t *messages, const json_t *row, const fv_frame_size *first, json_t **out, fv_error *err) {
     fv_point corner = first != NULL ? fv_corner(e, *first) : (fv_point){0, 0};
     *out = NULL;
     if (!json_is_array(messages)) return fv_fail(err, FV_BAD_DATA, "messages must be a list");
     json_t *copy = json_copy((json_t *)messages);
     if (copy == NULL) return fv_fail(err, FV_NO_MEMORY, "env: out of memory");
-    fv_status s = fv_add_description(e, copy, first != NULL ? &corner : NULL, err);
-    if (s == FV_OK) s = fv_add_hint(e, copy, first != NULL ? &corner : NULL, err);
+    bool complete = e->prompt->whole && strcmp(fv_role(copy, 0), "system") == 0;
+    fv_status s = complete ? FV_OK : fv_add_description(e, copy, first != NULL ? &corner : NULL, err);
+    if (s == FV_OK && !complete) s = fv_add_hint(e, copy, row, first != NULL ? &corner : NULL, err);
     if (s == FV_OK) *out = copy;
     else json_decref(copy);
     return s;

@@ -52,32 +52,39 @@ static void fv_describe_actions(fv_text *out, const fv_tool *const *tools, int c
     fv_text_add(out, "\nThen answer:\nAction: Answer\n<answer>...</answer>");
 }
 
+/* ViLaSR's system text (AntResearchNLP/ViLaSR 61669c0, verl/utils/dataset_multimodal.py, Apache-2.0), word for word where both tools are offered and the size is known. */
 static void fv_describe_vilasr(fv_text *out, const fv_tool *const *tools, int count, const fv_point *corner) {
-    fv_text_add(out, "### Guidance:\nYou reason about space, and you can draw: take the problem apart, draw on the pictures, look at what you drew, and refine your solution by it.\n\n"
-                     "### Available tools:\nAfter each use of a tool, wait for the new picture and look at it before you go on.\n");
+    fv_text_add(out, "### Guidance:\nYou are a spatial reasoning assistant with access to two powerful visualization tools.\nYour task is to break down complex spatial problems and "
+                     "iteratively refine your solution through visualization feedback.\n\n### Available tools:\nYou can use the following two tools to visualize. After each tool usage, you "
+                     "must wait for and analyze the visualization feedback before proceeding.\n");
     for (int i = 0; i < count; i++) {
-        const fv_action *a = fv_action_of(tools[i]);
-        fv_text_printf(out, "\n%d. **%s**\n- Purpose: %s\n- Input format: JSON, \"index\" is the picture's number\n```json\n[%s]\n```\n- Output: a new picture with the drawing\n",
-                       i + 1, a->name, a->purpose, a->example);
+        bool boxes = strcmp(tools[i]->name, "image_draw_boxes_tool") == 0;
+        fv_text_printf(out, "\n%d. **%s**\n- Purpose: %s\n- Input format: JSON\n```json\n[{\n    \"index\": i, # Image index\n%s}]\n```\n- Output: Generates %s of the i-th image\n", i + 1,
+                       fv_action_of(tools[i])->name, boxes ? "Identifies and maps key items in the space" : "Plots movement or connections between points",
+                       boxes ? "    \"bbox_2d\": [x1, y1, x2, y2],\n    \"label\": \"object name/description\"\n"
+                             : "    \"start_point_2d\": [x1, y1],\n    \"end_point_2d\": [x2, y2],\n    \"label\": \"trace_description\"\n",
+                       boxes ? "bounding boxes for visual inspection" : "visual paths for verification");
     }
-    fv_text_add(out, "\n### Required Output Format:\nEach step of your reasoning has this form:\n<think> [your reasoning] </think> Action: ");
-    for (int i = 0; i < count; i++) fv_text_printf(out, "%s%s", i ? " or " : "", fv_action_of(tools[i])->name);
-    fv_text_add(out, "\n```json\n[JSON with coordinates]\n```\n\nThe last one, when the drawings bear out your reasoning, has this form:\n<think> [your reasoning] </think> Action: Answer\n"
-                     "<answer> [your answer] </answer>\n\n### Steps:\n1. Take the problem apart and plan.\n2. Choose a tool and give absolute coordinates");
-    if (corner != NULL) fv_text_printf(out, " (the top-left corner of the image is (0, 0) and the bottom-right corner is (%.0f, %.0f))", corner->x, corner->y);
-    fv_text_add(out, ".\n3. Look at the new picture: is the drawing where it should be, and does it agree with your reasoning?\n4. If not, go back: correct the drawing or the reasoning.");
+    fv_text_add(out, "\n### Required Output Format:\nFor each reasoning step, you must structure your response as follows:\n<think> [Your detailed reasoning process] </think> Action: [");
+    for (int i = 0; i < count; i++) fv_text_printf(out, "%s%s", i ? "/" : "", fv_action_of(tools[i])->name);
+    fv_text_add(out, "]\n```json\n[JSON format coordinates]\n```\n\nAfter your reasoning and iteratively refine your solution through visualization feedback, you should arrive at a final answer "
+                     "and structure your response as follows:\n<think> [Your detailed reasoning process] </think> Action: Answer\n<answer> [Your final answer] </answer>\n\n"
+                     "### Please NOTE the following reasoning techniques:\n1. Initial Analysis\n   - Break down the spatial problem\n   - Plan your approach\n\n2. Iterative Reasoning for Each "
+                     "Step\n   - Choose appropriate tool\n   - Provide absolute coordinates in JSON format");
+    if (corner != NULL) fv_text_printf(out, " (The top-left corner of the image is (0, 0) and the bottom-right corner is (%.0f, %.0f))", corner->x, corner->y);
+    fv_text_add(out, "\n   - Observe the visualization output\n   - Reflect on the visualization:\n     * Is the placement/path accurate?\n     * Does it align with your reasoning?\n"
+                     "     * What adjustments are needed?\n   - Backtrack and Adjust:\n     * If errors found, backtrack to previous step to modify actions or decisions as needed");
 }
 
 /* Sources: the block of "plain" is the tools part of Qwen's chat templates (QwenLM, Apache-2.0). "deepeyes" follows the order of
  * DeepEyes' second prompt (Visual-Agent/DeepEyes, Apache-2.0): block, then an example, then a hint after the question; descriptions and hint are in our
- * words. "vilasr" follows the order of ViLaSR's (AntResearchNLP/ViLaSR 61669c0, verl/utils/dataset_multimodal.py) in our words; a row with the
- * original as its system text goes with "none". "compact" and "actions" are our own, for small models. */
+ * words. "vilasr" is ViLaSR's own. "compact" and "actions" are ours, for small models. */
 static const fv_tool_prompt fv_prompts[] = {
     {"deepeyes", "order of DeepEyes' prompt (arXiv 2505.14362; Apache-2.0), own words", fv_describe_deepeyes, true, false, false},
     {"plain", "tools block of Qwen's chat templates (Apache-2.0)", fv_describe_schemas, false, false, false},
     {"compact", "own", fv_describe_compact, false, false, false},
     {"none", "own", NULL, false, false, false},
-    {"vilasr", "order of ViLaSR's prompt (arXiv 2506.09965), own words", fv_describe_vilasr, true, true, true},
+    {"vilasr", "ViLaSR (arXiv 2506.09965), verl/utils/dataset_multimodal.py; Apache-2.0", fv_describe_vilasr, true, true, true},
     {"actions", "own", fv_describe_actions, false, true, false},
     {"none", "own", NULL, false, true, false},
 };

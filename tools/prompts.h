@@ -12,7 +12,7 @@ typedef struct {
     void (*describe)(fv_text *out, const fv_tool *const *tools, int count, const fv_point *corner);
     bool hint;          /* whether the hint is given unless the recipe says otherwise */
     bool actions;       /* for calls as actions (tools/actions.h), else for <tool_call> */
-    bool numbers;       /* pictures of the question are told by number and size */
+    bool whole;         /* it is all of the system text, with a question of its own form (fv_action_question); a row with a system text has them already */
 } fv_tool_prompt;
 
 /* NULL if there is none of that name for calls of that form; *names (may be NULL) says which there are: "a, b or none". */

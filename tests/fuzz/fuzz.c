@@ -126,7 +126,7 @@ static void converse(const fv_row *row) {
     fv_env *env = NULL;
     json_t *told = NULL;
     fv_status s = config != NULL ? fv_env_open(&env, config, 28, &err) : FV_OK;
-    if (s == FV_OK && env != NULL) s = fv_env_messages(env, messages, &(fv_frame_size){64, 40, 56, 28}, &told, &err);
+    if (s == FV_OK && env != NULL) s = fv_env_messages(env, messages, row->json, &(fv_frame_size){64, 40, 56, 28}, &told, &err);
     if (s != FV_OK) must_say(s, &err);
     static const fv_family families[] = {FV_QWEN2_5_VL, FV_QWEN3_VL};
     for (size_t i = 0; i < FV_COUNT(families); i++) {

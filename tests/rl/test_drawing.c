@@ -158,7 +158,7 @@ static void prompts_tell_the_size(void **state) {
     small_write("bare.jsonl", "{\"id\": 1, \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"a.png\", \"max_pixels\": 4000}, {\"type\": \"text\", \"text\": \"?\"}]}]}\n"
                               "{\"id\": 2, \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"video\", \"video\": [\"a.png\", \"b.png\"]}, {\"type\": \"text\", \"text\": \"?\"}]}]}\n"
                               "{\"id\": 3, \"messages\": [{\"role\": \"user\", \"content\": \"?\"}]}\n");
-    static const char *const told[] = {"corner is (56, 56)", "corner is (84, 84)", "give absolute coordinates.\n"};
+    static const char *const told[] = {"bottom-right corner is (56, 56)", "bottom-right corner is (84, 84)", "absolute coordinates in JSON format\n"};
     fv_dataset *data;
     fv_feed *feed;
     fv_feed_options options = {.env = env, .generate = true};

@@ -256,44 +256,68 @@ static void spaces(void **state) {
     for (int i = 0; i < 3; i++) end(&s[i]);
 }
 
-static json_t *told(const char *config, const char *messages, const fv_frame_size *first) {
+static json_t *told(const char *config, const char *messages, const char *row, const fv_frame_size *first) {
     fv_env *env;
-    json_t *c = json_loads(config, 0, NULL), *m = json_loads(messages, 0, NULL), *before = json_deep_copy(m), *out;
+    json_t *c = json_loads(config, 0, NULL), *m = json_loads(messages, 0, NULL), *fields = json_loads(row, 0, NULL), *before = json_deep_copy(m), *out;
     assert_int_equal(fv_env_open(&env, c, 28, NULL), FV_OK);
-    assert_int_equal(fv_env_messages(env, m, first, &out, NULL), FV_OK);
+    assert_int_equal(fv_env_messages(env, m, fields, first, &out, NULL), FV_OK);
     assert_true(json_equal(m, before)); /* rows are not changed */
     fv_env_close(env);
     json_decref(c);
     json_decref(m);
+    json_decref(fields);
     json_decref(before);
     return out;
 }
 
-static const char *part(const json_t *messages, size_t message, size_t i) {
-    return json_string_value(json_object_get(json_array_get(json_object_get(json_array_get(messages, message), "content"), i), "text"));
+/* A message's text, with [] for each picture. */
+static const char *text_of(const json_t *messages, size_t message) {
+    static char text[8192];
+    const json_t *content = json_object_get(json_array_get(messages, message), "content");
+    text[0] = '\0';
+    if (json_is_string(content)) return json_string_value(content);
+    for (size_t i = 0; i < json_array_size(content); i++) {
+        const char *t = json_string_value(json_object_get(json_array_get(content, i), "text"));
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s", t ? t : "[]");
+    }
+    return text;
 }
 
 #define PICTURE "{\"type\": \"image\", \"image\": \"#0\"}"
 #define TEXT(t) "{\"type\": \"text\", \"text\": \"" t "\"}"
+#define USER(content) "[{\"role\": \"user\", \"content\": " content "}]"
+#define BEGIN "\n\nBegin your reasoning. After each tool use, critically evaluate the visualization and adjust if needed:\n"
 
-static void messages_tell_of_the_format(void **state) {
+/* The release's texts: its system text is known by the length and FNV-1a of SYSTEM_PROMPT.format(width=112, height=84). */
+static void messages_have_the_form_of_the_release(void **state) {
     (void)state;
     const fv_frame_size size = {448, 336, 112, 84};
-    json_t *m = told("{\"format\": \"actions\"}", "[{\"role\": \"user\", \"content\": [" PICTURE ", " TEXT("Where?") "]}]", &size);
-    const char *system = json_string_value(json_object_get(json_array_get(m, 0), "content"));
-    assert_non_null(strstr(system, "the bottom-right corner is (112, 84)"));
-    assert_non_null(strstr(system, "<think> [your reasoning] </think> Action: Object Mapper or Path Tracer\n"));
-    assert_string_equal(part(m, 1, 2), "\nThe index of the given image is 1.");
-    assert_string_equal(part(m, 1, 3), "\n\nBegin your reasoning. After each tool use, critically evaluate the visualization and adjust if needed:\n");
+    json_t *m = told("{\"format\": \"actions\"}", USER("[" PICTURE ", " TEXT("Where?\\nA\\nB") "]"), "{\"question_type\": \"multiple choice\"}", &size);
+    assert_int_equal(strlen(text_of(m, 0)), 2132);
+    assert_int_equal(fv_hash_bytes(text_of(m, 0), strlen(text_of(m, 0))), 0xe66d2967355f74f4u);
+    assert_string_equal(text_of(m, 1), "[]\n### Question:\nWhere?\nA\nB\nThe index of the given image is 1.\nAnswer with the option's letter from the given choices directly." BEGIN);
     json_decref(m);
-    m = told("{\"format\": \"actions\", \"hint\": false}", "[{\"role\": \"user\", \"content\": [" PICTURE ", " PICTURE ", " TEXT("Where?") "]}]", &size);
-    assert_string_equal(part(m, 1, 1), "The index of the given image is 1 (width: 112, height: 84).\n");
-    assert_string_equal(part(m, 1, 3), "The index of the given image is 2 (width: 112, height: 84).\n");
-    assert_string_equal(part(m, 1, 4), "Where?");
+    m = told("{\"format\": \"actions\"}", USER("[" PICTURE ", " PICTURE ", " TEXT("How far?") "]"), "{\"problem_type\": \"regression\", \"data_type\": \"video\"}", &size);
+    assert_string_equal(text_of(m, 1), "[]The index of the given image is 1 (width: 112, height: 84).\n[]The index of the given image is 2 (width: 112, height: 84).\n\n### Question:\n"
+                                       "These are frames from a video, numbered from 1 to 2 in sequence. That is, the index of each image is 1, 2, 3, ..., 2.\n\nAnswer the quesntion with "
+                                       "appropriate tools:\nHow far?\nPlease answer the question using a single word or phrase (e.g., 42 or 3.14)." BEGIN);
     json_decref(m);
-    m = told("{\"format\": \"actions\", \"prompt\": \"actions\"}", "[{\"role\": \"user\", \"content\": [" PICTURE ", " TEXT("Where?") "]}]", NULL);
-    assert_non_null(strstr(json_string_value(json_object_get(json_array_get(m, 0), "content")), "Write:\nAction: Path Tracer\n```json\n[{\"index\": 1, \"start_point_2d\""));
-    assert_int_equal(json_array_size(json_object_get(json_array_get(m, 1), "content")), 2);
+    m = told("{\"format\": \"actions\"}", "[{\"role\": \"system\", \"content\": \"### Guidance\"}, {\"role\": \"user\", \"content\": \"?\"}]", "{}", NULL); /* complete already */
+    assert_string_equal(text_of(m, 0), "### Guidance");
+    assert_string_equal(text_of(m, 1), "?");
+    json_decref(m);
+    m = told("{\"format\": \"actions\", \"hint\": false}", USER("\"?\""), "{}", NULL);
+    assert_non_null(strstr(text_of(m, 0), "absolute coordinates in JSON format\n"));
+    assert_string_equal(text_of(m, 1), "\n### Question:\n?");
+    json_decref(m);
+}
+
+static void short_messages_show_each_action(void **state) {
+    (void)state;
+    json_t *m = told("{\"format\": \"actions\", \"prompt\": \"actions\"}", USER("[" PICTURE ", " TEXT("Where?") "]"), "{\"problem_type\": \"numerical\"}", NULL);
+    assert_non_null(strstr(text_of(m, 0), "You are a helpful assistant.\n\nMarks objects with labelled boxes. Write:\nAction: Object Mapper\n```json\n[{\"index\": 1, \"bbox_2d\""));
+    assert_non_null(strstr(text_of(m, 0), "Write:\nAction: Path Tracer\n```json\n[{\"index\": 1, \"start_point_2d\""));
+    assert_string_equal(text_of(m, 1), "[]Where?");
     json_decref(m);
 }
 
@@ -351,7 +375,8 @@ int main(void) {
         cmocka_unit_test(bad_calls_are_answered_or_end_the_episode),
         cmocka_unit_test(how_episodes_end),
         cmocka_unit_test(spaces),
-        cmocka_unit_test(messages_tell_of_the_format),
+        cmocka_unit_test(messages_have_the_form_of_the_release),
+        cmocka_unit_test(short_messages_show_each_action),
         cmocka_unit_test(configurations),
         cmocka_unit_test(garbage),
     };

@@ -217,7 +217,7 @@ static json_t *told(const char *config, const char *messages) {
     fv_env *env;
     json_t *c = json_loads(config, 0, NULL), *m = json_loads(messages, 0, NULL), *before = json_deep_copy(m), *out;
     assert_int_equal(fv_env_open(&env, c, 28, NULL), FV_OK);
-    assert_int_equal(fv_env_messages(env, m, NULL, &out, NULL), FV_OK);
+    assert_int_equal(fv_env_messages(env, m, NULL, NULL, &out, NULL), FV_OK);
     assert_true(json_equal(m, before)); /* rows are not changed */
     fv_env_close(env);
     json_decref(c);
