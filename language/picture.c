@@ -265,3 +265,30 @@ fv_status fv_picture_load(const fv_model *m, const json_t *part, const fv_media 
     else fv_picture_drop(p);
     return status;
 }
+
+static fv_status copy_frames(fv_picture *p, const fv_picture *clip, const int *order, fv_error *err) {
+    FV_TRY(take_room(p, (size_t)clip->frame_count, err));
+    for (int i = 0; i < clip->frame_count; i++) {
+        FV_TRY(fv_image_copy(&p->frames[i], clip->frames[order[i]], err));
+        p->seconds[i] = clip->seconds[i];
+        p->frame_count++;
+    }
+    return FV_OK;
+}
+
+fv_status fv_picture_reorder(const fv_model *m, const fv_picture *clip, const int *order, fv_picture **out, fv_error *err) {
+    *out = NULL;
+    fv_picture *p = calloc(1, sizeof *p);
+    if (p == NULL) return fv_fail(err, FV_NO_MEMORY, "no memory for a picture");
+    *p = (fv_picture){.refs = 1, .video = true, .fps = clip->fps, .second_per_grid = clip->second_per_grid, .min_pixels = clip->min_pixels, .max_pixels = clip->max_pixels};
+    fv_status status = copy_frames(p, clip, order, err);
+    if (status == FV_OK) status = make_patches(p, m, err);
+    if (status != FV_OK) {
+        fv_picture_drop(p);
+        return status;
+    }
+    p->patches->width = clip->patches->width; /* a film's frames are kept as the model sees them, and were larger */
+    p->patches->height = clip->patches->height;
+    *out = p;
+    return FV_OK;
+}

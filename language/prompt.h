@@ -45,6 +45,9 @@ typedef struct {
  * data: URL, for pictures "#k". *out is the caller's (fv_picture_drop). */
 fv_status fv_picture_load(const fv_model *m, const json_t *part, const fv_media *media, fv_picture **out, fv_error *err);
 
+/* The clip as if its frames had been filmed in another order: the i-th is order[i] of `clip`, at the time of its i-th. *out is the caller's. */
+fv_status fv_picture_reorder(const fv_model *m, const fv_picture *clip, const int *order, fv_picture **out, fv_error *err);
+
 /* messages (fv_chat_render) -> tokens, as transformers' processor gives them; mask 1 on what an assistant wrote. In all three, media may be NULL, and
  * on failure *out is {0}; a number of placeholders that differs from that of the pictures is FV_BAD_DATA. */
 fv_status fv_prompt_make(const fv_model *m, const json_t *messages, const fv_chat_options *options, const fv_media *media, fv_prompt *out, fv_error *err);
