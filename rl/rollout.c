@@ -382,7 +382,7 @@ static fv_status run_runner(runner *r, fv_rollout_watch *watch, void *context, f
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->back, NULL);
     fv_status s = r->o->forced ? fv_prompt_text(r->model, r->o->forced, NULL, 0, &(fv_media){0}, &r->forced, err) : FV_OK;
-    if (!r->goes_on) fv_engine_begin(r->engine, r->out->tree);
+    if (!r->goes_on && !r->out->beside) fv_engine_begin(r->engine, r->out->tree);
     fv_engine_stats before = fv_engine_counts(r->engine);
     if (s == FV_OK) s = run_all(r, watch, context, err);
     if (r->tools) fv_jobs_wait(r->tools);
@@ -410,6 +410,18 @@ fv_status fv_rollout_run(fv_rollout *out, fv_engine *e, const fv_model *m, fv_sl
     return s;
 }
 
+fv_status fv_rollout_beside(fv_rollout *out, const fv_rollout *first, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, fv_sample *samples,
+                            int sample_count, const bool *only, const fv_rollout_options *options, fv_error *err) {
+    *out = (fv_rollout){.tree = first->tree, .beside = true, .samples = samples, .sample_count = sample_count, .group_size = options->group_size};
+    runner r = {.out = out, .engine = e, .model = m, .slot = slot, .o = options, .only = only, .tools = tools};
+    int count = sample_count * options->group_size;
+    out->trajectories = calloc((size_t)count, sizeof *out->trajectories);
+    for (int i = 0; i < count && out->trajectories; i++) out->trajectories[i] = (fv_trajectory){.sample = i / options->group_size, .member = i % options->group_size, .prompt = -1, .leaf = -1};
+    fv_status s = out->trajectories ? run_runner(&r, NULL, NULL, err) : fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
+    if (s != FV_OK) fv_rollout_clear(out);
+    return s;
+}
+
 fv_status fv_rollout_again(fv_rollout *out, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, const bool *again, const fv_rollout_options *options,
                            fv_error *err) {
     runner r = {.out = out, .engine = e, .model = m, .slot = slot, .o = options, .only = again, .tools = tools};
@@ -425,6 +437,6 @@ fv_status fv_rollout_go_on(fv_rollout *out, fv_engine *e, const fv_model *m, fv_
 void fv_rollout_clear(fv_rollout *r) {
     for (int i = 0; i < r->sample_count * r->group_size && r->trajectories; i++) free_trajectory(&r->trajectories[i]);
     free(r->trajectories);
-    fv_tree_free(r->tree);
+    if (!r->beside) fv_tree_free(r->tree);
     memset(r, 0, sizeof *r);
 }
