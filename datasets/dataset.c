@@ -4,6 +4,7 @@
 #include "datasets/draw.h"
 #include "datasets/formats.h"
 #include "datasets/generator.h"
+#include "datasets/invert.h"
 #include "datasets/rowfile.h"
 
 #include <math.h>
@@ -20,6 +21,8 @@ typedef struct {
     char *folder;                  /* of the file */
     int64_t first, count;          /* rows of the data set: first..first + count - 1 */
     double weight;                 /* 0: none was given */
+    double invert;                 /* share of a file's questions that are inverted */
+    uint64_t seed;                 /* which ones, and how */
 } fv_source;
 
 struct fv_dataset {
@@ -34,11 +37,11 @@ struct fv_dataset {
 /* `place` below is "data", or "data[2]" in a list. */
 
 static fv_status fv_check_fields(const json_t *spec, const char *place, fv_error *err) {
-    static const char *const known[] = {"path", "weight", "make", "n", "split", "seed"};
+    static const char *const known[] = {"path", "weight", "invert", "make", "n", "split", "seed"};
     void *i = json_object_iter((json_t *)spec);
     for (; i != NULL; i = json_object_iter_next((json_t *)spec, i)) {
         const char *key = json_object_iter_key(i);
-        if (strcmp(key, "path") == 0 || strcmp(key, "weight") == 0) continue;
+        if (strcmp(key, "path") == 0 || strcmp(key, "weight") == 0 || strcmp(key, "invert") == 0) continue;
         const char *near = fv_suggest(key, known, FV_COUNT(known));
         return fv_fail(err, FV_BAD_RECIPE, "%s: a file has no field %.60s%s%s%s", place, key, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
@@ -95,6 +98,9 @@ static fv_status fv_open_source(fv_source *s, const json_t *spec, uint64_t seed,
     if (json_object_get(spec, "make") != NULL) return fv_open_generator(s, spec, seed, place, err);
     FV_TRY(fv_check_fields(spec, place, err));
     FV_TRY(fv_json_text(at, "path", &path, err));
+    FV_TRY(fv_json_num_or(at, "invert", 0, &s->invert, err));
+    if (!(s->invert >= 0 && s->invert <= 1)) return fv_json_wrong(at, "invert", "must be 0..1", err);
+    s->seed = seed;
     return fv_open_file(s, path, err);
 }
 
@@ -182,6 +188,7 @@ static fv_status fv_read_row(fv_row *r, const fv_source *s, int64_t i, fv_error 
     if (r->place == NULL || r->folder == NULL) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", s->file.path);
     snprintf(r->place, room, "%s:%u", s->file.path, at->line);
     FV_TRY(fv_json_parse(&r->json, fv_rowfile_text(&s->file, i), at->size, s->file.path, (int)at->line, FV_BAD_DATA, err));
+    if (s->invert > 0) FV_TRY(fv_row_invert(r->json, s->invert, fv_random_key(s->seed, "invert", (uint64_t)i, 0), err));
     FV_TRY(fv_format_row(r->json, r->place, err));
     r->id = fv_row_id(r->json, i);
     if (r->id == NULL || r->id[0] == '\0') return fv_fail(err, FV_BAD_DATA, "%s: id must be a text or an integer", r->place);

@@ -7,10 +7,11 @@
 
 typedef struct fv_dataset fv_dataset;
 
-/* spec: a path (a text); {"path": F, "weight": 2.0}; {"make": GENERATOR, "n": rows, "split": "train", "seed": ..., "weight": ..., and the generator's own
+/* spec: a path (a text); {"path": F, "weight": 2.0, "invert": 0.5}; {"make": GENERATOR, "n": rows, "split": "train", "seed": ..., "weight": ..., and the generator's own
  * options}; or a list of those, a mixture of at most 1024 sources. n is 10000 unless given, split "train", the seed of rows that are made is `seed`.
  * Without weights a mixture reads as if its sources were one file after the other; as soon as one source has a weight, weights (1 where
  * missing) are shares of the draws. In a mixture the id of source s's row ID is "s/ID", s counted from 1.
+ * invert: that share of a file's questions, drawn by `seed` and the row's number, is inverted (datasets/invert.h).
  * Unknown fields and wrong values are FV_BAD_RECIPE ("data[1].weight must be ..."); rowfile.h says what is wrong with a file. */
 fv_status fv_dataset_open(fv_dataset **out, const json_t *spec, uint64_t seed, fv_error *err);
 void fv_dataset_close(fv_dataset *d); /* NULL is fine */

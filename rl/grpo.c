@@ -2,8 +2,11 @@
 #include "core/random.h"
 #include "rl/grpo_batch.h"
 #include "rl/judging.h"
+#include "rl/second_pass.h"
+#include "rl/shuffled.h"
 #include "rl/train.h"
 #include "rl/trajectories.h"
+#include "rl/vocabulary.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,6 +21,8 @@ typedef struct {
     fv_feed *feed;
     fv_engine *engine;
     fv_jobs *tools;
+    fv_second_pass second;
+    fv_shuffled shuffled;
     fv_slot *reference;
     fv_weights *reference_file;
     fv_weight *reference_weights; /* views into the file */
@@ -54,20 +59,42 @@ static int64_t draw(const grpo *g, const fv_grpo_batch *b, int64_t step, int ret
     return fv_dataset_draw(g->data, fv_random_key(g->t->seed, "data", (uint64_t)g->t->stage, (uint64_t)retry), step * b->prompts + i);
 }
 
+static bool needs(const grpo *g, unsigned what) { return (g->pipeline->needs & what) != 0; }
+
+/* The passes beside a rollout that some part asks for; of the prompts that `again` marks, NULL: of all. */
+static fv_status roll_beside(grpo *g, fv_grpo_batch *b, const fv_rollout_options *o, const bool *again, fv_error *err) {
+    if (needs(g, FV_NEED_SECOND_PASS)) FV_TRY(fv_second_pass_run(&g->second, &b->rollout, g->engine, g->t->model, g->t->policy, o, again, err));
+    if (needs(g, FV_NEED_SHUFFLED)) FV_TRY(fv_shuffled_run(&g->shuffled, b, g->engine, g->t->model, g->t->policy, g->tools, o, again, err));
+    return FV_OK;
+}
+
 static fv_status roll(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     for (int i = 0; i < b->prompts; i++) b->numbers[i] = draw(g, b, step, 0, i);
     fv_feed_take(g->feed, b->numbers, b->prompts, b->samples);
     FV_TRY(report_bad_rows(g, b->samples, b->prompts, err));
     fv_rollout_options o = rollout_options(g, b, step, 0);
-    return fv_rollout_run(&b->rollout, g->engine, g->t->model, g->t->policy, g->tools, b->samples, b->prompts, &o, NULL, NULL, err);
+    FV_TRY(fv_rollout_run(&b->rollout, g->engine, g->t->model, g->t->policy, g->tools, b->samples, b->prompts, &o, NULL, NULL, err));
+    return roll_beside(g, b, &o, NULL, err);
+}
+
+static fv_status judge_group(grpo *g, fv_grpo_batch *b, int prompt, const fv_moment *when, fv_error *err) {
+    fv_trainer *t = g->t;
+    fv_group group = needs(g, FV_NEED_SHUFFLED) ? fv_shuffled_join(&g->shuffled, b, prompt) : b->groups[prompt];
+    FV_TRY(fv_pipeline_reward(g->pipeline, &group, when, err));
+    if (needs(g, FV_NEED_VOCABULARY)) {
+        fv_vocabulary_source from = {t->model, t->policy, g->engine, t->arena, fv_get_int(g->stage->json, "optim.micro_tokens")};
+        FV_TRY(fv_vocabulary_visit_group(&from, b, prompt, &group, g->pipeline, when, err));
+    }
+    FV_TRY(fv_pipeline_advantage(g->pipeline, &group, when, err));
+    if (needs(g, FV_NEED_SHUFFLED)) fv_shuffled_part(&g->shuffled, b, prompt);
+    return FV_OK;
 }
 
 static fv_status judge(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     fv_moment when = {step, g->steps, g->t->seed};
     FV_TRY(fv_grpo_batch_index(b, g->pipeline->terms.count, err));
-    for (int i = 0; i < b->prompts; i++) FV_TRY(fv_pipeline_reward(g->pipeline, &b->groups[i], &when, err));
-    if (g->judging) FV_TRY(fv_judging_run(g->judging, b, &when, err));
-    for (int i = 0; i < b->prompts; i++) FV_TRY(fv_pipeline_advantage(g->pipeline, &b->groups[i], &when, err));
+    for (int i = 0; i < b->prompts * b->group_size && needs(g, FV_NEED_SECOND_PASS); i++) b->responses[i].second_text = fv_second_pass_text(&g->second, i);
+    for (int i = 0; i < b->prompts; i++) FV_TRY(judge_group(g, b, i, &when, err));
     return FV_OK;
 }
 
@@ -103,6 +130,7 @@ static fv_status replace_flat(grpo *g, fv_grpo_batch *b, int64_t step, int retry
     }
     fv_rollout_options o = rollout_options(g, b, step, retry);
     if (s == FV_OK) s = fv_rollout_again(&b->rollout, g->engine, g->t->model, g->t->policy, g->tools, again, &o, err);
+    if (s == FV_OK) s = roll_beside(g, b, &o, again, err);
     free(again);
     return s;
 }
@@ -278,6 +306,26 @@ static fv_status show(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     return s;
 }
 
+/* ---- The whole of a step ---- */
+
+static void sampled_metrics(const grpo *g, const fv_grpo_batch *b, fv_metrics *m) {
+    fv_grpo_batch_metrics(b, g->pipeline, m);
+    if (needs(g, FV_NEED_SECOND_PASS)) fv_second_pass_metrics(&g->second, m);
+    if (needs(g, FV_NEED_SHUFFLED)) fv_shuffled_metrics(&g->shuffled, g->pipeline, m);
+    if (g->judging) fv_judging_metrics(g->judging, m);
+}
+
+static void clear_step(grpo *g, fv_grpo_batch *b) {
+    fv_second_pass_clear(&g->second);
+    fv_shuffled_clear(&g->shuffled);
+    fv_grpo_batch_clear(b);
+}
+
+/* Rows that went through the policy to sample. */
+static double sampled_rows(const grpo *g, const fv_grpo_batch *b) {
+    return (double)(b->rollout.stats.rows + g->second.rollout.stats.rows + g->shuffled.rollout.stats.rows);
+}
+
 static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, fv_error *err) {
     double start = fv_now();
     FV_TRY(roll(g, b, step, err));
@@ -287,22 +335,21 @@ static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m
     FV_TRY(check_fruit(g, b, step, err));
     double judged = fv_now();
     FV_TRY(show(g, b, step, err));
-    fv_grpo_batch_metrics(b, g->pipeline, m);
-    if (g->judging) fv_judging_metrics(g->judging, m);
+    sampled_metrics(g, b, m);
     FV_TRY(learn(g, b, step, m, err));
     fv_pipeline_update(g->pipeline, b->groups, b->prompts, &(fv_moment){step, g->steps, g->t->seed});
     json_t *parts = fv_pipeline_save(g->pipeline);
     if (!parts) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
     json_object_set_new(g->t->state, "parts", parts);
     double end = fv_now();
-    double tokens = json_number_value(json_object_get(g->t->state, "num_tokens")) + (double)b->rollout.stats.rows;
+    double tokens = json_number_value(json_object_get(g->t->state, "num_tokens")) + sampled_rows(g, b);
     json_object_set_new(g->t->state, "num_tokens", json_real(tokens));
     fv_metric(m, "num_tokens", tokens);
     fv_metric(m, "timing_s/gen", rolled - start);
     fv_metric(m, "timing_s/reward", judged - rolled);
     fv_metric(m, "timing_s/update_actor", end - judged);
     fv_metric(m, "step_time", end - start);
-    fv_metric(m, "perf/throughput", (double)b->rollout.stats.rows / (end - start));
+    fv_metric(m, "perf/throughput", sampled_rows(g, b) / (end - start));
     return FV_OK;
 }
 
@@ -314,7 +361,7 @@ static fv_status run_steps(grpo *g, fv_grpo_batch *b, int64_t from, fv_error *er
     for (int64_t step = from; step < g->steps && s == FV_OK; step++) {
         fv_metrics m = {0};
         s = one_step(g, b, step, &m, err);
-        fv_grpo_batch_clear(b);
+        clear_step(g, b);
         if (s == FV_OK) s = fv_train_after(t, g->stage, step + 1, g->steps, &m, err);
         double reward = fv_metric_get(&m, "reward");
         smooth = isnan(smooth) ? reward : 0.8 * smooth + 0.2 * reward;
@@ -349,13 +396,22 @@ static fv_status open_reference(grpo *g, int64_t from, fv_error *err) {
     return fv_slot_open(&g->reference, t->ops, (fv_exec){t->pool, t->scratch}, g->reference_weights, t->model->count, &o, err);
 }
 
+static fv_status open_beside(grpo *g, fv_error *err) {
+    int prompts = (int)fv_get_int(g->stage->json, "rollout.prompts"), group = (int)fv_get_int(g->stage->json, "rollout.group_size");
+    char place[256];
+    snprintf(place, sizeof place, "%.160s: stages.%.64s", g->t->recipe->file, g->stage->name);
+    if (needs(g, FV_NEED_SECOND_PASS)) FV_TRY(fv_second_pass_open(&g->second, g->stage->json, place, prompts * group, err));
+    return needs(g, FV_NEED_SHUFFLED) ? fv_shuffled_open(&g->shuffled, prompts, group, g->pipeline->terms.count, err) : FV_OK;
+}
+
 static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
     fv_trainer *t = g->t;
     FV_TRY(fv_pipeline_open(&g->pipeline, g->stage->json, err));
     if (from) FV_TRY(fv_pipeline_load(g->pipeline, json_object_get(t->state, "parts"), err));
     for (int k = 0; k < g->pipeline->terms.count; k++) g->term_names[k] = g->pipeline->terms.uses[k].label;
-    unsigned missing = g->pipeline->needs & ~(unsigned)(FV_NEED_REFERENCE | FV_NEED_JUDGE);
+    unsigned missing = g->pipeline->needs & ~(unsigned)(FV_NEED_REFERENCE | FV_NEED_JUDGE | FV_NEED_SECOND_PASS | FV_NEED_SHUFFLED | FV_NEED_VOCABULARY);
     if (missing) return fv_fail(err, FV_UNSUPPORTED, "%s: stages.%s: its parts need %s, which training does not provide yet", t->recipe->file, g->stage->name, fv_need_name(missing));
+    FV_TRY(open_beside(g, err));
     FV_TRY(open_reference(g, from, err));
     if (g->pipeline->needs & FV_NEED_JUDGE) FV_TRY(fv_judging_open(&g->judging, t, g->stage, g->pipeline, err));
     FV_TRY(fv_train_data(t, g->stage, &g->data, err));
@@ -371,6 +427,8 @@ static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
 static void close_stage(grpo *g) {
     fv_engine_close(g->engine);
     fv_jobs_close(g->tools);
+    fv_second_pass_close(&g->second);
+    fv_shuffled_close(&g->shuffled);
     fv_feed_close(g->feed);
     fv_dataset_close(g->data);
     fv_judging_close(g->judging);
@@ -409,8 +467,7 @@ fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv
         s = roll(&g, &b, step, err);
         if (s == FV_OK) s = judge(&g, &b, step, err);
         if (s == FV_OK) s = check_fruit(&g, &b, step, err);
-        if (s == FV_OK) fv_grpo_batch_metrics(&b, g.pipeline, &m);
-        if (s == FV_OK && g.judging) fv_judging_metrics(g.judging, &m);
+        if (s == FV_OK) sampled_metrics(&g, &b, &m);
         for (int i = 0; i < b.prompts * b.group_size && s == FV_OK; i++) {
             b.rollout.numbered_from = (step * b.prompts + i / b.group_size) * b.group_size; /* rows come again in later steps */
             if (!fv_pipeline_keeps(g.pipeline, &b.responses[i], &(fv_moment){step, g.steps, t->seed})) continue;
@@ -419,7 +476,7 @@ fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv
         }
         fv_metric(&m, "filter/kept", kept / (b.prompts * b.group_size));
         fv_metric(&m, "step_time", fv_now() - start);
-        fv_grpo_batch_clear(&b);
+        clear_step(&g, &b);
         if (s == FV_OK) s = fv_lines_sync(lines, err); /* a checkpoint counts on what it has noted down */
         if (s == FV_OK) json_object_set_new(t->state, "filtered_bytes", json_integer((json_int_t)fv_lines_size(lines)));
         if (s == FV_OK) s = fv_train_after(t, stage, step + 1, g.steps, &m, err);

@@ -25,10 +25,13 @@ fv_status fv_grpo_batch_open(fv_grpo_batch *b, int prompts, int group_size, fv_e
 static void forget_index(fv_grpo_batch *b) {
     free(b->terms);
     free(b->tokens);
+    free(b->noted);
     free(b->response_of);
     free(b->offset_of);
     b->terms = NULL;
     b->tokens = NULL;
+    b->noted = NULL;
+    b->longest = 0;
     b->response_of = b->offset_of = NULL;
 }
 
@@ -60,12 +63,16 @@ fv_status fv_grpo_batch_index(fv_grpo_batch *b, int terms, fv_error *err) {
     int n = b->prompts * b->group_size;
     int64_t total = 0;
     forget_index(b);
-    for (int i = 0; i < n; i++) total += b->response_tokens[i] = trained_tokens(b, &b->rollout.trajectories[i]);
+    for (int i = 0; i < n; i++) {
+        total += b->response_tokens[i] = trained_tokens(b, &b->rollout.trajectories[i]);
+        if (b->response_tokens[i] > b->longest) b->longest = b->response_tokens[i];
+    }
     b->terms = malloc((size_t)n * (size_t)(terms ? terms : 1) * sizeof *b->terms);
     b->tokens = calloc(4 * (size_t)(total ? total : 1), sizeof *b->tokens);
+    b->noted = malloc(((size_t)b->prompts * (size_t)b->longest + 1) * sizeof *b->noted);
     b->response_of = malloc((size_t)(tree->count ? tree->count : 1) * sizeof *b->response_of);
     b->offset_of = malloc((size_t)(tree->count ? tree->count : 1) * sizeof *b->offset_of);
-    if (!b->terms || !b->tokens || !b->response_of || !b->offset_of) return fv_fail(err, FV_NO_MEMORY, "a batch of %d responses: out of memory", n);
+    if (!b->terms || !b->tokens || !b->noted || !b->response_of || !b->offset_of) return fv_fail(err, FV_NO_MEMORY, "a batch of %d responses: out of memory", n);
     for (int i = 0; i < n * terms; i++) b->terms[i] = NAN;
     for (int s = 0; s < tree->count; s++) b->response_of[s] = -1;
     float *at = b->tokens;
@@ -164,7 +171,7 @@ static double mean(const spread *s) { return s->n ? s->sum / s->n : NAN; }
 static double deviation(const spread *s) { return s->n > 1 ? sqrt(fmax(0, (s->square - s->sum * s->sum / s->n) / (s->n - 1))) : 0; }
 
 void fv_grpo_batch_metrics(const fv_grpo_batch *b, const fv_pipeline *p, fv_metrics *m) {
-    spread reward = {0}, length = {0}, terminated = {0}, entropy = {0}, turns = {0};
+    spread reward = {0}, length = {0}, terminated = {0}, entropy = {0}, turns = {0}, weight = {0};
     double calls = 0, failures = 0, clipped = 0, errors = 0;
     int n = b->prompts * b->group_size;
     for (int i = 0; i < n; i++) {
@@ -179,7 +186,10 @@ void fv_grpo_batch_metrics(const fv_grpo_batch *b, const fv_pipeline *p, fv_metr
         add(&turns, t->turn_count);
         calls += t->calls;
         failures += t->failures;
-        for (int k = 0; k < r->tokens; k++) add(&entropy, r->entropy[k]);
+        for (int k = 0; k < r->tokens; k++) {
+            add(&entropy, r->entropy[k]);
+            add(&weight, r->token_weight[k]);
+        }
     }
     fv_metric(m, "reward", mean(&reward));
     fv_metric(m, "reward_std", deviation(&reward));
@@ -197,6 +207,10 @@ void fv_grpo_batch_metrics(const fv_grpo_batch *b, const fv_pipeline *p, fv_metr
     fv_metric(m, "completions/mean_terminated_length", mean(&terminated));
     fv_metric(m, "completions/clipped_ratio", length.n ? clipped / length.n : NAN);
     fv_metric(m, "entropy", mean(&entropy));
+    if (p->weights.count) {
+        fv_metric(m, "token_weight/mean", mean(&weight));
+        fv_metric(m, "token_weight/max", weight.max);
+    }
     fv_metric(m, "tools/call_frequency", length.n ? calls / length.n : NAN);
     fv_metric(m, "tools/failure_frequency", calls ? failures / calls : 0);
     fv_metric(m, "num_turns/mean", mean(&turns));

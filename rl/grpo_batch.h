@@ -18,6 +18,8 @@ typedef struct {
     double *terms;            /* [responses][terms] */
     float *tokens;            /* all responses' logp, entropy, advantage and weight of trained tokens */
     int32_t *response_tokens; /* [responses] */
+    int longest;              /* tokens of the longest */
+    double *noted;            /* [prompts][longest] for what is found of positions (rl/vocabulary.h) */
     int *response_of, *offset_of; /* by segment: which response wrote it (-1: none), and where its first token stands among that response's */
 } fv_grpo_batch;
 

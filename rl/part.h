@@ -17,7 +17,7 @@ typedef enum { FV_SCOPE_ITEM, FV_SCOPE_GROUP, FV_SCOPE_BATCH } fv_scope;
 /* What a part needs beyond the responses; the trainer runs the passes that some part of the recipe asks for, once for all. */
 enum {
     FV_NEED_REFERENCE = 1,      /* reference_logp of every trained token (slot "reference") */
-    FV_NEED_VOCABULARY = 2,     /* visits whole log-prob rows of the policy, in blocks (fv_part.visit) */
+    FV_NEED_VOCABULARY = 2,     /* visits whole log-prob rows of the policy, position by position (fv_part.visit) */
     FV_NEED_JUDGE = 4,          /* judge_text of each response */
     FV_NEED_SECOND_PASS = 8,    /* a further answer of the same policy below each response */
     FV_NEED_BLIND = 16,         /* logp of the trained tokens without the pictures */
@@ -33,6 +33,8 @@ typedef struct fv_response {
     const char *text;               /* everything after the first prompt, observations included, special tokens kept */
     const char *answer;             /* the right answer, NULL if the row has none */
     const char *judge_text;
+    const char *second_text;        /* what the second pass answered; "" where it had nothing to answer by */
+    const char *frames;             /* "ordered", "shuffled": in what order the response saw a clip, where some see it shuffled */
     double length, images, calls, failures, turns; /* tokens written by the policy; pictures that came back; tool calls, bad ones; assistant turns */
     const char *stop_reason;
     double *terms;                  /* [terms of the recipe], unweighted; NAN: does not apply */
@@ -43,6 +45,7 @@ typedef struct fv_response {
     const float *logp, *reference_logp, *entropy; /* [tokens] */
     float *token_advantage;         /* [tokens], starts as `advantage` in each */
     float *token_weight;            /* [tokens], starts as 1 */
+    const double *noted;            /* [tokens] what a token weight's visit made of each position; NULL: nothing was visited */
     char error[256];                /* "" or why it could not be scored: left out of the group's baseline, advantage 0 */
     bool unjudged;                  /* `error` says that a term needs judge_text: a judge may still be asked (rl/judging.h) */
     bool aside;                     /* says something about its group, and is not trained on: no part of shaping and baseline, advantage 0 */
@@ -108,7 +111,9 @@ struct fv_part {
     void (*weigh)(const fv_use *u, fv_group *g, const fv_moment *when);                                     /* items[i].token_weight *= ... */
     void (*objective)(const fv_use *u, fv_streams *s, const fv_moment *when, double *loss);                 /* adds to streams; *loss += its value */
     bool (*keep)(const fv_use *u, const fv_response *r, const fv_moment *when);                             /* filter: rejection sampling */
-    void (*visit)(const fv_use *u, fv_group *g, int row, int col, int cols, const float *logp, int vocabulary); /* FV_NEED_VOCABULARY */
+    /* With `weigh`, FV_NEED_VOCABULARY: a number for one position, which weigh finds as `noted` of the responses. rows[i]: the log-probs of the whole vocabulary that answer i of `count` had there,
+     * NULL where it has ended. Called from several threads. */
+    double (*visit)(const fv_use *u, const double *const *rows, int count, int vocabulary, const fv_moment *when);
     void (*update)(const fv_use *u, const fv_group *groups, int count, const fv_moment *when);              /* state, after the step; may be NULL */
 };
 

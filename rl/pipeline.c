@@ -45,12 +45,15 @@ static fv_uses *lists(fv_pipeline *p, int i) {
 }
 
 static fv_status check_uses(fv_pipeline *p, fv_error *err) {
+    int visits = 0;
     for (int l = 0; l < 6; l++)
         for (int i = 0; i < lists(p, l)->count; i++) {
             fv_use *u = &lists(p, l)->uses[i];
             u->pipeline = p;
             if (u->part->check) FV_TRY(u->part->check(u, err));
+            visits += u->part->visit != NULL;
         }
+    if (visits > 1) return fv_fail(err, FV_LIMIT, "weights: only one of them can look at whole rows of log-probs");
     return FV_OK;
 }
 
@@ -73,6 +76,17 @@ static fv_status open_all(fv_pipeline *p, const json_t *stage, fv_error *err) {
             if (text && !strcmp(text, "description_response")) p->needs |= FV_NEED_SECOND_PASS;
         }
     return check_uses(p, err);
+}
+
+static const fv_use *visitor(const fv_pipeline *p) {
+    for (int i = 0; i < p->weights.count; i++)
+        if (p->weights.uses[i].part->visit) return &p->weights.uses[i];
+    return NULL;
+}
+
+double fv_pipeline_visit(const fv_pipeline *p, const double *const *rows, int count, int vocabulary, const fv_moment *when) {
+    const fv_use *u = visitor(p);
+    return u ? u->part->visit(u, rows, count, vocabulary, when) : 0;
 }
 
 fv_status fv_pipeline_open(fv_pipeline **out, const json_t *stage, fv_error *err) {

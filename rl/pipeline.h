@@ -28,6 +28,8 @@ fv_status fv_pipeline_find(const fv_use *u, const char *label, int *term, fv_err
 
 /* Terms and their weighted sum. A response whose term can't be computed gets its `error`, and reward NAN. */
 fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err);
+/* What the token weights' part that visits the vocabulary makes of a position (rl/part.h: visit); 0 if there is none. */
+double fv_pipeline_visit(const fv_pipeline *p, const double *const *rows, int count, int vocabulary, const fv_moment *when);
 /* Shaping and advantages over the responses that have no error and are not aside, the others get advantage 0; then token weights of all. */
 fv_status fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err);
 /* All filters keep it. */

@@ -83,6 +83,7 @@ static const fv_field fields[] = {
     {"rollout.max_response", ROLL, FV_FIELD_INT, 1, 1e9, "8192", "", "tokens of all turns and observations together"},
     {"rollout.show", ROLL, FV_FIELD_INT, 0, 1e6, "8", "", "trajectories written a step, with their pictures"},
     {"rollout.every", ROLL, FV_FIELD_INT, 1, 1e9, "10", "", "steps between such writings"},
+    {"second_pass", ROLL, FV_FIELD_TEXT, 0, 0, "", "", "what the second pass is asked, where a term reads its answer: a text with {description} and {question} in it"},
     {"updates", FV_STAGE_GRPO, FV_FIELD_INT, 1, 1000, "1", "", "optimizer steps on each batch of rollouts (prompts are split evenly)"},
     {"verify", FV_STAGE_GRPO, FV_FIELD_INT, 0, 1e9, "1", "", "every so many steps all log-probs are computed again by an independent packed pass; 0: never"},
     {"dynamic_sampling", FV_STAGE_GRPO, FV_FIELD_INT, 0, 100, "0", "", "DAPO: up to so many further batches replace groups whose rewards are all equal"},

@@ -39,6 +39,8 @@ static void fill(fv_responses *r, int64_t i) {
                                 .text = fv_row_text(row, "response"),
                                 .answer = fv_row_answer(row),
                                 .judge_text = fv_row_text(row, "judge_text"),
+                                .second_text = fv_row_text(row, "description_response"),
+                                .frames = fv_row_text(row, "frames"),
                                 .length = number_of(row->json, "length"),
                                 .images = images_of(row->json),
                                 .calls = number_of(row->json, "calls"),

@@ -132,6 +132,8 @@ static void add_scores(fv_text *out, const fv_response *scored, const char *cons
     add_number(out, "advantage", scored->advantage);
     if (scored->judge_text) add_string(out, "judge_text", scored->judge_text);
     if (scored->error[0]) add_string(out, "error", scored->error);
+    if (scored->second_text) add_string(out, "description_response", scored->second_text);
+    if (scored->frames) add_string(out, "frames", scored->frames);
 }
 
 /* What the user asked, for readers of the file: the text parts of the first user turn. */
@@ -167,7 +169,7 @@ static fv_status compose(fv_text *out, const char *folder, const fv_model *m, co
     fv_text_printf(out, ", \"step\": %" PRId64, step);
     add_question(out, row);
     add_string(out, "answer", fv_row_answer(row));
-    static const char *const kept[] = {"problem_type", "target_box", "data_source"};
+    static const char *const kept[] = {"problem_type", "data_type", "target_box", "data_source"};
     for (size_t k = 0; k < FV_COUNT(kept); k++)
         if (json_object_get(row->json, kept[k])) {
             fv_text_printf(out, ", \"%s\": ", kept[k]);

@@ -144,7 +144,7 @@ fv_status fv_read_text(fv_text *out, const char *which, const char *clean, const
         fv_turns_close(&turns);
         FV_TRY(s);
     } else {
-        const char *text = !strcmp(which, "response") ? r->text : fv_response_field(r, which);
+        const char *text = !strcmp(which, "response") ? r->text : r->second_text;
         *there = text != NULL;
         if (text) fv_read_plain(out, text);
     }

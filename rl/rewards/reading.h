@@ -19,7 +19,7 @@ typedef struct {
 fv_status fv_turns_open(fv_turns *out, const fv_response *r, fv_error *err);
 void fv_turns_close(fv_turns *t);
 
-/* Appends what `which` names (response, last_turn, or a text field of the row), without special tokens, cleaned: none; dollars: without $; tags: without white space
+/* Appends what `which` names (the response, its last turn, or the second pass's answer), without special tokens, cleaned: none; dollars: without $; tags: without white space
  * around < > and /. *there: the response has it. */
 #define FV_READ_LIMITS "text: [response, last_turn, description_response], clean: [none, dollars, tags]"
 fv_status fv_read_text(fv_text *out, const char *which, const char *clean, const fv_response *r, bool *there, fv_error *err);

@@ -4,17 +4,14 @@
 #include <math.h>
 #include <string.h>
 
-static bool is(const fv_response *r, const char *field, const char *word) {
-    const char *value = fv_response_field(r, field);
-    return value && !strcmp(value, word);
-}
+static bool is(const char *value, const char *word) { return value && !strcmp(value, word); }
 
 /* Mean accuracy of the ordered or of the shuffled answers, in f32 as the release adds them; NAN if there are none. */
 static float mean_accuracy(const fv_group *g, int accuracy, bool shuffled) {
     float sum = 0;
     int n = 0;
     for (int i = 0; i < g->count; i++) {
-        if (g->items[i].error[0] || is(&g->items[i], "frames", "shuffled") != shuffled) continue;
+        if (g->items[i].error[0] || is(g->items[i].frames, "shuffled") != shuffled) continue;
         sum += (float)g->items[i].terms[accuracy];
         n++;
     }
@@ -33,9 +30,10 @@ static fv_status temporal(const fv_use *u, fv_group *g, int term, const fv_momen
     for (int i = 0; i < g->count; i++) {
         fv_response *r = &g->items[i];
         if (r->error[0]) continue;
-        r->aside = is(r, "frames", "shuffled");
-        if (!fv_response_field(r, "data_type") && !fv_response_field(r, "frames")) fv_response_lacks(r, u, "`data_type` (image, video)");
-        else r->terms[term] = passed && !r->aside && !is(r, "data_type", "image") && (float)r->terms[accuracy] > right;
+        const char *type = fv_response_field(r, "data_type");
+        r->aside = is(r->frames, "shuffled");
+        if (!type && !r->frames) fv_response_lacks(r, u, "`data_type` (image, video)");
+        else r->terms[term] = passed && !r->aside && !is(type, "image") && (float)r->terms[accuracy] > right;
     }
     return FV_OK;
 }

@@ -4,13 +4,27 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* Whole log-prob rows of one answer: the row's `logprobs`, [own tokens][vocabulary]. */
-static const json_t *rows_of(const fv_response *r) { return r->row && r->token_weight ? json_object_get(r->row, "logprobs") : NULL; }
-
-static double at(const json_t *rows, int token, int v, double beyond) {
-    return (size_t)token < json_array_size(rows) ? json_number_value(json_array_get(json_array_get(rows, (size_t)token), (size_t)v)) : beyond;
+/* D of a position: mean over the group of sum over the vocabulary of exp(d) - d - 1, d = clamp(mean log-prob - own log-prob, -bound, bound). An answer that has ended (rows[i] NULL) counts as
+ * log(1/vocabulary) everywhere. */
+static double divergence_at(const fv_use *u, const double *const *rows, int count, int vocabulary, const fv_moment *when) {
+    double sum = 0, beyond = -log((double)vocabulary), bound = fv_get_at(u->options, "bound", when->step, when->steps);
+    for (int v = 0; v < vocabulary; v++) {
+        double mean = 0;
+        for (int i = 0; i < count; i++) mean += rows[i] ? rows[i][v] : beyond;
+        mean /= count;
+        for (int i = 0; i < count; i++) {
+            double d = fmin(fmax(mean - (rows[i] ? rows[i][v] : beyond), -bound), bound);
+            sum += exp(d) - d - 1;
+        }
+    }
+    return sum / count;
 }
+
+/* ---- Rows of a file: `logprobs`, [own tokens][vocabulary] ---- */
+
+static const json_t *rows_of(const fv_response *r) { return r->row ? json_object_get(r->row, "logprobs") : NULL; }
 
 /* All rows are lists of numbers of one length; if not, r->error says so. */
 static bool sound(fv_response *r, int vocabulary) {
@@ -27,59 +41,64 @@ static bool sound(fv_response *r, int vocabulary) {
     return good;
 }
 
-/* D of a position: mean over the group of sum over the vocabulary of exp(d) - d - 1, d = clamp(mean log-prob - own log-prob, -bound, bound). An answer that has ended counts as
- * log(1/vocabulary) everywhere. */
-static double divergence_at(const json_t *const *rows, int count, int vocabulary, int token, double bound) {
-    double sum = 0, beyond = -log((double)vocabulary);
-    for (int v = 0; v < vocabulary; v++) {
-        double mean = 0;
-        for (int i = 0; i < count; i++) mean += at(rows[i], token, v, beyond);
-        mean /= count;
-        for (int i = 0; i < count; i++) {
-            double d = fmin(fmax(mean - at(rows[i], token, v, beyond), -bound), bound);
-            sum += exp(d) - d - 1;
-        }
+/* D of one position from rows of a file; room: [count][vocabulary], list: [count]. */
+static double read_position(const fv_use *u, fv_response *const *items, int count, int vocabulary, int token, double *room, const double **list, const fv_moment *when) {
+    for (int i = 0; i < count; i++) {
+        const json_t *row = json_array_get(rows_of(items[i]), (size_t)token);
+        double *to = room + (size_t)i * (size_t)vocabulary;
+        list[i] = row ? to : NULL;
+        for (int v = 0; row && v < vocabulary; v++) to[v] = json_number_value(json_array_get(row, (size_t)v));
     }
-    return sum / count;
+    return divergence_at(u, list, count, vocabulary, when);
 }
 
-static void spread(const fv_use *u, fv_response *const *items, const json_t *const *rows, int count, int vocabulary, const fv_moment *when) {
-    int longest = 0;
-    for (int i = 0; i < count; i++) longest = items[i]->tokens > longest ? items[i]->tokens : longest;
+static bool read_all(const fv_use *u, fv_response *const *items, int count, int longest, const fv_moment *when, double *d) {
+    int vocabulary = (int)json_array_size(json_array_get(rows_of(items[0]), 0));
+    double *room = malloc((size_t)count * (size_t)vocabulary * sizeof *room);
+    const double **list = malloc((size_t)count * sizeof *list);
+    for (int t = 0; t < longest && room && list; t++) d[t] = read_position(u, items, count, vocabulary, t, room, list, when);
+    bool done = room && list;
+    free(room);
+    free(list);
+    return done;
+}
+
+/* ---- Weights ---- */
+
+static void spread(const fv_use *u, fv_response *const *items, int count, const fv_moment *when) {
+    const fv_response *last = items[0]; /* the longest */
+    for (int i = 1; i < count; i++) last = items[i]->tokens > last->tokens ? items[i] : last;
+    int longest = last->tokens;
     const json_t *own = json_object_get(items[0]->row, "alpha");
     double alpha = json_is_number(own) ? json_number_value(own) : fv_get_at(u->options, "alpha", when->step, when->steps);
-    double bound = fv_get_at(u->options, "bound", when->step, when->steps);
     double low = INFINITY, high = -INFINITY, *d = malloc((size_t)(longest ? longest : 1) * sizeof *d);
-    for (int t = 0; t < longest && d; t++) {
-        d[t] = divergence_at(rows, count, vocabulary, t, bound);
+    bool there = d != NULL;
+    if (there && last->noted) memcpy(d, last->noted, (size_t)longest * sizeof *d);
+    else if (there) there = read_all(u, items, count, longest, when, d);
+    for (int t = 0; t < longest && there; t++) {
         low = fmin(low, d[t]);
         high = fmax(high, d[t]);
     }
     for (int i = 0; i < count; i++) {
-        if (!d) fv_response_lacks(items[i], u, "more memory");
-        for (int t = 0; t < items[i]->tokens && d; t++) items[i]->token_weight[t] *= (float)(1 + (alpha - 1) * ((d[t] - low) / (high - low + 1e-8)));
+        if (!there) fv_response_lacks(items[i], u, "more memory");
+        for (int t = 0; t < items[i]->tokens && there; t++) items[i]->token_weight[t] *= (float)(1 + (alpha - 1) * ((d[t] - low) / (high - low + 1e-8)));
     }
     free(d);
 }
 
 /* TW-GRPO's token weights (arXiv 2505.24718; grpo_trainer.py, compute_token_importance_kl_logs_uniform): 1 + (alpha - 1) * D, D the divergence within the group at this position,
- * scaled to 0..1 over all positions up to the longest answer; the same for all answers. Constants to the gradient. */
+ * scaled to 0..1 over all positions up to the longest answer; the same for all answers. Constants to the gradient. In training D was noted when the policy's rows were visited. */
 static void divergence(const fv_use *u, fv_group *g, const fv_moment *when) {
     fv_response **items = calloc((size_t)g->count + 1, sizeof *items);
-    const json_t **rows = calloc((size_t)g->count + 1, sizeof *rows);
     int count = 0, vocabulary = 0;
-    for (int i = 0; i < g->count && items && rows; i++) {
+    for (int i = 0; i < g->count && items; i++) {
         fv_response *r = &g->items[i];
-        const json_t *own = r->error[0] ? NULL : rows_of(r);
-        if (!own) continue;
-        if (!count) vocabulary = (int)json_array_size(json_array_get(own, 0));
-        if (!sound(r, vocabulary)) continue;
-        items[count] = r;
-        rows[count++] = own;
+        if (r->error[0] || !r->token_weight || !(r->noted || rows_of(r))) continue;
+        if (!count && !r->noted) vocabulary = (int)json_array_size(json_array_get(rows_of(r), 0));
+        if (r->noted || sound(r, vocabulary)) items[count++] = r;
     }
-    if (count) spread(u, items, rows, count, vocabulary, when);
+    if (count) spread(u, items, count, when);
     free(items);
-    free(rows);
 }
 
 const fv_part fv_part_weight_divergence = {.name = "divergence",
@@ -88,4 +107,5 @@ const fv_part fv_part_weight_divergence = {.name = "divergence",
                                            .fields = "{alpha: 1.7, bound: 11}",
                                            .limits = "{alpha: [0, 1000], bound: [0, 700]}",
                                            .needs = FV_NEED_VOCABULARY,
-                                           .weigh = divergence};
+                                           .weigh = divergence,
+                                           .visit = divergence_at};

@@ -1,0 +1,176 @@
+/* Three published systems train: their recipes as they are, but for sizes, on a model so small that a run takes a second. What each asks of the policy beside answers costs no exactness,
+ * survives a kill, and with its own coefficient at zero is plain GRPO bit for bit. */
+#include "lesson.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SETTINGS = 32, EXTRA = 6 };
+
+static const struct system {
+    const char *name;
+    const char *data;
+    const char *extra[EXTRA]; /* settings of all its runs */
+    const char *off[EXTRA];   /* its own coefficients at zero */
+    const char *plain[EXTRA]; /* its own parts taken out */
+    const char *metric;       /* what it says of itself in every step, above zero */
+} systems[] = {
+    {"vision-sr1", "see.jsonl", {"dynamic_sampling=1", "rollout.top_p=1"}, {"reward.terms.2.weight=0"},
+     {"reward.terms.2={term: exact}", "reward.terms.2.weight=0", "reward.terms.3={term: exact}", "reward.terms.3.weight=0"}, "second_pass/asked"},
+    {"video-r1", "watch.jsonl", {"dynamic_sampling=1", "reward.terms.3.low=10"}, {"reward.terms.2.weight=0", "reward.terms.3.weight=0"},
+     {"reward.terms.2={term: exact}", "reward.terms.2.weight=0", "reward.terms.3={term: exact}", "reward.terms.3.weight=0"}, "shuffled/format/mean"},
+    {"tw-grpo", "watch.jsonl", {"freeze=[]", "verify=2"}, {"weights.0.alpha=1"}, {"weights=[]"}, "token_weight/max"},
+};
+
+/* ---- A model that knows the forms ---- */
+
+static const char second_ask[] = "Text description: a digit\\nQuestion: Which digit?\\nYou are provided a text description of a problem and a question. Determine the answer to the question based on the "
+                                 "text description. First provide an internal step-by-step reasoning within <think> </think> tags, then provide a single word or phrase answer in \\\\boxed{}.";
+
+/* Rows to learn from and rows to be reinforced on: the same pictures and clips have two answers, so that what is sampled earns now something and now nothing. */
+static void write_rows(void) {
+    fv_text learn = {0}, see = {0}, watch = {0};
+    static const char *const types[] = {"image", "video"}, *const paths[] = {"a.png", "clip"};
+    MUST(fv_folder_make(small_path("clip"), err));
+    for (unsigned i = 0; i < 4; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "clip/%u.png", i);
+        lesson_picture(name, 10 + i);
+    }
+    for (int i = 0; i < 4; i++) {
+        const char *digit = i % 2 ? "3" : "8", *letter = i % 2 ? "A" : "B", *type = types[i / 2], *path = paths[i / 2];
+        fv_text_printf(&see, "{\"problem\": \"<image>Which digit?\", \"images\": [\"%s\"], \"answer\": \"%s\"}\n", i / 2 ? "a.png" : "b.png", digit);
+        fv_text_printf(&learn,
+                       "{\"problem\": \"<image>Which digit?\", \"images\": [\"%s\"], \"messages\": [{\"role\": \"user\", \"content\": \"<image>Which digit?\"}, {\"role\": \"assistant\", \"content\": "
+                       "\"<description>a digit</description><think>t</think>\\\\boxed{%s}\"}]}\n",
+                       i / 2 ? "a.png" : "b.png", digit);
+        fv_text_printf(&learn, "{\"messages\": [{\"role\": \"user\", \"content\": \"%s\"}, {\"role\": \"assistant\", \"content\": \"<think>t</think>\\\\boxed{%s}\"}]}\n", second_ask, digit);
+        fv_text_printf(&watch, "{\"problem\": \"Which one?\", \"data_type\": \"%s\", \"path\": \"%s\", \"solution\": \"<answer>%s</answer>\", \"problem_type\": \"multiple choice\"}\n", type, path, letter);
+        fv_text_printf(&learn, "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"%s\", \"%s\": \"%s\"}, {\"type\": \"text\", \"text\": \"Which one?\"}]}, {\"role\": \"assistant\", \"content\": \"<think>t</think><answer>%s</answer>\"}]}\n",
+                       type, type, path, letter);
+    }
+    small_write("learn.jsonl", learn.data);
+    small_write("see.jsonl", see.data);
+    small_write("watch.jsonl", watch.data);
+    fv_text_clear(&learn);
+    fv_text_clear(&see);
+    fv_text_clear(&watch);
+}
+
+static int teach(void **state) {
+    if (lesson_begin(state)) return -1;
+    write_rows();
+    fv_error err = {0};
+    char stages[256];
+    snprintf(stages, sizeof stages, "  - {kind: sft, steps: 80, batch: 6, data: %s/learn.jsonl, optim: {lr: 1.0e-2, warmup: 5, schedule: linear, final: 0.1, beta2: 0.95}}\n", small_root);
+    if (lesson_run(lesson_recipe(SMALL_QWEN25, "taught", NULL, NULL, stages), false, &err) != FV_OK) fail_msg("%s", err.text);
+    return 0;
+}
+
+/* ---- Runs of the recipes ---- */
+
+static int add(const char **all, int n, const char *const *more) {
+    for (int i = 0; i < EXTRA && more && more[i]; i++) all[n++] = more[i];
+    return n;
+}
+
+static fv_recipe *recipe_of(const struct system *s, const char *out, int threads, const char *const *more) {
+    static char set[5][400];
+    const char *all[SETTINGS] = {"steps=2", "rollout.prompts=4", "rollout.group_size=4", "rollout.max_new_tokens=60", "updates=1", "optim.lr=2.0e-3", "checkpoint.every=1"};
+    char path[256];
+    int n = 7;
+    snprintf(path, sizeof path, "%s/recipes/%s.yaml", FOVEA_SOURCE, s->name);
+    snprintf(set[0], sizeof set[0], "out=%s", small_path(out));
+    snprintf(set[1], sizeof set[1], "model.path=%s", small_path("taught/checkpoints/step-80"));
+    snprintf(set[2], sizeof set[2], "data=%s", small_path(s->data));
+    snprintf(set[3], sizeof set[3], "threads=%d", threads);
+    for (int i = 0; i < 4; i++) all[n++] = set[i];
+    n = add(all, add(all, n, s->extra), more);
+    fv_recipe *r;
+    MUST(fv_recipe_open(&r, path, all, n, err));
+    return r;
+}
+
+static void run(const struct system *s, const char *out, int threads, const char *const *more) { MUST(lesson_run(recipe_of(s, out, threads, more), false, err)); }
+
+static bool same_weights(const char *a, const char *b) {
+    char paths[2][400], *data[2];
+    size_t sizes[2];
+    for (int i = 0; i < 2; i++) {
+        snprintf(paths[i], sizeof paths[i], "%s/model.safetensors", lesson_checkpoint(i ? b : a));
+        MUST(fv_file_read(&data[i], &sizes[i], paths[i], err));
+    }
+    bool same = sizes[0] == sizes[1] && !memcmp(data[0], data[1], sizes[0]);
+    free(data[0]);
+    free(data[1]);
+    return same;
+}
+
+/* The recipe's two steps learn something, say what they did, and compared equal log-probs. */
+static void check_steps(const struct system *s, const char *out) {
+    char *metrics = lesson_metrics(out);
+    int lines = 0, compared = 0;
+    for (char *line = strtok(metrics, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+        double difference = lesson_value(line, "sampling/sampling_logp_difference/max"), own = lesson_value(line, s->metric);
+        compared += difference == 0;
+        if (!(isnan(difference) || difference == 0)) fail_msg("%s: log-probs differ by %g", s->name, difference);
+        if (!(own > 0)) fail_msg("%s: %s is %g", s->name, s->metric, own);
+        if (!(lesson_value(line, "grad_norm") > 0)) fail_msg("%s: nothing was learned in step %d", s->name, lines + 1);
+    }
+    assert_true(lines == 2 && compared >= 1);
+    free(metrics);
+}
+
+/* Dies at write `at`, in a process of its own, and goes on. */
+static void kill_and_resume(const struct system *s, const char *out, int64_t at) {
+    int status;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        fv_error err = {0};
+        fv_file_inject(at, FV_INJECT_KILL);
+        lesson_run(recipe_of(s, out, 1, NULL), false, &err);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_non_null(lesson_checkpoint(out));
+    MUST(lesson_run(recipe_of(s, out, 1, NULL), true, err));
+}
+
+static void trains(void **state) {
+    const struct system *s = *state;
+    char out[5][48];
+    static const char *const kinds[] = {"whole", "threads", "killed", "off", "plain"};
+    for (int i = 0; i < 5; i++) snprintf(out[i], sizeof out[i], "%s-%s", s->name, kinds[i]);
+    int64_t before = fv_file_operations();
+    run(s, out[0], 1, NULL);
+    int64_t writes = fv_file_operations() - before;
+    check_steps(s, out[0]);
+    run(s, out[1], 2, NULL);
+    lesson_same_run(out[0], out[1]);
+    kill_and_resume(s, out[2], writes * 2 / 3);
+    lesson_same_run(out[0], out[2]);
+    run(s, out[3], 1, s->off);
+    run(s, out[4], 2, s->plain);
+    if (!same_weights(out[3], out[4])) fail_msg("%s with its coefficients at zero is not plain GRPO", s->name);
+    if (same_weights(out[0], out[3])) fail_msg("%s: its own coefficients change nothing", s->name);
+}
+
+/* A recipe that pays for a second pass has to say what it asks. */
+static void a_second_pass_needs_a_question(void **state) {
+    (void)state;
+    fv_error why = {0};
+    assert_int_equal(lesson_run(recipe_of(&systems[0], "asks-nothing", 1, (const char *const[EXTRA]){"second_pass=Describe it."}), false, &why), FV_BAD_RECIPE);
+    assert_non_null(strstr(why.text, "stages.rl.second_pass must be"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        {"vision_sr1_trains", trains, NULL, NULL, (void *)&systems[0]},
+        {"video_r1_trains", trains, NULL, NULL, (void *)&systems[1]},
+        {"tw_grpo_trains", trains, NULL, NULL, (void *)&systems[2]},
+        cmocka_unit_test(a_second_pass_needs_a_question),
+    };
+    return cmocka_run_group_tests(tests, teach, small_end);
+}
