@@ -287,6 +287,15 @@ static int earlier(const fv_grpo_batch *b, int prompt) {
     return n;
 }
 
+/* The answers to a prompt's shuffled frames, numbered behind all others of its row. */
+static fv_status show_shuffled(grpo *g, const fv_grpo_batch *b, int prompt, fv_lines *lines, const char *folder, fv_error *err) {
+    fv_shuffled *s = &g->shuffled;
+    s->rollout.numbered_from = (int64_t)(b->prompts + earlier(b, prompt)) * b->group_size;
+    for (int i = prompt * s->size; i < (prompt + 1) * s->size && s->clip[prompt]; i++)
+        FV_TRY(fv_trajectory_write(lines, folder, g->t->model, &s->rollout, i, g->t->step + 1, &s->responses[i], g->term_names, g->pipeline->terms.count, err));
+    return FV_OK;
+}
+
 static fv_status show(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     int64_t every = fv_get_int(g->stage->json, "rollout.every"), n = fv_get_int(g->stage->json, "rollout.show");
     if (!n || step % every) return FV_OK;
@@ -299,6 +308,8 @@ static fv_status show(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     for (int i = 0; i < b->prompts * b->group_size && i < n && s == FV_OK; i++) {
         b->rollout.numbered_from = (int64_t)earlier(b, i / b->group_size) * b->group_size;
         s = fv_trajectory_write(lines, folder, g->t->model, &b->rollout, i, g->t->step + 1, &b->responses[i], g->term_names, g->pipeline->terms.count, err);
+        bool last = (i + 1) % b->group_size == 0;
+        if (s == FV_OK && last && needs(g, FV_NEED_SHUFFLED)) s = show_shuffled(g, b, i / b->group_size, lines, folder, err);
     }
     fv_lines_close(lines);
     free(folder);

@@ -174,6 +174,11 @@ static void shuffled_frames_cost_the_same(void **state) {
         for (int i = 0; i < all.count; i++) all.items[i].reward = i;
         fv_shuffled_part(&s, &g.batch, 0);
         assert_true(g.batch.responses[GROUP - 1].reward == GROUP - 1 && isnan(g.batch.responses[GROUP].reward) && s.responses[1].reward == GROUP + 1);
+        char *text = strdup(s.rollout.trajectories[1].text);
+        MUST(fv_shuffled_run(&s, &g.batch, g.engine, g.s.model, g.s.slot, NULL, &g.options, (const bool[]){true, false}, err)); /* again: the same where nothing has changed */
+        assert_string_equal(s.rollout.trajectories[1].text, text);
+        assert_true(s.samples[0].prompt.pictures[0]->hash == hash);
+        free(text);
         fv_shuffled_close(&s);
         close_stage(&g);
     }

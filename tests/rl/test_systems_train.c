@@ -2,6 +2,8 @@
  * survives a kill, and with its own coefficient at zero is plain GRPO bit for bit. */
 #include "lesson.h"
 
+#include "rl/reward_rows.h"
+
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,12 +16,13 @@ static const struct system {
     const char *off[EXTRA];   /* its own coefficients at zero */
     const char *plain[EXTRA]; /* its own parts taken out */
     const char *metric;       /* what it says of itself in every step, above zero */
+    const char *paid;         /* what is above zero in some step */
 } systems[] = {
     {"vision-sr1", "see.jsonl", {"dynamic_sampling=1", "rollout.top_p=1"}, {"reward.terms.2.weight=0"},
-     {"reward.terms.2={term: exact}", "reward.terms.2.weight=0", "reward.terms.3={term: exact}", "reward.terms.3.weight=0"}, "second_pass/asked"},
-    {"video-r1", "watch.jsonl", {"dynamic_sampling=1", "reward.terms.3.low=10"}, {"reward.terms.2.weight=0", "reward.terms.3.weight=0"},
-     {"reward.terms.2={term: exact}", "reward.terms.2.weight=0", "reward.terms.3={term: exact}", "reward.terms.3.weight=0"}, "shuffled/format/mean"},
-    {"tw-grpo", "watch.jsonl", {"freeze=[]", "verify=2"}, {"weights.0.alpha=1"}, {"weights=[]"}, "token_weight/max"},
+     {"reward.terms.2={term: exact}", "reward.terms.2.weight=0", "reward.terms.3={term: exact}", "reward.terms.3.weight=0"}, "second_pass/asked", "rewards/description_accuracy/mean"},
+    {"video-r1", "watch.jsonl", {"reward.terms.3.low=10"}, {"reward.terms.2.weight=0", "reward.terms.3.weight=0"},
+     {"reward.terms.2={term: exact}", "reward.terms.2.weight=0", "reward.terms.3={term: exact}", "reward.terms.3.weight=0"}, "shuffled/format/mean", "rewards/temporal/mean"},
+    {"tw-grpo", "watch.jsonl", {"freeze=[]", "verify=2"}, {"weights.0.alpha=1"}, {"weights=[]"}, "token_weight/max", "rewards/accuracy/mean"},
 };
 
 /* ---- A model that knows the forms ---- */
@@ -109,14 +112,16 @@ static bool same_weights(const char *a, const char *b) {
 /* The recipe's two steps learn something, say what they did, and compared equal log-probs. */
 static void check_steps(const struct system *s, const char *out) {
     char *metrics = lesson_metrics(out);
-    int lines = 0, compared = 0;
+    int lines = 0, compared = 0, paid = 0;
     for (char *line = strtok(metrics, "\n"); line; line = strtok(NULL, "\n"), lines++) {
         double difference = lesson_value(line, "sampling/sampling_logp_difference/max"), own = lesson_value(line, s->metric);
         compared += difference == 0;
+        paid += lesson_value(line, s->paid) > 0;
         if (!(isnan(difference) || difference == 0)) fail_msg("%s: log-probs differ by %g", s->name, difference);
         if (!(own > 0)) fail_msg("%s: %s is %g", s->name, s->metric, own);
         if (!(lesson_value(line, "grad_norm") > 0)) fail_msg("%s: nothing was learned in step %d", s->name, lines + 1);
     }
+    if (!paid) fail_msg("%s: %s was never above 0", s->name, s->paid);
     assert_true(lines == 2 && compared >= 1);
     free(metrics);
 }
@@ -138,6 +143,28 @@ static void kill_and_resume(const struct system *s, const char *out, int64_t at)
     MUST(lesson_run(recipe_of(s, out, 1, NULL), true, err));
 }
 
+/* `fovea reward` gives the rewards and advantages of a step once more, from what was written of it alone. */
+static void check_rewards(const struct system *s, const char *out) {
+    char rows[256], again[256], *written, *paid, *save[2];
+    fv_reward_counts counts;
+    snprintf(rows, sizeof rows, "%s/%s/trajectories/step-1.jsonl", small_root, out);
+    snprintf(again, sizeof again, "%s/%s/again.jsonl", small_root, out);
+    fv_recipe *r = recipe_of(s, out, 1, NULL);
+    MUST(fv_reward_rows(&counts, r, rows, again, err));
+    fv_recipe_close(r);
+    MUST(fv_file_read(&written, NULL, rows, err));
+    MUST(fv_file_read(&paid, NULL, again, err));
+    int64_t n = 0;
+    char *a = strtok_r(written, "\n", &save[0]), *b = strtok_r(paid, "\n", &save[1]);
+    for (; a && b; a = strtok_r(NULL, "\n", &save[0]), b = strtok_r(NULL, "\n", &save[1]), n++) {
+        double reward = lesson_value(b, "reward"), advantage = lesson_value(b, "advantage");
+        if (reward != lesson_value(a, "reward") || (!isnan(advantage) && advantage != lesson_value(a, "advantage"))) fail_msg("%s: \"%s\" and \"%s\"", s->name, a, b);
+    }
+    assert_true(!a && !b && n == counts.rows && n >= 8 && counts.bad == 0);
+    free(written);
+    free(paid);
+}
+
 static void trains(void **state) {
     const struct system *s = *state;
     char out[5][48];
@@ -147,6 +174,7 @@ static void trains(void **state) {
     run(s, out[0], 1, NULL);
     int64_t writes = fv_file_operations() - before;
     check_steps(s, out[0]);
+    check_rewards(s, out[0]);
     run(s, out[1], 2, NULL);
     lesson_same_run(out[0], out[1]);
     kill_and_resume(s, out[2], writes * 2 / 3);
