@@ -77,24 +77,37 @@ static fv_status roll(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     return roll_beside(g, b, &o, NULL, err);
 }
 
-static fv_status judge_group(grpo *g, fv_grpo_batch *b, int prompt, const fv_moment *when, fv_error *err) {
-    fv_trainer *t = g->t;
-    fv_group group = needs(g, FV_NEED_SHUFFLED) ? fv_shuffled_join(&g->shuffled, b, prompt) : b->groups[prompt];
-    FV_TRY(fv_pipeline_reward(g->pipeline, &group, when, err));
-    if (needs(g, FV_NEED_VOCABULARY)) {
-        fv_vocabulary_source from = {t->model, t->policy, g->engine, t->arena, fv_get_int(g->stage->json, "optim.micro_tokens")};
-        FV_TRY(fv_vocabulary_visit_group(&from, b, prompt, &group, g->pipeline, when, err));
-    }
-    FV_TRY(fv_pipeline_advantage(g->pipeline, &group, when, err));
+/* A prompt's answers, with those that only set a bar for them. */
+static fv_group join_group(grpo *g, fv_grpo_batch *b, int prompt) { return needs(g, FV_NEED_SHUFFLED) ? fv_shuffled_join(&g->shuffled, b, prompt) : b->groups[prompt]; }
+
+static void part_group(grpo *g, fv_grpo_batch *b, int prompt) {
     if (needs(g, FV_NEED_SHUFFLED)) fv_shuffled_part(&g->shuffled, b, prompt);
+}
+
+static fv_status pay_group(grpo *g, fv_grpo_batch *b, int prompt, const fv_moment *when, fv_error *err) {
+    fv_group group = join_group(g, b, prompt);
+    FV_TRY(fv_pipeline_reward(g->pipeline, &group, when, err));
+    part_group(g, b, prompt);
+    return FV_OK;
+}
+
+static fv_status compare_group(grpo *g, fv_grpo_batch *b, int prompt, const fv_moment *when, fv_error *err) {
+    fv_trainer *t = g->t;
+    fv_group group = join_group(g, b, prompt);
+    fv_vocabulary_source from = {t->model, t->policy, g->engine, t->arena, fv_get_int(g->stage->json, "optim.micro_tokens")};
+    if (needs(g, FV_NEED_VOCABULARY)) FV_TRY(fv_vocabulary_visit_group(&from, b, prompt, &group, g->pipeline, when, err));
+    FV_TRY(fv_pipeline_advantage(g->pipeline, &group, when, err));
+    part_group(g, b, prompt);
     return FV_OK;
 }
 
 static fv_status judge(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     fv_moment when = {step, g->steps, g->t->seed};
     FV_TRY(fv_grpo_batch_index(b, g->pipeline->terms.count, err));
+    if (needs(g, FV_NEED_SHUFFLED)) fv_shuffled_index(&g->shuffled);
     for (int i = 0; i < b->prompts * b->group_size && needs(g, FV_NEED_SECOND_PASS); i++) b->responses[i].second_text = fv_second_pass_text(&g->second, i);
-    for (int i = 0; i < b->prompts; i++) FV_TRY(judge_group(g, b, i, &when, err));
+    for (int i = 0; i < b->prompts; i++) FV_TRY(pay_group(g, b, i, &when, err));
+    for (int i = 0; i < b->prompts; i++) FV_TRY(compare_group(g, b, i, &when, err));
     return FV_OK;
 }
 

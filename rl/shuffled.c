@@ -103,22 +103,23 @@ fv_status fv_shuffled_run(fv_shuffled *s, const fv_grpo_batch *b, fv_engine *e, 
 
 /* ---- Judging ---- */
 
-fv_group fv_shuffled_join(fv_shuffled *s, const fv_grpo_batch *b, int prompt) {
-    const fv_group *ordered = &b->groups[prompt];
-    fv_group out = {s->joined, 0};
-    for (int i = 0; i < ordered->count; i++) {
-        s->joined[out.count] = ordered->items[i];
-        s->joined[out.count++].frames = "ordered";
-    }
-    for (int k = 0; k < s->size && s->clip[prompt]; k++) {
-        int i = prompt * s->size + k;
+void fv_shuffled_index(fv_shuffled *s) {
+    for (int i = 0; i < s->prompts * s->size; i++) {
         double *terms = s->term + (size_t)i * (size_t)s->terms;
         for (int t = 0; t < s->terms; t++) terms[t] = NAN;
-        fv_trajectory_response(&s->rollout, i, terms, &s->joined[out.count]);
-        s->joined[out.count].aside = true;
-        s->joined[out.count++].frames = "shuffled";
+        fv_trajectory_response(&s->rollout, i, terms, &s->responses[i]);
+        s->responses[i].aside = true;
+        s->responses[i].frames = "shuffled";
     }
-    return out;
+}
+
+fv_group fv_shuffled_join(fv_shuffled *s, const fv_grpo_batch *b, int prompt) {
+    const fv_group *ordered = &b->groups[prompt];
+    int n = ordered->count, more = s->clip[prompt] ? s->size : 0;
+    memcpy(s->joined, ordered->items, (size_t)n * sizeof *s->joined);
+    memcpy(s->joined + n, s->responses + (size_t)prompt * (size_t)s->size, (size_t)more * sizeof *s->joined);
+    for (int i = 0; i < n; i++) s->joined[i].frames = "ordered";
+    return (fv_group){s->joined, n + more};
 }
 
 void fv_shuffled_part(fv_shuffled *s, fv_grpo_batch *b, int prompt) {

@@ -25,7 +25,9 @@ void fv_shuffled_clear(fv_shuffled *s); /* after a step */
 fv_status fv_shuffled_run(fv_shuffled *s, const fv_grpo_batch *b, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, const fv_rollout_options *options,
                           const bool *again, fv_error *err);
 
-/* The prompt's group with its shuffled answers behind it, to be judged as one; then what was found of each goes back to where it belongs. */
+/* Fills `responses`, as fv_grpo_batch_index does for the batch's own. */
+void fv_shuffled_index(fv_shuffled *s);
+/* The prompt's group with its shuffled answers behind it, to be judged as one, until the next; then what was found of each goes back to where it belongs. */
 fv_group fv_shuffled_join(fv_shuffled *s, const fv_grpo_batch *b, int prompt);
 void fv_shuffled_part(fv_shuffled *s, fv_grpo_batch *b, int prompt);
 

@@ -167,6 +167,7 @@ static void shuffled_frames_cost_the_same(void **state) {
         assert_true(out->pictures[0]->hash != in->pictures[0]->hash && (!time || out->pictures[0]->hash == hash));
         hash = out->pictures[0]->hash;
         check_bits(&g, &s.rollout, 2 * s.size);
+        fv_shuffled_index(&s);
         fv_group all = fv_shuffled_join(&s, &g.batch, 0), still = fv_shuffled_join(&s, &g.batch, 1);
         assert_true(still.count == GROUP);
         all = fv_shuffled_join(&s, &g.batch, 0);
