@@ -181,7 +181,7 @@ fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool
     double start = fv_now();
     int64_t n = fv_dataset_count(data);
     if (options->n && options->n < n) n = options->n;
-    fv_feed_options feed = {.env = options->env, .generate = true, .no_tools = !strcmp(options->mode, "no_tool"), .max_tokens = options->max_tokens};
+    fv_feed_options feed = {.env = options->env, .ask = options->ask, .generate = true, .no_tools = !strcmp(options->mode, "no_tool"), .max_tokens = options->max_tokens};
     fv_status s = open_shown(&v, err);
     if (s == FV_OK) s = fv_engine_open(&v.engine, m, slot, NULL, err);
     if (s == FV_OK) s = fv_feed_open(&v.feed, m, data, pool, &feed, err);

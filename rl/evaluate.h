@@ -10,6 +10,7 @@ typedef struct {
     const char *name;          /* "visual-search after rl" */
     const char *mode;          /* sampled (temperature 1), greedy, no_tool (greedy, no tools, the answer forced by "<answer>") */
     const json_t *env;         /* of rows without their own */
+    const json_t *ask;         /* what rows are asked with (rl/ask.h); NULL: as they say it */
     const char *by;            /* row field of the categories (fv_tally_category) */
     const char *samples_path;  /* a JSON line a row (lmms-eval's keys beside CLI.md's); NULL: none */
     const char *show_folder;   /* trajectories of the first `show` rows with their pictures, for the report; NULL: none */

@@ -57,7 +57,7 @@ static fv_status run_mode(evaluation *v, const char *mode, bool several, json_t 
     snprintf(name, sizeof name, several ? "samples-%.32s.jsonl" : "samples.jsonl", mode);
     char *samples = path_in(v->o->folder, name);
     int room = v->session.model->config.text.max_positions;
-    fv_evaluate_options o = {.name = fv_get_text(r, "name"), .mode = mode, .env = fv_get(r, "env"), .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
+    fv_evaluate_options o = {.name = fv_get_text(r, "name"), .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
                              .n = fv_get_int(r, "evaluate.n"), .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = room,
                              .temperature = v->o->temperature, .top_p = v->o->top_p, .seed = (uint64_t)fv_get_int(r, "seed"), .quiet = v->o->quiet, .bad = v->o->bad,
                              .context = v->o->context};

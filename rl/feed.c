@@ -1,6 +1,7 @@
 #include "rl/feed.h"
 
 #include "datasets/media.h"
+#include "rl/ask.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@ struct fv_feed {
     const fv_dataset *data;
     fv_pool *pool;
     fv_feed_options options;
-    json_t *default_env;
+    json_t *default_env, *ask;
     pthread_mutex_t lock;
     known_env *envs;
 };
@@ -38,6 +39,7 @@ fv_status fv_feed_open(fv_feed **out, const fv_model *model, const fv_dataset *d
     f->pool = pool;
     f->options = *options;
     f->default_env = options->env ? json_deep_copy(options->env) : NULL;
+    f->ask = options->ask ? json_deep_copy(options->ask) : NULL;
     pthread_mutex_init(&f->lock, NULL);
     *out = f;
     return FV_OK;
@@ -52,6 +54,7 @@ void fv_feed_close(fv_feed *f) {
         free(e);
     }
     json_decref(f->default_env);
+    json_decref(f->ask);
     pthread_mutex_destroy(&f->lock);
     free(f);
 }
@@ -175,6 +178,12 @@ static fv_status message_prompt(fv_feed *f, fv_sample *s) {
     fv_media media = {.folder = s->row->folder, .images = s->row->images, .image_count = s->row->image_count};
     json_t *messages = f->options.generate ? without_answer(json_object_get(s->row->json, "messages")) : json_incref(json_object_get(s->row->json, "messages"));
     fv_status status = FV_OK;
+    if (f->ask) {
+        json_t *asked = fv_ask_messages(f->ask, s->row->json, messages);
+        json_decref(messages);
+        messages = asked;
+        if (!messages) return fv_fail(err, FV_NO_MEMORY, "out of memory");
+    }
     if (s->env) {
         json_t *told = NULL;
         fv_frame_size first;

@@ -23,6 +23,7 @@ typedef struct fv_feed fv_feed;
 
 typedef struct {
     const json_t *env;       /* for rows without their own; NULL: none */
+    const json_t *ask;       /* what rows of messages are asked with (rl/ask.h); NULL: as they say it */
     bool generate;           /* prompts that end where the assistant begins (assistant turns at the end, or all from the first token with loss_mask 1, are left out); else whole conversations */
     bool no_tools;           /* no environment, whatever the row says */
     int max_tokens;          /* longer ones are errors */

@@ -440,7 +440,7 @@ static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
     if (g->pipeline->needs & FV_NEED_JUDGE) FV_TRY(fv_judging_open(&g->judging, t, g->stage, g->pipeline, err));
     FV_TRY(fv_train_data(t, g->stage, &g->data, err));
     const json_t *env = fv_get(g->stage->json, "env") ? fv_get(g->stage->json, "env") : fv_get(t->recipe->json, "env");
-    fv_feed_options options = {.env = env, .generate = true, .max_tokens = (int)fv_get_int(g->stage->json, "max_tokens")};
+    fv_feed_options options = {.env = env, .ask = fv_get(t->recipe->json, "ask"), .generate = true, .max_tokens = (int)fv_get_int(g->stage->json, "max_tokens")};
     FV_TRY(fv_feed_open(&g->feed, t->model, g->data, t->pool, &options, err));
     FV_TRY(fv_jobs_open(&g->tools, fv_pool_threads(t->pool), err));
     bool replays = g->stage->kind == FV_STAGE_GRPO && fv_get_int(g->stage->json, "verify") != 1; /* 1: every forward is an independent one */

@@ -160,7 +160,7 @@ static fv_status time_rows(plan *p, const json_t *spec, const json_t *env, bool 
     fv_feed *feed = NULL;
     fv_sample samples[PROBE] = {0};
     int64_t index[PROBE];
-    fv_feed_options options = {.env = env, .generate = generate, .max_tokens = 32768};
+    fv_feed_options options = {.env = env, .ask = fv_get(p->recipe->json, "ask"), .generate = generate, .max_tokens = 32768};
     double rows = 0, start = 0, first = 0, second = 0;
     fv_status s = fv_dataset_open(&data, spec, 1, err);
     for (int i = 0; i < PROBE && s == FV_OK; i++) index[i] = i % fv_dataset_count(data);

@@ -203,6 +203,11 @@ static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err
     if (adapts != targets) return fv_yaml_fail(lora, err, "lora needs both r (its rank) and targets (which layers: [q_proj, v_proj], or all-linear)");
     FV_TRY(check_source(r, 0, fv_get(r->json, "data"), y, err));
     FV_TRY(check_source(r, 0, fv_get(r->json, "eval_data"), y, err));
+    const fv_yaml *ask = fv_yaml_get(y, "ask");
+    const char *key, *text = fv_get_text(r->json, "ask.text");
+    json_t *hint;
+    if (ask && (!text || !strstr(text, "{question}"))) return fv_yaml_fail(ask, err, "ask.text must be a text with {question} in it");
+    json_object_foreach((json_t *)fv_get(r->json, "ask.hints"), key, hint) if (!json_is_string(hint)) return fv_yaml_fail(ask, err, "ask.hints.%.40s must be a text", key);
     for (int i = 0; i < r->stage_count; i++) {
         const fv_stage *s = &r->stages[i];
         if (!fv_get(s->json, "data") && !fv_get(r->json, "data")) return fv_yaml_fail(stages->items[i], err, "stages.%s.data is missing, and there is no data for the whole recipe", s->name);

@@ -26,6 +26,8 @@ static const fv_field fields[] = {
     {"muon", FV_TOP, FV_FIELD_LIST, 0, 0, "[]", "", "name patterns of matrices that Muon updates, AdamW the rest: [visual.blocks.*, language_model.layers.*]"},
     {"data", FV_TOP | ANY, FV_FIELD_SOURCE, 0, 0, "", "", "rows: a file, {make: GENERATOR, n: N, split: train}, {stage: NAME} (what that filter kept), or a list of those with weights"},
     {"eval_data", FV_TOP, FV_FIELD_SOURCE, 0, 0, "", "", "rows for evaluations"},
+    {"ask.text", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "what a row's question is asked with: a text with {question} in it, and {hint} where there are hints"},
+    {"ask.hints", FV_TOP, FV_FIELD_MAP, 0, 0, "", "", "{numerical: TEXT, multiple choice: TEXT}: what {hint} is, by the row's problem_type"},
     {"env", FV_TOP | ANY, FV_FIELD_ENV, 0, 0, "", "", "{tools: [image_zoom_in_tool], max_turns: 3}; a row's own env wins"},
     {"video", FV_TOP, FV_FIELD_MAP, 0, 0, "", "", "{nframes: 16, max_pixels: 100352}: how video files are looked at where a row does not say (docs/video.md)"},
     {"judge.path", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "who answers what terms ask a judge: a Hugging Face folder, run in this process (docs/systems.md)"},

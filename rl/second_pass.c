@@ -2,6 +2,7 @@
 
 #include "core/random.h"
 #include "rl/answer.h"
+#include "rl/ask.h"
 #include "rl/rewards/reading.h"
 
 #include <math.h>
@@ -58,40 +59,6 @@ static bool add_description(fv_text *out, const char *response) {
     return end != NULL;
 }
 
-/* Appends the row's `question` where it stands beside a conversation, else what the last user's turn says, options included; pictures are parts of their own there. */
-static void add_question(fv_text *out, const fv_row *row) {
-    const json_t *messages = json_object_get(row->json, "messages"), *content = NULL;
-    const char *own = json_object_get(row->json, "options") ? NULL : fv_row_text(row, "question");
-    for (size_t i = json_array_size(messages); i-- > 0 && !content;) {
-        const char *role = json_string_value(json_object_get(json_array_get(messages, i), "role"));
-        if (role && !strcmp(role, "user")) content = json_object_get(json_array_get(messages, i), "content");
-    }
-    if (own) fv_text_add(out, own);
-    else if (json_is_string(content)) fv_text_add(out, json_string_value(content));
-    for (size_t i = 0; i < json_array_size(content) && !own; i++) {
-        const char *text = json_string_value(json_object_get(json_array_get(content, i), "text"));
-        if (text) fv_text_add(out, text);
-    }
-    fv_edit_replace(out, "<image>", "");
-    fv_edit_replace(out, "<video>", "");
-}
-
-/* The template with its two names filled in; what is filled in is not looked at again. */
-static void add_ask(fv_text *out, const char *ask, const fv_text *description, const fv_text *question) {
-    static const char *const names[] = {"{description}", "{question}"};
-    const fv_text *const with[] = {description, question};
-    while (*ask) {
-        size_t k = 0;
-        while (k < FV_COUNT(names) && strncmp(ask, names[k], strlen(names[k]))) k++;
-        if (k == FV_COUNT(names)) {
-            fv_text_char(out, *ask++);
-            continue;
-        }
-        if (with[k]->size) fv_text_bytes(out, with[k]->data, with[k]->size);
-        ask += strlen(names[k]);
-    }
-}
-
 static fv_status make_prompt(const fv_model *m, const fv_text *ask, fv_sample *s, fv_error *err) {
     const json_t *thinking = json_object_get(s->row->json, "enable_thinking");
     json_t *messages = json_pack("[{s: s, s: s}]", "role", "user", "content", ask->data ? ask->data : "");
@@ -105,6 +72,7 @@ static fv_status make_prompt(const fv_model *m, const fv_text *ask, fv_sample *s
 
 /* Sample i's prompt from the response that it follows; sets whether it is asked. */
 static fv_status prepare(fv_second_pass *p, const fv_rollout *first, int i, const fv_model *m, int max_tokens, fv_error *err) {
+    static const char *const names[] = {"{description}", "{question}"};
     const fv_trajectory *t = &first->trajectories[i];
     fv_sample *s = &p->samples[i];
     fv_text description = {0}, question = {0}, ask = {0};
@@ -113,8 +81,8 @@ static fv_status prepare(fv_second_pass *p, const fv_rollout *first, int i, cons
     s->row = first->samples[t->sample].row;
     p->asked[i] = t->error.status == FV_OK && t->text && add_description(&description, t->text);
     if (p->asked[i]) {
-        add_question(&question, s->row);
-        add_ask(&ask, p->ask, &description, &question);
+        fv_ask_question(&question, json_object_get(s->row->json, "messages"));
+        fv_ask_fill(&ask, p->ask, names, (const char *const[]){description.data, question.data}, 2);
         status = make_prompt(m, &ask, s, err);
         if (s->error.status == FV_OK && max_tokens && s->prompt.tokens.count >= max_tokens)
             fv_fail(&s->error, FV_LIMIT, "%s: the second pass's prompt has %d tokens, more than max_tokens %d", s->row->place, s->prompt.tokens.count, max_tokens);

@@ -193,7 +193,7 @@ fv_status fv_train_sft(fv_trainer *t, const fv_stage *stage, int64_t from, fv_er
         return fv_fail(err, FV_BAD_RECIPE, "%s: stages.%s: neither steps nor epochs says that there is anything to do", t->recipe->file, stage->name);
     }
     const json_t *env = fv_get(stage->json, "env") ? fv_get(stage->json, "env") : fv_get(t->recipe->json, "env");
-    fv_feed_options options = {.env = env, .max_tokens = (int)fv_get_int(stage->json, "max_tokens")};
+    fv_feed_options options = {.env = env, .ask = fv_get(t->recipe->json, "ask"), .max_tokens = (int)fv_get_int(stage->json, "max_tokens")};
     fv_status s = fv_feed_open(&feed, t->model, data, t->pool, &options, err);
     b.samples = calloc((size_t)b.count, sizeof *b.samples);
     b.leaves = calloc((size_t)b.count, sizeof *b.leaves);

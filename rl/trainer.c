@@ -102,7 +102,7 @@ static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, fv_pipelin
     char *base = fv_run_path(t->run, "evaluations"), *folder = base ? fv_path_join(base, name) : NULL, *samples = folder ? fv_path_join(folder, "samples.jsonl") : NULL;
     fv_status s = fv_folder_make(folder, err);
     json_t *result = NULL;
-    fv_evaluate_options o = {.name = name, .mode = mode, .env = fv_get(r, "env"), .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
+    fv_evaluate_options o = {.name = name, .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
                              .show_folder = folder, .show = last ? (int)fv_get_int(r, "report.samples") : 0, .n = fv_get_int(r, "evaluate.n"),
                              .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = 32768, .seed = t->seed, .quiet = t->quiet, .bad = note_bad_row,
                              .context = t};
