@@ -84,7 +84,7 @@ static void add_parts(fv_text *t) {
 static void add_generators(fv_text *t) {
     int n;
     const fv_generator *const *all = fv_generators(&n);
-    fv_text_add(t, "\n## Generators\n\nA source of rows is a file, a generator (`{make: NAME, n: 10000, split: train, seed: 1}` and its own options), or a list of those, each with a `weight` "
+    fv_text_add(t, "\n## Generators\n\nA source of rows is a file (`{path: F, invert: 0.5}` inverts half of its questions, [systems.md](systems.md)), a generator (`{make: NAME, n: 10000, split: train, seed: 1}` and its own options), or a list of those, each with a `weight` "
                    "if wanted. `split: test` uses photographs that `train` never sees.\n\n| name | options and their defaults | |\n|---|---|---|\n");
     for (int i = 0; i < n; i++) {
         fv_text_printf(t, "| `%s` | ", all[i]->name);
