@@ -25,8 +25,9 @@ static const char *behind_letter(const char *option, int i, char *label) {
     bool bracket = option[0] == '(';
     const char *at = option + bracket;
     if (*at++ != 'A' + i) return NULL;
-    if (bracket ? *at != ')' : !strchr(".):", *at) && *at != ' ') return NULL;
-    if (*at != ' ') at++;
+    bool marked = *at && strchr(bracket ? ")" : ".):", *at);
+    if (bracket && !marked) return NULL;
+    at += marked;
     if (*at != ' ') return NULL;
     size_t n = (size_t)(at - option);
     memcpy(label, option, n);
@@ -39,6 +40,10 @@ static const char *behind_letter(const char *option, int i, char *label) {
 static void cut_lines(question *q) {
     for (char *line = strchr(q->copy, '\n'); line; line = strchr(line + 1, '\n')) {
         char label[4];
+        if (!line[1]) { /* a line break at the end */
+            *line = '\0';
+            return;
+        }
         const char *text = q->count < MOST ? behind_letter(line + 1, q->count, label) : NULL;
         if (!text) {
             if (q->count) q->count = -1; /* something follows them: no such question */

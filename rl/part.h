@@ -19,7 +19,7 @@ enum {
     FV_NEED_REFERENCE = 1,      /* reference_logp of every trained token (slot "reference") */
     FV_NEED_VOCABULARY = 2,     /* visits whole log-prob rows of the policy, position by position (fv_part.visit) */
     FV_NEED_JUDGE = 4,          /* judge_text of each response */
-    FV_NEED_SECOND_PASS = 8,    /* a further answer of the same policy below each response */
+    FV_NEED_SECOND_PASS = 8,    /* the same policy's answer by what each response describes */
     FV_NEED_BLIND = 16,         /* logp of the trained tokens without the pictures */
     FV_NEED_SHUFFLED = 32       /* further answers to the same video with its frames in random order */
 };

@@ -4,6 +4,7 @@
 #include "core/progress.h"
 #include "rl/feed.h"
 #include "rl/pack.h"
+#include "rl/pipeline.h"
 #include "rl/report/record.h"
 #include "rl/summary_table.h"
 
@@ -183,6 +184,16 @@ static fv_status time_rows(plan *p, const json_t *spec, const json_t *env, bool 
     return s;
 }
 
+/* Answers that are only sampled, for each one that is trained: second passes, and half a group to shuffled frames. */
+static double beside(const json_t *stage) {
+    fv_pipeline *parts;
+    fv_error why;
+    if (fv_pipeline_open(&parts, stage, &why) != FV_OK) return 0; /* the run will say why */
+    double n = (parts->needs & FV_NEED_SECOND_PASS ? 1 : 0) + (parts->needs & FV_NEED_SHUFFLED ? 0.5 : 0);
+    fv_pipeline_close(parts);
+    return n;
+}
+
 /* Passes, in units of a forward: a way back costs two; GRPO computes all log-probs again to compare them; decoding a token by itself costs about twice its share of
  * a packed pass. Answers are taken to be half of what they may be. */
 static double timed_step(plan *p, const fv_stage *stage) {
@@ -194,7 +205,7 @@ static double timed_step(plan *p, const fv_stage *stage) {
     if (stage->kind == FV_STAGE_SFT) return (double)fv_get_int(s, "batch") * fmax(3 * cost.forward, cost.make);
     double prompts = (double)fv_get_int(s, "rollout.prompts"), answers = prompts * (double)fv_get_int(s, "rollout.group_size");
     double tokens = answers * (double)fv_get_int(s, "rollout.max_new_tokens") / 2, train = stage->kind == FV_STAGE_GRPO ? 4 : 0;
-    return prompts * (cost.make + cost.forward * (1 + train)) + tokens * cost.token * (2 + train);
+    return prompts * (cost.make + cost.forward * (1 + train)) + tokens * cost.token * (2 * (1 + beside(s)) + train);
 }
 
 static double timed_sample(plan *p, bool forced) {

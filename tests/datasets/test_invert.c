@@ -65,7 +65,7 @@ static void options_may_stand_in_the_question(void **state) {
         char a[16], b[16], text[256], wanted[2][96];
         snprintf(a, sizeof a, marks[m], 'A');
         snprintf(b, sizeof b, marks[m], 'B');
-        snprintf(text, sizeof text, "{\"problem\": \"<video>Which is it?\\n%s one\\n%s two\", \"solution\": \"<answer>A</answer>\"}", a, b);
+        snprintf(text, sizeof text, "{\"problem\": \"<video>Which is it?\\n%s one\\n%s two%s\", \"solution\": \"<answer>A</answer>\"}", a, b, m % 2 ? "\\n" : "");
         snprintf(wanted[0], sizeof wanted[0], "<video>which isn't it?\n%s one\n%s two", a, b);
         snprintf(wanted[1], sizeof wanted[1], "<video>which isn't it?\n%s two\n%s one", a, b);
         json_t *row = inverted(text, 1, m);
@@ -94,6 +94,9 @@ static void others_are_left_alone(void **state) {
         "{\"question\": \"did\", \"options\": [\"A. x\", \"B. y\"], \"answer\": \"A\"}",
         "{\"question\": \"\", \"options\": [\"A. x\", \"B. y\"], \"solution\": \"\"}",
         "{\"messages\": [], \"question\": \"what did he lift\", \"options\": [\"A. x\", \"B. y\"], \"answer\": \"A\"}",
+        "{\"question\": \"what did he lift\", \"options\": [\"A\", \"B\"], \"answer\": \"A\"}",
+        "{\"question\": \"what did he lift\", \"options\": [\"(A\", \"(B\"], \"answer\": \"A\"}",
+        "{\"question\": \"what did he lift\", \"options\": [\"A. \", \"B.y\"], \"answer\": \"(A\"}",
         "[\"what did he lift\"]",
     };
     for (size_t i = 0; i < FV_COUNT(rows); i++) {
