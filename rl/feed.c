@@ -30,6 +30,11 @@ void fv_sample_clear(fv_sample *s) {
     memset(s, 0, sizeof *s);
 }
 
+void fv_sample_clear_prompt(fv_sample *s) {
+    s->row = NULL;
+    fv_sample_clear(s);
+}
+
 fv_status fv_feed_open(fv_feed **out, const fv_model *model, const fv_dataset *data, fv_pool *pool, const fv_feed_options *options, fv_error *err) {
     *out = NULL;
     fv_feed *f = calloc(1, sizeof *f);

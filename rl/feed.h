@@ -15,6 +15,7 @@ typedef struct {
     fv_error error;          /* FV_OK, or why the row can't be used */
 } fv_sample;
 void fv_sample_clear(fv_sample *s);
+void fv_sample_clear_prompt(fv_sample *s); /* of one whose row is another sample's */
 
 /* Told of each row that can't be used; why says where. */
 typedef void fv_bad_row(void *context, const fv_error *why);

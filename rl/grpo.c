@@ -105,7 +105,7 @@ static fv_status judge(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     fv_moment when = {step, g->steps, g->t->seed};
     FV_TRY(fv_grpo_batch_index(b, g->pipeline->terms.count, err));
     if (needs(g, FV_NEED_SHUFFLED)) fv_shuffled_index(&g->shuffled);
-    for (int i = 0; i < b->prompts * b->group_size && needs(g, FV_NEED_SECOND_PASS); i++) b->responses[i].second_text = fv_second_pass_text(&g->second, i);
+    if (needs(g, FV_NEED_SECOND_PASS)) fv_second_pass_tell(&g->second, b->responses);
     for (int i = 0; i < b->prompts; i++) FV_TRY(pay_group(g, b, i, &when, err));
     for (int i = 0; i < b->prompts; i++) FV_TRY(compare_group(g, b, i, &when, err));
     return FV_OK;

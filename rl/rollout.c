@@ -412,11 +412,13 @@ fv_status fv_rollout_run(fv_rollout *out, fv_engine *e, const fv_model *m, fv_sl
 
 fv_status fv_rollout_beside(fv_rollout *out, const fv_rollout *first, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, fv_sample *samples,
                             int sample_count, const bool *only, const fv_rollout_options *options, fv_error *err) {
-    *out = (fv_rollout){.tree = first->tree, .beside = true, .samples = samples, .sample_count = sample_count, .group_size = options->group_size};
+    int group = options->group_size, count = sample_count * group;
     runner r = {.out = out, .engine = e, .model = m, .slot = slot, .o = options, .only = only, .tools = tools};
-    int count = sample_count * options->group_size;
-    out->trajectories = calloc((size_t)count, sizeof *out->trajectories);
-    for (int i = 0; i < count && out->trajectories; i++) out->trajectories[i] = (fv_trajectory){.sample = i / options->group_size, .member = i % options->group_size, .prompt = -1, .leaf = -1};
+    if (!out->tree) {
+        *out = (fv_rollout){.tree = first->tree, .beside = true, .samples = samples, .sample_count = sample_count, .group_size = group};
+        out->trajectories = calloc((size_t)count, sizeof *out->trajectories);
+        for (int i = 0; i < count && out->trajectories; i++) out->trajectories[i] = (fv_trajectory){.sample = i / group, .member = i % group, .prompt = -1, .leaf = -1};
+    }
     fv_status s = out->trajectories ? run_runner(&r, NULL, NULL, err) : fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
     if (s != FV_OK) fv_rollout_clear(out);
     return s;

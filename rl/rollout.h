@@ -64,8 +64,8 @@ fv_status fv_rollout_run(fv_rollout *out, fv_engine *e, const fv_model *m, fv_sl
  * is to be cleared. */
 fv_status fv_rollout_again(fv_rollout *r, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, const bool *again, const fv_rollout_options *options,
                            fv_error *err);
-/* Further samples, below roots of their own, in the tree of a rollout that has run and that lives longer; what the engine computed stays. Of them only those that `only`
- * [sample_count] marks: trajectories of the others have stop_reason NULL. Parts of it may be rolled out again. On failure *out is empty. */
+/* Further samples, below roots of their own, in the tree of a rollout that has run and that lives longer; what the engine computed stays. Of them those that `only` [sample_count]
+ * marks. *out is {0}, and trajectories of the others have stop_reason NULL then; or what an earlier call made, and the others stay as they are. On failure it is empty. */
 fv_status fv_rollout_beside(fv_rollout *out, const fv_rollout *first, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, fv_sample *samples,
                             int sample_count, const bool *only, const fv_rollout_options *options, fv_error *err);
 /* Conversations go on: each sample's prompt, which holds only what is said next, goes below the leaf of each of its trajectories, and these become what the agent

@@ -6,6 +6,7 @@
 #include "rl/rewards/reading.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,14 +24,9 @@ fv_status fv_second_pass_open(fv_second_pass *p, const json_t *stage, const char
     return FV_OK;
 }
 
-static void clear_sample(fv_sample *s) {
-    s->row = NULL; /* the first pass's */
-    fv_sample_clear(s);
-}
-
 void fv_second_pass_clear(fv_second_pass *p) {
     fv_rollout_clear(&p->rollout);
-    for (int i = 0; i < p->count && p->samples; i++) clear_sample(&p->samples[i]);
+    for (int i = 0; i < p->count && p->samples; i++) fv_sample_clear_prompt(&p->samples[i]);
     for (int i = 0; i < p->count && p->asked; i++) p->asked[i] = false;
 }
 
@@ -70,49 +66,60 @@ static fv_status make_prompt(const fv_model *m, const fv_text *ask, fv_sample *s
     return FV_OK;
 }
 
-/* Sample i's prompt from the response that it follows; sets whether it is asked. */
-static fv_status prepare(fv_second_pass *p, const fv_rollout *first, int i, const fv_model *m, int max_tokens, fv_error *err) {
+/* The sample's prompt: what is asked of a description. */
+static fv_status ask(const fv_second_pass *p, fv_sample *s, const fv_text *description, const fv_model *m, int max_tokens, fv_error *err) {
     static const char *const names[] = {"{description}", "{question}"};
+    const json_t *messages = json_object_get(s->row->json, "messages");
+    fv_text question = {0}, text = {0};
+    if (!messages) return fv_fail(&s->error, FV_BAD_DATA, "%s: a row of tokens has no question to ask again", s->row->place), FV_OK;
+    fv_ask_question(&question, messages);
+    fv_ask_fill(&text, p->ask, names, (const char *const[]){description->data, question.data}, 2);
+    fv_status status = make_prompt(m, &text, s, err);
+    if (s->error.status == FV_OK && max_tokens && s->prompt.tokens.count >= max_tokens)
+        fv_fail(&s->error, FV_LIMIT, "%s: the second pass's prompt has %d tokens, max_tokens is %d", s->row->place, s->prompt.tokens.count, max_tokens);
+    fv_text_clear(&question);
+    fv_text_clear(&text);
+    return status;
+}
+
+/* Sample i, from the response that it follows; sets whether it is asked. */
+static fv_status prepare(fv_second_pass *p, const fv_rollout *first, int i, const fv_model *m, int max_tokens, fv_error *err) {
     const fv_trajectory *t = &first->trajectories[i];
     fv_sample *s = &p->samples[i];
-    fv_text description = {0}, question = {0}, ask = {0};
-    fv_status status = FV_OK;
-    clear_sample(s);
+    fv_text description = {0};
+    fv_sample_clear_prompt(s);
     s->row = first->samples[t->sample].row;
     p->asked[i] = t->error.status == FV_OK && t->text && add_description(&description, t->text);
-    if (p->asked[i]) {
-        fv_ask_question(&question, json_object_get(s->row->json, "messages"));
-        fv_ask_fill(&ask, p->ask, names, (const char *const[]){description.data, question.data}, 2);
-        status = make_prompt(m, &ask, s, err);
-        if (s->error.status == FV_OK && max_tokens && s->prompt.tokens.count >= max_tokens)
-            fv_fail(&s->error, FV_LIMIT, "%s: the second pass's prompt has %d tokens, more than max_tokens %d", s->row->place, s->prompt.tokens.count, max_tokens);
-    }
+    fv_status status = p->asked[i] ? ask(p, s, &description, m, max_tokens, err) : FV_OK;
     fv_text_clear(&description);
-    fv_text_clear(&question);
-    fv_text_clear(&ask);
     return status;
 }
 
 fv_status fv_second_pass_run(fv_second_pass *p, const fv_rollout *first, fv_engine *e, const fv_model *m, fv_slot *slot, const fv_rollout_options *options, const bool *again,
                              fv_error *err) {
-    bool any = false;
     for (int i = 0; i < p->count; i++) {
         bool now = !again || again[i / first->group_size];
         if (now) FV_TRY(prepare(p, first, i, m, options->max_tokens, err));
         p->now[i] = now && p->asked[i];
-        any |= p->now[i];
     }
     fv_rollout_options o = *options;
     o.group_size = 1;
     o.numbers = p->numbers;
     o.seed = fv_random_key(options->seed, "second pass", 0, 0);
-    if (!p->rollout.tree) return fv_rollout_beside(&p->rollout, first, e, m, slot, NULL, p->samples, p->count, p->now, &o, err);
-    return any ? fv_rollout_again(&p->rollout, e, m, slot, NULL, p->now, &o, err) : FV_OK;
+    return fv_rollout_beside(&p->rollout, first, e, m, slot, NULL, p->samples, p->count, p->now, &o, err);
 }
 
 const char *fv_second_pass_text(const fv_second_pass *p, int i) {
     if (!p->asked[i]) return "";
     return p->rollout.trajectories[i].error.status == FV_OK ? p->rollout.trajectories[i].text : NULL;
+}
+
+void fv_second_pass_tell(const fv_second_pass *p, fv_response *responses) {
+    for (int i = 0; i < p->count; i++) {
+        fv_response *r = &responses[i];
+        r->second_text = fv_second_pass_text(p, i);
+        if (!r->second_text && !r->error[0]) snprintf(r->error, sizeof r->error, "second pass: %.240s", p->rollout.trajectories[i].error.text);
+    }
 }
 
 void fv_second_pass_metrics(const fv_second_pass *p, fv_metrics *m) {

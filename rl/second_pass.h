@@ -29,6 +29,8 @@ fv_status fv_second_pass_run(fv_second_pass *p, const fv_rollout *first, fv_engi
 
 /* What response i's second pass wrote: "" if it was not asked, NULL if it broke. */
 const char *fv_second_pass_text(const fv_second_pass *p, int i);
+/* Puts it into the responses [count]; one whose second pass broke has its error. */
+void fv_second_pass_tell(const fv_second_pass *p, fv_response *responses);
 void fv_second_pass_metrics(const fv_second_pass *p, fv_metrics *m);
 
 #endif

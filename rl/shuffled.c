@@ -20,14 +20,9 @@ fv_status fv_shuffled_open(fv_shuffled *s, int prompts, int group_size, int term
     return fv_fail(err, FV_NO_MEMORY, "shuffled frames of %d prompts: out of memory", prompts);
 }
 
-static void clear_sample(fv_sample *s) {
-    s->row = NULL; /* the ordered answers' */
-    fv_sample_clear(s);
-}
-
 void fv_shuffled_clear(fv_shuffled *s) {
     fv_rollout_clear(&s->rollout);
-    for (int i = 0; i < s->prompts && s->samples; i++) clear_sample(&s->samples[i]);
+    for (int i = 0; i < s->prompts && s->samples; i++) fv_sample_clear_prompt(&s->samples[i]);
 }
 
 void fv_shuffled_close(fv_shuffled *s) {
@@ -76,7 +71,7 @@ static fv_status shuffle_prompt(const fv_model *m, const fv_prompt *in, uint64_t
 
 static fv_status prepare(fv_shuffled *s, const fv_sample *from, int i, const fv_model *m, uint64_t key, fv_error *err) {
     fv_sample *to = &s->samples[i];
-    clear_sample(to);
+    fv_sample_clear_prompt(to);
     s->clip[i] = false;
     for (int k = 0; k < from->prompt.picture_count && from->error.status == FV_OK; k++) s->clip[i] |= is_clip(from->prompt.pictures[k]);
     if (!s->clip[i]) return FV_OK;
@@ -87,18 +82,15 @@ static fv_status prepare(fv_shuffled *s, const fv_sample *from, int i, const fv_
 
 fv_status fv_shuffled_run(fv_shuffled *s, const fv_grpo_batch *b, fv_engine *e, const fv_model *m, fv_slot *slot, fv_jobs *tools, const fv_rollout_options *options,
                           const bool *again, fv_error *err) {
-    bool any = false;
     for (int i = 0; i < s->prompts; i++) {
         bool now = !again || again[i];
         if (now) FV_TRY(prepare(s, &b->samples[i], i, m, fv_random_key(options->seed, "frames", (uint64_t)options->step, (uint64_t)options->numbers[i]), err));
         s->now[i] = now && s->clip[i];
-        any |= s->now[i];
     }
     fv_rollout_options o = *options;
     o.group_size = s->size;
     o.seed = fv_random_key(options->seed, "shuffled", 0, 0);
-    if (!s->rollout.tree) return fv_rollout_beside(&s->rollout, &b->rollout, e, m, slot, tools, s->samples, s->prompts, s->now, &o, err);
-    return any ? fv_rollout_again(&s->rollout, e, m, slot, tools, s->now, &o, err) : FV_OK;
+    return fv_rollout_beside(&s->rollout, &b->rollout, e, m, slot, tools, s->samples, s->prompts, s->now, &o, err);
 }
 
 /* ---- Judging ---- */

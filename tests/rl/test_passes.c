@@ -148,6 +148,27 @@ static void the_second_pass_sees_the_description_alone(void **state) {
     close_stage(&g);
 }
 
+/* A second pass that can't be asked is its response's error, and nobody else's. */
+static void a_second_pass_that_breaks_is_told(void **state) {
+    (void)state;
+    stage g;
+    fv_second_pass p;
+    static const char rows[] = "{\"input_ids\": [5, 6, 7, 8]}\n";
+    json_t *stage_json = json_pack("{s: s}", "second_pass", "{description}?");
+    open_stage(&g, SMALL_QWEN25, 1, rows, 1, 4);
+    MUST(fv_second_pass_open(&p, stage_json, "r.yaml: stages.rl", GROUP, err));
+    for (int i = 0; i < GROUP; i++) say(&g, i, i == 2 ? "<description>d</description>" : "none");
+    MUST(fv_second_pass_run(&p, &g.batch.rollout, g.engine, g.s.model, g.s.slot, &g.options, NULL, err));
+    MUST(fv_grpo_batch_index(&g.batch, 1, err));
+    fv_second_pass_tell(&p, g.batch.responses);
+    for (int i = 0; i < GROUP; i++) assert_true((g.batch.responses[i].error[0] != 0) == (i == 2) && (i == 2 || !strcmp(g.batch.responses[i].second_text, "")));
+    assert_non_null(strstr(g.batch.responses[2].error, "second pass: "));
+    assert_non_null(strstr(g.batch.responses[2].error, "rows.jsonl:1: a row of tokens has no question"));
+    fv_second_pass_close(&p);
+    json_decref(stage_json);
+    close_stage(&g);
+}
+
 /* Half as many answers to each clip, of as many tokens, in an order that the seed gives; a picture has none; and what they get reaches nobody else. */
 static void shuffled_frames_cost_the_same(void **state) {
     (void)state;
@@ -283,7 +304,7 @@ static void two_visitors_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_reordered_clip_is_the_clip_filmed_so), cmocka_unit_test(the_second_pass_sees_the_description_alone), cmocka_unit_test(shuffled_frames_cost_the_same),
+        cmocka_unit_test(a_reordered_clip_is_the_clip_filmed_so), cmocka_unit_test(the_second_pass_sees_the_description_alone), cmocka_unit_test(a_second_pass_that_breaks_is_told), cmocka_unit_test(shuffled_frames_cost_the_same),
         cmocka_unit_test(visited_weights_are_those_of_rows),      cmocka_unit_test(two_visitors_are_refused),
     };
     return cmocka_run_group_tests(tests, lesson_begin, small_end);
