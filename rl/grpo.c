@@ -94,7 +94,7 @@ static fv_status pay_group(grpo *g, fv_grpo_batch *b, int prompt, const fv_momen
 static fv_status compare_group(grpo *g, fv_grpo_batch *b, int prompt, const fv_moment *when, fv_error *err) {
     fv_trainer *t = g->t;
     fv_group group = join_group(g, b, prompt);
-    fv_vocabulary_source from = {t->model, t->policy, g->engine, t->arena, fv_get_int(g->stage->json, "optim.micro_tokens")};
+    fv_vocabulary_source from = {.model = t->model, .slot = t->policy, .engine = g->engine, .arena = t->arena, .micro_tokens = fv_get_int(g->stage->json, "optim.micro_tokens")};
     if (needs(g, FV_NEED_VOCABULARY)) FV_TRY(fv_vocabulary_visit_group(&from, b, prompt, &group, g->pipeline, when, err));
     FV_TRY(fv_pipeline_advantage(g->pipeline, &group, when, err));
     part_group(g, b, prompt);

@@ -111,8 +111,8 @@ struct fv_part {
     void (*weigh)(const fv_use *u, fv_group *g, const fv_moment *when);                                     /* items[i].token_weight *= ... */
     void (*objective)(const fv_use *u, fv_streams *s, const fv_moment *when, double *loss);                 /* adds to streams; *loss += its value */
     bool (*keep)(const fv_use *u, const fv_response *r, const fv_moment *when);                             /* filter: rejection sampling */
-    /* With `weigh`, FV_NEED_VOCABULARY: a number for one position, which weigh finds as `noted` of the responses. rows[i]: the log-probs of the whole vocabulary that answer i of `count` had there,
-     * NULL where it has ended. Called from several threads. */
+    /* With `weigh`, FV_NEED_VOCABULARY: a number for one position, which weigh finds as `noted` of the responses. rows[i]: the log-probs of the whole vocabulary
+     * that answer i of `count` had there, NULL where it has ended. Called from several threads. */
     double (*visit)(const fv_use *u, const double *const *rows, int count, int vocabulary, const fv_moment *when);
     void (*update)(const fv_use *u, const fv_group *groups, int count, const fv_moment *when);              /* state, after the step; may be NULL */
 };

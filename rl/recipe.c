@@ -142,6 +142,16 @@ static fv_status resolve(const fv_yaml *y, int where, const char *prefix, json_t
     return FV_OK;
 }
 
+static fv_status check_ask(const fv_recipe *r, const fv_yaml *y, fv_error *err) {
+    const fv_yaml *ask = fv_yaml_get(y, "ask");
+    const char *key, *text = fv_get_text(r->json, "ask.text");
+    json_t *hint;
+    if (ask && (!text || !strstr(text, "{question}"))) return fv_yaml_fail(ask, err, "ask.text must be a text with {question} in it");
+    json_object_foreach((json_t *)fv_get(r->json, "ask.hints"), key, hint)
+        if (!json_is_string(hint)) return fv_yaml_fail(ask, err, "ask.hints.%.40s must be a text", key);
+    return FV_OK;
+}
+
 static int stage_kind(const char *word) {
     if (!word) return 0;
     return !strcmp(word, "sft") ? FV_STAGE_SFT : !strcmp(word, "grpo") ? FV_STAGE_GRPO : !strcmp(word, "filter") ? FV_STAGE_FILTER : 0;
@@ -197,17 +207,13 @@ static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err
     const fv_yaml *model = fv_yaml_get(y, "model"), *stages = fv_yaml_get(y, "stages"), *modes = fv_yaml_find(y, "evaluate.modes");
     if (path == init) return fv_yaml_fail(model ? model : y, err, "model needs either path: FOLDER or init: PRESET%s", path ? ", not both" : "");
     FV_TRY(check_judge(r, y, err));
+    FV_TRY(check_ask(r, y, err));
     const fv_yaml *lora = fv_yaml_get(y, "lora");
     bool adapts = fv_get_int(r->json, "lora.r") > 0, targets = fv_get(r->json, "lora.targets") != NULL;
     if (adapts && fv_get_text(r->json, "adapter")) return fv_yaml_fail(lora, err, "lora starts a new adapter and adapter goes on from one; there can only be one of them");
     if (adapts != targets) return fv_yaml_fail(lora, err, "lora needs both r (its rank) and targets (which layers: [q_proj, v_proj], or all-linear)");
     FV_TRY(check_source(r, 0, fv_get(r->json, "data"), y, err));
     FV_TRY(check_source(r, 0, fv_get(r->json, "eval_data"), y, err));
-    const fv_yaml *ask = fv_yaml_get(y, "ask");
-    const char *key, *text = fv_get_text(r->json, "ask.text");
-    json_t *hint;
-    if (ask && (!text || !strstr(text, "{question}"))) return fv_yaml_fail(ask, err, "ask.text must be a text with {question} in it");
-    json_object_foreach((json_t *)fv_get(r->json, "ask.hints"), key, hint) if (!json_is_string(hint)) return fv_yaml_fail(ask, err, "ask.hints.%.40s must be a text", key);
     for (int i = 0; i < r->stage_count; i++) {
         const fv_stage *s = &r->stages[i];
         if (!fv_get(s->json, "data") && !fv_get(r->json, "data")) return fv_yaml_fail(stages->items[i], err, "stages.%s.data is missing, and there is no data for the whole recipe", s->name);

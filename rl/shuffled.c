@@ -53,7 +53,8 @@ static fv_status shuffle_clip(const fv_model *m, const fv_picture *clip, uint64_
 /* The prompt with its clips shuffled: tokens and time stamps stay, so it costs what the ordered one does. */
 static fv_status shuffle_prompt(const fv_model *m, const fv_prompt *in, uint64_t key, fv_prompt *out, fv_error *err) {
     size_t n = (size_t)in->tokens.count;
-    *out = (fv_prompt){.mask = calloc(n + 1, 1), .pictures = calloc((size_t)in->picture_count, sizeof *out->pictures), .picture_at = calloc((size_t)in->picture_count, sizeof *out->picture_at)};
+    size_t pictures = (size_t)in->picture_count;
+    *out = (fv_prompt){.mask = calloc(n + 1, 1), .pictures = calloc(pictures, sizeof *out->pictures), .picture_at = calloc(pictures, sizeof *out->picture_at)};
     out->tokens = (fv_ids){.ids = malloc((n + 1) * sizeof *out->tokens.ids), .room = in->tokens.count + 1};
     if (!out->mask || !out->pictures || !out->picture_at || !out->tokens.ids) return fv_fail(err, FV_NO_MEMORY, "shuffled frames: out of memory");
     out->tokens.count = in->tokens.count;

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of whole rows, in double, that are held at once, unless one position alone has more. */
-static const size_t room_bytes = (size_t)64 << 20;
+static const size_t usual_room = (size_t)64 << 20;
 
 /* A group's tokens in the order in which they are visited: by position, then by answer. */
 typedef struct {
@@ -141,7 +140,8 @@ static int some_positions(const visit *v, int at, int most) {
 static fv_status look_at_all(visit *v, fv_error *err) {
     const fv_exec *x = &v->from->slot->exec;
     const fv_ops *ops = v->from->slot->ops;
-    int head = fv_decoder_head(v->from->model->decoder), most = (int)(room_bytes / ((size_t)v->vocabulary * sizeof(double)));
+    size_t room = v->from->room ? v->from->room : usual_room;
+    int head = fv_decoder_head(v->from->model->decoder), most = (int)(room / ((size_t)v->vocabulary * sizeof(double)));
     if (most < v->answers) most = v->answers;
     if (most > v->rows) most = v->rows;
     v->room = malloc((size_t)most * (size_t)v->vocabulary * sizeof *v->room);

@@ -12,6 +12,7 @@ typedef struct {
     const fv_engine *engine; /* has its forward passes (fv_engine_replay); NULL: they are made anew */
     fv_arena *arena;        /* reset after each pass */
     int64_t micro_tokens;   /* rows of one forward pass */
+    size_t room;            /* bytes of whole rows, in double, that are held at once, but for one position with more; 0: 64 MiB */
 } fv_vocabulary_source;
 
 /* Lets the pipeline's part visit all positions of a prompt's answers, which are the first of `g`, but for those with an error; `noted` of these is the batch's, until it is indexed

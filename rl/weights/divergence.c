@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* D of a position: mean over the group of sum over the vocabulary of exp(d) - d - 1, d = clamp(mean log-prob - own log-prob, -bound, bound). An answer that has ended (rows[i] NULL) counts as
- * log(1/vocabulary) everywhere. */
+/* D of a position: mean over the group of sum over the vocabulary of exp(d) - d - 1, d = clamp(mean log-prob - own log-prob, -bound, bound). An answer
+ * that has ended (rows[i] NULL) counts as log(1/vocabulary) everywhere. */
 static double divergence_at(const fv_use *u, const double *const *rows, int count, int vocabulary, const fv_moment *when) {
     double sum = 0, beyond = -log((double)vocabulary), bound = fv_get_at(u->options, "bound", when->step, when->steps);
     for (int v = 0; v < vocabulary; v++) {

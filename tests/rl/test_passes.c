@@ -243,7 +243,8 @@ static json_t *rows_of(stage *g, int i) {
 static void weights_of(fv_pipeline *p, stage *g, bool visited, int64_t micro, float *out) {
     json_t *rows[GROUP] = {NULL};
     fv_moment when = {0, 1, 1};
-    fv_vocabulary_source from = {g->s.model, g->s.slot, micro > 100 ? g->engine : NULL, g->s.arena, micro};
+    bool small_pieces = micro == 1; /* a pass an answer, a visit a position */
+    fv_vocabulary_source from = {g->s.model, g->s.slot, small_pieces ? NULL : g->engine, g->s.arena, micro, small_pieces};
     MUST(fv_grpo_batch_index(&g->batch, 0, err));
     fv_group *all = &g->batch.groups[0];
     snprintf(all->items[2].error, sizeof all->items[2].error, "left out");
@@ -258,7 +259,7 @@ static void weights_of(fv_pipeline *p, stage *g, bool visited, int64_t micro, fl
 }
 
 /* Token weights by visiting the policy's rows are those of rows worked out by hand and read from a file, up to rounding; and have the same bits for any number of threads, from passes that
- * decoding recorded and from ones of any size. */
+ * decoding recorded and from ones of any size, many positions at once or one. */
 static void visited_weights_are_those_of_rows(void **state) {
     (void)state;
     static float read[ROOM], whole[ROOM], pieces[ROOM];
