@@ -11,7 +11,8 @@ void fv_trajectory_response(const fv_rollout *r, int i, double *terms, fv_respon
 
 /* Appends trajectory `i` to `lines`: {"id": "ROW#K", "group", "step", "input_ids", "logprobs", "loss_mask", "temperature", "images": [{"image": "pictures/<hash>.png",
  * "min_pixels", "max_pixels"}], "problem", "answer", "response", "stop_reason", "length" (tokens that the policy wrote), "calls", "failures", "returned" (pictures that
- * came back), "turns": [{"text", "tool", "picture" (that it acted on), "box", "error", "returned"}], "terms", "reward", "advantage"}. `fovea reward` takes such rows as they are.
+ * came back), "turns": [{"text", "tool", "picture" (that it acted on), "box", "error", "returned"}], "terms", "reward", "advantage", "description_response" (of a
+ * second pass), "judge_text" (of a judge), "frames" (ordered, shuffled)}. `fovea reward` takes such rows as they are.
  * Pictures go to `folder`/pictures, named by their content, written once. scored (with the names of its terms) may be NULL. */
 fv_status fv_trajectory_write(fv_lines *lines, const char *folder, const fv_model *m, const fv_rollout *r, int i, int64_t step, const fv_response *scored,
                               const char *const *term_names, int term_count, fv_error *err);
