@@ -232,6 +232,30 @@ static fv_status run_micro(grpo *g, fv_grpo_batch *b, const int *leaves, int cou
     return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "%s: %s", g->stage->name, pass.error.text);
 }
 
+/* The comparison for answers that are only sampled, beside those of the batch. */
+static fv_status check_beside(grpo *g, const fv_rollout *r, int64_t limit, step_sums *sum, fv_error *err) {
+    fv_trainer *t = g->t;
+    int count = r->sample_count * r->group_size, n = 0, *leaves = malloc(((size_t)count + 1) * sizeof *leaves);
+    fv_status s = leaves ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
+    for (int i = 0; i < count && s == FV_OK; i++)
+        if (r->trajectories[i].turn_count) leaves[n++] = r->trajectories[i].turns[r->trajectories[i].turn_count - 1].segment;
+    for (int at = 0, some; at < n && s == FV_OK; at += some) {
+        fv_pack pack;
+        fv_targets targets;
+        fv_pass pass = fv_pass_begin(t->policy, t->arena, false);
+        some = fv_train_micro(r->tree, leaves, n, at, limit);
+        s = fv_pack_make_scored(&pack, r->tree, leaves + at, some, t->model->image.merge, t->arena, err);
+        if (s != FV_OK) break;
+        fv_pack_targets(&targets, &pack, true, 0, t->arena);
+        const float *now = fv_f32(fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), &targets).logp->v);
+        for (int i = 0; i < targets.count; i++) compare(sum, now + i, r->tree->segments[targets.segment[i]]->logp + targets.index[i], 1);
+        fv_arena_reset(t->arena);
+        if (pass.error.status != FV_OK) s = fv_fail(err, pass.error.status, "%s: %s", g->stage->name, pass.error.text);
+    }
+    free(leaves);
+    return s;
+}
+
 /* A group whose advantages are all zero has no gradient, unless something besides the advantage has one: it is only compared. check (before the first
  * update after a rollout): so is all that other updates learn from. */
 static fv_status update(grpo *g, fv_grpo_batch *b, const span *u, bool check, step_sums *sum, double *norm, fv_error *err) {
@@ -250,6 +274,8 @@ static fv_status update(grpo *g, fv_grpo_batch *b, const span *u, bool check, st
         }
     }
     free(leaves);
+    if (check && s == FV_OK) s = check_beside(g, &g->second.rollout, limit, sum, err);
+    if (check && s == FV_OK) s = check_beside(g, &g->shuffled.rollout, limit, sum, err);
     FV_TRY(s);
     fv_optim how = fv_train_optim(g->stage, u->step, g->steps);
     fv_slot_step(g->t->policy, &how, norm);
