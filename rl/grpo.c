@@ -107,6 +107,7 @@ static fv_status judge(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     if (needs(g, FV_NEED_SHUFFLED)) fv_shuffled_index(&g->shuffled);
     if (needs(g, FV_NEED_SECOND_PASS)) fv_second_pass_tell(&g->second, b->responses);
     for (int i = 0; i < b->prompts; i++) FV_TRY(pay_group(g, b, i, &when, err));
+    if (g->judging) FV_TRY(fv_judging_run(g->judging, b, &when, err));
     for (int i = 0; i < b->prompts; i++) FV_TRY(compare_group(g, b, i, &when, err));
     return FV_OK;
 }
