@@ -5,7 +5,7 @@
 #include "rl/talk.h"
 
 #include <ctype.h>
-#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,17 +202,28 @@ static void run_command(chat *c, const char *line) {
 
 /* ---- Reading ---- */
 
+/* Waits until a byte can be read. False: a signal came. One that comes just before a read would be slept over, so the wait ends now and then to look. */
+static bool wait_for_input(void) {
+    enum { LOOK = 100 }; /* milliseconds */
+    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+    while (!fv_stop_requested)
+        if (poll(&in, 1, LOOK) > 0) return true;
+    return false;
+}
+
 /* One line without its end. False: there is none, or a signal came. */
 static bool read_line(chat *c, const char *prompt) {
     if (c->terminal) fputs(prompt, stderr);
     fv_text_rewind(&c->line);
-    for (int byte; (byte = getchar()) != '\n';) {
+    for (;;) {
+        bool ready = wait_for_input();
+        int byte = ready ? getchar() : EOF;
+        if (byte == '\n') break;
         if (byte == EOF) {
-            bool signalled = ferror(stdin) && errno == EINTR;
             clearerr(stdin);
-            if (signalled) c->over = !c->terminal;
+            if (!ready) c->over = !c->terminal;
             else if (!c->line.size) c->over = true;
-            return !signalled && c->line.size > 0;
+            return ready && c->line.size > 0;
         }
         if (byte) fv_text_char(&c->line, (char)byte);
     }
@@ -290,6 +301,7 @@ static fv_status run(const fv_args *a, fv_error *err) {
     FV_TRY(fv_args_need(a, v, "--model", &model, err));
     FV_TRY(fv_common_read(&common, a, err));
     FV_TRY(fv_sampling_read(&sampling, a, 0.7, err));
+    setvbuf(stdin, NULL, _IONBF, 0); /* what stdio had read already could not be waited for */
     chat c = {.json = fv_args_flag(a, v, "--json"), .terminal = isatty(STDIN_FILENO), .screen = isatty(STDOUT_FILENO)};
     FV_TRY(fv_args_int(a, "min_pixels", 0, 1 << 30, 0, &c.min_pixels, err));
     FV_TRY(fv_args_int(a, "max_pixels", 0, 1 << 30, 0, &c.max_pixels, err));
