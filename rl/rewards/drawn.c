@@ -73,3 +73,19 @@ json_t *fv_drawn_boxes(const fv_turns *t, bool *formed) {
     fv_text_clear(&all);
     return boxes;
 }
+
+fv_status fv_drawn_reward(const fv_use *u, fv_group *g, int term, bool (*rule)(const json_t *boxes, bool formed), fv_error *err) {
+    for (int i = 0; i < g->count; i++) {
+        fv_response *r = &g->items[i];
+        fv_turns t;
+        bool formed = false;
+        FV_TRY(fv_turns_open(&t, r, err));
+        json_t *boxes = t.count ? fv_drawn_boxes(&t, &formed) : NULL;
+        if (!t.count) fv_response_lacks(r, u, "`response` or `turns`");
+        else if (!boxes) fv_response_lacks(r, u, "more memory");
+        else r->terms[term] = rule(boxes, formed);
+        json_decref(boxes);
+        fv_turns_close(&t);
+    }
+    return FV_OK;
+}

@@ -8,4 +8,7 @@
  * last turn and in no other, and every fenced block is a list of boxes and of lines (start_point_2d, end_point_2d, label). If not, boxes are empty. NULL: no memory. */
 json_t *fv_drawn_boxes(const fv_turns *t, bool *formed);
 
+/* Pays term `term` of each response of the group 1 where `rule` holds for its boxes, else 0. A response without turns has its error. */
+fv_status fv_drawn_reward(const fv_use *u, fv_group *g, int term, bool (*rule)(const json_t *boxes, bool formed), fv_error *err);
+
 #endif

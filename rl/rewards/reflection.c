@@ -30,8 +30,9 @@ static bool same_label(const json_t *a, const json_t *b) {
     return json_equal((json_t *)a, (json_t *)b);
 }
 
-/* Some label that a list or dict can't be has two different boxes. */
-static bool changed_its_mind(const json_t *boxes) {
+/* Some label that a list or dict can't be has two different boxes; there are none where the episode is not well formed. */
+static bool changed_its_mind(const json_t *boxes, bool formed) {
+    (void)formed;
     double a[NUMBERS], b[NUMBERS];
     for (size_t i = 0; i < json_array_size(boxes); i++)
         for (size_t k = 0; k < i; k++) {
@@ -49,19 +50,7 @@ static bool changed_its_mind(const json_t *boxes) {
 /* ViLaSR's reflection: 1 if the episode is well formed and gives one label two different boxes, else 0. The release logs it and filters by it; it is not paid. */
 static fv_status reflection(const fv_use *u, fv_group *g, int term, const fv_moment *when, fv_error *err) {
     (void)when;
-    for (int i = 0; i < g->count; i++) {
-        fv_response *r = &g->items[i];
-        fv_turns t;
-        bool formed = false;
-        FV_TRY(fv_turns_open(&t, r, err));
-        json_t *boxes = t.count ? fv_drawn_boxes(&t, &formed) : NULL;
-        if (!t.count) fv_response_lacks(r, u, "`response` or `turns`");
-        else if (!boxes) fv_response_lacks(r, u, "more memory");
-        else r->terms[term] = changed_its_mind(boxes);
-        json_decref(boxes);
-        fv_turns_close(&t);
-    }
-    return FV_OK;
+    return fv_drawn_reward(u, g, term, changed_its_mind, err);
 }
 
 const fv_part fv_part_reward_reflection = {.name = "reflection",
