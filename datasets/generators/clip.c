@@ -2,11 +2,13 @@
 #include "datasets/scene.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { MOVERS = 2 };
-typedef enum { WHAT, FIRST, LAST, WHERE, COUNT, ALL, WHEN = ALL, KIND_COUNT } kind; /* "all" are those before ALL */
+typedef enum { WHAT, FIRST, LAST, WHERE, COUNT, ALL, WHEN = ALL, EACH, KIND_COUNT } kind; /* "all" are those before ALL */
 static const fv_asked kinds[KIND_COUNT] = {
-    {"what", "free-form", 0}, {"first", "free-form", 0}, {"last", "free-form", 0}, {"where", "free-form", 0}, {"count", "numerical", 0}, {"when", "free-form", 0}};
+    {"what", "free-form", 0},  {"first", "free-form", 0}, {"last", "free-form", 0}, {"where", "free-form", 0},
+    {"count", "numerical", 0}, {"when", "free-form", 0},  {"each", "free-form", 0}};
 
 static const char *const directions[] = {"left", "right", "up", "down"};
 static const int steps[4][2] = {{-1, 0}, {1, 0}, {0, -1}, {0, 1}};
@@ -98,6 +100,22 @@ static void tell_when(char *text, size_t size, const clip *c) {
     }
 }
 
+/* "blue still; red up 1 2; green left 3 4": of each plate, by colour, which way it goes and within which pairs. */
+static void tell_each(char *text, size_t size, const clip *c) {
+    fv_plate sorted[FV_PLATES_MAX];
+    memcpy(sorted, c->plates, sizeof sorted);
+    fv_scene_sort_colors(sorted, c->count);
+    size_t used = 0;
+    for (int s = 0; s < c->count && used < size; s++) {
+        int i = 0;
+        while (c->plates[i].color != sorted[s].color) i++;
+        used += (size_t)snprintf(text + used, size - used, "%s%s %s", s ? "; " : "", fv_plate_color_name(sorted[s].color),
+                                 i < c->moving ? directions[c->direction[i]] : "still");
+        for (int f = 0; i < c->moving && f + 1 < c->frames && used < size; f += 2)
+            if (progress(c, i, f + 1) > progress(c, i, f)) used += (size_t)snprintf(text + used, size - used, " %d", f / 2 + 1);
+    }
+}
+
 static void ask(fv_maker *m, kind k, const clip *c) {
     char question[96], answer[160];
     int i = (int)fv_below(&m->random, c->moving);
@@ -113,6 +131,10 @@ static void ask(fv_maker *m, kind k, const clip *c) {
     case WHEN:
         snprintf(question, sizeof question, "Which plate moves when?");
         tell_when(answer, sizeof answer, c);
+        break;
+    case EACH:
+        snprintf(question, sizeof question, "How does each plate move?");
+        tell_each(answer, sizeof answer, c);
         break;
     default:
         snprintf(question, sizeof question, "How many plates moved?");
@@ -144,5 +166,5 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 }
 
 const fv_generator fv_generator_clip = {"clip", "short clips: what moved, which first, where to",
-                                        "frames=4..8[2..16] plates=2..4[2..6] radius=9..13[5..20] kinds=all|what|first|last|where|count|when ground=mixed|plain|photo "
+                                        "frames=4..8[2..16] plates=2..4[2..6] radius=9..13[5..20] kinds=all|what|first|last|where|count|when|each ground=mixed|plain|photo "
                                         "view=112[56..448] turns=0[0..16]", make};

@@ -464,6 +464,35 @@ static void clips_show_what_moves_when(void **state) {
     }
 }
 
+/* "blue still; red up 1 2": every plate is named, and has moved as is said of it, within those pairs. */
+static void clips_show_how_each_plate_moves(void **state) {
+    (void)state;
+    static const char *const ways[] = {"still", "left", "right", "up", "down"};
+    int said[5] = {0};
+    for (int i = 0; i < 30; i++) {
+        fv_row *row = make("clip", "train", "{\"kinds\": \"each\", \"turns\": 1, \"ground\": \"plain\"}", i);
+        char text[160], *next = NULL;
+        snprintf(text, sizeof text, "%s", json_string_value(json_object_get(row->json, "answer")));
+        for (char *plate = strtok_r(text, ";", &next); plate != NULL; plate = strtok_r(NULL, ";", &next)) {
+            char name[16], way[16];
+            int used = 0;
+            assert_int_equal(sscanf(plate, "%15s %15s%n", name, way, &used), 2);
+            fv_point a = middle(row->images[0], name), b = middle(row->images[row->image_count - 1], name);
+            int is = fabs(a.x - b.x) + fabs(a.y - b.y) < 1 ? 0 : fabs(a.x - b.x) > fabs(a.y - b.y) ? (b.x < a.x ? 1 : 2) : b.y < a.y ? 3 : 4;
+            assert_string_equal(way, ways[is]);
+            said[is]++;
+            for (int f = 0; f + 1 < row->image_count; f += 2) {
+                char pair[8];
+                snprintf(pair, sizeof pair, " %d", f / 2 + 1);
+                a = middle(row->images[f], name), b = middle(row->images[f + 1], name);
+                assert_int_equal(strstr(plate + used, pair) != NULL, fabs(a.x - b.x) + fabs(a.y - b.y) > 0.5);
+            }
+        }
+        fv_row_free(row);
+    }
+    for (int way = 0; way < 5; way++) assert_true(said[way] > 0);
+}
+
 /* "A 3; B 7": the columns of each bar's colour are as high as its value, in steps of the scale. */
 static void charts_show_their_values(void **state) {
     (void)state;
@@ -519,6 +548,7 @@ int main(void) {
         cmocka_unit_test(mazes_can_be_walked),
         cmocka_unit_test(clips_show_who_moved_first),
         cmocka_unit_test(clips_show_what_moves_when),
+        cmocka_unit_test(clips_show_how_each_plate_moves),
         cmocka_unit_test(charts_show_their_values),
         cmocka_unit_test(counts_add_up),
     };
