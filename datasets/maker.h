@@ -35,6 +35,8 @@ int fv_maker_int(fv_maker *m, const char *name);
 double fv_maker_number(fv_maker *m, const char *name);
 bool fv_maker_is(const fv_maker *m, const char *name, const char *word); /* an option of words */
 
+static inline int fv_clamp_int(int x, int low, int high) { return x < low ? low : x > high ? high : x; }
+
 /* ---- randomness in the words of a task ---- */
 bool fv_maker_chance(fv_maker *m, double probability);
 const char *fv_maker_pick(fv_maker *m, const char *const *phrases, int count);

@@ -1,83 +1,9 @@
 #include "datasets/scene.h"
 
-#include "datasets/photographs.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- grounds -------------------------------------------------------------------------------------------------------- */
-
-static int clamp(int x, int low, int high) {
-    return x < low ? low : x > high ? high : x;
-}
-
-/* One row where nothing is averaged, of large pictures the common case: no sums, no divisions. */
-static void cut_row(uint8_t *to, const uint8_t *from, int width, bool mirrored, uint8_t tones[3][256]) {
-    for (int x = 0; x < width; x++, to += 3) {
-        const uint8_t *at = from + 3 * (size_t)(mirrored ? width - 1 - x : x);
-        for (int c = 0; c < 3; c++) to[c] = tones[c][at[c]];
-    }
-}
-
-/* out[y, x] = mean of a shrink x shrink block of the photograph from (x0, y0), mirrored or not, through a table of tones a channel. */
-static void cut(fv_image *out, const fv_image *photo, int x0, int y0, int shrink, bool mirrored, uint8_t tones[3][256]) {
-    int area = shrink * shrink;
-    for (int y = 0; y < out->height; y++) {
-        uint8_t *to = out->rgb + (size_t)y * (size_t)out->width * 3;
-        if (shrink == 1) cut_row(to, photo->rgb + ((size_t)(y0 + y) * (size_t)photo->width + (size_t)x0) * 3, out->width, mirrored, tones);
-        for (int x = 0; x < out->width && shrink > 1; x++, to += 3) {
-            int column = x0 + shrink * (mirrored ? out->width - 1 - x : x), sum[3] = {0};
-            for (int dy = 0; dy < shrink; dy++) {
-                const uint8_t *from = photo->rgb + ((size_t)(y0 + shrink * y + dy) * (size_t)photo->width + (size_t)column) * 3;
-                for (int dx = 0; dx < shrink; dx++, from += 3)
-                    for (int c = 0; c < 3; c++) sum[c] += from[c];
-            }
-            for (int c = 0; c < 3; c++) to[c] = tones[c][(sum[c] + area / 2) / area];
-        }
-    }
-}
-
-fv_status fv_scene_photograph(fv_image **out, fv_maker *m, int width, int height, int shrink, fv_error *err) {
-    const fv_image *photo;
-    *out = NULL;
-    FV_TRY(fv_photograph(&photo, m->test, (int)fv_below(&m->random, fv_photograph_count(m->test)), err));
-    shrink = clamp(shrink, 1, (photo->width < photo->height ? photo->width : photo->height) / (width > height ? width : height));
-    shrink = 1 + (int)fv_below(&m->random, shrink);
-    int x0 = (int)fv_below(&m->random, photo->width - shrink * width + 1), y0 = (int)fv_below(&m->random, photo->height - shrink * height + 1);
-    bool mirrored = fv_maker_chance(m, 0.5);
-    uint8_t tones[3][256];
-    double contrast = m->test ? 1 : fv_uniform_in(&m->random, 0.5, 1.1), light = m->test ? 128 : fv_uniform_in(&m->random, 90, 165);
-    for (int c = 0; c < 3; c++) {
-        double tint = m->test ? 0 : fv_uniform_in(&m->random, -20, 20);
-        for (int i = 0; i < 256; i++) tones[c][i] = (uint8_t)clamp((int)(light + tint + contrast * (i - 128)), 0, 255);
-    }
-    FV_TRY(fv_image_new(out, width, height, (const uint8_t[3]){0, 0, 0}, err));
-    cut(*out, photo, x0, y0, shrink, mirrored, tones);
-    return FV_OK;
-}
-
-fv_status fv_scene_plain(fv_image **out, fv_maker *m, int width, int height, fv_error *err) {
-    uint8_t from[3], to[3];
-    double light = fv_uniform(&m->random) * 215, run = fv_maker_chance(m, 0.5) ? 60 : 0;
-    for (int c = 0; c < 3; c++) {
-        from[c] = (uint8_t)(light + fv_uniform(&m->random) * 40);
-        to[c] = (uint8_t)clamp((int)(from[c] + fv_uniform_in(&m->random, -run, run + 1e-9)), 0, 255);
-    }
-    FV_TRY(fv_image_new(out, width, height, from, err));
-    for (int y = 0; run > 0 && y < height; y++)
-        for (int x = 0; x < width; x++)
-            for (int c = 0; c < 3; c++)
-                (*out)->rgb[((size_t)y * (size_t)width + (size_t)x) * 3 + (size_t)c] = (uint8_t)((from[c] * (height - y) + to[c] * y) / height);
-    return FV_OK;
-}
-
-fv_status fv_scene_ground(fv_image **out, fv_maker *m, int width, int height, fv_error *err) {
-    double third = fv_uniform(&m->random);
-    bool plain = fv_maker_is(m, "ground", "plain") || (fv_maker_is(m, "ground", "mixed") && third < 1.0 / 3);
-    return plain ? fv_scene_plain(out, m, width, height, err) : fv_scene_photograph(out, m, width, height, 4, err);
-}
 
 /* ---- plates --------------------------------------------------------------------------------------------------------- */
 
@@ -160,7 +86,7 @@ void fv_scene_sort_colors(fv_plate *plates, int n) {
 }
 
 char fv_scene_cell(const fv_plate *p, int view) {
-    int column = clamp((int)(p->x * FV_CELLS / view), 0, FV_CELLS - 1), row = clamp((int)(p->y * FV_CELLS / view), 0, FV_CELLS - 1);
+    int column = fv_clamp_int((int)(p->x * FV_CELLS / view), 0, FV_CELLS - 1), row = fv_clamp_int((int)(p->y * FV_CELLS / view), 0, FV_CELLS - 1);
     return (char)('a' + row * FV_CELLS + column);
 }
 
@@ -253,7 +179,7 @@ fv_status fv_scene_plates(fv_image **out, fv_plate plates[FV_PLATES_MAX], int *c
         fv_scene_sort(plates, *count);
         if (*count == n && in_order(plates, *count, 3 * unit)) break;
     }
-    FV_TRY(fv_scene_ground(out, m, m->view, m->view, err));
+    FV_TRY(fv_ground_make(out, m, m->view, m->view, err));
     for (int i = 0; i < *count; i++) fv_scene_draw(*out, &plates[i]);
     return FV_OK;
 }
@@ -280,7 +206,7 @@ static double blot(const double *blots, int x, int y) {
  * both that the two have on average. Seen four times smaller the label is a patch of one colour, whatever the digit is (Howland, Ginsburg and Campbell,
  * High-pass spatial frequency letters as clinical optotypes, Vision Research 18, 1978). */
 fv_status fv_scene_draw_vanishing(fv_image *im, fv_maker *m, const fv_plate *p, fv_error *err) {
-    int side = clamp((int)(2.4 * p->cap) + 4, 8, SIDE_MAX), x0 = (int)floor(p->glyph_x) - side / 2, y0 = (int)floor(p->glyph_y) - side / 2;
+    int side = fv_clamp_int((int)(2.4 * p->cap) + 4, 8, SIDE_MAX), x0 = (int)floor(p->glyph_x) - side / 2, y0 = (int)floor(p->glyph_y) - side / 2;
     double x = p->glyph_x - x0, y = p->glyph_y - y0, seam = p->cap * 0.1;
     fv_image *ink; /* red: core, green: core and seam, blue: label */
     FV_TRY(fv_image_new(&ink, side, side, (const uint8_t[3]){0, 0, 0}, err));
@@ -305,7 +231,7 @@ fv_status fv_scene_draw_vanishing(fv_image *im, fv_maker *m, const fv_plate *p, 
             const uint8_t *from = ink->rgb + 3 * (row * side + column);
             uint8_t *to = im->rgb + 3 * ((size_t)(y0 + row) * (size_t)im->width + (size_t)(x0 + column));
             double level = (from[0] + (255 - from[1]) * (core / both)) / 255 + blot(blots, column, row), label = from[2] / 255.0;
-            for (int c = 0; c < 3; c++) to[c] = (uint8_t)clamp((int)(to[c] * (1 - label) + (plate.rgb[c] + (mark.rgb[c] - plate.rgb[c]) * level) * label + 0.5), 0, 255);
+            for (int c = 0; c < 3; c++) to[c] = (uint8_t)fv_clamp_int((int)(to[c] * (1 - label) + (plate.rgb[c] + (mark.rgb[c] - plate.rgb[c]) * level) * label + 0.5), 0, 255);
         }
     }
     fv_image_free(ink);
@@ -324,7 +250,8 @@ fv_status fv_search_scene_make(fv_search_scene *s, fv_maker *m, int size, fv_err
     }
     fv_scene_colors(m, s->plates, s->count);
     s->count = fv_scene_place(m, s->plates, s->count, s->size, s->size, 6);
-    FV_TRY(fv_scene_photograph(&s->image, m, s->size, s->size, 1, err));
+    bool varied = fv_maker_is(m, "ground", "varied");
+    FV_TRY((varied ? fv_ground_varied : fv_ground_photograph)(&s->image, m, s->size, s->size, 1, err));
     fv_status status = FV_OK;
     for (int i = 0; i < s->count && status == FV_OK; i++) {
         fv_plate *p = &s->plates[i];
@@ -344,8 +271,8 @@ fv_status fv_search_scene_make(fv_search_scene *s, fv_maker *m, int size, fv_err
 /* ---- texts ---------------------------------------------------------------------------------------------------------- */
 
 void fv_box_text(char out[FV_BOX_TEXT], fv_box b, double scale, int view) {
-    snprintf(out, FV_BOX_TEXT, "[%d, %d, %d, %d]", clamp((int)floor(b.x1 * scale + 0.5), 0, view), clamp((int)floor(b.y1 * scale + 0.5), 0, view),
-             clamp((int)floor(b.x2 * scale + 0.5), 0, view), clamp((int)floor(b.y2 * scale + 0.5), 0, view));
+    snprintf(out, FV_BOX_TEXT, "[%d, %d, %d, %d]", fv_clamp_int((int)floor(b.x1 * scale + 0.5), 0, view), fv_clamp_int((int)floor(b.y1 * scale + 0.5), 0, view),
+             fv_clamp_int((int)floor(b.x2 * scale + 0.5), 0, view), fv_clamp_int((int)floor(b.y2 * scale + 0.5), 0, view));
 }
 
 void fv_place_text(char out[FV_BOX_TEXT], double x, double y, double scale) {

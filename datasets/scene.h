@@ -2,7 +2,7 @@
 #ifndef FV_DATASETS_SCENE_H
 #define FV_DATASETS_SCENE_H
 
-#include "datasets/maker.h"
+#include "datasets/ground.h"
 #include "tools/canvas.h"
 
 /* Answers that are places count as right within this many pixels of a view of 112. */
@@ -12,16 +12,6 @@
 enum { FV_PLATE_COLORS = 8, FV_PLATES_MAX = 12 };
 const char *fv_plate_color_name(int color); /* red green blue yellow orange purple white black */
 fv_color fv_plate_color(int color);
-
-/* ---- grounds -------------------------------------------------------------------------------------------------------- */
-
-/* width x height of a photograph, cut out at random, shrunk by a whole number of at most `shrink` (averaged), perhaps mirrored; in training also with
- * another brightness and contrast. width, height <= 480. */
-fv_status fv_scene_photograph(fv_image **out, fv_maker *m, int width, int height, int shrink, fv_error *err);
-/* One colour, dark, light or between, sometimes running into another. */
-fv_status fv_scene_plain(fv_image **out, fv_maker *m, int width, int height, fv_error *err);
-/* As the generator's option ground=mixed|plain|photo says; mixed: one in three is plain. */
-fv_status fv_scene_ground(fv_image **out, fv_maker *m, int width, int height, fv_error *err);
 
 /* ---- plates --------------------------------------------------------------------------------------------------------- */
 
@@ -65,7 +55,7 @@ fv_box fv_plate_glyph_box(const fv_plate *p);
 /* A scene as the view shows it, view x view: a ground (option ground) with plates of different colours in order from left to right, at least
  * 3 pixels apart along x. Reads plates (how many), radius (of a view of 112), glyphs=both|digits|letters|none, spread: cells puts each plate into a
  * cell of its own, off its middle by `jitter` pixels of a view of 112 (then several may share an x). */
-#define FV_PLATES_OPTIONS "radius=10..16[5..24] glyphs=both|digits|letters|none ground=mixed|plain|photo view=112[56..448] turns=0[0..16] " \
+#define FV_PLATES_OPTIONS "radius=10..16[5..24] glyphs=both|digits|letters|none " FV_GROUND_OPTION " view=112[56..448] turns=0[0..16] " \
                           "spread=free|cells jitter=2[0..12]"
 /* A view is CELLS x CELLS cells, named by letters in reading order: 'a' is top left. */
 enum { FV_CELLS = 4 };
@@ -83,9 +73,9 @@ typedef struct {
     fv_plate plates[FV_PLATES_MAX];
     int count, size;
 } fv_search_scene;
-/* size: the picture's side, as a rule fv_maker_int(m, "size"). Reads the options plates (how many; fewer if there is no room), plate (their size) and digit
- * (its height): all three generators have them. On failure there is no image. */
-#define FV_SEARCH_OPTIONS "view=112[56..448] size=448[224..480] plates=4..6[1..8] plate=52..72[24..96] digit=12..13[8..40]"
+/* size: the picture's side, as a rule fv_maker_int(m, "size"). Reads the options plates (how many; fewer if there is no room), plate (their size), digit
+ * (its height) and ground: all three generators have them. On failure there is no image. */
+#define FV_SEARCH_OPTIONS "view=112[56..448] size=448[224..480] plates=4..6[1..8] plate=52..72[24..96] digit=12..13[8..40] ground=photo|varied"
 fv_status fv_search_scene_make(fv_search_scene *s, fv_maker *m, int size, fv_error *err);
 
 /* ---- texts ---------------------------------------------------------------------------------------------------------- */

@@ -72,7 +72,7 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
     for (int i = 0; i < c.count; i++) c.value[i] = 1 + (int)fv_below(&m.random, TOP - 1);
     fv_scene_colors(&m, c.color, c.count);
     fv_image *im = NULL;
-    fv_status status = fv_scene_plain(&im, &m, m.view, m.view, err);
+    fv_status status = fv_ground_plain(&im, &m, m.view, m.view, err);
     if (status == FV_OK) {
         draw(im, &c);
         fv_maker_show(&m, fv_maker_picture(&m, im));

@@ -62,7 +62,7 @@ static void plan(clip *c, fv_maker *m) {
 
 static fv_status draw_frames(const clip *c, fv_maker *m, fv_error *err) {
     fv_image *ground = NULL;
-    FV_TRY(fv_scene_ground(&ground, m, m->view, m->view, err));
+    FV_TRY(fv_ground_make(&ground, m, m->view, m->view, err));
     fv_status status = FV_OK;
     for (int f = 0; f < c->frames && status == FV_OK; f++) {
         fv_image *frame;
@@ -166,5 +166,5 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 }
 
 const fv_generator fv_generator_clip = {"clip", "short clips: what moved, which first, where to",
-                                        "frames=4..8[2..16] plates=2..4[2..6] radius=9..13[5..20] kinds=all|what|first|last|where|count|when|each ground=mixed|plain|photo "
-                                        "view=112[56..448] turns=0[0..16]", make};
+                                        "frames=4..8[2..16] plates=2..4[2..6] radius=9..13[5..20] kinds=all|what|first|last|where|count|when|each "
+                                        FV_GROUND_OPTION " view=112[56..448] turns=0[0..16]", make};

@@ -18,7 +18,7 @@ static fv_status draw(fv_image **out, fv_plate *plates, int *count, fv_maker *m,
         plates[i] = (fv_plate){.color = few[fv_below(&m->random, palette)].color, .shape = few[fv_below(&m->random, palette)].shape,
                                .radius = fv_maker_number(m, "radius") * unit};
     *count = fv_scene_place(m, plates, n, m->view, m->view, 2 * unit);
-    FV_TRY(fv_scene_ground(out, m, m->view, m->view, err));
+    FV_TRY(fv_ground_make(out, m, m->view, m->view, err));
     for (int i = 0; i < *count; i++) fv_scene_draw(*out, &plates[i]);
     return FV_OK;
 }
@@ -75,4 +75,4 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 
 const fv_generator fv_generator_count = {"count", "how many plates, by colour and by shape",
                                          "plates=1..6[1..12] radius=7..11[4..16] kinds=all|total|color|shape|each "
-                                         "ground=mixed|plain|photo view=112[56..448] turns=0[0..16]", make};
+                                         "" FV_GROUND_OPTION " view=112[56..448] turns=0[0..16]", make};

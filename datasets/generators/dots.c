@@ -73,7 +73,7 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
     fv_maker m;
     FV_TRY(fv_maker_begin(&m, &fv_generator_dots, how, index, err));
     fv_image *im = NULL;
-    fv_status status = fv_scene_ground(&im, &m, m.view, m.view, err);
+    fv_status status = fv_ground_make(&im, &m, m.view, m.view, err);
     if (status == FV_OK) {
         figure f;
         plan(&f, &m);
@@ -90,4 +90,4 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 }
 
 const fv_generator fv_generator_dots = {"dots", "numbered dots that make a letter when lines connect them",
-                                        "mode=rl|sft sloppy=1[0..8] jitter=3[0..8] ground=mixed|plain|photo view=112[56..448]", make};
+                                        "mode=rl|sft sloppy=1[0..8] jitter=3[0..8] " FV_GROUND_OPTION " view=112[56..448]", make};

@@ -49,7 +49,7 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
     fv_maker m;
     FV_TRY(fv_maker_begin(&m, &fv_generator_line, how, index, err));
     fv_image *im = NULL;
-    fv_status status = fv_scene_ground(&im, &m, m.view, m.view, err);
+    fv_status status = fv_ground_make(&im, &m, m.view, m.view, err);
     if (status == FV_OK) {
         double unit = m.view / 112.0, left = 10 * unit, right = m.view - 10 * unit;
         line lines[LINES_MAX];
@@ -70,4 +70,4 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 }
 
 const fv_generator fv_generator_line = {"line", "follow a line to its end",
-                                        "lines=2..3[1..6] colors=mixed|same|different ground=mixed|plain|photo view=112[56..448] turns=0[0..6]", make};
+                                        "lines=2..3[1..6] colors=mixed|same|different " FV_GROUND_OPTION " view=112[56..448] turns=0[0..6]", make};

@@ -155,7 +155,7 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
     do open_walls(&z, &m);
     while (!place_ends(&z, &m));
     fv_image *im = NULL;
-    fv_status status = fv_scene_plain(&im, &m, m.view, m.view, err);
+    fv_status status = fv_ground_plain(&im, &m, m.view, m.view, err);
     if (status == FV_OK) {
         bool swapped = fv_maker_chance(&m, 0.5);
         const char exits[2] = {swapped ? 'B' : 'A', swapped ? 'A' : 'B'};

@@ -100,4 +100,4 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 
 const fv_generator fv_generator_relation = {"relation", "left, right, above, below, bigger, smaller, between",
                                             "plates=3..4[3..8] kinds=all|side|bigger|extreme|largest|between radius=7..17[5..24] glyphs=none|both|digits|letters "
-                                            "ground=mixed|plain|photo view=112[56..448] turns=0[0..16]", make};
+                                            "" FV_GROUND_OPTION " view=112[56..448] turns=0[0..16]", make};

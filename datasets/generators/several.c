@@ -31,7 +31,7 @@ static fv_status draw(scenes *s, fv_maker *m, fv_error *err) {
         s->count[k] = fv_scene_place(m, s->plates[k], n, m->view, m->view, unit);
         fv_scene_sort(s->plates[k], s->count[k]);
         fv_image *im = NULL;
-        FV_TRY(fv_scene_ground(&im, m, m->view, m->view, err));
+        FV_TRY(fv_ground_make(&im, m, m->view, m->view, err));
         for (int i = 0; i < s->count[k]; i++) fv_scene_draw(im, &s->plates[k][i]);
         fv_maker_show(m, fv_maker_picture(m, im));
     }
@@ -90,4 +90,4 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 
 const fv_generator fv_generator_several = {"several", "questions about two or three pictures",
                                            "pictures=2..3[2..3] plates=1..4[1..6] kinds=all|which|glyph|count|more|colors radius=10..16[5..24] "
-                                           "glyphs=both|digits|letters|none ground=mixed|plain|photo view=112[56..448] turns=0[0..16]", make};
+                                           "glyphs=both|digits|letters|none " FV_GROUND_OPTION " view=112[56..448] turns=0[0..16]", make};

@@ -32,7 +32,7 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
     FV_TRY(fv_maker_begin(&m, &fv_generator_transcribe, how, index, err));
     fv_image *im = NULL;
     bool white = fv_maker_is(&m, "ground", "white"); /* black on white: the plainest glyphs that there are */
-    fv_status status = white ? fv_image_new(&im, m.view, m.view, (const uint8_t[3]){255, 255, 255}, err) : fv_scene_ground(&im, &m, m.view, m.view, err);
+    fv_status status = white ? fv_image_new(&im, m.view, m.view, (const uint8_t[3]){255, 255, 255}, err) : fv_ground_make(&im, &m, m.view, m.view, err);
     if (status == FV_OK) {
         double unit = m.view / 112.0;
         int columns = fv_maker_int(&m, "grid"), rows = fv_maker_int(&m, "grid");
@@ -59,5 +59,5 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 
 const fv_generator fv_generator_transcribe = {
     "transcribe", "glyphs on a jittered grid, read in reading order",
-    "grid=4[1..6] jitter=4[0..12] cap=11..16[6..28] glyphs=both|digits|letters ground=mixed|plain|photo|white view=112[56..448] marks=no|yes "
+    "grid=4[1..6] jitter=4[0..12] cap=11..16[6..28] glyphs=both|digits|letters ground=mixed|plain|photo|white|varied view=112[56..448] marks=no|yes "
     "style=outlined|vanishing turns=0[0..1]", make};

@@ -156,7 +156,7 @@ static void options_are_checked(void **state) {
     expect_refused("describe", "{\"plates\": 40}", "plates must be a number or a range (\"2..4\") in 1..8, got 40");
     expect_refused("describe", "{\"plates\": \"5..3\"}", "got \"5..3\"");
     expect_refused("describe", "{\"plates\": \"3..\"}", "plates must be");
-    expect_refused("describe", "{\"ground\": \"photos\"}", "ground must be one of mixed|plain|photo, got \"photos\"");
+    expect_refused("describe", "{\"ground\": \"photos\"}", "ground must be one of mixed|plain|photo|varied, got \"photos\"");
     expect_refused("visual-search", "{\"sloppy\": \"1..2\"}", "sloppy must be 0..56");
     expect_refused("words", "[1]", "options must be an object");
     fv_row_free(make("describe", "train", "{\"plates\": \"2..2\", \"radius\": 12.5, \"ground\": \"plain\"}", 0));
@@ -464,6 +464,23 @@ static void clips_show_what_moves_when(void **state) {
     }
 }
 
+/* ground: varied is plain in one of three rows, which are those of ground: plain, and a picture of its own in the others. */
+static void varied_grounds_are_new_pictures(void **state) {
+    (void)state;
+    int plain = 0;
+    for (int i = 0; i < 60; i++) {
+        fv_row *row[3];
+        const char *const options[] = {"{\"ground\": \"varied\"}", "{\"ground\": \"plain\"}", "{\"ground\": \"photo\"}"};
+        for (int k = 0; k < 3; k++) row[k] = make("count", "train", options[k], i);
+        size_t size = (size_t)row[0]->images[0]->width * (size_t)row[0]->images[0]->height * 3;
+        bool is_plain = memcmp(row[0]->images[0]->rgb, row[1]->images[0]->rgb, size) == 0;
+        plain += is_plain;
+        assert_memory_not_equal(row[0]->images[0]->rgb, row[2]->images[0]->rgb, size);
+        for (int k = 0; k < 3; k++) fv_row_free(row[k]);
+    }
+    assert_in_range(plain, 10, 30);
+}
+
 /* "blue still; red up 1 2": every plate is named, and has moved as is said of it, within those pairs. */
 static void clips_show_how_each_plate_moves(void **state) {
     (void)state;
@@ -482,7 +499,7 @@ static void clips_show_how_each_plate_moves(void **state) {
             assert_string_equal(way, ways[is]);
             said[is]++;
             for (int f = 0; f + 1 < row->image_count; f += 2) {
-                char pair[8];
+                char pair[16];
                 snprintf(pair, sizeof pair, " %d", f / 2 + 1);
                 a = middle(row->images[f], name), b = middle(row->images[f + 1], name);
                 assert_int_equal(strstr(plate + used, pair) != NULL, fabs(a.x - b.x) + fabs(a.y - b.y) > 0.5);
@@ -547,6 +564,7 @@ int main(void) {
         cmocka_unit_test(calls_can_be_called),
         cmocka_unit_test(mazes_can_be_walked),
         cmocka_unit_test(clips_show_who_moved_first),
+        cmocka_unit_test(varied_grounds_are_new_pictures),
         cmocka_unit_test(clips_show_what_moves_when),
         cmocka_unit_test(clips_show_how_each_plate_moves),
         cmocka_unit_test(charts_show_their_values),

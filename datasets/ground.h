@@ -1,0 +1,20 @@
+/* What a scene stands on: plain colours, photographs, and mixtures of photographs that no camera has seen. */
+#ifndef FV_DATASETS_GROUND_H
+#define FV_DATASETS_GROUND_H
+
+#include "datasets/maker.h"
+
+/* width x height of a photograph, cut out at random, shrunk by a whole number of at most `shrink` (averaged), perhaps mirrored; in training also with
+ * another brightness and contrast. width, height <= 480. */
+fv_status fv_ground_photograph(fv_image **out, fv_maker *m, int width, int height, int shrink, fv_error *err);
+/* One colour, dark, light or between, sometimes running into another. */
+fv_status fv_ground_plain(fv_image **out, fv_maker *m, int width, int height, fv_error *err);
+/* Two photographs with their channels exchanged or inverted, one shining through the other or ending at a line, the second strewn with discs, boxes, lines
+ * and letters of any colour. A model that has seen thirteen photographs takes a fourteenth's cups for plates; among these it learns what a plate is. */
+fv_status fv_ground_varied(fv_image **out, fv_maker *m, int width, int height, int shrink, fv_error *err);
+
+/* As this option says; mixed: one in three is plain, the others are photographs; varied: one in three is plain, the others are mixtures. */
+#define FV_GROUND_OPTION "ground=mixed|plain|photo|varied"
+fv_status fv_ground_make(fv_image **out, fv_maker *m, int width, int height, fv_error *err);
+
+#endif
