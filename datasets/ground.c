@@ -31,7 +31,8 @@ static void cut(fv_image *out, const fv_image *photo, int x0, int y0, int shrink
     }
 }
 
-fv_status fv_ground_photograph(fv_image **out, fv_maker *m, int width, int height, int shrink, fv_error *err) {
+/* A photograph whose contrast is `low` to `high` times its own: in training; tests see them as they are. */
+static fv_status photograph(fv_image **out, fv_maker *m, int width, int height, int shrink, double low, double high, fv_error *err) {
     const fv_image *photo;
     *out = NULL;
     FV_TRY(fv_photograph(&photo, m->test, (int)fv_below(&m->random, fv_photograph_count(m->test)), err));
@@ -40,7 +41,7 @@ fv_status fv_ground_photograph(fv_image **out, fv_maker *m, int width, int heigh
     int x0 = (int)fv_below(&m->random, photo->width - shrink * width + 1), y0 = (int)fv_below(&m->random, photo->height - shrink * height + 1);
     bool mirrored = fv_maker_chance(m, 0.5);
     uint8_t tones[3][256];
-    double contrast = m->test ? 1 : fv_uniform_in(&m->random, 0.5, 1.1), light = m->test ? 128 : fv_uniform_in(&m->random, 90, 165);
+    double contrast = m->test ? 1 : fv_uniform_in(&m->random, low, high), light = m->test ? 128 : fv_uniform_in(&m->random, 90, 165);
     for (int c = 0; c < 3; c++) {
         double tint = m->test ? 0 : fv_uniform_in(&m->random, -20, 20);
         for (int i = 0; i < 256; i++) tones[c][i] = (uint8_t)fv_clamp_int((int)(light + tint + contrast * (i - 128)), 0, 255);
@@ -48,6 +49,10 @@ fv_status fv_ground_photograph(fv_image **out, fv_maker *m, int width, int heigh
     FV_TRY(fv_image_new(out, width, height, (const uint8_t[3]){0, 0, 0}, err));
     cut(*out, photo, x0, y0, shrink, mirrored, tones);
     return FV_OK;
+}
+
+fv_status fv_ground_photograph(fv_image **out, fv_maker *m, int width, int height, int shrink, fv_error *err) {
+    return photograph(out, m, width, height, shrink, 0.5, 1.1, err);
 }
 
 fv_status fv_ground_plain(fv_image **out, fv_maker *m, int width, int height, fv_error *err) {
@@ -121,9 +126,10 @@ static void join(fv_image *a, const fv_image *b, fv_maker *m) {
 
 fv_status fv_ground_varied(fv_image **out, fv_maker *m, int width, int height, int shrink, fv_error *err) {
     fv_image *other;
-    FV_TRY(fv_ground_photograph(out, m, width, height, shrink, err));
+    FV_TRY(photograph(out, m, width, height, shrink, 0.6, 1.8, err));
+    if (fv_maker_chance(m, 0.3)) return FV_OK; /* as it is, but for its contrast */
     recolour(*out, m);
-    fv_status status = fv_ground_photograph(&other, m, width, height, shrink, err);
+    fv_status status = photograph(&other, m, width, height, shrink, 0.6, 1.8, err);
     if (status == FV_OK) {
         recolour(other, m);
         strew(other, m);

@@ -9,8 +9,9 @@
 fv_status fv_ground_photograph(fv_image **out, fv_maker *m, int width, int height, int shrink, fv_error *err);
 /* One colour, dark, light or between, sometimes running into another. */
 fv_status fv_ground_plain(fv_image **out, fv_maker *m, int width, int height, fv_error *err);
-/* Two photographs with their channels exchanged or inverted, one shining through the other or ending at a line, the second strewn with discs, boxes, lines
- * and letters of any colour. A model that has seen thirteen photographs takes a fourteenth's cups for plates; among these it learns what a plate is. */
+/* Photographs of more contrast than fv_ground_photograph's, which are nearly all flatter than those of tests; two of three are mixtures: two photographs
+ * with their channels exchanged or inverted, one shining through the other or ending at a line, the second strewn with discs, boxes, lines and letters of
+ * any colour. A model that has seen thirteen flat photographs takes a fourteenth's towers and cups for plates (docs/tiny-vl.md). */
 fv_status fv_ground_varied(fv_image **out, fv_maker *m, int width, int height, int shrink, fv_error *err);
 
 /* As this option says; mixed: one in three is plain, the others are photographs; varied: one in three is plain, the others are mixtures. */
