@@ -91,6 +91,19 @@ static fv_status pay_group(grpo *g, fv_grpo_batch *b, int prompt, const fv_momen
     return FV_OK;
 }
 
+/* Once more, of the groups in which somebody was judged; terms are functions of their arguments. */
+static fv_status pay_judged(grpo *g, fv_grpo_batch *b, const fv_moment *when, fv_error *err) {
+    for (int p = 0; p < b->prompts; p++) {
+        bool any = false;
+        for (int i = 0; i < b->group_size; i++) {
+            any |= b->groups[p].items[i].unjudged;
+            b->groups[p].items[i].unjudged = false;
+        }
+        if (any) FV_TRY(pay_group(g, b, p, when, err));
+    }
+    return FV_OK;
+}
+
 static fv_status compare_group(grpo *g, fv_grpo_batch *b, int prompt, const fv_moment *when, fv_error *err) {
     fv_trainer *t = g->t;
     fv_group group = join_group(g, b, prompt);
@@ -107,7 +120,8 @@ static fv_status judge(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     if (needs(g, FV_NEED_SHUFFLED)) fv_shuffled_index(&g->shuffled);
     if (needs(g, FV_NEED_SECOND_PASS)) fv_second_pass_tell(&g->second, b->responses);
     for (int i = 0; i < b->prompts; i++) FV_TRY(pay_group(g, b, i, &when, err));
-    if (g->judging) FV_TRY(fv_judging_run(g->judging, b, &when, err));
+    if (g->judging) FV_TRY(fv_judging_run(g->judging, b, err));
+    if (g->judging) FV_TRY(pay_judged(g, b, &when, err));
     for (int i = 0; i < b->prompts; i++) FV_TRY(compare_group(g, b, i, &when, err));
     return FV_OK;
 }

@@ -248,20 +248,7 @@ static fv_status ask_all(fv_judging *j, fv_grpo_batch *b, asking *a, fv_error *e
     return fatal ? fv_fail(err, fatal->error.status, "%s: step %lld: the judge did not answer: %s", j->stage->name, (long long)j->step, fatal->error.text) : FV_OK;
 }
 
-/* Terms of the groups in which somebody was judged, once more; terms are functions of their arguments. */
-static fv_status pay_again(const fv_judging *j, fv_grpo_batch *b, const fv_moment *when, fv_error *err) {
-    for (int p = 0; p < b->prompts; p++) {
-        bool any = false;
-        for (int i = 0; i < b->group_size; i++) {
-            any |= b->groups[p].items[i].unjudged;
-            b->groups[p].items[i].unjudged = false;
-        }
-        if (any) FV_TRY(fv_pipeline_reward(j->pipeline, &b->groups[p], when, err));
-    }
-    return FV_OK;
-}
-
-fv_status fv_judging_run(fv_judging *j, fv_grpo_batch *b, const fv_moment *when, fv_error *err) {
+fv_status fv_judging_run(fv_judging *j, fv_grpo_batch *b, fv_error *err) {
     double began = fv_now();
     asking a = {0};
     if (j->step != j->t->step + 1) j->seconds = 0;
@@ -272,7 +259,6 @@ fv_status fv_judging_run(fv_judging *j, fv_grpo_batch *b, const fv_moment *when,
     fv_status s = collect(j, b, &a, err);
     if (s == FV_OK) s = ask_all(j, b, &a, err);
     close_asking(&a);
-    if (s == FV_OK) s = pay_again(j, b, when, err);
     j->seconds += fv_now() - began;
     return s;
 }

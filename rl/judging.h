@@ -1,5 +1,5 @@
-/* Judging in training: responses whose reward lacks a judge's word (fv_response.unjudged) are asked about, all of a step together, and paid again with what was said.
- * Every question and its answer is recorded (rl/judge_record.h). What could not be asked has its error and takes no part in its group's baseline. */
+/* Judging in training: responses whose reward lacks a judge's word (fv_response.unjudged) are asked about, all of a step together, and are then to be paid
+ * again with what was said. Every question and its answer is recorded (rl/judge_record.h). What could not be asked has its error and takes no part in its group's baseline. */
 #ifndef FV_RL_JUDGING_H
 #define FV_RL_JUDGING_H
 
@@ -14,7 +14,7 @@ void fv_judging_close(fv_judging *j); /* NULL is fine */
 
 /* After fv_pipeline_reward over the batch's groups, before advantages. Texts that it gives to responses live until the next step's call. A step's batch may come several
  * times, with other responses in some places (dynamic sampling): what stays the same is not asked again. */
-fv_status fv_judging_run(fv_judging *j, fv_grpo_batch *b, const fv_moment *when, fv_error *err);
+fv_status fv_judging_run(fv_judging *j, fv_grpo_batch *b, fv_error *err);
 
 /* judge/... and the time that it took, of this step. */
 void fv_judging_metrics(const fv_judging *j, fv_metrics *m);
