@@ -2,6 +2,7 @@
  * on which the tests run them: there tests/cuda/stand_in.h, which the compiler takes in first, says what each of these words is.
  *
  *   FV_GLOBAL(name, type)       begins a kernel: `name(type j)`, one thread's work. Its one argument is a struct of everything.
+ *   FV_GLOBAL_OF(name, type, threads, blocks)   one of at most so many threads a block, of which a multiprocessor shall hold so many blocks
  *   FV_LAUNCH(name, blocks, threads, shared, j)   on the back end's stream; nothing where blocks is 0. shared: bytes of FV_SHARED
  *   FV_DEVICE                   begins a function that kernels call
  *   FV_THREAD, FV_BLOCK         this thread in its block, this block; blocks are numbered in one dimension
@@ -10,6 +11,11 @@
  *   FV_SYNC()                   all threads of the block have come here
  *   fv_across(x, d)             x of the thread whose number differs in bit d (8, 4, 2, 1); all threads of the warp must come here
  *   fv_across_double(x, d)
+ *   fv_copy_16(to, from, n)     asks for the first n of 16 bytes of the card's memory in the block's, zeros after them; both aligned to 16. They
+ *   fv_copy_8(to, from, n)      come while the thread goes on; so do the first n of 8
+ *   fv_copy_end()               ends a group of such copies
+ *   fv_copy_wait(groups)        until all of this thread's have come, but for the latest so many groups (a constant, at most 4). After
+ *                               FV_SYNC all see them
  *
  * Sixteen neighbouring threads are the sixteen virtual lanes of cpu/simd.h: thread t is lane t % 16. */
 #ifndef FV_CUDA_DEVICE_H
@@ -31,6 +37,7 @@ extern "C" {
 
 #define FV_DEVICE static __device__ __forceinline__
 #define FV_GLOBAL(name, type) static __global__ void name(type j)
+#define FV_GLOBAL_OF(name, type, threads, blocks) static __global__ void __launch_bounds__(threads, blocks) name(type j)
 #define FV_LAUNCH(name, blocks, threads, shared, j)                                                                    \
     do {                                                                                                               \
         int64_t fv_blocks_ = (blocks);                                                                                 \
@@ -47,6 +54,21 @@ extern __shared__ double fv_shared_memory_[]; /* double: aligned for everything 
 
 FV_DEVICE float fv_across(float x, int d) { return __shfl_xor_sync(0xffffffffu, x, d); }
 FV_DEVICE double fv_across_double(double x, int d) { return __shfl_xor_sync(0xffffffffu, x, d); }
+
+FV_DEVICE void fv_copy_16(void *to, const void *from, int n) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(n) : "memory");
+}
+FV_DEVICE void fv_copy_8(void *to, const void *from, int n) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(n) : "memory");
+}
+FV_DEVICE void fv_copy_end(void) { asm volatile("cp.async.commit_group;" ::: "memory"); }
+FV_DEVICE void fv_copy_wait(const int groups) {
+    if (groups == 0) asm volatile("cp.async.wait_group 0;" ::: "memory");
+    if (groups == 1) asm volatile("cp.async.wait_group 1;" ::: "memory");
+    if (groups == 2) asm volatile("cp.async.wait_group 2;" ::: "memory");
+    if (groups == 3) asm volatile("cp.async.wait_group 3;" ::: "memory");
+    if (groups == 4) asm volatile("cp.async.wait_group 4;" ::: "memory");
+}
 
 #elif !defined(FV_LAUNCH)
 #error "kernels are for nvcc, or for a compiler that is told what these words are (tests/cuda/CMakeLists.txt)"
@@ -84,6 +106,16 @@ FV_DEVICE float fv_hmax(float x) {
 FV_DEVICE float fv_load_view(const fv_view *v, int64_t i) {
     return v->dtype == FV_F32 ? ((const float *)v->data)[i] : fv_widen_bf16(((const uint16_t *)v->data)[i]);
 }
+
+/* Four numbers that move at once. */
+typedef struct {
+    float v[4];
+} __attribute__((aligned(16))) fv_four;
+
+/* Two of them. */
+typedef struct {
+    float v[2];
+} __attribute__((aligned(8))) fv_two;
 
 /* Blocks of `size` that hold n. */
 static inline int64_t fv_blocks_of(int64_t n, int64_t size) { return (n + size - 1) / size; }

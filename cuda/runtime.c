@@ -14,6 +14,7 @@ typedef struct {
 
 static struct {
     bool open;
+    int multiprocessors;
     cudaStream_t stream;
     fv_error error;           /* the first; FV_OK: none */
     asked last[REMEMBERED];   /* a ring of the latest operations */
@@ -21,6 +22,7 @@ static struct {
 } card;
 
 cudaStream_t fv_cuda_stream(void) { return card.stream; }
+int fv_cuda_multiprocessors(void) { return card.multiprocessors; }
 bool fv_cuda_well(void) { return card.error.status == FV_OK; }
 
 static fv_status refuse(fv_error *err, cudaError_t status, const char *call) {
@@ -37,7 +39,8 @@ fv_status fv_cuda_open(fv_error *err) {
     if ((status = cudaSetDevice(0)) != cudaSuccess) return refuse(err, status, "cudaSetDevice(0)");
     status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
     if (status == cudaSuccess) status = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
-    if (status != cudaSuccess) return refuse(err, status, "cudaDeviceGetAttribute(compute capability)");
+    if (status == cudaSuccess) status = cudaDeviceGetAttribute(&card.multiprocessors, cudaDevAttrMultiProcessorCount, 0);
+    if (status != cudaSuccess) return refuse(err, status, "cudaDeviceGetAttribute");
     if (major < OLDEST_MAJOR)
         return fv_fail(err, FV_UNSUPPORTED, "device=cuda: this card has compute capability %d.%d, %d.0 or newer is needed; use device=cpu", major, minor, OLDEST_MAJOR);
     status = cudaStreamCreateWithFlags(&card.stream, cudaStreamNonBlocking);

@@ -16,6 +16,7 @@
 /* Chooses the first card and makes the stream; does nothing when that is done. */
 fv_status fv_cuda_open(fv_error *err);
 cudaStream_t fv_cuda_stream(void);
+int fv_cuda_multiprocessors(void);
 
 /* What an operation does first: its name and the shapes that say what it works on, for the error's text. */
 void fv_cuda_begin(const char *op, fv_view a, fv_view b);

@@ -6,12 +6,13 @@
  * Exactness: an element of C is one chain of fused multiply-adds over k ascending, in one thread's register, for every tile. So tiles are
  * chosen by speed alone, no sum is split among blocks, and the bits are the CPU's.
  *
- * A block of 256 threads makes [16 * rows a thread, 64] of C. It goes through k in steps: what the next step needs of A and B is on
- * its way from the card's memory into registers while this step's is multiplied from the block's. A path over tensor cores has its place
- * in `multiply`, beside these tiles: it must then serve every number of rows, since its chains are other ones. */
+ * A block makes a tile of C. It goes through k in steps: what the next steps need of A and B is being copied into the block's memory while
+ * this step's is multiplied. Large tiles read the least; small ones keep more of the card busy where C is small, down to one warp for
+ * sixteen columns, whose time is k times the latency of a fused multiply-add (docs/cuda.md has the figures). A path over tensor cores
+ * has its place in `multiply`, beside these tiles: it must then serve every number of rows, since its chains are other ones. */
 #include "cuda/device.h"
 
-enum { THREADS = 256, SIDE = 16, COLS_A_THREAD = 4, COLS = SIDE * COLS_A_THREAD };
+enum { COLS = 64, QUAD = 4 };
 
 /* A product and how it lies. */
 typedef struct {
@@ -24,124 +25,265 @@ typedef struct {
     float *c; /* [m, n] */
     bool fresh; /* C starts from the bias (zero if NULL), not from what is there */
     const float *bias;
+    bool a_quads, b_quads, c_quads; /* numbers of it may move four at a time: they lie at multiples of that */
 } product;
 
-/* Four numbers that move at once. */
+/* ---- a tile: constants where this is inlined, so that arrays are registers ------------------------------------------------- */
+
 typedef struct {
-    float v[4];
-} __attribute__((aligned(16))) four;
+    int down, across; /* the threads that multiply: so many rows of so many */
+    int rows, quads;  /* of C for each: rows, and quadruples of columns */
+    int step, stages; /* of k at a time; steps in the block's memory at once */
+    bool turned;      /* A lies [k, m] */
+    bool half;        /* B is bf16 */
+    int threads;      /* of the block: those that multiply, and more that only copy */
+} shape;
 
-FV_DEVICE float load_b(const product *p, int64_t l, int64_t c) {
-    int64_t at = c / COLS * p->b_panel + l * p->b_step + c % COLS;
-    return p->bf16 ? fv_widen_bf16(((const uint16_t *)p->b)[at]) : ((const float *)p->b)[at];
+FV_DEVICE int rows_of(shape s) { return s.down * s.rows; }
+FV_DEVICE int cols_of(shape s) { return s.across * s.quads * QUAD; }
+/* In the block's memory A is [rows][step + 4], or [step][rows] if turned; the 4 spread rows over the banks. */
+FV_DEVICE int stride_of_a(shape s) { return s.turned ? rows_of(s) : s.step + QUAD; }
+FV_DEVICE int size_of_a(shape s) { return s.turned ? s.step * rows_of(s) : rows_of(s) * (s.step + QUAD); }
+FV_DEVICE int stage_of(shape s) { return size_of_a(s) + s.step * cols_of(s) / (s.half ? 2 : 1); }
+
+/* Where in the tile the thread's row i and its quadruple q are: neighbouring threads have neighbours. */
+FV_DEVICE int row_at(shape s, int i) {
+    int together = s.rows < QUAD ? s.rows : QUAD;
+    return i / together * s.down * together + FV_THREAD / s.across * together + i % together;
 }
+FV_DEVICE int col_at(shape s, int q) { return (q * s.across + FV_THREAD % s.across) * QUAD; }
 
-/* Element e of the [step, 16 * rows] part of A that begins at (row, from): neighbouring threads read neighbouring numbers. */
-FV_DEVICE void place_of_a(const product *p, int e, int rows, int step, int *i, int *l) {
-    if (p->a_col == 1) *l = e % step, *i = e / step;
-    else *i = e % (SIDE * rows), *l = e / (SIDE * rows);
-}
+FV_DEVICE int at_most_quad(int64_t n) { return n <= 0 ? 0 : n < QUAD ? (int)n : QUAD; }
 
-/* From the card's memory into this thread's registers, zeros beyond the edges. */
-FV_DEVICE void fetch(const product *p, float *a, float *b, int64_t row, int64_t col, int64_t from, const int rows, const int step) {
-#pragma unroll
-    for (int e = 0; e < SIDE * rows * step / THREADS; e++) {
-        int i, l;
-        place_of_a(p, FV_THREAD + e * THREADS, rows, step, &i, &l);
-        bool inside = row + i < p->m && from + l < p->k;
-        a[e] = inside ? p->a[(row + i) * p->a_row + (from + l) * p->a_col] : 0;
+/* This thread's share of a step of A and of B, into the block's memory; zeros beyond the edges. */
+FV_DEVICE void bring_a(const product *p, float *to, int64_t row, int64_t from, const shape s) {
+    const int wide = (s.turned ? rows_of(s) : s.step) / QUAD;
+    int64_t here = p->m - row < rows_of(s) ? p->m - row : rows_of(s); /* rows beyond the last are not read */
+    int count = s.turned ? s.step * wide : (int)here * wide;
+#pragma unroll 4
+    for (int e = FV_THREAD; e < count; e += s.threads) {
+        int x = e % wide * QUAD, y = e / wide;
+        int64_t i = s.turned ? x : y, l = from + (s.turned ? y : x);
+        int n = at_most_quad(l >= p->k ? 0 : s.turned ? here - i : p->k - l);
+        const float *a = n > 0 ? p->a + (row + i) * p->a_row + l * p->a_col : p->a;
+        float *put = to + y * stride_of_a(s) + x;
+        if (p->a_quads) fv_copy_16(put, a, n * (int)sizeof(float));
+        else
+            for (int d = 0; d < QUAD; d++) put[d] = d < n ? a[d] : 0;
     }
+}
+FV_DEVICE void bring_b(const product *p, float *to, int64_t col, int64_t from, const shape s) {
+    const int wide = cols_of(s) / QUAD;
 #pragma unroll
-    for (int e = 0; e < COLS * step / THREADS; e++) {
-        int at = FV_THREAD + e * THREADS, c = at % COLS, l = at / COLS;
-        b[e] = col + c < p->n && from + l < p->k ? load_b(p, from + l, col + c) : 0;
+    for (int e = FV_THREAD; e < s.step * wide; e += s.threads) {
+        int64_t c = col + e % wide * QUAD, l = from + e / wide, at = c / COLS * p->b_panel + l * p->b_step + c % COLS;
+        int n = at_most_quad(l < p->k ? p->n - c : 0);
+        const float *b = (const float *)p->b + (n > 0 ? at : 0);
+        const uint16_t *h = (const uint16_t *)p->b + (n > 0 ? at : 0);
+        float *put = to + e * QUAD;
+        uint16_t *put_half = (uint16_t *)to + e * QUAD;
+        if (p->b_quads && !s.half) fv_copy_16(put, b, n * (int)sizeof *b);
+        else if (p->b_quads) fv_copy_8(put_half, h, n * (int)sizeof *h);
+        else
+            for (int d = 0; d < QUAD; d++) {
+                if (s.half) put_half[d] = d < n ? h[d] : 0;
+                else put[d] = d < n ? b[d] : 0;
+            }
     }
 }
 
-/* From registers into the block's memory: a [step][16 * rows + 4], b [step][64]. The 4 spread a column of A over the banks. */
-FV_DEVICE void put(const product *p, float *block_a, float *block_b, const float *a, const float *b, const int rows, const int step) {
+/* Four numbers of a step's B. */
+FV_DEVICE fv_four quad_of_b(const float *b, int at, const shape s) {
+    if (!s.half) return *(const fv_four *)(b + at);
+    fv_four x;
+    const fv_i16 *pairs = (const fv_i16 *)((const uint16_t *)b + at); /* as fv_widen_bf16, two at once */
 #pragma unroll
-    for (int e = 0; e < SIDE * rows * step / THREADS; e++) {
-        int i, l;
-        place_of_a(p, FV_THREAD + e * THREADS, rows, step, &i, &l);
-        block_a[l * (SIDE * rows + 4) + i] = a[e];
+    for (int d = 0; d < 2; d++) {
+        fv_i16 pair = pairs[d];
+        x.v[2 * d] = fv_from_bits(fv_ishl(pair, 16));
+        x.v[2 * d + 1] = fv_from_bits(fv_iand(pair, (fv_i16)0xffff0000u));
     }
-#pragma unroll
-    for (int e = 0; e < COLS * step / THREADS; e++) block_b[FV_THREAD + e * THREADS] = b[e];
+    return x;
 }
 
-/* sum[rows][4] += one l of the block's A and B. */
-FV_DEVICE void multiply_one(float *sum, const float *block_a, const float *block_b, int l, const int rows) {
-    const float *a = block_a + l * (SIDE * rows + 4) + FV_THREAD / SIDE * rows;
-    four b = *(const four *)(block_b + l * COLS + FV_THREAD % SIDE * COLS_A_THREAD);
+/* sum[rows][quads][4] += one l of the step's A (the thread's rows of it) and B. */
+FV_DEVICE void multiply_one(float *sum, const float *a, const float *b, int l, const shape s) {
 #pragma unroll
-    for (int i = 0; i < rows; i++)
+    for (int q = 0; q < s.quads; q++) {
+        fv_four x = quad_of_b(b, l * cols_of(s) + col_at(s, q), s);
 #pragma unroll
-        for (int c = 0; c < COLS_A_THREAD; c++) sum[i * COLS_A_THREAD + c] = fv_fma(a[i], b.v[c], sum[i * COLS_A_THREAD + c]);
+        for (int i = 0; i < s.rows; i++)
+#pragma unroll
+            for (int d = 0; d < QUAD; d++) sum[(i * s.quads + q) * QUAD + d] = fv_fma(a[i], x.v[d], sum[(i * s.quads + q) * QUAD + d]);
+    }
+}
+
+/* The thread's rows of A at l. */
+FV_DEVICE void rows_of_a(float *to, const float *a, int l, const shape s) {
+#pragma unroll
+    for (int i = 0; i < s.rows; i++) to[i] = s.turned ? a[l * stride_of_a(s) + row_at(s, i)] : a[row_at(s, i) * stride_of_a(s) + l];
+}
+
+/* A whole step, two of k at a time, as A's rows are read. */
+FV_DEVICE void multiply_step(float *sum, const float *a, const float *b, const shape s) {
+#pragma unroll
+    for (int l = 0; l < s.step; l += 2) {
+        float even[8], odd[8];
+        if (s.turned) {
+            rows_of_a(even, a, l, s);
+            rows_of_a(odd, a, l + 1, s);
+        } else {
+#pragma unroll
+            for (int i = 0; i < s.rows; i++) {
+                fv_two x = *(const fv_two *)(a + row_at(s, i) * stride_of_a(s) + l);
+                even[i] = x.v[0], odd[i] = x.v[1];
+            }
+        }
+        multiply_one(sum, even, b, l, s);
+        multiply_one(sum, odd, b, l + 1, s);
+    }
+}
+
+/* What is left of k. Past the last l nothing is added: adding 0 would make a -0 a 0. */
+FV_DEVICE void multiply_rest(float *sum, const float *a, const float *b, int left, const shape s) {
+    for (int l = 0; l < left; l++) {
+        float x[8];
+        rows_of_a(x, a, l, s);
+        multiply_one(sum, x, b, l, s);
+    }
 }
 
 /* The chains' start, and their end. */
-FV_DEVICE void load_sums(const product *p, float *sum, int64_t row, int64_t col, const int rows) {
+FV_DEVICE void load_sums(const product *p, float *sum, int64_t row, int64_t col, const shape s) {
 #pragma unroll
-    for (int i = 0; i < rows; i++)
+    for (int i = 0; i < s.rows; i++)
 #pragma unroll
-        for (int c = 0; c < COLS_A_THREAD; c++) {
-            bool inside = row + i < p->m && col + c < p->n;
-            float start = 0;
-            if (inside && !p->fresh) start = p->c[(row + i) * p->n + col + c];
-            if (inside && p->fresh && p->bias != NULL) start = p->bias[col + c];
-            sum[i * COLS_A_THREAD + c] = start;
+        for (int q = 0; q < s.quads; q++)
+#pragma unroll
+            for (int d = 0; d < QUAD; d++) {
+                int64_t r = row + row_at(s, i), c = col + col_at(s, q) + d;
+                bool inside = r < p->m && c < p->n;
+                float start = 0;
+                if (inside && !p->fresh) start = p->c[r * p->n + c];
+                if (inside && p->fresh && p->bias != NULL) start = p->bias[c];
+                sum[(i * s.quads + q) * QUAD + d] = start;
+            }
+}
+FV_DEVICE void store_sums(const product *p, const float *sum, int64_t row, int64_t col, const shape s) {
+#pragma unroll
+    for (int i = 0; i < s.rows; i++)
+#pragma unroll
+        for (int q = 0; q < s.quads; q++) {
+            int64_t r = row + row_at(s, i), c = col + col_at(s, q);
+            if (r >= p->m) continue;
+            float *to = p->c + r * p->n + c;
+            const float *from = sum + (i * s.quads + q) * QUAD;
+            fv_four x = {{from[0], from[1], from[2], from[3]}};
+            if (p->c_quads && c < p->n) *(fv_four *)to = x;
+            else
+#pragma unroll
+                for (int d = 0; d < QUAD; d++)
+                    if (c + d < p->n) to[d] = from[d];
         }
 }
-FV_DEVICE void store_sums(const product *p, const float *sum, int64_t row, int64_t col, const int rows) {
-#pragma unroll
-    for (int i = 0; i < rows; i++)
-#pragma unroll
-        for (int c = 0; c < COLS_A_THREAD; c++)
-            if (row + i < p->m && col + c < p->n) p->c[(row + i) * p->n + col + c] = sum[i * COLS_A_THREAD + c];
+
+FV_DEVICE void bring(const product *p, float *shared, int64_t row, int64_t col, int64_t step, const shape s) {
+    if (step * s.step < p->k) {
+        float *to = shared + step % s.stages * stage_of(s);
+        bring_a(p, to, row, step * s.step, s);
+        bring_b(p, to + size_of_a(s), col, step * s.step, s);
+    }
+    fv_copy_end(); /* of none, too, so that the latest groups are always the steps to come */
 }
 
-/* `rows` (of a thread: 1, 4 or 8) and `step` are constants where this is inlined, so that arrays are registers. Blocks that share their columns of B
- * are neighbours. Past the last l nothing is added: adding 0 would make a -0 a 0. */
-FV_DEVICE void tile(const product *p, float *block_a, float *block_b, const int rows, const int step) {
-    float a[8], b[16], sum[8 * COLS_A_THREAD];
-    int64_t row_tiles = (p->m + SIDE * rows - 1) / (SIDE * rows);
-    int64_t row = FV_BLOCK % row_tiles * SIDE * rows, col = FV_BLOCK / row_tiles * COLS;
-    int64_t my_row = row + FV_THREAD / SIDE * rows, my_col = col + FV_THREAD % SIDE * COLS_A_THREAD;
-    load_sums(p, sum, my_row, my_col, rows);
-    fetch(p, a, b, row, col, 0, rows, step);
-    for (int64_t from = 0; from < p->k; from += step) {
-        FV_SYNC(); /* everybody is done with the step before */
-        put(p, block_a, block_b, a, b, rows, step);
-        FV_SYNC();
-        if (from + step < p->k) fetch(p, a, b, row, col, from + step, rows, step);
-        if (from + step <= p->k) {
-#pragma unroll 16
-            for (int l = 0; l < step; l++) multiply_one(sum, block_a, block_b, l, rows);
-        } else {
-            for (int l = 0; l < (int)(p->k - from); l++) multiply_one(sum, block_a, block_b, l, rows);
-        }
+/* Blocks that share their columns of B are neighbours. */
+FV_DEVICE void tile(const product *p, float *shared, const shape s) {
+    float sum[64];
+    int64_t row_tiles = (p->m + rows_of(s) - 1) / rows_of(s);
+    int64_t row = FV_BLOCK % row_tiles * rows_of(s), col = FV_BLOCK / row_tiles * cols_of(s);
+    bool works = FV_THREAD < s.down * s.across;
+    for (int step = 0; step < s.stages - 1; step++) bring(p, shared, row, col, step, s);
+    if (works) load_sums(p, sum, row, col, s);
+    for (int64_t step = 0; step * s.step < p->k; step++) {
+        fv_copy_wait(s.stages - 2);
+        FV_SYNC(); /* the step is there, and everybody is done with the one before: the next goes to its place */
+        bring(p, shared, row, col, step + s.stages - 1, s);
+        const float *a = shared + step % s.stages * stage_of(s), *b = a + size_of_a(s);
+        int64_t left = p->k - step * s.step;
+        if (works && left >= s.step) multiply_step(sum, a, b, s);
+        else if (works) multiply_rest(sum, a, b, (int)left, s);
     }
-    store_sums(p, sum, my_row, my_col, rows);
+    if (works) store_sums(p, sum, row, col, s);
 }
 
-/* The three tiles: rows of a thread, and the step. Few rows wait for B's next part, so it is the larger. */
-#define TILE_DEFINE(name, rows, step)                                                                                  \
-    FV_GLOBAL(name, product) {                                                                                         \
-        FV_BLOCK_SHARED four block_a[(step) * (SIDE * (rows) + 4) / 4], block_b[(step) * COLS / 4];                    \
-        tile(&j, (float *)block_a, (float *)block_b, rows, step);                                                      \
+/* The tiles: threads that multiply (down, across), rows and quadruples for each, step, stages, threads. Eight rows of few columns are a warp's,
+ * which others only bring numbers to. */
+#define TILE_HIGH 16, 16, 8, 2, 16, 2
+#define TILE_WIDE 16, 16, 4, 1, 16, 3
+#define TILE_MIDDLE 16, 8, 2, 1, 32, 4
+#define TILE_LOW 8, 4, 1, 1, 64, 6
+#define TILE_NUMBERS(down, across, rows, quads, step, stages)                                                            \
+    ((stages) * ((down) * (rows) * ((step) + QUAD) + (step) * (across) * (quads) * QUAD))
+#define TILE_NUMBERS_OF(...) TILE_NUMBERS(__VA_ARGS__)
+#define TILE_DEFINE(name, tile_shape, threads, blocks, turned, half)                                                   \
+    FV_GLOBAL_OF(name, product, threads, blocks) {                                                                     \
+        FV_BLOCK_SHARED fv_four shared[TILE_NUMBERS_OF(tile_shape) / 4];                                                 \
+        const shape s = {tile_shape, turned, half, threads};                                                           \
+        tile(&j, (float *)shared, s);                                                                                  \
     }
-TILE_DEFINE(tile_high, 8, 16)
-TILE_DEFINE(tile_middle, 4, 16)
-TILE_DEFINE(tile_low, 1, 64)
+TILE_DEFINE(tile_high, TILE_HIGH, 256, 2, false, false)
+TILE_DEFINE(tile_high_half, TILE_HIGH, 256, 2, false, true)
+TILE_DEFINE(tile_high_turned, TILE_HIGH, 256, 2, true, false)
+TILE_DEFINE(tile_wide, TILE_WIDE, 256, 3, false, false)
+TILE_DEFINE(tile_wide_half, TILE_WIDE, 256, 3, false, true)
+TILE_DEFINE(tile_wide_turned, TILE_WIDE, 256, 3, true, false)
+TILE_DEFINE(tile_middle, TILE_MIDDLE, 128, 4, false, false)
+TILE_DEFINE(tile_middle_half, TILE_MIDDLE, 128, 4, false, true)
+TILE_DEFINE(tile_low, TILE_LOW, 128, 4, false, false)
+TILE_DEFINE(tile_low_half, TILE_LOW, 128, 4, false, true)
 
-static int64_t tiles_of(const product *p, int64_t rows) { return fv_blocks_of(p->m, SIDE * rows) * fv_blocks_of(p->n, COLS); }
+/* What a block of each tile makes of C, and the share of a multiprocessor's peak that it reaches by itself (from measurements on an H100). */
+typedef struct {
+    int rows, cols;
+    double rate;
+} tile_kind;
+enum { LOW, MIDDLE, WIDE, HIGH };
+static const tile_kind kinds[] = {{8, 16, 0.15}, {32, 32, 0.45}, {64, 64, 0.6}, {128, 128, 0.85}};
+
+static int64_t tiles_of(const product *p, int kind) { return fv_blocks_of(p->m, kinds[kind].rows) * fv_blocks_of(p->n, kinds[kind].cols); }
+
+/* Few rows wait for B alone, in narrow tiles that are many; else the tile whose blocks, so many at a time as the card has multiprocessors, are done first. */
+static int choose_tile(const product *p, bool turned) {
+    int best = HIGH;
+    double least = INFINITY;
+    if (!turned && p->m <= 2 * kinds[LOW].rows) return LOW;
+    for (int kind = turned ? WIDE : MIDDLE; kind <= HIGH; kind++) {
+        double time = (double)fv_blocks_of(tiles_of(p, kind), fv_cuda_multiprocessors()) * kinds[kind].rows * kinds[kind].cols / kinds[kind].rate;
+        if (time < least) least = time, best = kind;
+    }
+    return best;
+}
+
+static bool in_quads(const void *data, size_t size, int64_t step) { return (uintptr_t)data % (QUAD * size) == 0 && step % QUAD == 0; }
 
 static void multiply(product j) {
     if (j.k == 0 && !j.fresh) return;
-    if (j.m <= SIDE) FV_LAUNCH(tile_low, tiles_of(&j, 1), THREADS, 0, j);
-    else if (j.m <= 4 * SIDE) FV_LAUNCH(tile_middle, tiles_of(&j, 4), THREADS, 0, j);
-    else FV_LAUNCH(tile_high, tiles_of(&j, 8), THREADS, 0, j);
+    bool turned = j.a_row == 1 && j.a_col != 1;
+    j.a_quads = in_quads(j.a, sizeof(float), turned ? j.a_col : j.a_row);
+    j.b_quads = in_quads(j.b, j.bf16 ? sizeof(uint16_t) : sizeof(float), j.b_step);
+    j.c_quads = in_quads(j.c, sizeof(float), j.n);
+    int kind = choose_tile(&j, turned);
+    int64_t tiles = tiles_of(&j, kind);
+    if (kind == HIGH && turned) FV_LAUNCH(tile_high_turned, tiles, 256, 0, j);
+    else if (kind == WIDE && turned) FV_LAUNCH(tile_wide_turned, tiles, 256, 0, j);
+    else if (kind == HIGH && j.bf16) FV_LAUNCH(tile_high_half, tiles, 256, 0, j);
+    else if (kind == WIDE && j.bf16) FV_LAUNCH(tile_wide_half, tiles, 256, 0, j);
+    else if (kind == MIDDLE && j.bf16) FV_LAUNCH(tile_middle_half, tiles, 128, 0, j);
+    else if (kind == LOW && j.bf16) FV_LAUNCH(tile_low_half, tiles, 128, 0, j);
+    else if (kind == HIGH) FV_LAUNCH(tile_high, tiles, 256, 0, j);
+    else if (kind == WIDE) FV_LAUNCH(tile_wide, tiles, 256, 0, j);
+    else if (kind == MIDDLE) FV_LAUNCH(tile_middle, tiles, 128, 0, j);
+    else FV_LAUNCH(tile_low, tiles, 128, 0, j);
 }
 
 /* ---- packing: panels of 64 outputs, each [k, 64] in the weight's own type, zeros beyond the last output ------------------- */
@@ -153,7 +295,7 @@ typedef struct {
     size_t size;    /* of an element: 4 or 2 */
 } packing;
 
-enum { PACK_K = 32 };
+enum { PACK_K = 32, THREADS = 256 };
 
 /* A block turns [64 outputs, 32 of k] around, through its own memory so that both sides are read and written in rows. */
 FV_GLOBAL(pack_tile, packing) {
@@ -210,17 +352,20 @@ FV_TABLE_OP void fv_cuda_linear_back_input(const fv_exec *x, fv_view dx, fv_view
     multiply(p);
 }
 
+enum { COLUMN_THREADS = 32 };
+
 typedef struct {
     float *sum; /* [cols] */
     const float *in;
     int64_t rows, cols;
 } column_sums;
 
-/* sum[c] += in[r, c], r ascending: a thread for each column. */
+/* sum[c] += in[r, c], r ascending: a thread for each column, which has the next rows' numbers on their way. */
 FV_GLOBAL(sum_columns, column_sums) {
-    int64_t c = FV_BLOCK * THREADS + FV_THREAD;
+    int64_t c = FV_BLOCK * COLUMN_THREADS + FV_THREAD;
     if (c >= j.cols) return;
     float sum = j.sum[c];
+#pragma unroll 32
     for (int64_t r = 0; r < j.rows; r++) sum = fv_add(sum, j.in[r * j.cols + c]);
     j.sum[c] = sum;
 }
@@ -231,7 +376,7 @@ FV_TABLE_OP void fv_cuda_linear_back_weight(const fv_exec *x, fv_view dw, fv_vie
     if (dbias.data != NULL) {
         column_sums j = {0};
         j.sum = fv_f32(dbias), j.in = fv_f32(dy), j.rows = fv_rows(dy), j.cols = fv_cols(dy);
-        FV_LAUNCH(sum_columns, fv_blocks_of(j.cols, THREADS), THREADS, 0, j);
+        FV_LAUNCH(sum_columns, fv_blocks_of(j.cols, COLUMN_THREADS), COLUMN_THREADS, 0, j);
     }
     if (dw.data == NULL) return;
     product p = {0};

@@ -119,12 +119,14 @@ static double bytes_of(const setup *s) {
     return n;
 }
 
-/* ---- matrix products: variant is rows, + BF16 for weights in bf16 ---- */
+/* ---- matrix products: variant is rows, + HALF for weights in bf16, + EDGES for a large result whose sides end anywhere, with few terms ---- */
 
-enum { HALF = 1 << 20, WIDTH = 2048, INNER = 11008, ROWS = 1024 };
+enum { HALF = 1 << 20, EDGES = 1 << 21, WIDTH = 2048, INNER = 11008, ROWS = 1024, ODD = 1027, ODD_TERMS = 19 };
 
 static void make_linear(setup *s, int variant) {
-    int64_t m = s->small ? (variant & ~HALF) / 8 + 1 : variant & ~HALF, n = size_of(s, WIDTH), k = size_of(s, WIDTH);
+    int64_t m = variant & ~(HALF | EDGES), n = size_of(s, WIDTH), k = size_of(s, WIDTH);
+    if (s->small) m = m / 8 + 1;
+    if (variant & EDGES) m = n = ODD, k = ODD_TERMS;
     results(s, m, n), numbers(s, m, k);
     if (variant & HALF) halves(s, n, k);
     else numbers(s, n, k);
@@ -138,7 +140,8 @@ static void run_linear(const side *c, int variant) {
 }
 
 static void make_back_input(setup *s, int variant) {
-    int64_t m = size_of(s, ROWS), n = size_of(s, WIDTH), k = size_of(s, WIDTH) + 1;
+    int64_t m = size_of(s, ROWS), n = size_of(s, WIDTH), k = size_of(s, WIDTH) + (s->small ? 1 : 64);
+    if (variant & EDGES) m = k = ODD, n = ODD_TERMS;
     results(s, m, k), numbers(s, m, n);
     if (variant & HALF) halves(s, n, k);
     else numbers(s, n, k);
@@ -150,8 +153,8 @@ static void run_back_input(const side *c, int variant) {
 }
 
 static void make_back_weight(setup *s, int variant) {
-    (void)variant;
-    int64_t m = size_of(s, ROWS), n = size_of(s, WIDTH), k = size_of(s, WIDTH) + 1;
+    int64_t m = size_of(s, ROWS), n = size_of(s, WIDTH), k = size_of(s, WIDTH) + (s->small ? 1 : 64);
+    if (variant & EDGES) n = k = ODD, m = ODD_TERMS;
     results(s, n, k), results(s, 1, n), numbers(s, m, n), numbers(s, m, k);
     s->flops = 2.0 * (double)m * (double)n * (double)k;
 }
@@ -321,7 +324,7 @@ static void run_pages(const side *c, int variant) {
 /* ---- the vocabulary: 0 log-probs, 1 their way back, 2 the second pass, 3 greedy, 4 drawing, 5 drawing with top-k and top-p ---- */
 
 static void make_vocabulary(setup *s, int variant) {
-    int64_t rows = variant == 2 ? 8 : size_of(s, variant > 2 ? 64 : 512), width = size_of(s, WIDTH), words = s->small ? 341 : 151936;
+    int64_t rows = variant == 2 ? 8 : size_of(s, variant > 2 ? 64 : 512), width = size_of(s, WIDTH), words = s->small ? 2341 : 151936;
     results(s, rows, 1), results(s, rows, 1), results(s, rows, 2); /* logp, entropy, lse */
     numbers(s, rows, width), numbers(s, words, width);             /* 3, 4: hidden, weight */
     float *w = fv_f32(s->b[4].v);
@@ -371,8 +374,11 @@ static void run_adamw(const side *c, int variant) {
 static const op_case cases[] = {
     {"linear, 1 row", make_linear, run_linear, 1}, {"linear, 64 rows", make_linear, run_linear, 64}, {"linear, 1024 rows", make_linear, run_linear, 1024},
     {"linear bf16, 1 row", make_linear, run_linear, 1 | HALF}, {"linear bf16, 64 rows", make_linear, run_linear, 64 | HALF},
-    {"linear bf16, 1024 rows", make_linear, run_linear, 1024 | HALF}, {"linear_back_input", make_back_input, run_back_input, 0},
-    {"linear_back_input bf16", make_back_input, run_back_input, HALF}, {"linear_back_weight", make_back_weight, run_back_weight, 0},
+    {"linear bf16, 1024 rows", make_linear, run_linear, 1024 | HALF}, {"linear, edges", make_linear, run_linear, EDGES},
+    {"linear bf16, edges", make_linear, run_linear, EDGES | HALF},
+    {"linear_back_input", make_back_input, run_back_input, 0}, {"linear_back_input bf16", make_back_input, run_back_input, HALF},
+    {"linear_back_input, edges", make_back_input, run_back_input, EDGES}, {"linear_back_weight", make_back_weight, run_back_weight, 0},
+    {"linear_back_weight, edges", make_back_weight, run_back_weight, EDGES},
     {"gather", make_rows, run_rows, 0}, {"gather bf16", make_rows, run_rows, 1}, {"gather_add", make_rows, run_rows, 2},
     {"scatter_add, long chains", make_rows, run_rows, 3}, {"scatter", make_rows, run_rows, 4},
     {"blend", make_blend, run_blend, 0}, {"blend_back", make_blend, run_blend, 1},

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-enum { MAX_THREADS = 1024, WARP = 32, STACK = 64 << 10, MAX_PIECES = 4096 };
+enum { MAX_THREADS = 1024, WARP = 32, STACK = 64 << 10, MAX_PIECES = 4096, MAX_COPIES = 256 };
 static const size_t card_bytes = (size_t)8 << 30; /* of addresses; pages come when they are touched */
 
 static void stop(const char *what) {
@@ -99,6 +99,13 @@ size_t fv_stand_in_allocations(void) { return card.allocations; }
 
 /* ---- a block of threads ---- */
 
+/* A copy into the block's memory that a thread has asked for. */
+typedef struct {
+    void *to;
+    const void *from;
+    int size, n, group;
+} copy;
+
 typedef enum { READY, AT_BARRIER, AT_EXCHANGE, DONE } state;
 
 typedef struct {
@@ -108,6 +115,8 @@ typedef struct {
     state state;
     int line, d;   /* of the barrier; of the exchange */
     double x;
+    copy copies[MAX_COPIES];
+    int copy_count, group; /* not made yet; groups ended */
 } fiber;
 
 struct fv_stand_in fv_stand_in;
@@ -129,6 +138,7 @@ static void yield_as(state s) {
 static void fiber_body(void) {
     for (;;) {
         kernel(argument);
+        if (fibers[fv_stand_in.thread].copy_count) stop("a thread ends before its copies have come");
         yield_as(DONE);
     }
 }
@@ -144,6 +154,31 @@ double fv_across_double(double x, int d) {
     f->d = d;
     yield_as(AT_EXCHANGE);
     return f->x;
+}
+
+void fv_stand_in_copy(void *to, const void *from, int size, int n) {
+    fiber *f = &fibers[fv_stand_in.thread];
+    if (f->copy_count == MAX_COPIES) stop("a thread asks for too many copies");
+    if ((uintptr_t)to % (uintptr_t)size || (uintptr_t)from % (uintptr_t)size || n < 0 || n > size) stop("a copy that a card would refuse");
+    if (n > 0 && !fv_stand_in_owns(from)) stop("a copy into a block's memory from what is not the card's");
+    f->copies[f->copy_count++] = (copy){to, from, size, n, f->group};
+}
+
+void fv_copy_end(void) { fibers[fv_stand_in.thread].group++; }
+
+void fv_copy_wait(int groups) {
+    fiber *f = &fibers[fv_stand_in.thread];
+    int left = 0;
+    for (int i = 0; i < f->copy_count; i++) {
+        copy c = f->copies[i];
+        if (c.group >= f->group - groups) {
+            f->copies[left++] = c;
+            continue;
+        }
+        memcpy(c.to, c.from, (size_t)c.n);
+        memset((char *)c.to + c.n, 0, (size_t)(c.size - c.n));
+    }
+    f->copy_count = left;
 }
 
 static void take_turn(int thread) {
@@ -327,7 +362,7 @@ cudaError_t cudaGetDeviceCount(int *count) {
 cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : told(cudaErrorInvalidValue); }
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device) {
     (void)device;
-    *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
+    *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : attribute == cudaDevAttrMultiProcessorCount ? 1 : 0; /* one: small sizes fill it, so that large tiles have their turn */
     return cudaSuccess;
 }
 cudaError_t cudaGetLastError(void) {

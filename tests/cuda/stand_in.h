@@ -15,6 +15,7 @@
     static void name(type j);                                                                                          \
     static void name##_run_(const void *j) { name(*(const type *)j); }                                                 \
     static void name(type j)
+#define FV_GLOBAL_OF(name, type, threads, blocks) FV_GLOBAL(name, type)
 #define FV_LAUNCH(name, blocks, threads, shared, j)                                                                    \
     do {                                                                                                               \
         int64_t fv_blocks_ = (blocks);                                                                                 \
@@ -39,6 +40,12 @@ void fv_stand_in_sync(int line);
 /* x of the thread of the warp whose number differs by d. */
 double fv_across_double(double x, int d);
 static inline float fv_across(float x, int d) { return (float)fv_across_double((double)x, d); }
+/* Copies are as late as a card's may be: they are made where the thread waits for them. */
+void fv_stand_in_copy(void *to, const void *from, int size, int n);
+static inline __attribute__((unused)) void fv_copy_16(void *to, const void *from, int n) { fv_stand_in_copy(to, from, 16, n); }
+static inline __attribute__((unused)) void fv_copy_8(void *to, const void *from, int n) { fv_stand_in_copy(to, from, 8, n); }
+void fv_copy_end(void);
+void fv_copy_wait(int groups);
 /* Puts a kernel into the stream, with a copy of its argument. */
 void fv_stand_in_launch(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, const void *j, size_t size);
 
