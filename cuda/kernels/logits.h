@@ -1,15 +1,24 @@
 /* One row of logits to its log-softmax: what log-probs, their way back, whole-vocabulary statistics and sampling share, so that a token has
- * the same log-prob wherever it is asked for. Sixteen threads are a row's sixteen lanes, in the CPU's order of additions. */
+ * the same log-prob wherever it is asked for.
+ *
+ * A block takes a row. Its sums are the CPU's: sixteen lanes, each a chain over every sixteenth id. Only the chains themselves need that
+ * order, so one warp adds and the others read the row and make e^x for it, a piece ahead. A lane's chain over 150,000 ids is then some
+ * 10,000 additions in a row, 25 microseconds, and a multiprocessor has several rows at once. */
 #ifndef FV_CUDA_KERNELS_LOGITS_H
 #define FV_CUDA_KERNELS_LOGITS_H
 
 #include "cuda/device.h"
 
-/* Rows are taken in blocks whose logits fit here: some 400 rows of a vocabulary of 150,000, enough for the product to keep the card busy. */
-enum { LOGITS_BYTES = 256 << 20, LOGITS_THREADS = 32, LOGITS_ROWS = LOGITS_THREADS / FV_LANES };
+/* Rows are taken in blocks whose logits fit here: some 400 rows of a vocabulary of 150,000, enough for the product to keep the card busy; whole
+ * tiles of it, where that many fit. */
+enum { LOGITS_BYTES = 256 << 20, LOGITS_TILE = 128 };
+
+/* A row's block: a warp that adds, and makers of what it adds. */
+enum { LOGITS_WARP = 32, LOGITS_MAKERS = 256, LOGITS_THREADS = LOGITS_WARP + LOGITS_MAKERS, LOGITS_EACH = 4, LOGITS_PIECE = LOGITS_MAKERS * LOGITS_EACH };
 
 static inline int64_t fv_logits_rows(int64_t vocabulary, int64_t rows) {
     int64_t most = LOGITS_BYTES / (vocabulary * (int64_t)sizeof(float));
+    if (most >= LOGITS_TILE) most -= most % LOGITS_TILE;
     if (most < 1) most = 1;
     return rows < most ? rows : most;
 }
@@ -23,33 +32,89 @@ typedef struct {
     float max, log_sum, entropy;
 } fv_softmax;
 
-/* Divides a row by its temperature, in place, and returns the maximum. Threads past the last row take the last again, with `there` false. */
-FV_DEVICE float fv_logits_cool(float *row, int64_t n, float temperature, bool there) {
+/* The block's memory: what the adding warp adds, this piece and the next; and what the groups of sixteen threads found. */
+typedef struct {
+    float e[2][LOGITS_PIECE], x[2][LOGITS_PIECE];
+    float largest[LOGITS_THREADS / FV_LANES][FV_LANES];
+    fv_softmax all;
+} fv_logits_room;
+
+/* Divides the row by its temperature, in place, and returns the maximum. A group of sixteen threads has a span of the row and a lane goes
+ * through it upwards, so that the first of equals is found (0 and -0 are), as by one lane alone. */
+FV_DEVICE float fv_logits_cool(fv_logits_room *room, float *row, int64_t n, float temperature) {
+    enum { GROUPS = LOGITS_THREADS / FV_LANES };
+    int group = FV_THREAD / FV_LANES, lane = FV_THREAD % FV_LANES;
+    int64_t steps = (n + FV_LANES - 1) / FV_LANES, from = steps * group / GROUPS, to = steps * (group + 1) / GROUPS;
     float max = fv_from_bits((fv_i16)0xff800000u); /* -inf */
-#pragma unroll 8
-    for (int64_t v = FV_THREAD % FV_LANES; there && v < n; v += FV_LANES) {
-        float x = row[v];
-        if (temperature != 1.0f) row[v] = x = fv_div(x, temperature); /* x / 1 is x */
-        max = fv_max(x, max);
+    for (int64_t v = from * FV_LANES + lane; v < to * FV_LANES; v += 8 * FV_LANES) {
+        float x[8];
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            int64_t at = v + i * FV_LANES;
+            x[i] = at < to * FV_LANES && at < n ? row[at] : fv_from_bits((fv_i16)0xff800000u);
+        }
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            int64_t at = v + i * FV_LANES;
+            if (temperature != 1.0f) { /* x / 1 is x */
+                x[i] = fv_div(x[i], temperature);
+                if (at < to * FV_LANES && at < n) row[at] = x[i];
+            }
+            max = fv_max(x[i], max);
+        }
     }
+    room->largest[group][lane] = max;
+    FV_SYNC();
+    max = room->largest[0][lane];
+    for (int g = 1; g < GROUPS; g++) max = fv_max(room->largest[g][lane], max);
     return fv_hmax(max);
 }
 
-/* The row after fv_logits_cool: log sum_v e^(x_v - max), and the entropy log_sum - sum_v e^(x_v - max) (x_v - max) / sum. */
-FV_DEVICE fv_softmax fv_logits_softmax(const float *row, int64_t n, float max, bool there) {
-    float sum = 0, weighted = 0;
-#pragma unroll 8
-    for (int64_t v = FV_THREAD % FV_LANES; there && v < n; v += FV_LANES) {
-        float x = fv_sub(row[v], max), e = fv_exp(x);
-        sum = fv_add(sum, e);
-        weighted = fv_fma(e, x, weighted);
+/* A maker's share of the piece that begins at `from`: e^(x - max) and x - max. */
+FV_DEVICE void fv_logits_make(fv_logits_room *room, const float *row, int64_t n, float max, int64_t from) {
+    int at = FV_THREAD - LOGITS_WARP, piece = (int)(from / LOGITS_PIECE % 2);
+    float l[LOGITS_EACH];
+#pragma unroll
+    for (int i = 0; i < LOGITS_EACH; i++) {
+        int64_t v = from + at + i * LOGITS_MAKERS;
+        l[i] = v < n ? row[v] : max;
     }
-    fv_softmax s;
-    sum = fv_hsum(sum);
-    s.max = max;
-    s.log_sum = fv_log(sum);
-    s.entropy = s.log_sum - fv_hsum(weighted) / sum;
-    return s;
+#pragma unroll
+    for (int i = 0; i < LOGITS_EACH; i++) {
+        float x = fv_sub(l[i], max);
+        room->x[piece][at + i * LOGITS_MAKERS] = x;
+        room->e[piece][at + i * LOGITS_MAKERS] = fv_exp(x);
+    }
+}
+
+/* The row after fv_logits_cool: log sum_v e^(x_v - max), and the entropy log_sum - sum_v e^(x_v - max) (x_v - max) / sum. All threads of the block get it. */
+FV_DEVICE fv_softmax fv_logits_softmax(fv_logits_room *room, const float *row, int64_t n, float max) {
+    float sum = 0, weighted = 0;
+    for (int64_t from = -LOGITS_PIECE; from < n; from += LOGITS_PIECE) {
+        FV_SYNC();
+        if (FV_THREAD >= LOGITS_WARP) {
+            if (from + LOGITS_PIECE < n) fv_logits_make(room, row, n, max, from + LOGITS_PIECE);
+        } else if (FV_THREAD < FV_LANES && from >= 0) {
+            const float *e = room->e[from / LOGITS_PIECE % 2], *x = room->x[from / LOGITS_PIECE % 2];
+            int end = n - from < LOGITS_PIECE ? (int)(n - from) : LOGITS_PIECE;
+#pragma unroll 16
+            for (int i = FV_THREAD; i < end; i += FV_LANES) {
+                sum = fv_add(sum, e[i]);
+                weighted = fv_fma(e[i], x[i], weighted);
+            }
+        }
+    }
+    if (FV_THREAD < LOGITS_WARP) { /* a warp exchanges together: its second half brings nothing that is looked at */
+        sum = fv_hsum(sum);
+        weighted = fv_hsum(weighted);
+    }
+    if (FV_THREAD == 0) {
+        room->all.max = max;
+        room->all.log_sum = fv_log(sum);
+        room->all.entropy = room->all.log_sum - weighted / sum;
+    }
+    FV_SYNC();
+    return room->all;
 }
 
 FV_DEVICE float fv_logits_logp(const float *row, int64_t id, float max, float log_sum) { return (row[id] - max) - log_sum; }

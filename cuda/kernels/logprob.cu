@@ -2,45 +2,36 @@
  * With l = logits / temperature: logp = (l_target - max) - log sum e^(l - max); H = -sum p log p. */
 #include "cuda/kernels/logits.h"
 
+/* Where each number is by itself, a block of threads has a part of a row. */
+enum { NUMBER_THREADS = 256, PART = 4 * NUMBER_THREADS };
+
 typedef struct {
     float *logits; /* [rows of the block, vocabulary] */
-    int64_t first, rows, vocabulary;
+    int64_t first, rows, vocabulary, parts; /* parts of a row */
     const int32_t *target;
     const float *temperature, *dlogp, *dentropy;
     float *logp, *entropy, *lse;
 } job;
 
-/* The row of the block that this thread's lanes take; false past the last. */
-FV_DEVICE bool row_at(const job *j, int64_t *i) {
-    *i = FV_BLOCK * LOGITS_ROWS + FV_THREAD / FV_LANES;
-    return *i < j->rows;
-}
-
 static job job_of(const fv_exec *x, int64_t step, int64_t vocabulary, fv_view lse, fv_view temperature) {
     job j = {0};
     j.logits = FV_NUMBERS(x->scratch, step * vocabulary);
-    j.vocabulary = vocabulary, j.lse = fv_f32(lse);
+    j.vocabulary = vocabulary, j.parts = fv_blocks_of(vocabulary, PART), j.lse = fv_f32(lse);
     j.temperature = (const float *)fv_cuda_stage(x, temperature.data, fv_bytes(temperature));
     return j;
 }
 
-FV_GLOBAL(logprob_rows, job) {
-    int64_t i, lane = FV_THREAD % FV_LANES;
-    bool there = row_at(&j, &i);
-    int64_t r = j.first + i;
-    float *row = j.logits + i * j.vocabulary;
-    float max = fv_logits_cool(row, j.vocabulary, there ? j.temperature[r] : 1, there);
-    fv_softmax s = fv_logits_softmax(row, j.vocabulary, max, there);
-    if (!there || lane != 0) return;
+FV_GLOBAL_OF(logprob_row, job, LOGITS_THREADS, 4) {
+    FV_BLOCK_SHARED fv_logits_room room;
+    int64_t r = j.first + FV_BLOCK;
+    float *row = j.logits + FV_BLOCK * j.vocabulary;
+    float max = fv_logits_cool(&room, row, j.vocabulary, j.temperature[r]);
+    fv_softmax s = fv_logits_softmax(&room, row, j.vocabulary, max);
+    if (FV_THREAD != 0) return;
     if (j.entropy != NULL) j.entropy[r] = s.entropy;
     j.lse[2 * r] = s.max;
     j.lse[2 * r + 1] = s.log_sum;
-}
-
-/* The target's, by a thread that sees what its row's lanes have written. */
-FV_GLOBAL(pick_targets, job) {
-    int64_t i = FV_BLOCK * LOGITS_THREADS + FV_THREAD, r = j.first + i;
-    if (i < j.rows) j.logp[r] = fv_logits_logp(j.logits + i * j.vocabulary, j.target[r], j.lse[2 * r], j.lse[2 * r + 1]);
+    j.logp[r] = fv_logits_logp(row, j.target[r], s.max, s.log_sum);
 }
 
 FV_TABLE_OP void fv_cuda_logprob(const fv_exec *x, fv_view logp, fv_view entropy, fv_view lse, fv_view hidden, fv_head head, fv_view target,
@@ -53,22 +44,21 @@ FV_TABLE_OP void fv_cuda_logprob(const fv_exec *x, fv_view logp, fv_view entropy
         j.rows = rows - j.first < step ? rows - j.first : step;
         fv_logits(x, j.logits, hidden, j.first, j.rows, head);
         fv_cuda_begin("logprob", hidden, head.weight);
-        FV_LAUNCH(logprob_rows, fv_blocks_of(j.rows, LOGITS_ROWS), LOGITS_THREADS, 0, j);
-        FV_LAUNCH(pick_targets, fv_blocks_of(j.rows, LOGITS_THREADS), LOGITS_THREADS, 0, j);
+        FV_LAUNCH(logprob_row, j.rows, LOGITS_THREADS, 0, j);
     }
     fv_arena_release(x->scratch, mark);
 }
 
 /* Logits to their gradients, in place: with lp = log p,
  *     dl_v = (dlogp (1[v = target] - p_v) - dentropy p_v (lp_v + H)) / temperature */
-FV_GLOBAL(back_rows, job) {
-    int64_t i, n = j.vocabulary;
-    if (!row_at(&j, &i)) return;
-    int64_t r = j.first + i;
-    float *row = j.logits + i * n, temperature = j.temperature[r], entropy = 0, dentropy = 0;
+FV_GLOBAL(back_numbers, job) {
+    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * PART + FV_THREAD;
+    float *row = j.logits + i * j.vocabulary, temperature = j.temperature[r], entropy = 0, dentropy = 0;
     if (j.dentropy != NULL) entropy = j.entropy[r], dentropy = j.dentropy[r];
     float max = j.lse[2 * r], log_sum = j.lse[2 * r + 1], inverse = -1.0f / temperature;
-    for (int64_t v = FV_THREAD % FV_LANES; v < n; v += FV_LANES) {
+#pragma unroll
+    for (int64_t v = from; v < from + PART; v += NUMBER_THREADS) {
+        if (v >= j.vocabulary) continue;
         float lp = fv_sub(fv_sub(temperature != 1.0f ? fv_div(row[v], temperature) : row[v], max), log_sum);
         float pull = fv_fma(dentropy, fv_add(lp, entropy), j.dlogp[r]);
         float dl = fv_mul(fv_mul(fv_exp(lp), pull), inverse);
@@ -86,7 +76,7 @@ FV_TABLE_OP void fv_cuda_logprob_back(const fv_exec *x, fv_view dhidden, fv_view
         j.rows = rows - j.first < step ? rows - j.first : step;
         fv_logits(x, j.logits, hidden, j.first, j.rows, head);
         fv_cuda_begin("logprob_back", hidden, head.weight);
-        FV_LAUNCH(back_rows, fv_blocks_of(j.rows, LOGITS_ROWS), LOGITS_THREADS, 0, j);
+        FV_LAUNCH(back_numbers, j.rows * j.parts, NUMBER_THREADS, 0, j);
         fv_view dlogits = fv_mat(j.logits, j.rows, vocabulary);
         if (dhidden.data != NULL) fv_cuda_linear_back_input(x, fv_slice(dhidden, j.first, j.rows), dlogits, head.weight);
         if (dweight.data != NULL) fv_cuda_linear_back_weight(x, dweight, fv_none, dlogits, fv_slice(hidden, j.first, j.rows));
@@ -94,13 +84,13 @@ FV_TABLE_OP void fv_cuda_logprob_back(const fv_exec *x, fv_view dhidden, fv_view
     fv_arena_release(x->scratch, mark);
 }
 
-/* Logits to log-probs, in place: a thread for each. */
+/* Logits to log-probs, in place. */
 FV_GLOBAL(logp_numbers, job) {
-    int64_t at = FV_BLOCK * LOGITS_THREADS + FV_THREAD, i = at / j.vocabulary, r = j.first + i;
-    if (i >= j.rows) return;
-    float x = j.logits[at], temperature = j.temperature[r];
-    if (temperature != 1.0f) x = fv_div(x, temperature);
-    j.logits[at] = fv_sub(fv_sub(x, j.lse[2 * r]), j.lse[2 * r + 1]);
+    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * PART + FV_THREAD;
+    float *row = j.logits + i * j.vocabulary, temperature = j.temperature[r], max = j.lse[2 * r], log_sum = j.lse[2 * r + 1];
+#pragma unroll
+    for (int64_t v = from; v < from + PART; v += NUMBER_THREADS)
+        if (v < j.vocabulary) row[v] = fv_sub(fv_sub(temperature != 1.0f ? fv_div(row[v], temperature) : row[v], max), log_sum);
 }
 
 FV_TABLE_OP void fv_cuda_vocabulary(const fv_exec *x, fv_view lse, fv_view hidden, fv_head head, fv_view temperature, fv_vocabulary_visit *visit,
@@ -113,7 +103,7 @@ FV_TABLE_OP void fv_cuda_vocabulary(const fv_exec *x, fv_view lse, fv_view hidde
         j.rows = rows - j.first < step ? rows - j.first : step;
         fv_logits(x, j.logits, hidden, j.first, j.rows, head);
         fv_cuda_begin("vocabulary", hidden, head.weight);
-        FV_LAUNCH(logp_numbers, fv_blocks_of(j.rows * vocabulary, LOGITS_THREADS), LOGITS_THREADS, 0, j);
+        FV_LAUNCH(logp_numbers, j.rows * j.parts, NUMBER_THREADS, 0, j);
         fv_cuda_download(seen, j.logits, (size_t)(j.rows * vocabulary) * sizeof(float));
         visit(context, j.first, j.rows, 0, vocabulary, seen);
     }

@@ -44,13 +44,12 @@ typedef struct {
     int64_t first, rows, vocabulary;
 } job;
 
-FV_GLOBAL(cool_rows, job) {
-    int64_t i = FV_BLOCK * LOGITS_ROWS + FV_THREAD / FV_LANES;
-    bool there = i < j.rows;
-    float *row = j.logits + i * j.vocabulary;
-    float max = fv_logits_cool(row, j.vocabulary, there ? j.plan[j.first + i].temperature : 1, there);
-    fv_softmax s = fv_logits_softmax(row, j.vocabulary, max, there);
-    if (there && FV_THREAD % FV_LANES == 0) j.softmax[i] = s;
+FV_GLOBAL_OF(cool_row, job, LOGITS_THREADS, 4) {
+    FV_BLOCK_SHARED fv_logits_room room;
+    float *row = j.logits + FV_BLOCK * j.vocabulary;
+    float max = fv_logits_cool(&room, row, j.vocabulary, j.plan[j.first + FV_BLOCK].temperature);
+    fv_softmax s = fv_logits_softmax(&room, row, j.vocabulary, max);
+    if (FV_THREAD == 0) j.softmax[FV_BLOCK] = s;
 }
 
 /* ---- a block together: thread t has ids [begin_of(t), begin_of(t + 1)) ---------------------------------------------------- */
@@ -243,7 +242,7 @@ FV_TABLE_OP void fv_cuda_sample(const fv_exec *x, int32_t *id, float *logp, floa
         j.rows = rows - j.first < step ? rows - j.first : step;
         fv_logits(x, j.logits, hidden, j.first, j.rows, head);
         fv_cuda_begin("sample", hidden, head.weight);
-        FV_LAUNCH(cool_rows, fv_blocks_of(j.rows, LOGITS_ROWS), LOGITS_THREADS, 0, j);
+        FV_LAUNCH(cool_row, j.rows, LOGITS_THREADS, 0, j);
         FV_LAUNCH(draw_row, j.rows, THREADS, 0, j);
     }
     drawn *out = FV_TAKE(x->scratch, drawn, rows);
