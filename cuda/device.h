@@ -6,7 +6,7 @@
  *   FV_LAUNCH(name, blocks, threads, shared, j)   on the back end's stream; nothing where blocks is 0. shared: bytes of FV_SHARED
  *   FV_DEVICE                   begins a function that kernels call
  *   FV_THREAD, FV_BLOCK         this thread in its block, this block; blocks are numbered in one dimension
- *   FV_SHARED(type)             the block's memory that FV_LAUNCH asked for
+ *   FV_SHARED(type)             the block's memory that FV_LAUNCH asked for: 99 KiB are there on every card
  *   FV_BLOCK_SHARED             before an array in a kernel: the block's, of a size that is known
  *   FV_SYNC()                   all threads of the block have come here
  *   fv_across(x, d)             x of the thread whose number differs in bit d (8, 4, 2, 1); all threads of the warp must come here
@@ -42,14 +42,18 @@ extern "C" {
     do {                                                                                                               \
         int64_t fv_blocks_ = (blocks);                                                                                 \
         if (fv_blocks_ <= 0 || !fv_cuda_well()) break;                                                                 \
+        if ((shared) > FV_SHARED_ALWAYS)                                                                               \
+            fv_cuda_fine(cudaFuncSetAttribute((const void *)(name), cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(shared)), \
+                         "cudaFuncSetAttribute(shared memory)", (shared));                                             \
         name<<<(unsigned)fv_blocks_, (unsigned)(threads), (shared), fv_cuda_stream()>>>(j);                            \
         fv_cuda_launched(#name, fv_blocks_, (threads), (shared));                                                      \
     } while (0)
+#define FV_SHARED_ALWAYS (48 << 10) /* more must be asked for */
 #define FV_THREAD ((int)threadIdx.x)
 #define FV_BLOCK ((int64_t)blockIdx.x)
 #define FV_SYNC() __syncthreads()
 #define FV_BLOCK_SHARED __shared__
-extern __shared__ double fv_shared_memory_[]; /* double: aligned for everything that lies in it */
+extern __shared__ __align__(16) double fv_shared_memory_[]; /* aligned for everything that lies in it */
 #define FV_SHARED(type) ((type *)fv_shared_memory_)
 
 FV_DEVICE float fv_across(float x, int d) { return __shfl_xor_sync(0xffffffffu, x, d); }

@@ -2,12 +2,22 @@
  *     dp = dout . value,   ds = p (dp - D) scale,   dq += ds key,   dkey += ds q,   dvalue += p dout
  * (Dao et al. 2022, FlashAttention, appendix B.4, without its blocks of softmax).
  *
- * Two kernels. The first takes tiles: dq, whose chain runs over keys ascending. The second takes pages, which many runs may share (the prompt
- * of a tree): every element of dkeys and dvalues is one thread's chain over the queries that see it, rows ascending and within a row query
- * heads ascending, so no two blocks add to the same number. Both make p and ds for themselves. */
+ * Three kernels. The first makes what a query brings to all keys. The second takes tiles: dq, whose chain runs over keys ascending. The third
+ * takes pages, which many runs may share (the prompt of a tree): every element of dkeys and dvalues is one thread's chain over the queries
+ * that see it, rows ascending and within a row query heads ascending, so no two blocks add to the same number. A block has half of a page's
+ * keys, so that the first page of a long prompt, which all of its rows see, is not waited for longer than must be; the first pages
+ * begin first. Both make p and ds for themselves. */
 #include "cuda/kernels/attention.h"
 
-/* Position `at` of a run's list is this page; the run's tiles are [from, to). */
+enum { ROW_THREADS = 128, PAGE_THREADS = 128, PAGE_KEYS = 8, HALVES = FV_PAGE / PAGE_KEYS };
+
+/* What a query brings: constant for all pages. Two quadruples, as they are copied. */
+typedef struct {
+    float max, inverse, dot;
+    int32_t first, limit, pad[3];
+} __attribute__((aligned(16))) bringing;
+
+/* Position `at` of a run's list is this page; tiles [from, to) of the run, of which the first and the last see it. */
 typedef struct {
     int32_t from, to, at;
 } visit;
@@ -16,138 +26,361 @@ typedef struct {
     fv_plan plan;
     const float *q, *keys, *values, *dout, *out, *stats;
     float *dq, *dkeys, *dvalues;
+    bringing *brings; /* [rows, heads] */
     /* The pages that are read at all, each once: page used[i] is read by visits [visit_from[i], visit_from[i + 1]), runs ascending. */
     const int32_t *used, *visit_from;
     const visit *visits;
     int64_t used_count;
 } job;
 
-/* One query and one key of a page: this thread's. */
+/* Max, 1 / sum and D: sixteen threads for each row of [rows, heads]. */
+FV_GLOBAL(bring_rows, job) {
+    const fv_plan *p = &j.plan;
+    int64_t at = FV_BLOCK * (ROW_THREADS / FV_LANES) + FV_THREAD / FV_LANES, row = at / p->heads;
+    int lane = FV_THREAD % FV_LANES;
+    bool there = row < p->rows;
+    float sum = 0;
+    for (int d = lane; there && d < p->dim; d += FV_LANES) sum = fv_fma(j.dout[at * p->dim + d], j.out[at * p->dim + d], sum);
+    sum = fv_hsum(sum);
+    if (!there || lane != 0) return;
+    bringing y = {0};
+    y.max = j.stats[2 * at];
+    y.inverse = 1.0f / j.stats[2 * at + 1];
+    y.dot = sum;
+    y.first = p->first != NULL ? p->first[row] : 0;
+    y.limit = p->limit[row];
+    j.brings[at] = y;
+}
+
+/* What a tile's queries bring, into the block's memory; those beyond the last see nothing, as `first` and `limit` are 0 there. */
+FV_DEVICE void bring_brings(bringing *to, const job *j, const fv_tile *t, int kv_head, const int threads) {
+    for (int e = FV_THREAD; e < 2 * FV_MANY; e += threads) {
+        int u = e / 2;
+        int64_t at = u < t->n ? fv_query_at(&j->plan, t, kv_head, u) : 0;
+        fv_copy_16((float *)&to[u] + e % 2 * 4, (const float *)&j->brings[at] + e % 2 * 4, u < t->n ? 16 : 0);
+    }
+}
+
 typedef struct {
     float p, ds;
 } weights;
 
-/* What a query brings: constant for all pages. */
-typedef struct {
-    float max, inverse, dot;
-} query;
-
-/* Query u's max, 1 / sum and D; all sixteen lanes of it together. */
-FV_DEVICE query query_of(const job *j, const fv_tile *t, int kv_head, int u) {
-    int lane = FV_THREAD % FV_LANES, dim = j->plan.dim;
-    query y;
-    y.max = y.inverse = y.dot = 0;
-    float sum = 0;
-    if (u < t->n) {
-        int64_t at = fv_query_head(&j->plan, t, kv_head, u);
-        y.max = j->stats[2 * at];
-        y.inverse = 1.0f / j->stats[2 * at + 1];
-        for (int64_t d = lane; d < dim; d += FV_LANES) sum = fv_fma(j->dout[at * dim + d], j->out[at * dim + d], sum);
-    }
-    y.dot = fv_hsum(sum);
-    return y;
-}
-
-/* q and dout of the tile lie in the block's memory, [TILE, dim] each. */
-FV_DEVICE weights weights_of(const job *j, const fv_tile *t, const query *y, const float *q, const float *dout, int32_t page, int at, int kv_head) {
-    const fv_plan *p = &j->plan;
-    int u = FV_THREAD / FV_PAGE, lane = FV_THREAD % FV_PAGE;
-    weights w;
-    w.p = w.ds = 0;
-    if (u >= t->n || !fv_sees(p, t, u, (int64_t)at * FV_PAGE + lane)) return w;
-    int64_t panel = fv_panel_at(p, page, kv_head);
-    float s = fv_mul(fv_chain(q + u * p->dim, j->keys + panel + lane, p->dim, FV_PAGE), p->scale);
-    float dp = fv_chain(dout + u * p->dim, j->values + panel + (int64_t)lane * p->dim, p->dim, 1);
-    w.p = fv_mul(fv_exp(fv_sub(s, y->max)), y->inverse);
-    w.ds = fv_mul(fv_mul(w.p, fv_sub(dp, y->dot)), p->scale);
+/* From the chains q . key and dout . value. */
+FV_DEVICE weights weights_of(const bringing *y, float qk, float dp, float scale, int32_t position) {
+    weights w = {0, 0};
+    if (position < y->first || position >= y->limit) return w;
+    w.p = fv_mul(fv_exp(fv_sub(fv_mul(qk, scale), y->max)), y->inverse);
+    w.ds = fv_mul(fv_mul(w.p, fv_sub(dp, y->dot)), scale);
     return w;
 }
 
-/* A block is (kv head, columns [128 * part ..) of a head, tile). */
-FV_GLOBAL(tile_back, job) {
+/* ---- tiles: dq ------------------------------------------------------------------------------------------------------------- */
+
+enum { WIDTH = FV_PAGE + 4 };
+
+/* A block's memory. */
+typedef struct {
+    float *q, *dout;        /* [queries][stride] */
+    float *keys, *values;   /* keys of a page and of the next; values of a page */
+    float *ds;              /* [queries][20] */
+    bringing *brings;
+} tile_room;
+
+#define TILE_BYTES(dim)                                                                                                \
+    ((FV_MANY * (2 * FV_STRIDE_OF(dim) + WIDTH) + 3 * FV_PAGE_ROOM(dim)) * sizeof(float) + FV_MANY * sizeof(bringing))
+
+FV_DEVICE tile_room tile_room_of(int dim) {
+    tile_room r;
+    r.q = FV_SHARED(float);
+    r.dout = r.q + FV_MANY * FV_STRIDE_OF(dim);
+    r.keys = r.dout + FV_MANY * FV_STRIDE_OF(dim);
+    r.values = r.keys + 2 * FV_PAGE_ROOM(dim);
+    r.ds = r.values + FV_PAGE_ROOM(dim);
+    r.brings = (bringing *)(r.ds + FV_MANY * WIDTH);
+    return r;
+}
+
+/* dp[rows][2] = sum_d dout[d] value[d], each d ascending, for the keys and queries of fv_scores. */
+FV_DEVICE void value_scores(float *dp, const float *dout, const float *values, int dim, const fv_form f) {
+    int stride = FV_STRIDE_OF(dim), d = 0;
+    const float *value = values + 2 * fv_pair_of(f) * stride;
+#pragma unroll
+    for (int i = 0; i < 2 * f.rows; i++) dp[i] = 0;
+#pragma unroll 2
+    for (; d + 4 <= dim; d += 4) {
+        fv_four even = *(const fv_four *)(value + d), odd = *(const fv_four *)(value + stride + d);
+#pragma unroll
+        for (int i = 0; i < f.rows; i++) {
+            fv_four x = *(const fv_four *)(dout + fv_score_row(i, f) * stride + d);
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                dp[2 * i] = fv_fma(x.v[e], even.v[e], dp[2 * i]);
+                dp[2 * i + 1] = fv_fma(x.v[e], odd.v[e], dp[2 * i + 1]);
+            }
+        }
+    }
+    for (; d < dim; d++)
+#pragma unroll
+        for (int i = 0; i < f.rows; i++) {
+            float x = dout[fv_score_row(i, f) * stride + d];
+            dp[2 * i] = fv_fma(x, value[d], dp[2 * i]);
+            dp[2 * i + 1] = fv_fma(x, value[stride + d], dp[2 * i + 1]);
+        }
+}
+
+FV_DEVICE void weigh_page(const job *j, const tile_room *r, const float *keys, int position, const fv_form f) {
+    float s[8], dp[8];
+    fv_scores(s, r->q, keys, j->plan.dim, f);
+    value_scores(dp, r->dout, r->values, j->plan.dim, f);
+#pragma unroll
+    for (int i = 0; i < f.rows; i++) {
+        int u = fv_score_row(i, f), lane = 2 * fv_pair_of(f);
+        fv_two ds;
+        ds.v[0] = weights_of(&r->brings[u], s[2 * i], dp[2 * i], j->plan.scale, position + lane).ds;
+        ds.v[1] = weights_of(&r->brings[u], s[2 * i + 1], dp[2 * i + 1], j->plan.scale, position + lane + 1).ds;
+        *(fv_two *)(r->ds + u * WIDTH + lane) = ds;
+    }
+}
+
+/* dq[rows][cols] += ds key, over the keys of a page; keys [dim][20] from the block's first column on. */
+FV_DEVICE void mix_keys(float *dq, const float *ds, const float *keys, int cols, const fv_form f) {
+#pragma unroll
+    for (int l = 0; l < FV_PAGE; l += 4) {
+        fv_four w[8];
+#pragma unroll
+        for (int v = 0; v < f.mix_rows; v++) w[v] = *(const fv_four *)(ds + fv_mix_row(v, f) * WIDTH + l);
+#pragma unroll
+        for (int c = 0; c < f.mix_cols; c++) {
+            if (fv_mix_col(c, f) >= cols) continue;
+            fv_four x = *(const fv_four *)(keys + fv_mix_col(c, f) * FV_KEY_STRIDE + l);
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+#pragma unroll
+                for (int v = 0; v < f.mix_rows; v++) dq[v * f.mix_cols + c] = fv_fma(w[v].v[e], x.v[e], dq[v * f.mix_cols + c]);
+        }
+    }
+}
+
+/* This thread's part of dq, from the card's memory or, with `store`, to it. */
+FV_DEVICE void move_dq(const job *j, const fv_tile *t, float *dq, int kv_head, int col, const bool store, const fv_form f) {
+#pragma unroll
+    for (int v = 0; v < f.mix_rows; v++) {
+        int u = fv_mix_row(v, f);
+        float *row = j->dq + (u < t->n ? fv_query_at(&j->plan, t, kv_head, u) * j->plan.dim : 0);
+#pragma unroll
+        for (int c = 0; c < f.mix_cols; c++) {
+            int d = col + fv_mix_col(c, f);
+            bool there = u < t->n && d < j->plan.dim;
+            if (!store) dq[v * f.mix_cols + c] = there ? row[d] : 0;
+            else if (there) row[d] = dq[v * f.mix_cols + c];
+        }
+    }
+}
+
+/* A block is (columns [128 * part ..) of a head, kv head, tile). */
+FV_GLOBAL_OF(tile_back, job, FV_MANY_THREADS, 3) {
+    const fv_form f = {FV_FORM_MANY};
     const fv_plan *p = &j.plan;
-    FV_BLOCK_SHARED float ds[THREADS];
-    float *q = FV_SHARED(float), *dout = q + TILE * p->dim;
-    int parts = (p->dim + THREADS - 1) / THREADS, kv_head = (int)(FV_BLOCK / p->tiles / parts);
-    int d = (int)(FV_BLOCK / p->tiles % parts) * THREADS + FV_THREAD;
+    tile_room r = tile_room_of(p->dim);
+    int kv_head = (int)(FV_BLOCK / p->tiles % p->kv_heads), col = (int)(FV_BLOCK / p->tiles / p->kv_heads) * FV_PART;
     fv_tile t = p->tile[FV_BLOCK % p->tiles];
     const int32_t *pages = p->pages + t.list + t.page;
-    fv_load_queries(q, j.q, p, &t, kv_head);
-    fv_load_queries(dout, j.dout, p, &t, kv_head);
-    FV_SYNC();
+    fv_bring_queries(r.q, j.q, p, &t, kv_head, f.threads);
+    fv_bring_queries(r.dout, j.dout, p, &t, kv_head, f.threads);
+    bring_brings(r.brings, &j, &t, kv_head, f.threads);
+    fv_bring_keys(r.keys, j.keys, p, pages, 1, kv_head, f);
+    fv_bring_values(r.values, j.values, p, pages, 1, kv_head, f);
+    fv_copy_end();
 
-    query y = query_of(&j, &t, kv_head, FV_THREAD / FV_PAGE);
-    float dq[TILE];
-#pragma unroll
-    for (int v = 0; v < TILE; v++) dq[v] = v < t.n && d < p->dim ? j.dq[fv_query_head(p, &t, kv_head, v) * p->dim + d] : 0;
+    float dq[64];
+    move_dq(&j, &t, dq, kv_head, col, false, f);
     for (int i = 0; i < t.pages; i++) {
-        ds[FV_THREAD] = weights_of(&j, &t, &y, q, dout, pages[i], t.page + i, kv_head).ds;
+        const float *keys = r.keys + i % 2 * FV_PAGE_ROOM(p->dim);
+        fv_copy_wait(0);
+        FV_SYNC(); /* the page is there, and everybody is done with the one before */
+        if (i + 1 < t.pages) fv_bring_keys(r.keys + (i + 1) % 2 * FV_PAGE_ROOM(p->dim), j.keys, p, pages + i + 1, 1, kv_head, f);
+        weigh_page(&j, &r, keys, (t.page + i) * FV_PAGE, f);
+        FV_SYNC(); /* everybody is done with the values */
+        if (i + 1 < t.pages) fv_bring_values(r.values, j.values, p, pages + i + 1, 1, kv_head, f);
+        fv_copy_end();
+        mix_keys(dq, r.ds, keys + col * FV_KEY_STRIDE, p->dim - col, f);
+    }
+    move_dq(&j, &t, dq, kv_head, col, true, f);
+}
+
+/* ---- pages: dkeys, dvalues ------------------------------------------------------------------------------------------------- */
+
+/* A block's memory: its keys and values, p and ds, and two tiles of queries: this and the next. */
+typedef struct {
+    float *keys, *values; /* [8][stride] */
+    float *p, *ds;        /* [queries][8] */
+    float *tiles;
+} page_room;
+
+/* A tile in it. */
+typedef struct {
+    float *q, *dout; /* [queries][stride] */
+    bringing *brings;
+} page_tile;
+
+#define PAGE_TILE_NUMBERS(dim) (2 * FV_MANY * FV_STRIDE_OF(dim) + FV_MANY * (int)(sizeof(bringing) / sizeof(float)))
+#define PAGE_BYTES(dim) ((2 * PAGE_KEYS * (FV_STRIDE_OF(dim) + FV_MANY) + 2 * PAGE_TILE_NUMBERS(dim)) * sizeof(float))
+
+FV_DEVICE page_room page_room_of(int dim) {
+    page_room r;
+    r.keys = FV_SHARED(float);
+    r.values = r.keys + PAGE_KEYS * FV_STRIDE_OF(dim);
+    r.p = r.values + PAGE_KEYS * FV_STRIDE_OF(dim);
+    r.ds = r.p + PAGE_KEYS * FV_MANY;
+    r.tiles = r.ds + PAGE_KEYS * FV_MANY;
+    return r;
+}
+
+FV_DEVICE page_tile page_tile_of(const page_room *r, int i, int dim) {
+    page_tile t;
+    t.q = r->tiles + i % 2 * PAGE_TILE_NUMBERS(dim);
+    t.dout = t.q + FV_MANY * FV_STRIDE_OF(dim);
+    t.brings = (bringing *)(t.dout + FV_MANY * FV_STRIDE_OF(dim));
+    return t;
+}
+
+/* Where a block is in the tiles that see its page. */
+typedef struct {
+    int32_t next, end; /* of visits */
+    int32_t tile;      /* the next of the visit's; < 0: its first */
+} cursor;
+
+/* The next tile that sees the page, and the page's position in its list. Without one the tile has no queries. */
+FV_DEVICE fv_tile next_tile(const job *j, cursor *c, int32_t *at) {
+    fv_tile t = {0, 0, 0, 0, 0};
+    for (; c->next < c->end; c->next++, c->tile = -1) {
+        visit v = j->visits[c->next];
+        *at = v.at;
+        for (c->tile = c->tile < 0 ? v.from : c->tile; c->tile < v.to;) {
+            t = j->plan.tile[c->tile++];
+            if (v.at >= t.page && v.at < t.page + t.pages) return t;
+        }
+    }
+    t.n = 0;
+    return t;
+}
+
+/* Begins to bring the next tile, and returns its queries; 0: there is none. */
+FV_DEVICE int bring_tile(const job *j, page_tile to, cursor *c, int32_t *at, int kv_head) {
+    fv_tile t = next_tile(j, c, at);
+    if (t.n > 0) {
+        fv_bring_queries(to.q, j->q, &j->plan, &t, kv_head, PAGE_THREADS);
+        fv_bring_queries(to.dout, j->dout, &j->plan, &t, kv_head, PAGE_THREADS);
+        bring_brings(to.brings, j, &t, kv_head, PAGE_THREADS);
+    }
+    fv_copy_end();
+    return t.n;
+}
+
+/* p and ds of the tile's queries and the block's keys, of which the first is at `position`: a thread has a key and two queries. */
+FV_DEVICE void weigh_tile(const job *j, const page_room *r, const page_tile *t, int32_t position) {
+    enum { GROUPS = PAGE_THREADS / PAGE_KEYS, EACH = FV_MANY / GROUPS };
+    int dim = j->plan.dim, stride = FV_STRIDE_OF(dim), lane = FV_THREAD % PAGE_KEYS, u = FV_THREAD / PAGE_KEYS, d = 0;
+    const float *key = r->keys + lane * stride, *value = r->values + lane * stride;
+    float s[EACH] = {0}, dp[EACH] = {0};
+#pragma unroll 2
+    for (; d + 4 <= dim; d += 4) {
+        fv_four k = *(const fv_four *)(key + d), v = *(const fv_four *)(value + d);
+#pragma unroll
+        for (int i = 0; i < EACH; i++) {
+            fv_four x = *(const fv_four *)(t->q + (u + i * GROUPS) * stride + d), dx = *(const fv_four *)(t->dout + (u + i * GROUPS) * stride + d);
+#pragma unroll
+            for (int e = 0; e < 4; e++) s[i] = fv_fma(x.v[e], k.v[e], s[i]), dp[i] = fv_fma(dx.v[e], v.v[e], dp[i]);
+        }
+    }
+    for (; d < dim; d++)
+#pragma unroll
+        for (int i = 0; i < EACH; i++) {
+            s[i] = fv_fma(t->q[(u + i * GROUPS) * stride + d], key[d], s[i]);
+            dp[i] = fv_fma(t->dout[(u + i * GROUPS) * stride + d], value[d], dp[i]);
+        }
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+        weights w = weights_of(&t->brings[u + i * GROUPS], s[i], dp[i], j->plan.scale, position + lane);
+        r->p[(u + i * GROUPS) * PAGE_KEYS + lane] = w.p;
+        r->ds[(u + i * GROUPS) * PAGE_KEYS + lane] = w.ds;
+    }
+}
+
+/* What a thread adds up: four keys' and four columns' gradients, [key][column]; of keys in the block's first half, of values in its second. */
+typedef struct {
+    bool values;
+    int lane, d; /* the first key of the page, the first column */
+    float *at;   /* the page's panel in dkeys or dvalues */
+} share;
+
+FV_DEVICE share share_of(const job *j, int64_t panel, int half, int col) {
+    share s;
+    s.values = FV_THREAD >= PAGE_THREADS / 2;
+    s.lane = half * PAGE_KEYS + FV_THREAD / 32 % 2 * 4;
+    s.d = col + FV_THREAD % 32 * 4;
+    s.at = (s.values ? j->dvalues : j->dkeys) + panel;
+    return s;
+}
+
+FV_DEVICE void move_share(const share *s, float *sum, int dim, const bool store) {
+#pragma unroll
+    for (int l = 0; l < 4; l++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            int lane = s->lane + l, d = s->d + e;
+            float *at = s->at + (s->values ? lane * dim + d : d * FV_PAGE + lane);
+            if (!store) sum[4 * l + e] = d < dim ? *at : 0;
+            else if (d < dim) *at = sum[4 * l + e];
+        }
+}
+
+FV_DEVICE void add_tile(const share *s, float *sum, const page_room *r, const page_tile *t, int n, int dim) {
+    const float *weight = (s->values ? r->p : r->ds) + s->lane % PAGE_KEYS, *row = (s->values ? t->dout : t->q) + s->d;
+    if (s->d >= dim) return;
+#pragma unroll 4
+    for (int u = 0; u < n; u++) {
+        fv_four w = *(const fv_four *)(weight + u * PAGE_KEYS), x = *(const fv_four *)(row + u * FV_STRIDE_OF(dim));
+#pragma unroll
+        for (int l = 0; l < 4; l++)
+#pragma unroll
+            for (int e = 0; e < 4; e++) sum[4 * l + e] = fv_fma(w.v[l], x.v[e], sum[4 * l + e]);
+    }
+}
+
+/* A block is (used page, columns [128 * part ..) of a head, kv head, half of the page's keys). */
+FV_GLOBAL_OF(page_back, job, PAGE_THREADS, 2) {
+    int dim = j.plan.dim, parts = (dim + FV_PART - 1) / FV_PART, half = (int)(FV_BLOCK % HALVES), kv_head = (int)(FV_BLOCK / HALVES % j.plan.kv_heads);
+    int64_t rest = FV_BLOCK / HALVES / j.plan.kv_heads, used = rest / parts, panel = fv_panel_at(&j.plan, j.used[used], kv_head);
+    page_room r = page_room_of(dim);
+    share mine = share_of(&j, panel, half, (int)(rest % parts) * FV_PART);
+    for (int e = FV_THREAD; e < PAGE_KEYS * dim; e += PAGE_THREADS) {
+        int lane = e % PAGE_KEYS, d = e / PAGE_KEYS, row = e / dim, col = e % dim;
+        r.keys[lane * FV_STRIDE_OF(dim) + d] = j.keys[panel + (int64_t)d * FV_PAGE + half * PAGE_KEYS + lane];
+        r.values[row * FV_STRIDE_OF(dim) + col] = j.values[panel + (int64_t)(half * PAGE_KEYS + row) * dim + col];
+    }
+    float sum[16];
+    move_share(&mine, sum, dim, false);
+    cursor c = {j.visit_from[used], j.visit_from[used + 1], -1};
+    int32_t at = 0, next_at = 0;
+    int n = bring_tile(&j, page_tile_of(&r, 0, dim), &c, &at, kv_head);
+    for (int i = 0; n > 0; i++) {
+        page_tile t = page_tile_of(&r, i, dim);
+        fv_copy_wait(0);
+        FV_SYNC(); /* the tile is there, and everybody is done with the one before */
+        int next = bring_tile(&j, page_tile_of(&r, i + 1, dim), &c, &next_at, kv_head);
+        weigh_tile(&j, &r, &t, at * FV_PAGE + half * PAGE_KEYS);
         FV_SYNC();
-        const float *key = j.keys + fv_panel_at(p, pages[i], kv_head) + (int64_t)d * FV_PAGE;
-        for (int l = 0; d < p->dim && l < FV_PAGE; l++) {
-            float x = key[l];
-#pragma unroll
-            for (int v = 0; v < TILE; v++) dq[v] = fv_fma(ds[v * FV_PAGE + l], x, dq[v]);
-        }
-        FV_SYNC();
+        add_tile(&mine, sum, &r, &t, n, dim);
+        n = next, at = next_at;
     }
-#pragma unroll
-    for (int v = 0; v < TILE; v++)
-        if (v < t.n && d < p->dim) j.dq[fv_query_head(p, &t, kv_head, v) * p->dim + d] = dq[v];
+    move_share(&mine, sum, dim, true);
 }
 
-/* A tile's part of the page at position `at` of its list: dkey and dvalue are columns d of the page's sixteen keys. */
-FV_DEVICE void add_tile(const job *j, const fv_tile *t, int32_t page, int at, int kv_head, int d, float *shared, float *dkey, float *dvalue) {
-    int dim = j->plan.dim;
-    float *p = shared, *ds = p + THREADS, *q = ds + THREADS, *dout = q + TILE * dim;
-    FV_SYNC(); /* everybody is done with the tile before */
-    fv_load_queries(q, j->q, &j->plan, t, kv_head);
-    fv_load_queries(dout, j->dout, &j->plan, t, kv_head);
-    query y = query_of(j, t, kv_head, FV_THREAD / FV_PAGE);
-    FV_SYNC();
-    weights w = weights_of(j, t, &y, q, dout, page, at, kv_head);
-    p[FV_THREAD] = w.p;
-    ds[FV_THREAD] = w.ds;
-    FV_SYNC();
-    for (int u = 0; d < dim && u < t->n; u++) {
-        float x = q[u * dim + d], dx = dout[u * dim + d];
-#pragma unroll
-        for (int l = 0; l < FV_PAGE; l++) {
-            dkey[l] = fv_fma(ds[u * FV_PAGE + l], x, dkey[l]);
-            dvalue[l] = fv_fma(p[u * FV_PAGE + l], dx, dvalue[l]);
-        }
-    }
-}
+static bool reads(const fv_tile *t, int32_t at) { return at >= t->page && at < t->page + t->pages; }
 
-/* A block is (kv head, columns [128 * part ..) of a head, used page). */
-FV_GLOBAL(page_back, job) {
-    int dim = j.plan.dim, parts = (dim + THREADS - 1) / THREADS, kv_head = (int)(FV_BLOCK / j.used_count / parts);
-    int d = (int)(FV_BLOCK / j.used_count % parts) * THREADS + FV_THREAD;
-    int64_t used = FV_BLOCK % j.used_count, panel = fv_panel_at(&j.plan, j.used[used], kv_head);
-    float dkey[FV_PAGE], dvalue[FV_PAGE];
-#pragma unroll
-    for (int l = 0; l < FV_PAGE; l++) {
-        dkey[l] = d < dim ? j.dkeys[panel + (int64_t)d * FV_PAGE + l] : 0;
-        dvalue[l] = d < dim ? j.dvalues[panel + (int64_t)l * dim + d] : 0;
-    }
-    for (int32_t v = j.visit_from[used]; v < j.visit_from[used + 1]; v++) {
-        visit by = j.visits[v];
-        for (int32_t n = by.from; n < by.to; n++) {
-            fv_tile t = j.plan.tile[n];
-            if (by.at >= t.page && by.at < t.page + t.pages)
-                add_tile(&j, &t, j.used[used], by.at, kv_head, d, FV_SHARED(float), dkey, dvalue);
-        }
-    }
-#pragma unroll
-    for (int l = 0; l < FV_PAGE; l++) {
-        if (d >= dim) continue;
-        j.dkeys[panel + (int64_t)d * FV_PAGE + l] = dkey[l];
-        j.dvalues[panel + (int64_t)l * dim + d] = dvalue[l];
-    }
-}
-
-/* Which pages are read, and by whom; run_tile [runs + 1] from fv_plan_of. */
-static void index_pages(job *j, const fv_exec *x, const fv_attention *a, const int64_t *run_tile, int64_t page_count) {
+/* Which pages are read, and by whom; tile and run_tile [runs + 1] from fv_plan_of. */
+static void index_pages(job *j, const fv_exec *x, const fv_attention *a, const fv_tile *tile, const int64_t *run_tile, int64_t page_count) {
     int64_t total = a->run_page[a->runs];
     int32_t *place = FV_TAKE(x->scratch, int32_t, page_count), *used = FV_TAKE(x->scratch, int32_t, total);
     for (int64_t i = 0; i < page_count; i++) place[i] = -1;
@@ -167,6 +400,8 @@ static void index_pages(job *j, const fv_exec *x, const fv_attention *a, const i
             v->from = (int32_t)run_tile[run];
             v->to = (int32_t)run_tile[run + 1];
             v->at = i - a->run_page[run];
+            while (v->from < v->to && !reads(tile + v->from, v->at)) v->from++;
+            while (v->from < v->to && !reads(tile + v->to - 1, v->at)) v->to--;
         }
     j->used = (const int32_t *)fv_cuda_stage(x, used, (size_t)j->used_count * sizeof *used);
     j->visit_from = (const int32_t *)fv_cuda_stage(x, from, (size_t)(j->used_count + 1) * sizeof *from);
@@ -177,14 +412,16 @@ FV_TABLE_OP void fv_cuda_attention_back(const fv_exec *x, fv_view dq, fv_view dk
                                         fv_view keys, fv_view values, const fv_attention *a) {
     fv_cuda_begin("attention_back", q, keys);
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    int64_t *run_tile = FV_TAKE(x->scratch, int64_t, a->runs + 1), parts = fv_blocks_of(a->head_dim, THREADS);
+    int64_t *run_tile = FV_TAKE(x->scratch, int64_t, a->runs + 1), blocks = fv_blocks_of(a->head_dim, FV_PART) * a->kv_heads, rows = (int64_t)a->rows * a->heads;
+    fv_tile *tile;
     job j;
-    j.plan = fv_plan_of(x, a, run_tile);
+    j.plan = fv_plan_of(x, a, FV_MANY, &tile, run_tile);
     j.q = fv_f32(q), j.keys = fv_f32(keys), j.values = fv_f32(values), j.dout = fv_f32(dout), j.out = fv_f32(out), j.stats = fv_f32(stats);
     j.dq = fv_f32(dq), j.dkeys = fv_f32(dkeys), j.dvalues = fv_f32(dvalues);
-    index_pages(&j, x, a, run_tile, keys.shape[0]);
-    size_t queries = (size_t)(2 * TILE * a->head_dim) * sizeof(float);
-    FV_LAUNCH(tile_back, j.plan.tiles * parts * a->kv_heads, THREADS, queries, j);
-    FV_LAUNCH(page_back, j.used_count * parts * a->kv_heads, THREADS, queries + 2 * THREADS * sizeof(float), j);
+    j.brings = (bringing *)fv_arena_numbers(x->scratch, (size_t)rows * sizeof *j.brings);
+    index_pages(&j, x, a, tile, run_tile, keys.shape[0]);
+    FV_LAUNCH(bring_rows, fv_blocks_of(rows, ROW_THREADS / FV_LANES), ROW_THREADS, 0, j);
+    FV_LAUNCH(tile_back, j.plan.tiles * blocks, FV_MANY_THREADS, TILE_BYTES(a->head_dim), j);
+    FV_LAUNCH(page_back, j.used_count * blocks * HALVES, PAGE_THREADS, PAGE_BYTES(a->head_dim), j);
     fv_arena_release(x->scratch, mark);
 }

@@ -289,7 +289,7 @@ static void run_stream(void) {
 }
 
 void fv_stand_in_launch(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, const void *j, size_t size) {
-    if (threads % WARP || threads > MAX_THREADS || shared > 48 << 10 || blocks > INT32_MAX) stop("a launch that a card would refuse");
+    if (threads % WARP || threads > MAX_THREADS || shared > 99 << 10 || blocks > INT32_MAX) stop("a launch that a card would refuse");
     work *w = add(size);
     w->run = run;
     w->blocks = blocks;
