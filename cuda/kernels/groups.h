@@ -5,8 +5,6 @@
 
 #include "cuda/device.h"
 
-#include <stdlib.h>
-
 /* On the card, until the caller releases x->scratch. */
 typedef struct {
     const int32_t *row;   /* [count] the rows that get something */
@@ -19,23 +17,33 @@ typedef struct {
     int32_t row, entry;
 } fv_pair_;
 
-static inline int fv_pair_order_(const void *a, const void *b) {
-    const fv_pair_ *p = (const fv_pair_ *)a, *q = (const fv_pair_ *)b;
-    if (p->row != q->row) return p->row < q->row ? -1 : 1;
-    return p->entry < q->entry ? -1 : p->entry > q->entry;
+/* By row, entries that go to the same one as they were: some bits of the row at a time, the lowest first. The result is in `pair`, or in `other`. */
+static inline fv_pair_ *fv_sort_pairs_(fv_pair_ *pair, fv_pair_ *other, int64_t n, int32_t largest) {
+    enum { BITS = 11, BUCKETS = 1 << BITS };
+    for (int shift = 0; shift == 0 || (shift < 31 && largest >> shift > 0); shift += BITS) {
+        int32_t begin[BUCKETS + 1] = {0};
+        for (int64_t i = 0; i < n; i++) begin[(pair[i].row >> shift) % BUCKETS + 1]++;
+        for (int b = 0; b < BUCKETS; b++) begin[b + 1] += begin[b];
+        for (int64_t i = 0; i < n; i++) other[begin[(pair[i].row >> shift) % BUCKETS]++] = pair[i];
+        fv_pair_ *sorted = other;
+        other = pair, pair = sorted;
+    }
+    return pair;
 }
 
 /* index on the host; entries whose index is -1 go nowhere. */
 static inline fv_groups fv_groups_of(const fv_exec *x, const int32_t *index, int64_t n) {
-    fv_pair_ *pair = FV_TAKE(x->scratch, fv_pair_, n);
+    fv_pair_ *pair = FV_TAKE(x->scratch, fv_pair_, n), *other = FV_TAKE(x->scratch, fv_pair_, n);
     int32_t *row = FV_TAKE(x->scratch, int32_t, n), *start = FV_TAKE(x->scratch, int32_t, n + 1), *entry = FV_TAKE(x->scratch, int32_t, n);
     int64_t kept = 0, count = 0;
+    int32_t largest = 0;
     for (int64_t i = 0; i < n; i++) {
         if (index[i] < 0) continue;
+        if (index[i] > largest) largest = index[i];
         pair[kept].row = index[i];
         pair[kept++].entry = (int32_t)i;
     }
-    qsort(pair, (size_t)kept, sizeof *pair, fv_pair_order_);
+    pair = fv_sort_pairs_(pair, other, kept, largest);
     for (int64_t i = 0; i < kept; i++) {
         entry[i] = pair[i].entry;
         if (i > 0 && pair[i].row == pair[i - 1].row) continue;

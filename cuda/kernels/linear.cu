@@ -10,7 +10,7 @@
  * this step's is multiplied. Large tiles read the least; small ones keep more of the card busy where C is small, down to one warp for
  * sixteen columns, whose time is k times the latency of a fused multiply-add (docs/cuda.md has the figures). A path over tensor cores
  * has its place in `multiply`, beside these tiles: it must then serve every number of rows, since its chains are other ones. */
-#include "cuda/device.h"
+#include "cuda/kernels/columns.h"
 
 enum { COLS = 64, QUAD = 4 };
 
@@ -352,31 +352,21 @@ FV_TABLE_OP void fv_cuda_linear_back_input(const fv_exec *x, fv_view dx, fv_view
     multiply(p);
 }
 
-enum { COLUMN_THREADS = 32 };
-
 typedef struct {
     float *sum; /* [cols] */
-    const float *in;
-    int64_t rows, cols;
+    fv_columns of;
 } column_sums;
 
-/* sum[c] += in[r, c], r ascending: a thread for each column, which has the next rows' numbers on their way. */
-FV_GLOBAL(sum_columns, column_sums) {
-    int64_t c = FV_BLOCK * COLUMN_THREADS + FV_THREAD;
-    if (c >= j.cols) return;
-    float sum = j.sum[c];
-#pragma unroll 32
-    for (int64_t r = 0; r < j.rows; r++) sum = fv_add(sum, j.in[r * j.cols + c]);
-    j.sum[c] = sum;
-}
+/* sum[c] += in[r, c], r ascending. */
+FV_GLOBAL(sum_columns, column_sums) { fv_add_columns(&j.of, j.sum, NULL, FV_ADD); }
 
 FV_TABLE_OP void fv_cuda_linear_back_weight(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
     (void)x;
     fv_cuda_begin("linear_back_weight", dy, in);
     if (dbias.data != NULL) {
         column_sums j = {0};
-        j.sum = fv_f32(dbias), j.in = fv_f32(dy), j.rows = fv_rows(dy), j.cols = fv_cols(dy);
-        FV_LAUNCH(sum_columns, fv_blocks_of(j.cols, COLUMN_THREADS), COLUMN_THREADS, 0, j);
+        j.sum = fv_f32(dbias), j.of.a = fv_f32(dy), j.of.rows = fv_rows(dy), j.of.cols = fv_cols(dy);
+        FV_LAUNCH(sum_columns, fv_blocks_of(j.of.cols, FV_COLUMNS), FV_COLUMN_THREADS, 0, j);
     }
     if (dw.data == NULL) return;
     product p = {0};

@@ -1,6 +1,6 @@
 /* RMS-norm and layer-norm. Sixteen threads are a row's sixteen lanes; the ways back of the weights are a thread's chain for each column. A
  * row is as long as the weight, so that per-head norms of [rows, heads * head_dim] are rows * heads rows. */
-#include "cuda/device.h"
+#include "cuda/kernels/columns.h"
 
 enum { THREADS = 128, ROWS = THREADS / FV_LANES };
 
@@ -11,6 +11,7 @@ typedef struct {
     fv_view w, b;
     int64_t rows, cols;
     float eps;
+    fv_columns columns; /* on the way back */
 } job;
 
 static job job_of(fv_view in, fv_view w, fv_view stats) {
@@ -62,14 +63,14 @@ FV_GLOBAL(rms_back_rows, job) {
     }
 }
 
-/* dw[c] += sum_r dy * (x * inv), rows ascending */
-FV_GLOBAL(rms_back_columns, job) {
-    int64_t c = FV_BLOCK * THREADS + FV_THREAD;
-    if (c >= j.cols) return;
-    float sum = j.dw[c];
-    for (int64_t r = 0; r < j.rows; r++) sum = fv_fma(j.dy[r * j.cols + c], fv_mul(j.in[r * j.cols + c], j.stats[r]), sum);
-    j.dw[c] = sum;
+static fv_columns columns_of(const job *j, int width) {
+    fv_columns c = {0};
+    c.a = j->dy, c.b = j->in, c.stats = j->stats, c.width = width, c.rows = j->rows, c.cols = j->cols;
+    return c;
 }
+
+/* dw[c] += sum_r dy * (x * inv), rows ascending */
+FV_GLOBAL(rms_back_columns, job) { fv_add_columns(&j.columns, j.dw, NULL, FV_ADD_RMS); }
 
 FV_TABLE_OP void fv_cuda_rms_norm_back(const fv_exec *x, fv_view dx, fv_view dw, fv_view dy, fv_view in, fv_view w, fv_view inv) {
     (void)x;
@@ -77,7 +78,8 @@ FV_TABLE_OP void fv_cuda_rms_norm_back(const fv_exec *x, fv_view dx, fv_view dw,
     job j = job_of(in, w, inv);
     j.dy = fv_f32(dy), j.dx = fv_f32(dx), j.dw = fv_f32(dw);
     if (j.dx != NULL) FV_LAUNCH(rms_back_rows, fv_blocks_of(j.rows, ROWS), THREADS, 0, j);
-    if (j.dw != NULL) FV_LAUNCH(rms_back_columns, fv_blocks_of(j.cols, THREADS), THREADS, 0, j);
+    j.columns = columns_of(&j, 1);
+    if (j.dw != NULL) FV_LAUNCH(rms_back_columns, fv_blocks_of(j.cols, FV_COLUMNS), FV_COLUMN_THREADS, 0, j);
 }
 
 /* ---- layer_norm: y = (x - mean) * inv * w + b, inv = 1 / sqrt(mean((x - mean)^2) + eps) --------------------------------- */
@@ -127,18 +129,7 @@ FV_GLOBAL(layer_back_rows, job) {
 }
 
 /* dw += sum_r dy * xhat, db += sum_r dy, rows ascending */
-FV_GLOBAL(layer_back_columns, job) {
-    int64_t c = FV_BLOCK * THREADS + FV_THREAD;
-    if (c >= j.cols) return;
-    float dw = j.dw != NULL ? j.dw[c] : 0, db = j.db != NULL ? j.db[c] : 0;
-    for (int64_t r = 0; r < j.rows; r++) {
-        float d = j.dy[r * j.cols + c], hat = fv_mul(fv_sub(j.in[r * j.cols + c], j.stats[2 * r]), j.stats[2 * r + 1]);
-        dw = fv_fma(d, hat, dw);
-        db = fv_add(db, d);
-    }
-    if (j.dw != NULL) j.dw[c] = dw;
-    if (j.db != NULL) j.db[c] = db;
-}
+FV_GLOBAL(layer_back_columns, job) { fv_add_columns(&j.columns, j.dw, j.db, FV_ADD_LAYER); }
 
 FV_TABLE_OP void fv_cuda_layer_norm_back(const fv_exec *x, fv_view dx, fv_view dw, fv_view db, fv_view dy, fv_view in, fv_view w, fv_view stats) {
     (void)x;
@@ -146,5 +137,6 @@ FV_TABLE_OP void fv_cuda_layer_norm_back(const fv_exec *x, fv_view dx, fv_view d
     job j = job_of(in, w, stats);
     j.dy = fv_f32(dy), j.dx = fv_f32(dx), j.dw = fv_f32(dw), j.db = fv_f32(db);
     if (j.dx != NULL) FV_LAUNCH(layer_back_rows, fv_blocks_of(j.rows, ROWS), THREADS, 0, j);
-    if (j.dw != NULL || j.db != NULL) FV_LAUNCH(layer_back_columns, fv_blocks_of(j.cols, THREADS), THREADS, 0, j);
+    j.columns = columns_of(&j, 2);
+    if (j.dw != NULL || j.db != NULL) FV_LAUNCH(layer_back_columns, fv_blocks_of(j.cols, FV_COLUMNS), FV_COLUMN_THREADS, 0, j);
 }

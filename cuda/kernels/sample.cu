@@ -3,7 +3,7 @@
  *
  * Where the CPU sorts, a block searches: the smallest weight that is kept is found bit by bit, since the bits of positive floats are in the
  * order of their values, and of the weights that are equal to it as many as are still needed, ids ascending. Sums are in double over
- * each thread's ids, then by a tree, so a draw differs from the CPU's only where its uniform number is within some 1e-13 of the border
+ * each thread's ids, then over threads, so a draw differs from the CPU's only where its uniform number is within some 1e-13 of the border
  * between two ids. */
 #include "cuda/kernels/logits.h"
 
@@ -19,7 +19,7 @@ extern "C" {
 #ifndef FV_DRAW_THREADS
 #define FV_DRAW_THREADS 256
 #endif
-enum { THREADS = FV_DRAW_THREADS, GROUPS = 16 };
+enum { THREADS = FV_DRAW_THREADS };
 
 /* How one row is sampled, as the card sees it. */
 typedef struct {
@@ -52,34 +52,40 @@ FV_GLOBAL_OF(cool_row, job, LOGITS_THREADS, 4) {
     if (FV_THREAD == 0) j.softmax[FV_BLOCK] = s;
 }
 
-/* ---- a block together: thread t has ids [begin_of(t), begin_of(t + 1)) ---------------------------------------------------- */
+/* ---- a block together: a span of the ids is some neighbouring threads', which go through it side by side --------------------- */
+
+enum { SPANS = 16, EACH = THREADS / SPANS };
 
 /* The sum of some weights and their number (exact in a double). */
 typedef struct {
     double sum, count;
 } amount;
 
-/* Where threads meet: a number of each, and of each sixteenth of them. */
+/* Where threads meet: a number of each, and of each span. */
 typedef struct {
-    amount part[THREADS], group[GROUPS];
+    amount part[THREADS], span[SPANS];
 } meeting;
 
-FV_DEVICE int64_t begin_of(int64_t n, int thread) { return n * thread / THREADS; }
+FV_DEVICE int64_t begin_of(int64_t n, int span, int spans) { return n * span / spans; }
+
+/* The ids of this thread: `for (int64_t v = first_id(n); v < last_id(n); v += EACH)`. */
+FV_DEVICE int64_t first_id(int64_t n) { return begin_of(n, FV_THREAD / EACH, SPANS) + FV_THREAD % EACH; }
+FV_DEVICE int64_t last_id(int64_t n) { return begin_of(n, FV_THREAD / EACH + 1, SPANS); }
 
 FV_DEVICE bool may_draw(const row_plan *how, int64_t id) { return how->banned == NULL || how->banned[id] == 0; }
 
-/* The sum over all threads, in a fixed order; everybody gets it. */
+/* The sum over all threads, in a fixed order; everybody gets it. m->span has those of the spans. */
 FV_DEVICE amount meet(meeting *m, amount mine) {
     amount all = {0, 0};
     m->part[FV_THREAD] = mine;
     FV_SYNC();
-    if (FV_THREAD < GROUPS) {
-        for (int t = FV_THREAD * (THREADS / GROUPS); t < (FV_THREAD + 1) * (THREADS / GROUPS); t++) all.sum += m->part[t].sum, all.count += m->part[t].count;
-        m->group[FV_THREAD] = all;
+    if (FV_THREAD < SPANS) {
+        for (int t = FV_THREAD * EACH; t < (FV_THREAD + 1) * EACH; t++) all.sum += m->part[t].sum, all.count += m->part[t].count;
+        m->span[FV_THREAD] = all;
     }
     FV_SYNC();
     all.sum = all.count = 0;
-    for (int g = 0; g < GROUPS; g++) all.sum += m->group[g].sum, all.count += m->group[g].count;
+    for (int g = 0; g < SPANS; g++) all.sum += m->span[g].sum, all.count += m->span[g].count;
     return all;
 }
 
@@ -95,7 +101,8 @@ FV_DEVICE float largest_of(meeting *m, float mine) {
 /* The weights whose bits are at least `key`. */
 FV_DEVICE amount amount_from(const float *weight, int64_t n, fv_i16 key, meeting *m) {
     amount mine = {0, 0};
-    for (int64_t v = begin_of(n, FV_THREAD); v < begin_of(n, FV_THREAD + 1); v++)
+#pragma unroll 8
+    for (int64_t v = first_id(n); v < last_id(n); v += EACH)
         if (weight[v] > 0 && fv_bits(weight[v]) >= key) mine.sum += weight[v], mine.count += 1;
     return meet(m, mine);
 }
@@ -112,19 +119,20 @@ FV_DEVICE fv_i16 find_key(const float *weight, int64_t n, amount want, meeting *
     return low;
 }
 
-/* Clears the weights below `key`, and of those that are equal all but the first `most`, ids ascending. */
-FV_DEVICE void keep_from(float *weight, int64_t n, fv_i16 key, double most, meeting *m) {
-    int64_t begin = begin_of(n, FV_THREAD), end = begin_of(n, FV_THREAD + 1);
-    double equal = 0;
-    for (int64_t v = begin; v < end; v++) equal += weight[v] > 0 && fv_bits(weight[v]) == key;
-    m->part[FV_THREAD].count = equal;
+/* Clears the weights below `key`, and of the `equal` that have it all but the first `most`, ids ascending. */
+FV_DEVICE void keep_from(float *weight, int64_t n, fv_i16 key, double equal, double most, meeting *m) {
+    for (int64_t v = first_id(n); v < last_id(n); v += EACH)
+        if (!(weight[v] > 0) || fv_bits(weight[v]) < key) weight[v] = 0;
     FV_SYNC();
-    double before = 0;
+    if (most >= equal) return;
+    int64_t begin = begin_of(n, FV_THREAD, THREADS), end = begin_of(n, FV_THREAD + 1, THREADS); /* in their order: a thread's are neighbours */
+    double mine = 0, before = 0;
+    for (int64_t v = begin; v < end; v++) mine += fv_bits(weight[v]) == key;
+    m->part[FV_THREAD].count = mine;
+    FV_SYNC();
     for (int t = 0; t < FV_THREAD; t++) before += m->part[t].count;
-    for (int64_t v = begin; v < end; v++) {
-        fv_i16 bits = fv_bits(weight[v]);
-        if (!(weight[v] > 0) || bits < key || (bits == key && before++ >= most)) weight[v] = 0;
-    }
+    for (int64_t v = begin; v < end; v++)
+        if (fv_bits(weight[v]) == key && before++ >= most) weight[v] = 0;
     FV_SYNC();
 }
 
@@ -134,7 +142,8 @@ FV_DEVICE void keep_top(float *weight, int64_t n, const row_plan *how, meeting *
     if (how->top_k > 0 && how->top_k < all.count) {
         want.sum = 0, want.count = how->top_k;
         fv_i16 key = find_key(weight, n, want, m);
-        keep_from(weight, n, key, how->top_k - amount_from(weight, n, key + 1, m).count, m);
+        double above = amount_from(weight, n, key + 1, m).count, from = amount_from(weight, n, key, m).count;
+        keep_from(weight, n, key, from - above, how->top_k - above, m);
         all = amount_from(weight, n, 1, m);
     }
     if (how->top_p >= 1 || all.count == 0) return;
@@ -143,7 +152,7 @@ FV_DEVICE void keep_top(float *weight, int64_t n, const row_plan *how, meeting *
     amount above = amount_from(weight, n, key + 1, m), from = amount_from(weight, n, key, m);
     double most = 0, equal = from.count - above.count;
     for (double sum = above.sum; most < equal && (above.count + most == 0 || sum < want.sum); most += 1) sum += fv_from_bits(key);
-    keep_from(weight, n, key, most, m);
+    keep_from(weight, n, key, equal, most, m);
 }
 
 /* ---- drawing: the result is thread 0's ---- */
@@ -151,30 +160,35 @@ FV_DEVICE void keep_top(float *weight, int64_t n, const row_plan *how, meeting *
 /* The smallest id of the largest logit among those that may be drawn; -1 if there is none. */
 FV_DEVICE int32_t greedy(const float *row, int64_t n, const row_plan *how, meeting *m) {
     int64_t best = -1;
-    for (int64_t v = begin_of(n, FV_THREAD); v < begin_of(n, FV_THREAD + 1); v++)
+#pragma unroll 8
+    for (int64_t v = first_id(n); v < last_id(n); v += EACH)
         if (may_draw(how, v) && (best < 0 || row[v] > row[best])) best = v;
     m->part[FV_THREAD].count = (double)best;
     FV_SYNC();
     for (int t = 1; FV_THREAD == 0 && t < THREADS; t++) {
         int64_t other = (int64_t)m->part[t].count;
-        if (other >= 0 && (best < 0 || row[other] > row[best])) best = other;
+        if (other >= 0 && (best < 0 || row[other] > row[best] || (row[other] == row[best] && other < best))) best = other;
     }
     return (int32_t)best;
 }
 
-/* The id at which the cumulative sum in order of ids passes the uniform number's share of the whole. */
+/* The id at which the cumulative sum in order of ids passes the uniform number's share of the whole: first the span in which that is, then the thread's
+ * part of the span, then the id. */
 FV_DEVICE int32_t walk(const float *weight, int64_t n, double uniform, meeting *m) {
-    double mine = 0, total = 0, sum = 0;
-    for (int64_t v = begin_of(n, FV_THREAD); v < begin_of(n, FV_THREAD + 1); v++) mine += weight[v];
-    m->part[FV_THREAD].sum = mine;
+    amount mine = {0, 0};
+#pragma unroll 8
+    for (int64_t v = first_id(n); v < last_id(n); v += EACH) mine.sum += weight[v];
+    double goal = uniform * meet(m, mine).sum, sum = 0, part = 0;
+    int span = 0, t = 0;
+    while (span < SPANS - 1 && !(sum + m->span[span].sum > goal)) sum += m->span[span++].sum;
+
+    int64_t begin = begin_of(n, span, SPANS), width = begin_of(n, span + 1, SPANS) - begin, id = -1;
+    for (int64_t v = begin_of(width, FV_THREAD, THREADS); v < begin_of(width, FV_THREAD + 1, THREADS); v++) part += weight[begin + v];
+    m->part[FV_THREAD].sum = part;
     FV_SYNC();
     if (FV_THREAD != 0) return -1;
-    for (int t = 0; t < THREADS; t++) total += m->part[t].sum;
-    double goal = uniform * total;
-    int t = 0;
     while (t < THREADS - 1 && !(sum + m->part[t].sum > goal)) sum += m->part[t++].sum;
-    int64_t id = -1;
-    for (int64_t v = begin_of(n, t); v < n; v++) {
+    for (int64_t v = begin + begin_of(width, t, THREADS); v < n; v++) {
         if (!(weight[v] > 0)) continue;
         id = v;
         sum += weight[v];
@@ -186,12 +200,12 @@ FV_DEVICE int32_t walk(const float *weight, int64_t n, double uniform, meeting *
 }
 
 FV_DEVICE int32_t draw(const float *row, float *weight, int64_t n, const row_plan *how, meeting *m) {
-    int64_t begin = begin_of(n, FV_THREAD), end = begin_of(n, FV_THREAD + 1);
     float max = fv_from_bits((fv_i16)0xff800000u); /* -inf */
-    for (int64_t v = begin; v < end; v++)
+#pragma unroll 8
+    for (int64_t v = first_id(n); v < last_id(n); v += EACH)
         if (may_draw(how, v) && row[v] > max) max = row[v];
     max = largest_of(m, max);
-    for (int64_t v = begin; v < end; v++) weight[v] = may_draw(how, v) ? fv_exp(fv_sub(row[v], max)) : 0;
+    for (int64_t v = first_id(n); v < last_id(n); v += EACH) weight[v] = may_draw(how, v) ? fv_exp(fv_sub(row[v], max)) : 0;
     FV_SYNC();
     if (how->top_k > 0 || how->top_p < 1) keep_top(weight, n, how, m);
     return walk(weight, n, how->uniform, m);

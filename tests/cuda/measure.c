@@ -1,4 +1,4 @@
-/* cuda_measure [small]: every operation of the CUDA table beside the CPU's, on the same numbers: how many numbers have other bits, the largest difference
+/* cuda_measure [small] [name]: every operation (whose name has this in it) of the CUDA table beside the CPU's, on the same numbers: how many numbers have other bits, the largest difference
  * relative to the largest number, and the time a call takes on the card, in shapes of a model of 3 billion weights; `small`: odd sizes that end
  * anywhere in a tile, for the stand-in and for compute-sanitizer. Ends with 1 where bits differ. Needs no library but the C library's: it is what one
  * runs first on a card (tests/cuda/on_card.sh). */
@@ -501,6 +501,7 @@ static bool run_case(const op_case *c, const fv_ops *const ops[2], const fv_exec
 
 int main(int argc, char **argv) {
     bool small = argc > 1 && !strcmp(argv[1], "small"), all = true;
+    const char *name = argc > 1 + small ? argv[1 + small] : "";
     const fv_ops *ops[2];
     fv_exec x[2] = {{0}};
     fv_error err;
@@ -509,7 +510,8 @@ int main(int argc, char **argv) {
     must(fv_pool_open(&x[0].pool, 0, &err), &err);
     for (int i = 0; i < 2; i++) x[i].scratch = fv_ops_arena(ops[i], 0);
     printf("%-26s %12s %10s %10s%s\n", "operation", "numbers", "other bits", "relative", small ? "" : "   microsecs       GB/s    GFLOP/s");
-    for (size_t i = 0; i < FV_COUNT(cases); i++) all = run_case(&cases[i], ops, x, small) && all;
+    for (size_t i = 0; i < FV_COUNT(cases); i++)
+        if (strstr(cases[i].name, name)) all = run_case(&cases[i], ops, x, small) && all;
     printf("%s\n", all ? "every number has the CPU's bits" : "some numbers have other bits than the CPU's");
     for (int i = 0; i < 2; i++) fv_arena_free(x[i].scratch);
     fv_pool_close(x[0].pool);

@@ -229,10 +229,22 @@ static bool let_go(int threads) {
     return any;
 }
 
+/* A step from turn to turn that shares no factor with the number of threads: every thread has its turn. */
+static int step_of(int threads) {
+    int step = order ? (int)(order % (uint64_t)threads) : 1;
+    for (int a = 0, b = 0;; step++) {
+        for (a = threads, b = step; b; ) {
+            int rest = a % b;
+            a = b, b = rest;
+        }
+        if (a == 1) return step;
+    }
+}
+
 static void run_block(int threads) {
     for (int t = 0; t < threads; t++) fibers[t].state = READY;
     do {
-        int turn = order ? (int)(order % (uint64_t)threads) | 1 : 1; /* odd, and so prime to a power of two: every thread has its turn */
+        int turn = step_of(threads);
         for (int i = 0, t = 0; i < threads; i++, t = (t + turn) % threads)
             if (fibers[t].state == READY) take_turn(t);
         order = order ? order * 6364136223846793005u + 1442695040888963407u : 0;
