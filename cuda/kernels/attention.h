@@ -174,6 +174,7 @@ FV_DEVICE void fv_scores(float *s, const float *q, const float *keys, int dim, c
             }
         }
     }
+#pragma unroll 1
     for (; d < dim; d++) {
         fv_two k = *(const fv_two *)(key + d * FV_KEY_STRIDE);
 #pragma unroll
@@ -190,5 +191,7 @@ FV_DEVICE void fv_scores(float *s, const float *q, const float *keys, int dim, c
 FV_DEVICE bool fv_mixes(const fv_form f) { return FV_THREAD < f.queries / f.mix_rows * (FV_PART / f.mix_cols); }
 FV_DEVICE int fv_mix_row(int v, const fv_form f) { return v * (f.queries / f.mix_rows) + FV_THREAD / (FV_PART / f.mix_cols); }
 FV_DEVICE int fv_mix_col(int c, const fv_form f) { return c * (FV_PART / f.mix_cols) + FV_THREAD % (FV_PART / f.mix_cols); }
+/* Some thread has a column c that is one of `cols`. Others read what lies behind it in the block's memory, and write it nowhere. */
+FV_DEVICE bool fv_mix_any(int c, int cols, const fv_form f) { return c * (FV_PART / f.mix_cols) < cols; }
 
 #endif

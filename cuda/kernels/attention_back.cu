@@ -119,6 +119,7 @@ FV_DEVICE void value_scores(float *dp, const float *dout, const float *values, i
             }
         }
     }
+#pragma unroll 1
     for (; d < dim; d++)
 #pragma unroll
         for (int i = 0; i < f.rows; i++) {
@@ -151,7 +152,7 @@ FV_DEVICE void mix_keys(float *dq, const float *ds, const float *keys, int cols,
         for (int v = 0; v < f.mix_rows; v++) w[v] = *(const fv_four *)(ds + fv_mix_row(v, f) * WIDTH + l);
 #pragma unroll
         for (int c = 0; c < f.mix_cols; c++) {
-            if (fv_mix_col(c, f) >= cols) continue;
+            if (!fv_mix_any(c, cols, f)) continue;
             fv_four x = *(const fv_four *)(keys + fv_mix_col(c, f) * FV_KEY_STRIDE + l);
 #pragma unroll
             for (int e = 0; e < 4; e++)
@@ -293,6 +294,7 @@ FV_DEVICE void weigh_tile(const job *j, const page_room *r, const page_tile *t, 
             for (int e = 0; e < 4; e++) s[i] = fv_fma(x.v[e], k.v[e], s[i]), dp[i] = fv_fma(dx.v[e], v.v[e], dp[i]);
         }
     }
+#pragma unroll 1
     for (; d < dim; d++)
 #pragma unroll
         for (int i = 0; i < EACH; i++) {

@@ -12,7 +12,7 @@
  * has its place in `multiply`, beside these tiles: it must then serve every number of rows, since its chains are other ones. */
 #include "cuda/kernels/columns.h"
 
-enum { COLS = 64, QUAD = 4 };
+enum { COLS = 64, QUAD = 4, PATCH = 8 };
 
 /* A product and how it lies. */
 typedef struct {
@@ -34,9 +34,10 @@ typedef struct {
     int down, across; /* the threads that multiply: so many rows of so many */
     int rows, quads;  /* of C for each: rows, and quadruples of columns */
     int step, stages; /* of k at a time; steps in the block's memory at once */
+    int threads;      /* of the block; its last `bringing` copy */
+    int bringing;
     bool turned;      /* A lies [k, m] */
     bool half;        /* B is bf16 */
-    int threads;      /* of the block: those that multiply, and more that only copy */
 } shape;
 
 FV_DEVICE int rows_of(shape s) { return s.down * s.rows; }
@@ -46,50 +47,58 @@ FV_DEVICE int stride_of_a(shape s) { return s.turned ? rows_of(s) : s.step + QUA
 FV_DEVICE int size_of_a(shape s) { return s.turned ? s.step * rows_of(s) : rows_of(s) * (s.step + QUAD); }
 FV_DEVICE int stage_of(shape s) { return size_of_a(s) + s.step * cols_of(s) / (s.half ? 2 : 1); }
 
+/* The thread in its block's [down, across]: a warp is a patch of it that is as square as may be, so that its threads read few numbers. */
+FV_DEVICE int thread_row(shape s) {
+    return s.across < PATCH ? FV_THREAD / s.across : FV_THREAD / 32 / (s.across / PATCH) * (32 / PATCH) + FV_THREAD % 32 / PATCH;
+}
+FV_DEVICE int thread_col(shape s) {
+    return s.across < PATCH ? FV_THREAD % s.across : FV_THREAD / 32 % (s.across / PATCH) * PATCH + FV_THREAD % PATCH;
+}
+
 /* Where in the tile the thread's row i and its quadruple q are: neighbouring threads have neighbours. */
 FV_DEVICE int row_at(shape s, int i) {
     int together = s.rows < QUAD ? s.rows : QUAD;
-    return i / together * s.down * together + FV_THREAD / s.across * together + i % together;
+    return i / together * s.down * together + thread_row(s) * together + i % together;
 }
-FV_DEVICE int col_at(shape s, int q) { return (q * s.across + FV_THREAD % s.across) * QUAD; }
+FV_DEVICE int col_at(shape s, int q) { return (q * s.across + thread_col(s)) * QUAD; }
 
-FV_DEVICE int at_most_quad(int64_t n) { return n <= 0 ? 0 : n < QUAD ? (int)n : QUAD; }
+FV_DEVICE int at_most(int64_t n, int most) { return n <= 0 ? 0 : n < most ? (int)n : most; }
 
-/* This thread's share of a step of A and of B, into the block's memory; zeros beyond the edges. */
-FV_DEVICE void bring_a(const product *p, float *to, int64_t row, int64_t from, const shape s) {
-    const int wide = (s.turned ? rows_of(s) : s.step) / QUAD;
-    int64_t here = p->m - row < rows_of(s) ? p->m - row : rows_of(s); /* rows beyond the last are not read */
-    int count = s.turned ? s.step * wide : (int)here * wide;
-#pragma unroll 4
-    for (int e = FV_THREAD; e < count; e += s.threads) {
-        int x = e % wide * QUAD, y = e / wide;
-        int64_t i = s.turned ? x : y, l = from + (s.turned ? y : x);
-        int n = at_most_quad(l >= p->k ? 0 : s.turned ? here - i : p->k - l);
-        const float *a = n > 0 ? p->a + (row + i) * p->a_row + l * p->a_col : p->a;
-        float *put = to + y * stride_of_a(s) + x;
-        if (p->a_quads) fv_copy_16(put, a, n * (int)sizeof(float));
-        else
-            for (int d = 0; d < QUAD; d++) put[d] = d < n ? a[d] : 0;
-    }
+/* What a thread brings of a matrix at each step: a quadruple of some lines, the same columns of each. */
+typedef struct {
+    const char *from;      /* its first, of the next step */
+    int64_t apart, ahead;  /* bytes from one of its lines to the next; from a step to the next */
+    int line, col;         /* its first line, its columns, in the tile's part of the matrix */
+} share;
+
+/* Lines of `wide` numbers, the first at (line, col) of a matrix whose lines are `stride` numbers of `size` bytes apart. */
+FV_DEVICE share share_of(const void *matrix, int64_t line, int64_t col, int64_t stride, int size, int wide, const shape s) {
+    int me = FV_THREAD - (s.threads - s.bringing);
+    share x;
+    x.line = me / (wide / QUAD), x.col = me % (wide / QUAD) * QUAD;
+    x.from = (const char *)matrix + ((line + x.line) * stride + col + x.col) * size;
+    x.apart = s.bringing / (wide / QUAD) * stride * size;
+    x.ahead = 0;
+    return x;
 }
-FV_DEVICE void bring_b(const product *p, float *to, int64_t col, int64_t from, const shape s) {
-    const int wide = cols_of(s) / QUAD;
+
+/* Into lines of `stride` numbers, all but those from line `lines` on; of the last quadruple of a line the first n, and zeros. */
+FV_DEVICE void bring(share *x, void *to, int stride, int wide, int most, int lines, int n, bool quads, const int size, const shape s) {
+    const int step = s.bringing / (wide / QUAD);
+    char *put = (char *)to + (x->line * stride + x->col) * size;
+    const char *from = x->from;
 #pragma unroll
-    for (int e = FV_THREAD; e < s.step * wide; e += s.threads) {
-        int64_t c = col + e % wide * QUAD, l = from + e / wide, at = c / COLS * p->b_panel + l * p->b_step + c % COLS;
-        int n = at_most_quad(l < p->k ? p->n - c : 0);
-        const float *b = (const float *)p->b + (n > 0 ? at : 0);
-        const uint16_t *h = (const uint16_t *)p->b + (n > 0 ? at : 0);
-        float *put = to + e * QUAD;
-        uint16_t *put_half = (uint16_t *)to + e * QUAD;
-        if (p->b_quads && !s.half) fv_copy_16(put, b, n * (int)sizeof *b);
-        else if (p->b_quads) fv_copy_8(put_half, h, n * (int)sizeof *h);
+    for (int e = 0; e < most / step; e++, from += x->apart, put += step * stride * size) {
+        if (x->line + e * step >= lines || n <= 0) continue;
+        if (quads && size == 4) fv_copy_16(put, from, n * size);
+        else if (quads) fv_copy_8(put, from, n * size);
         else
             for (int d = 0; d < QUAD; d++) {
-                if (s.half) put_half[d] = d < n ? h[d] : 0;
-                else put[d] = d < n ? b[d] : 0;
+                if (size == 4) ((float *)put)[d] = d < n ? ((const float *)from)[d] : 0;
+                else ((uint16_t *)put)[d] = d < n ? ((const uint16_t *)from)[d] : 0;
             }
     }
+    x->from += x->ahead;
 }
 
 /* Four numbers of a step's B. */
@@ -187,11 +196,33 @@ FV_DEVICE void store_sums(const product *p, const float *sum, int64_t row, int64
         }
 }
 
-FV_DEVICE void bring(const product *p, float *shared, int64_t row, int64_t col, int64_t step, const shape s) {
-    if (step * s.step < p->k) {
-        float *to = shared + step % s.stages * stage_of(s);
-        bring_a(p, to, row, step * s.step, s);
-        bring_b(p, to + size_of_a(s), col, step * s.step, s);
+/* What a thread brings: of A and of B. */
+typedef struct {
+    share a, b;
+    int rows, cols; /* of A's rows that there are, of B's columns from this thread's on */
+} shares;
+
+FV_DEVICE shares shares_of(const product *p, int64_t row, int64_t col, const shape s) {
+    const int size = s.half ? 2 : 4;
+    shares x;
+    if (s.turned) x.a = share_of(p->a, 0, row, p->a_col, 4, rows_of(s), s), x.a.ahead = s.step * p->a_col * 4;
+    else x.a = share_of(p->a, row, 0, p->a_row, 4, s.step, s), x.a.ahead = s.step * 4;
+    x.b = share_of(p->b, 0, 0, p->b_step, size, cols_of(s), s), x.b.ahead = s.step * p->b_step * size;
+    int64_t c = col + x.b.col; /* B is in panels of 64 columns */
+    x.b.from += (c / COLS * p->b_panel + c % COLS - x.b.col) * size;
+    x.rows = at_most(p->m - row, rows_of(s));
+    x.cols = at_most(p->n - c, QUAD);
+    return x;
+}
+
+FV_DEVICE void bring_step(const product *p, float *shared, shares *x, int64_t step, const shape s) {
+    const int size = s.half ? 2 : 4, size_a = size_of_a(s);
+    int left = at_most(p->k - step * s.step, s.step);
+    float *to = shared + (int)(step % s.stages) * stage_of(s);
+    if (FV_THREAD >= s.threads - s.bringing && left > 0) {
+        if (s.turned) bring(&x->a, to, stride_of_a(s), rows_of(s), s.step, left, at_most(x->rows - x->a.col, QUAD), p->a_quads, 4, s);
+        else bring(&x->a, to, stride_of_a(s), s.step, rows_of(s), x->rows, at_most(left - x->a.col, QUAD), p->a_quads, 4, s);
+        bring(&x->b, to + size_a, cols_of(s), cols_of(s), s.step, left, x->cols, p->b_quads, size, s);
     }
     fv_copy_end(); /* of none, too, so that the latest groups are always the steps to come */
 }
@@ -202,13 +233,14 @@ FV_DEVICE void tile(const product *p, float *shared, const shape s) {
     int64_t row_tiles = (p->m + rows_of(s) - 1) / rows_of(s);
     int64_t row = FV_BLOCK % row_tiles * rows_of(s), col = FV_BLOCK / row_tiles * cols_of(s);
     bool works = FV_THREAD < s.down * s.across;
-    for (int step = 0; step < s.stages - 1; step++) bring(p, shared, row, col, step, s);
+    shares mine = shares_of(p, row, col, s);
+    for (int step = 0; step < s.stages - 1; step++) bring_step(p, shared, &mine, step, s);
     if (works) load_sums(p, sum, row, col, s);
     for (int64_t step = 0; step * s.step < p->k; step++) {
         fv_copy_wait(s.stages - 2);
         FV_SYNC(); /* the step is there, and everybody is done with the one before: the next goes to its place */
-        bring(p, shared, row, col, step + s.stages - 1, s);
-        const float *a = shared + step % s.stages * stage_of(s), *b = a + size_of_a(s);
+        bring_step(p, shared, &mine, step + s.stages - 1, s);
+        const float *a = shared + (int)(step % s.stages) * stage_of(s), *b = a + size_of_a(s);
         int64_t left = p->k - step * s.step;
         if (works && left >= s.step) multiply_step(sum, a, b, s);
         else if (works) multiply_rest(sum, a, b, (int)left, s);
@@ -216,19 +248,19 @@ FV_DEVICE void tile(const product *p, float *shared, const shape s) {
     if (works) store_sums(p, sum, row, col, s);
 }
 
-/* The tiles: threads that multiply (down, across), rows and quadruples for each, step, stages, threads. Eight rows of few columns are a warp's,
- * which others only bring numbers to. */
-#define TILE_HIGH 16, 16, 8, 2, 16, 2
-#define TILE_WIDE 16, 16, 4, 1, 16, 3
-#define TILE_MIDDLE 16, 8, 2, 1, 32, 4
-#define TILE_LOW 8, 4, 1, 1, 64, 6
-#define TILE_NUMBERS(down, across, rows, quads, step, stages)                                                            \
+/* The tiles: threads that multiply (down, across), rows and quadruples for each, step, stages; threads, and those that copy. Eight rows of few
+ * columns are a warp's, to which others bring all it needs. */
+#define TILE_HIGH 16, 16, 8, 2, 16, 2, 256, 256
+#define TILE_WIDE 16, 16, 4, 1, 16, 3, 256, 256
+#define TILE_MIDDLE 16, 8, 2, 1, 32, 4, 128, 128
+#define TILE_LOW 8, 4, 1, 1, 64, 6, 160, 128
+#define TILE_NUMBERS(down, across, rows, quads, step, stages, threads, bringing)                                       \
     ((stages) * ((down) * (rows) * ((step) + QUAD) + (step) * (across) * (quads) * QUAD))
 #define TILE_NUMBERS_OF(...) TILE_NUMBERS(__VA_ARGS__)
 #define TILE_DEFINE(name, tile_shape, threads, blocks, turned, half)                                                   \
     FV_GLOBAL_OF(name, product, threads, blocks) {                                                                     \
-        FV_BLOCK_SHARED fv_four shared[TILE_NUMBERS_OF(tile_shape) / 4];                                                 \
-        const shape s = {tile_shape, turned, half, threads};                                                           \
+        FV_BLOCK_SHARED fv_four shared[TILE_NUMBERS_OF(tile_shape) / 4];                                               \
+        const shape s = {tile_shape, turned, half};                                                                    \
         tile(&j, (float *)shared, s);                                                                                  \
     }
 TILE_DEFINE(tile_high, TILE_HIGH, 256, 2, false, false)
@@ -239,8 +271,8 @@ TILE_DEFINE(tile_wide_half, TILE_WIDE, 256, 3, false, true)
 TILE_DEFINE(tile_wide_turned, TILE_WIDE, 256, 3, true, false)
 TILE_DEFINE(tile_middle, TILE_MIDDLE, 128, 4, false, false)
 TILE_DEFINE(tile_middle_half, TILE_MIDDLE, 128, 4, false, true)
-TILE_DEFINE(tile_low, TILE_LOW, 128, 4, false, false)
-TILE_DEFINE(tile_low_half, TILE_LOW, 128, 4, false, true)
+TILE_DEFINE(tile_low, TILE_LOW, 160, 4, false, false)
+TILE_DEFINE(tile_low_half, TILE_LOW, 160, 4, false, true)
 
 /* What a block of each tile makes of C, and the share of a multiprocessor's peak that it reaches by itself (from measurements on an H100). */
 typedef struct {
@@ -279,11 +311,11 @@ static void multiply(product j) {
     else if (kind == HIGH && j.bf16) FV_LAUNCH(tile_high_half, tiles, 256, 0, j);
     else if (kind == WIDE && j.bf16) FV_LAUNCH(tile_wide_half, tiles, 256, 0, j);
     else if (kind == MIDDLE && j.bf16) FV_LAUNCH(tile_middle_half, tiles, 128, 0, j);
-    else if (kind == LOW && j.bf16) FV_LAUNCH(tile_low_half, tiles, 128, 0, j);
+    else if (kind == LOW && j.bf16) FV_LAUNCH(tile_low_half, tiles, 160, 0, j);
     else if (kind == HIGH) FV_LAUNCH(tile_high, tiles, 256, 0, j);
     else if (kind == WIDE) FV_LAUNCH(tile_wide, tiles, 256, 0, j);
     else if (kind == MIDDLE) FV_LAUNCH(tile_middle, tiles, 128, 0, j);
-    else FV_LAUNCH(tile_low, tiles, 128, 0, j);
+    else FV_LAUNCH(tile_low, tiles, 160, 0, j);
 }
 
 /* ---- packing: panels of 64 outputs, each [k, 64] in the weight's own type, zeros beyond the last output ------------------- */
