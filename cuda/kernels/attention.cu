@@ -36,9 +36,9 @@ FV_DEVICE room room_of(const fv_plan *p, const fv_form f) {
     r.width = FV_PAGE * f.pages + 4;
     r.number = r.weight + f.queries * r.width;
     r.query = (fv_query *)(r.number + f.queries);
-    r.t = p->tile[FV_BLOCK % p->tiles];
+    r.kv_head = (int)(FV_BLOCK / p->tiles % p->kv_heads);
+    r.t = fv_block_tile(p, r.kv_head);
     r.list = p->pages + r.t.list + r.t.page;
-    r.kv_head = (int)(FV_BLOCK / p->tiles) % p->kv_heads;
     return r;
 }
 
@@ -99,7 +99,7 @@ FV_DEVICE void find_largest(const job *j, const room *r, const fv_form f) {
 }
 
 /* mixed[rows][cols] += p value, over the keys of one page; values [16][stride] from the block's first column on. */
-FV_DEVICE void mix_page(float *mixed, const float *weight, int width, const float *values, int stride, int cols, const fv_form f) {
+FV_DEVICE void mix_page(float *mixed, const float *weight, int width, const float *values, int stride, const fv_form f) {
 #pragma unroll
     for (int l = 0; l < FV_PAGE; l += 4) {
         fv_four w[8];
@@ -109,7 +109,6 @@ FV_DEVICE void mix_page(float *mixed, const float *weight, int width, const floa
         for (int e = 0; e < 4; e++)
 #pragma unroll
             for (int c = 0; c < f.mix_cols; c++) {
-                if (!fv_mix_any(c, cols, f)) continue;
                 float x = values[(l + e) * stride + fv_mix_col(c, f)];
 #pragma unroll
                 for (int v = 0; v < f.mix_rows; v++) mixed[v * f.mix_cols + c] = fv_fma(w[v].v[e], x, mixed[v * f.mix_cols + c]);
@@ -137,7 +136,7 @@ FV_DEVICE void mix_values(const job *j, const room *r, float *mixed, float *sum,
             for (int c = 0; lane_row(i, f) < f.queries && c < count; c++)
                 sum[i] = fv_add(sum[i], r->weight[lane_row(i, f) * r->width + c * FV_PAGE + FV_THREAD % FV_LANES]);
         for (int c = 0; fv_mixes(f) && c < count; c++)
-            mix_page(mixed, r->weight + c * FV_PAGE, r->width, r->others + c * FV_PAGE * stride + col, stride, p->dim - col, f);
+            mix_page(mixed, r->weight + c * FV_PAGE, r->width, r->others + c * FV_PAGE * stride + col, stride, f);
     }
 }
 

@@ -24,11 +24,12 @@ typedef struct {
 #define FV_FORM_FEW 8, 4, 256, 1, 8, 1
 enum { FV_MANY = 32, FV_MANY_THREADS = 64, FV_FEW = 8, FV_FEW_PAGES = 4, FV_FEW_THREADS = 256 };
 
-/* Columns of a head that a block makes sums for. A page's keys lie [dim][20] in a block's memory, its values and the queries [][fv_stride]: so
- * threads of a warp read different banks. */
+/* Columns of a head that a block makes sums for. A page's keys lie [dim][20] in a block's memory, its values and the queries [][FV_STRIDE_OF]: so
+ * threads of a warp read different banks. A page has room for whole parts, since threads whose columns are none read them, too, and write
+ * them nowhere: what they read nobody else must be writing. */
 enum { FV_PART = 128, FV_KEY_STRIDE = FV_PAGE + 4 };
 #define FV_STRIDE_OF(dim) (((dim) + 3) / 4 * 4 + 4)
-#define FV_PAGE_ROOM(dim) (FV_KEY_STRIDE * (dim) > FV_PAGE * FV_STRIDE_OF(dim) ? FV_KEY_STRIDE * (dim) : FV_PAGE * FV_STRIDE_OF(dim))
+#define FV_PAGE_ROOM(dim) (FV_KEY_STRIDE * (((dim) + FV_PART - 1) / FV_PART * FV_PART))
 
 typedef struct {
     int32_t n;           /* queries */
@@ -91,6 +92,13 @@ static inline fv_plan fv_plan_of(const fv_exec *x, const fv_attention *a, int qu
 }
 
 /* ---- on the card ---- */
+
+/* The block's tile. Late rows of a text see more pages than early ones: so that what a multiprocessor has evens out, every second kv head's tiles come
+ * in the other order. */
+FV_DEVICE fv_tile fv_block_tile(const fv_plan *p, int kv_head) {
+    int64_t n = FV_BLOCK % p->tiles;
+    return p->tile[kv_head % 2 ? p->tiles - 1 - n : n];
+}
 
 /* The positions that a query sees. */
 typedef struct {
@@ -191,7 +199,5 @@ FV_DEVICE void fv_scores(float *s, const float *q, const float *keys, int dim, c
 FV_DEVICE bool fv_mixes(const fv_form f) { return FV_THREAD < f.queries / f.mix_rows * (FV_PART / f.mix_cols); }
 FV_DEVICE int fv_mix_row(int v, const fv_form f) { return v * (f.queries / f.mix_rows) + FV_THREAD / (FV_PART / f.mix_cols); }
 FV_DEVICE int fv_mix_col(int c, const fv_form f) { return c * (FV_PART / f.mix_cols) + FV_THREAD % (FV_PART / f.mix_cols); }
-/* Some thread has a column c that is one of `cols`. Others read what lies behind it in the block's memory, and write it nowhere. */
-FV_DEVICE bool fv_mix_any(int c, int cols, const fv_form f) { return c * (FV_PART / f.mix_cols) < cols; }
 
 #endif

@@ -9,7 +9,7 @@
  * begin first. Both make p and ds for themselves. */
 #include "cuda/kernels/attention.h"
 
-enum { ROW_THREADS = 128, PAGE_THREADS = 128, PAGE_KEYS = 8, HALVES = FV_PAGE / PAGE_KEYS };
+enum { ROW_THREADS = 128, PAGE_THREADS = 64, PAGE_KEYS = 8, HALVES = FV_PAGE / PAGE_KEYS };
 
 /* What a query brings: constant for all pages. Two quadruples, as they are copied. */
 typedef struct {
@@ -144,7 +144,7 @@ FV_DEVICE void weigh_page(const job *j, const tile_room *r, const float *keys, i
 }
 
 /* dq[rows][cols] += ds key, over the keys of a page; keys [dim][20] from the block's first column on. */
-FV_DEVICE void mix_keys(float *dq, const float *ds, const float *keys, int cols, const fv_form f) {
+FV_DEVICE void mix_keys(float *dq, const float *ds, const float *keys, const fv_form f) {
 #pragma unroll
     for (int l = 0; l < FV_PAGE; l += 4) {
         fv_four w[8];
@@ -152,7 +152,6 @@ FV_DEVICE void mix_keys(float *dq, const float *ds, const float *keys, int cols,
         for (int v = 0; v < f.mix_rows; v++) w[v] = *(const fv_four *)(ds + fv_mix_row(v, f) * WIDTH + l);
 #pragma unroll
         for (int c = 0; c < f.mix_cols; c++) {
-            if (!fv_mix_any(c, cols, f)) continue;
             fv_four x = *(const fv_four *)(keys + fv_mix_col(c, f) * FV_KEY_STRIDE + l);
 #pragma unroll
             for (int e = 0; e < 4; e++)
@@ -184,7 +183,7 @@ FV_GLOBAL_OF(tile_back, job, FV_MANY_THREADS, 3) {
     const fv_plan *p = &j.plan;
     tile_room r = tile_room_of(p->dim);
     int kv_head = (int)(FV_BLOCK / p->tiles % p->kv_heads), col = (int)(FV_BLOCK / p->tiles / p->kv_heads) * FV_PART;
-    fv_tile t = p->tile[FV_BLOCK % p->tiles];
+    fv_tile t = fv_block_tile(p, kv_head);
     const int32_t *pages = p->pages + t.list + t.page;
     fv_bring_queries(r.q, j.q, p, &t, kv_head, f.threads);
     fv_bring_queries(r.dout, j.dout, p, &t, kv_head, f.threads);
@@ -204,7 +203,7 @@ FV_GLOBAL_OF(tile_back, job, FV_MANY_THREADS, 3) {
         FV_SYNC(); /* everybody is done with the values */
         if (i + 1 < t.pages) fv_bring_values(r.values, j.values, p, pages + i + 1, 1, kv_head, f);
         fv_copy_end();
-        mix_keys(dq, r.ds, keys + col * FV_KEY_STRIDE, p->dim - col, f);
+        mix_keys(dq, r.ds, keys + col * FV_KEY_STRIDE, f);
     }
     move_dq(&j, &t, dq, kv_head, col, true, f);
 }
@@ -278,38 +277,49 @@ FV_DEVICE int bring_tile(const job *j, page_tile to, cursor *c, int32_t *at, int
     return t.n;
 }
 
-/* p and ds of the tile's queries and the block's keys, of which the first is at `position`: a thread has a key and two queries. */
-FV_DEVICE void weigh_tile(const job *j, const page_room *r, const page_tile *t, int32_t position) {
-    enum { GROUPS = PAGE_THREADS / PAGE_KEYS, EACH = FV_MANY / GROUPS };
-    int dim = j->plan.dim, stride = FV_STRIDE_OF(dim), lane = FV_THREAD % PAGE_KEYS, u = FV_THREAD / PAGE_KEYS, d = 0;
-    const float *key = r->keys + lane * stride, *value = r->values + lane * stride;
-    float s[EACH] = {0}, dp[EACH] = {0};
+/* The chains q . key (half of the threads) and dout . value (the others) of the tile's queries and the block's keys, to `p` and to `ds`: a thread has four
+ * queries and two keys. */
+FV_DEVICE void score_tile(const page_room *r, const page_tile *t, int dim) {
+    enum { PAIRS = PAGE_KEYS / 2, GROUPS = PAGE_THREADS / 2 / PAIRS, EACH = FV_MANY / GROUPS };
+    bool values = FV_THREAD >= PAGE_THREADS / 2;
+    int stride = FV_STRIDE_OF(dim), lane = FV_THREAD % PAIRS, u = FV_THREAD % (PAGE_THREADS / 2) / PAIRS, d = 0;
+    const float *key = (values ? r->values : r->keys) + lane * stride, *row = (values ? t->dout : t->q) + u * stride;
+    float s[2 * EACH];
+#pragma unroll
+    for (int i = 0; i < 2 * EACH; i++) s[i] = 0;
 #pragma unroll 2
     for (; d + 4 <= dim; d += 4) {
-        fv_four k = *(const fv_four *)(key + d), v = *(const fv_four *)(value + d);
+        fv_four low = *(const fv_four *)(key + d), high = *(const fv_four *)(key + PAIRS * stride + d);
 #pragma unroll
         for (int i = 0; i < EACH; i++) {
-            fv_four x = *(const fv_four *)(t->q + (u + i * GROUPS) * stride + d), dx = *(const fv_four *)(t->dout + (u + i * GROUPS) * stride + d);
+            fv_four x = *(const fv_four *)(row + i * GROUPS * stride + d);
 #pragma unroll
-            for (int e = 0; e < 4; e++) s[i] = fv_fma(x.v[e], k.v[e], s[i]), dp[i] = fv_fma(dx.v[e], v.v[e], dp[i]);
+            for (int e = 0; e < 4; e++) s[2 * i] = fv_fma(x.v[e], low.v[e], s[2 * i]), s[2 * i + 1] = fv_fma(x.v[e], high.v[e], s[2 * i + 1]);
         }
     }
 #pragma unroll 1
     for (; d < dim; d++)
 #pragma unroll
         for (int i = 0; i < EACH; i++) {
-            s[i] = fv_fma(t->q[(u + i * GROUPS) * stride + d], key[d], s[i]);
-            dp[i] = fv_fma(t->dout[(u + i * GROUPS) * stride + d], value[d], dp[i]);
+            float x = row[i * GROUPS * stride + d];
+            s[2 * i] = fv_fma(x, key[d], s[2 * i]), s[2 * i + 1] = fv_fma(x, key[PAIRS * stride + d], s[2 * i + 1]);
         }
 #pragma unroll
-    for (int i = 0; i < EACH; i++) {
-        weights w = weights_of(&t->brings[u + i * GROUPS], s[i], dp[i], j->plan.scale, position + lane);
-        r->p[(u + i * GROUPS) * PAGE_KEYS + lane] = w.p;
-        r->ds[(u + i * GROUPS) * PAGE_KEYS + lane] = w.ds;
+    for (int i = 0; i < 2 * EACH; i++) (values ? r->ds : r->p)[(u + i / 2 * GROUPS) * PAGE_KEYS + lane + i % 2 * PAIRS] = s[i];
+}
+
+/* p and ds from the chains, in their places; the first key is at `position`. */
+FV_DEVICE void weigh_tile(const page_room *r, const page_tile *t, float scale, int32_t position) {
+#pragma unroll
+    for (int i = 0; i < FV_MANY * PAGE_KEYS / PAGE_THREADS; i++) {
+        int at = FV_THREAD + i * PAGE_THREADS;
+        weights w = weights_of(&t->brings[at / PAGE_KEYS], r->p[at], r->ds[at], scale, position + at % PAGE_KEYS);
+        r->p[at] = w.p;
+        r->ds[at] = w.ds;
     }
 }
 
-/* What a thread adds up: four keys' and four columns' gradients, [key][column]; of keys in the block's first half, of values in its second. */
+/* What a thread adds up: gradients of the block's keys (half of the threads) or values, in four columns: [key][column]. */
 typedef struct {
     bool values;
     int lane, d; /* the first key of the page, the first column */
@@ -319,15 +329,15 @@ typedef struct {
 FV_DEVICE share share_of(const job *j, int64_t panel, int half, int col) {
     share s;
     s.values = FV_THREAD >= PAGE_THREADS / 2;
-    s.lane = half * PAGE_KEYS + FV_THREAD / 32 % 2 * 4;
-    s.d = col + FV_THREAD % 32 * 4;
+    s.lane = half * PAGE_KEYS;
+    s.d = col + FV_THREAD % (PAGE_THREADS / 2) * 4;
     s.at = (s.values ? j->dvalues : j->dkeys) + panel;
     return s;
 }
 
 FV_DEVICE void move_share(const share *s, float *sum, int dim, const bool store) {
 #pragma unroll
-    for (int l = 0; l < 4; l++)
+    for (int l = 0; l < PAGE_KEYS; l++)
 #pragma unroll
         for (int e = 0; e < 4; e++) {
             int lane = s->lane + l, d = s->d + e;
@@ -338,15 +348,19 @@ FV_DEVICE void move_share(const share *s, float *sum, int dim, const bool store)
 }
 
 FV_DEVICE void add_tile(const share *s, float *sum, const page_room *r, const page_tile *t, int n, int dim) {
-    const float *weight = (s->values ? r->p : r->ds) + s->lane % PAGE_KEYS, *row = (s->values ? t->dout : t->q) + s->d;
+    const float *weight = s->values ? r->p : r->ds, *row = (s->values ? t->dout : t->q) + s->d;
     if (s->d >= dim) return;
 #pragma unroll 4
     for (int u = 0; u < n; u++) {
-        fv_four w = *(const fv_four *)(weight + u * PAGE_KEYS), x = *(const fv_four *)(row + u * FV_STRIDE_OF(dim));
+        fv_four low = *(const fv_four *)(weight + u * PAGE_KEYS), high = *(const fv_four *)(weight + u * PAGE_KEYS + 4);
+        fv_four x = *(const fv_four *)(row + u * FV_STRIDE_OF(dim));
 #pragma unroll
         for (int l = 0; l < 4; l++)
 #pragma unroll
-            for (int e = 0; e < 4; e++) sum[4 * l + e] = fv_fma(w.v[l], x.v[e], sum[4 * l + e]);
+            for (int e = 0; e < 4; e++) {
+                sum[4 * l + e] = fv_fma(low.v[l], x.v[e], sum[4 * l + e]);
+                sum[16 + 4 * l + e] = fv_fma(high.v[l], x.v[e], sum[16 + 4 * l + e]);
+            }
     }
 }
 
@@ -361,7 +375,7 @@ FV_GLOBAL_OF(page_back, job, PAGE_THREADS, 2) {
         r.keys[lane * FV_STRIDE_OF(dim) + d] = j.keys[panel + (int64_t)d * FV_PAGE + half * PAGE_KEYS + lane];
         r.values[row * FV_STRIDE_OF(dim) + col] = j.values[panel + (int64_t)(half * PAGE_KEYS + row) * dim + col];
     }
-    float sum[16];
+    float sum[4 * PAGE_KEYS];
     move_share(&mine, sum, dim, false);
     cursor c = {j.visit_from[used], j.visit_from[used + 1], -1};
     int32_t at = 0, next_at = 0;
@@ -371,7 +385,9 @@ FV_GLOBAL_OF(page_back, job, PAGE_THREADS, 2) {
         fv_copy_wait(0);
         FV_SYNC(); /* the tile is there, and everybody is done with the one before */
         int next = bring_tile(&j, page_tile_of(&r, i + 1, dim), &c, &next_at, kv_head);
-        weigh_tile(&j, &r, &t, at * FV_PAGE + half * PAGE_KEYS);
+        score_tile(&r, &t, dim);
+        FV_SYNC();
+        weigh_tile(&r, &t, j.plan.scale, at * FV_PAGE + half * PAGE_KEYS);
         FV_SYNC();
         add_tile(&mine, sum, &r, &t, n, dim);
         n = next, at = next_at;
