@@ -12,31 +12,32 @@ typedef struct {
     int64_t rows, cols;
 } fv_columns;
 
-enum { FV_COLUMNS = 32, FV_COLUMN_THREADS = 128, FV_COLUMN_ROWS = 64 };
+/* Threads: a warp that adds, and those that bring. Rows of a stage, and stages that are on their way or being added. */
+enum { FV_COLUMNS = 32, FV_COLUMN_BRINGING = 128, FV_COLUMN_THREADS = FV_COLUMNS + FV_COLUMN_BRINGING, FV_COLUMN_ROWS = 32, FV_COLUMN_STAGES = 5 };
 
 /* Some rows of the block's columns, in the block's memory. */
 typedef struct {
     float a[FV_COLUMN_ROWS][FV_COLUMNS], b[FV_COLUMN_ROWS][FV_COLUMNS], stats[2 * FV_COLUMN_ROWS];
 } __attribute__((aligned(16))) fv_column_rows;
 
-FV_DEVICE void fv_bring_columns(float *to, const float *from, const fv_columns *j, int64_t row, int64_t col) {
-    bool quads = j->cols % 4 == 0 && (uintptr_t)from % 16 == 0;
-    for (int e = FV_THREAD; e < FV_COLUMN_ROWS * FV_COLUMNS / 4; e += FV_COLUMN_THREADS) {
-        int64_t r = row + e / (FV_COLUMNS / 4), c = col + e % (FV_COLUMNS / 4) * 4;
-        const float *at = from + r * j->cols + c;
-        if (r >= j->rows) continue;
-        if (quads && c < j->cols) fv_copy_16(to + 4 * e, at, 16);
+/* Lines of `wide` numbers from a matrix whose lines are `stride` apart: count of them, of each the first `inside` numbers, then zeros. */
+FV_DEVICE void fv_bring_lines(float *to, const float *from, int wide, int64_t stride, int count, int64_t inside) {
+    bool quads = stride % 4 == 0 && (uintptr_t)from % 16 == 0;
+    for (int e = 4 * (FV_THREAD - FV_COLUMNS); e < wide * count; e += 4 * FV_COLUMN_BRINGING) {
+        int64_t left = inside - e % wide;
+        const float *at = from + e / wide * stride + e % wide;
+        if (quads && left > 0) fv_copy_16(to + e, at, left < 4 ? (int)left * (int)sizeof(float) : 16);
         else
-            for (int d = 0; d < 4; d++) to[4 * e + d] = c + d < j->cols ? at[d] : 0;
+            for (int d = 0; d < 4; d++) to[e + d] = d < left ? at[d] : 0;
     }
 }
 
 FV_DEVICE void fv_bring_column_rows(fv_column_rows *to, const fv_columns *j, int64_t row, int64_t col) {
-    if (row < j->rows) {
-        fv_bring_columns(to->a[0], j->a, j, row, col);
-        if (j->b != NULL) fv_bring_columns(to->b[0], j->b, j, row, col);
-        for (int64_t e = FV_THREAD, from = row * j->width; e < FV_COLUMN_ROWS * j->width && from + e < j->rows * j->width; e += FV_COLUMN_THREADS)
-            to->stats[e] = j->stats[from + e];
+    if (row < j->rows && FV_THREAD >= FV_COLUMNS) {
+        int count = j->rows - row < FV_COLUMN_ROWS ? (int)(j->rows - row) : FV_COLUMN_ROWS;
+        fv_bring_lines(to->a[0], j->a + row * j->cols + col, FV_COLUMNS, j->cols, count, j->cols - col);
+        if (j->b != NULL) fv_bring_lines(to->b[0], j->b + row * j->cols + col, FV_COLUMNS, j->cols, count, j->cols - col);
+        if (j->width > 0) fv_bring_lines(to->stats, j->stats + row * j->width, 2 * FV_COLUMN_ROWS, 0, 1, (int64_t)count * j->width);
     }
     fv_copy_end();
 }
@@ -59,19 +60,20 @@ FV_DEVICE void fv_add_row(float *sum, float *other, const fv_column_rows *rows, 
 
 /* Goes on with the chains at sums [cols] and, of FV_ADD_LAYER, at others; either may be NULL. A block is 32 columns. */
 FV_DEVICE void fv_add_columns(const fv_columns *j, float *sums, float *others, const fv_column_sum kind) {
-    FV_BLOCK_SHARED fv_column_rows stage[2];
+    FV_BLOCK_SHARED fv_column_rows stage[FV_COLUMN_STAGES];
     int64_t col = FV_BLOCK * FV_COLUMNS;
     bool mine = FV_THREAD < FV_COLUMNS && col + FV_THREAD < j->cols;
     float sum = mine && sums != NULL ? sums[col + FV_THREAD] : 0, other = mine && others != NULL ? others[col + FV_THREAD] : 0;
-    fv_bring_column_rows(&stage[0], j, 0, col);
-    for (int64_t row = 0; row < j->rows; row += FV_COLUMN_ROWS) {
-        int here = (int)(row / FV_COLUMN_ROWS % 2);
-        fv_copy_wait(0);
+    for (int i = 0; i < FV_COLUMN_STAGES - 1; i++) fv_bring_column_rows(&stage[i], j, i * FV_COLUMN_ROWS, col);
+    for (int64_t row = 0, i = 0; row < j->rows; row += FV_COLUMN_ROWS, i++) {
+        fv_copy_wait(FV_COLUMN_STAGES - 2);
         FV_SYNC();
-        fv_bring_column_rows(&stage[1 - here], j, row + FV_COLUMN_ROWS, col);
+        int next = FV_COLUMN_STAGES - 1;
+        fv_bring_column_rows(&stage[(i + next) % FV_COLUMN_STAGES], j, row + next * FV_COLUMN_ROWS, col);
+        const fv_column_rows *rows = &stage[i % FV_COLUMN_STAGES];
         int left = j->rows - row < FV_COLUMN_ROWS ? (int)(j->rows - row) : FV_COLUMN_ROWS;
 #pragma unroll 16
-        for (int r = 0; FV_THREAD < FV_COLUMNS && r < left; r++) fv_add_row(&sum, &other, &stage[here], r, kind);
+        for (int r = 0; FV_THREAD < FV_COLUMNS && r < left; r++) fv_add_row(&sum, &other, rows, r, kind);
     }
     if (mine && sums != NULL) sums[col + FV_THREAD] = sum;
     if (mine && others != NULL) others[col + FV_THREAD] = other;

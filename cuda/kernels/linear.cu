@@ -12,7 +12,7 @@
  * has its place in `multiply`, beside these tiles: it must then serve every number of rows, since its chains are other ones. */
 #include "cuda/kernels/columns.h"
 
-enum { COLS = 64, QUAD = 4, PATCH = 8 };
+enum { COLS = 64, QUAD = 4 };
 
 /* A product and how it lies. */
 typedef struct {
@@ -47,20 +47,12 @@ FV_DEVICE int stride_of_a(shape s) { return s.turned ? rows_of(s) : s.step + QUA
 FV_DEVICE int size_of_a(shape s) { return s.turned ? s.step * rows_of(s) : rows_of(s) * (s.step + QUAD); }
 FV_DEVICE int stage_of(shape s) { return size_of_a(s) + s.step * cols_of(s) / (s.half ? 2 : 1); }
 
-/* The thread in its block's [down, across]: a warp is a patch of it that is as square as may be, so that its threads read few numbers. */
-FV_DEVICE int thread_row(shape s) {
-    return s.across < PATCH ? FV_THREAD / s.across : FV_THREAD / 32 / (s.across / PATCH) * (32 / PATCH) + FV_THREAD % 32 / PATCH;
-}
-FV_DEVICE int thread_col(shape s) {
-    return s.across < PATCH ? FV_THREAD % s.across : FV_THREAD / 32 % (s.across / PATCH) * PATCH + FV_THREAD % PATCH;
-}
-
 /* Where in the tile the thread's row i and its quadruple q are: neighbouring threads have neighbours. */
 FV_DEVICE int row_at(shape s, int i) {
     int together = s.rows < QUAD ? s.rows : QUAD;
-    return i / together * s.down * together + thread_row(s) * together + i % together;
+    return i / together * s.down * together + FV_THREAD / s.across * together + i % together;
 }
-FV_DEVICE int col_at(shape s, int q) { return (q * s.across + thread_col(s)) * QUAD; }
+FV_DEVICE int col_at(shape s, int q) { return (q * s.across + FV_THREAD % s.across) * QUAD; }
 
 FV_DEVICE int at_most(int64_t n, int most) { return n <= 0 ? 0 : n < most ? (int)n : most; }
 
@@ -251,9 +243,9 @@ FV_DEVICE void tile(const product *p, float *shared, const shape s) {
 /* The tiles: threads that multiply (down, across), rows and quadruples for each, step, stages; threads, and those that copy. Eight rows of few
  * columns are a warp's, to which others bring all it needs. */
 #define TILE_HIGH 16, 16, 8, 2, 16, 2, 256, 256
-#define TILE_WIDE 16, 16, 4, 1, 16, 3, 256, 256
+#define TILE_WIDE 8, 16, 8, 1, 16, 3, 128, 128
 #define TILE_MIDDLE 16, 8, 2, 1, 32, 4, 128, 128
-#define TILE_LOW 8, 4, 1, 1, 64, 6, 160, 128
+#define TILE_LOW 8, 4, 1, 1, 128, 3, 160, 128
 #define TILE_NUMBERS(down, across, rows, quads, step, stages, threads, bringing)                                       \
     ((stages) * ((down) * (rows) * ((step) + QUAD) + (step) * (across) * (quads) * QUAD))
 #define TILE_NUMBERS_OF(...) TILE_NUMBERS(__VA_ARGS__)
@@ -266,21 +258,22 @@ FV_DEVICE void tile(const product *p, float *shared, const shape s) {
 TILE_DEFINE(tile_high, TILE_HIGH, 256, 2, false, false)
 TILE_DEFINE(tile_high_half, TILE_HIGH, 256, 2, false, true)
 TILE_DEFINE(tile_high_turned, TILE_HIGH, 256, 2, true, false)
-TILE_DEFINE(tile_wide, TILE_WIDE, 256, 3, false, false)
-TILE_DEFINE(tile_wide_half, TILE_WIDE, 256, 3, false, true)
-TILE_DEFINE(tile_wide_turned, TILE_WIDE, 256, 3, true, false)
+TILE_DEFINE(tile_wide, TILE_WIDE, 128, 5, false, false)
+TILE_DEFINE(tile_wide_half, TILE_WIDE, 128, 5, false, true)
+TILE_DEFINE(tile_wide_turned, TILE_WIDE, 128, 5, true, false)
 TILE_DEFINE(tile_middle, TILE_MIDDLE, 128, 4, false, false)
 TILE_DEFINE(tile_middle_half, TILE_MIDDLE, 128, 4, false, true)
+TILE_DEFINE(tile_middle_turned, TILE_MIDDLE, 128, 4, true, false)
 TILE_DEFINE(tile_low, TILE_LOW, 160, 4, false, false)
 TILE_DEFINE(tile_low_half, TILE_LOW, 160, 4, false, true)
 
-/* What a block of each tile makes of C, and the share of a multiprocessor's peak that it reaches by itself (from measurements on an H100). */
+/* What a block of each tile makes of C, and the share of a multiprocessor's peak that it reached on an H100. */
 typedef struct {
     int rows, cols;
     double rate;
 } tile_kind;
 enum { LOW, MIDDLE, WIDE, HIGH };
-static const tile_kind kinds[] = {{8, 16, 0.15}, {32, 32, 0.45}, {64, 64, 0.6}, {128, 128, 0.85}};
+static const tile_kind kinds[] = {{8, 16, 0.05}, {32, 32, 0.22}, {64, 64, 0.44}, {128, 128, 0.53}};
 
 static int64_t tiles_of(const product *p, int kind) { return fv_blocks_of(p->m, kinds[kind].rows) * fv_blocks_of(p->n, kinds[kind].cols); }
 
@@ -289,7 +282,7 @@ static int choose_tile(const product *p, bool turned) {
     int best = HIGH;
     double least = INFINITY;
     if (!turned && p->m <= 2 * kinds[LOW].rows) return LOW;
-    for (int kind = turned ? WIDE : MIDDLE; kind <= HIGH; kind++) {
+    for (int kind = MIDDLE; kind <= HIGH; kind++) {
         double time = (double)fv_blocks_of(tiles_of(p, kind), fv_cuda_multiprocessors()) * kinds[kind].rows * kinds[kind].cols / kinds[kind].rate;
         if (time < least) least = time, best = kind;
     }
@@ -307,13 +300,14 @@ static void multiply(product j) {
     int kind = choose_tile(&j, turned);
     int64_t tiles = tiles_of(&j, kind);
     if (kind == HIGH && turned) FV_LAUNCH(tile_high_turned, tiles, 256, 0, j);
-    else if (kind == WIDE && turned) FV_LAUNCH(tile_wide_turned, tiles, 256, 0, j);
+    else if (kind == WIDE && turned) FV_LAUNCH(tile_wide_turned, tiles, 128, 0, j);
+    else if (turned) FV_LAUNCH(tile_middle_turned, tiles, 128, 0, j);
     else if (kind == HIGH && j.bf16) FV_LAUNCH(tile_high_half, tiles, 256, 0, j);
-    else if (kind == WIDE && j.bf16) FV_LAUNCH(tile_wide_half, tiles, 256, 0, j);
+    else if (kind == WIDE && j.bf16) FV_LAUNCH(tile_wide_half, tiles, 128, 0, j);
     else if (kind == MIDDLE && j.bf16) FV_LAUNCH(tile_middle_half, tiles, 128, 0, j);
     else if (kind == LOW && j.bf16) FV_LAUNCH(tile_low_half, tiles, 160, 0, j);
     else if (kind == HIGH) FV_LAUNCH(tile_high, tiles, 256, 0, j);
-    else if (kind == WIDE) FV_LAUNCH(tile_wide, tiles, 256, 0, j);
+    else if (kind == WIDE) FV_LAUNCH(tile_wide, tiles, 128, 0, j);
     else if (kind == MIDDLE) FV_LAUNCH(tile_middle, tiles, 128, 0, j);
     else FV_LAUNCH(tile_low, tiles, 160, 0, j);
 }
