@@ -9,6 +9,12 @@
 FV_KERNEL_MAP(FV_CUDA_DECLARE_)
 #undef FV_CUDA_DECLARE_
 
+/* What the table of precision bf16 does in its own way: fv_cuda_bf16_<op>. */
+#define FV_BF16_MAP(X) X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight) X(logprob) X(logprob_back) X(vocabulary) X(sample)
+#define FV_CUDA_DECLARE_(name) __typeof__(*((fv_ops *)0)->name) fv_cuda_bf16_##name;
+FV_BF16_MAP(FV_CUDA_DECLARE_)
+#undef FV_CUDA_DECLARE_
+
 /* The table, with the card opened. FV_UNSUPPORTED where there is none, or where it can't run this program, in CUDA's own words. */
 fv_status fv_cuda_table(const fv_ops **out, fv_error *err);
 

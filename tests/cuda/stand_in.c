@@ -1,6 +1,6 @@
 /* The stand-in's card: its memory, its stream, and blocks of threads that take turns. Whatever a card would answer with silence or wrong numbers ends
  * the test here, with a word on stderr: the host touching the card's memory (a signal), a copy from memory that is not pinned, threads of a warp
- * that miss an exchange, threads that wait at different barriers. */
+ * that miss an exchange, threads that wait at different barriers, or at gates that nobody opens. */
 #include "tests/cuda/stand_in.h"
 
 #include <setjmp.h>
@@ -106,7 +106,7 @@ typedef struct {
     int size, n, group;
 } copy;
 
-typedef enum { READY, AT_BARRIER, AT_EXCHANGE, DONE } state;
+typedef enum { READY, AT_BARRIER, AT_EXCHANGE, AT_GATE, DONE } state;
 
 typedef struct {
     ucontext_t start;
@@ -115,6 +115,8 @@ typedef struct {
     state state;
     int line, d;   /* of the barrier; of the exchange */
     double x;
+    const uint8_t *phase; /* of the gate */
+    uint8_t parity;
     copy copies[MAX_COPIES];
     int copy_count, group; /* not made yet; groups ended */
 } fiber;
@@ -181,6 +183,14 @@ void fv_copy_wait(int groups) {
     f->copy_count = left;
 }
 
+void fv_stand_in_gate(const uint8_t *phase, uint8_t parity) {
+    if (*phase != parity) return;
+    fiber *f = &fibers[fv_stand_in.thread];
+    f->phase = phase;
+    f->parity = parity;
+    yield_as(AT_GATE);
+}
+
 static void take_turn(int thread) {
     fiber *f = &fibers[thread];
     fv_stand_in.thread = thread;
@@ -201,7 +211,8 @@ static bool exchange(fiber *warp) {
     bool any = false;
     double x[WARP];
     for (int i = 0; i < WARP; i++) any = any || warp[i].state == AT_EXCHANGE;
-    if (!any) return false;
+    for (int i = 0; i < WARP; i++)
+        if (!any || warp[i].state == AT_GATE) return false;
     for (int i = 0; i < WARP; i++) {
         if (warp[i].state != AT_EXCHANGE || warp[i].d != warp[0].d) stop("threads of a warp miss an exchange");
         x[i] = warp[i].x;
@@ -213,11 +224,26 @@ static bool exchange(fiber *warp) {
     return true;
 }
 
+/* Threads whose gates have opened go on; 1: there are some. -1: gates are waited for, and none has opened. */
+static int open_gates(int threads) {
+    int waiting = 0, opened = 0;
+    for (int t = 0; t < threads; t++) {
+        if (fibers[t].state != AT_GATE) continue;
+        waiting = 1;
+        if (*fibers[t].phase == fibers[t].parity) continue;
+        fibers[t].state = READY;
+        opened = 1;
+    }
+    return opened ? 1 : -waiting;
+}
+
 /* All that wait are let go on; false: everybody is done. */
 static bool let_go(int threads) {
     bool any = false, exchanged = false;
     for (int w = 0; w < threads; w += WARP) exchanged = exchange(fibers + w) || exchanged;
-    if (exchanged) return true;
+    int gates = open_gates(threads);
+    if (exchanged || gates > 0) return true;
+    if (gates < 0) stop("threads wait at a gate that nobody opens");
     int line = -1;
     for (int t = 0; t < threads; t++) {
         if (fibers[t].state != AT_BARRIER) continue;
@@ -300,14 +326,23 @@ static void run_stream(void) {
     protect(true);
 }
 
-void fv_stand_in_launch(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, const void *j, size_t size) {
-    if (threads % WARP || threads > MAX_THREADS || shared > 99 << 10 || blocks > INT32_MAX) stop("a launch that a card would refuse");
+static void launch(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, size_t shared_most, const void *j, size_t size) {
+    if (threads % WARP || threads > MAX_THREADS || shared > shared_most || blocks > INT32_MAX) stop("a launch that a card would refuse");
     work *w = add(size);
     w->run = run;
     w->blocks = blocks;
     w->threads = threads;
     w->shared = shared;
     memcpy(w->argument, j, size);
+}
+
+void fv_stand_in_launch(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, const void *j, size_t size) {
+    launch(run, blocks, threads, shared, 99 << 10, j, size);
+}
+
+void fv_stand_in_launch_wide(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, int cluster, const void *j, size_t size) {
+    if (cluster != 1) stop("a cluster of several blocks, which take turns here");
+    launch(run, blocks, threads, shared, 227 << 10, j, size);
 }
 
 void fv_stand_in_fail(int after) {

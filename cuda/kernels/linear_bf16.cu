@@ -1,0 +1,114 @@
+/* Linear operations of the bf16 table: weights and inputs rounded to bf16, sums in f32 on the tensor cores (cuda/kernels/bf16.h). Activations and
+ * gradients stay f32 in memory. Weights are rounded once, by linear_pack; inputs before each product, into scratch.
+ *   forward       y[r, n]  = bias[n] + sum_k  x[r, k]  w[n, k]
+ *   back_input    dx[r, k] +=         sum_n dy[r, n]  w[n, k]     the same packed w, turned
+ *   back_weight   dw[n, k] +=         sum_r dy[r, n] in[r, k]     both turned */
+#include "cuda/kernels/bf16.h"
+
+enum { THREADS = 256, PIECE_NUMBERS = 8 };
+
+typedef struct {
+    const void *in; /* [rows, cols], f32 or bf16 */
+    bool bf16;
+    int64_t rows, cols, rows_there; /* rows_there: in blocks, with those that are zeros */
+    fv_blocks out;
+} packing;
+
+FV_DEVICE uint32_t packed_number(const packing *j, int64_t r, int64_t c) {
+    if (r >= j->rows || c >= j->cols) return 0;
+    int64_t at = r * j->cols + c;
+    return j->bf16 ? ((const uint16_t *)j->in)[at] : fv_round_bf16(((const float *)j->in)[at]);
+}
+
+/* Sixteen bytes that move at once. */
+typedef struct {
+    uint32_t v[4];
+} __attribute__((aligned(16))) piece;
+
+/* A thread makes a piece of 8 numbers. */
+FV_GLOBAL(pack_pieces, packing) {
+    int64_t pieces = (j.cols + BLOCK_SIDE - 1) / BLOCK_SIDE * (BLOCK_SIDE / PIECE_NUMBERS), e = FV_BLOCK * THREADS + FV_THREAD;
+    int64_t r = e / pieces, c = e % pieces * PIECE_NUMBERS;
+    if (r >= j.rows_there) return;
+    piece out;
+#pragma unroll
+    for (int i = 0; i < 4; i++) out.v[i] = packed_number(&j, r, c + 2 * i) | packed_number(&j, r, c + 2 * i + 1) << 16;
+    char *block = j.out.data + r / BLOCK_SIDE * j.out.row_step + c / BLOCK_SIDE * j.out.col_step;
+    *(piece *)(block + fv_block_byte((int)(r % BLOCK_SIDE), (int)(c % BLOCK_SIDE))) = out;
+}
+
+static void pack(fv_blocks out, fv_view in, int64_t rows_there) {
+    packing j = {0};
+    j.in = in.data, j.bf16 = in.dtype == FV_BF16, j.rows = fv_rows(in), j.cols = fv_cols(in), j.rows_there = rows_there, j.out = out;
+    int64_t pieces = rows_there * fv_blocks_of(j.cols, BLOCK_SIDE) * (BLOCK_SIDE / PIECE_NUMBERS);
+    FV_LAUNCH(pack_pieces, fv_blocks_of(pieces, THREADS), THREADS, 0, j);
+}
+
+static int64_t whole(int64_t rows) { return fv_blocks_of(rows, BLOCK_SIDE) * BLOCK_SIDE; }
+
+/* Weights: blocks of the same 64 rows beside each other, so that few outputs are one stream of memory. */
+static fv_blocks weight_blocks(const void *packed, int64_t cols) {
+    fv_blocks b = {(char *)(uintptr_t)packed, fv_blocks_of(cols, BLOCK_SIDE) * BLOCK_BYTES, BLOCK_BYTES};
+    return b;
+}
+
+/* `rows` (with those that are zeros) of inputs in scratch: blocks of the same 64 columns below each other, so that any number of rows is one piece of memory. */
+static fv_blocks pack_input(const fv_exec *x, fv_view in, int64_t rows) {
+    fv_blocks b = {NULL, BLOCK_BYTES, rows * BLOCK_ROW_BYTES};
+    b.data = (char *)fv_arena_numbers(x->scratch, (size_t)(fv_blocks_of(fv_cols(in), BLOCK_SIDE) * b.col_step));
+    pack(b, in, rows);
+    return b;
+}
+
+FV_TABLE_OP size_t fv_cuda_bf16_linear_packed_bytes(fv_view w) {
+    return (size_t)(fv_blocks_of(fv_rows(w), BLOCK_SIDE) * fv_blocks_of(fv_cols(w), BLOCK_SIDE) * BLOCK_BYTES);
+}
+
+FV_TABLE_OP void fv_cuda_bf16_linear_pack(const fv_exec *x, void *packed, fv_view w) {
+    (void)x;
+    fv_cuda_begin("linear_pack", w, fv_none);
+    pack(weight_blocks(packed, fv_cols(w)), w, whole(fv_rows(w)));
+}
+
+FV_TABLE_OP void fv_cuda_bf16_linear(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
+    fv_cuda_begin("linear", in, w);
+    fv_arena_mark mark = fv_arena_here(x->scratch);
+    fv_product p = {0};
+    p.outputs = fv_rows(w), p.tokens = fv_rows(in), p.k = fv_cols(w);
+    p.a = weight_blocks(packed, p.k), p.b = pack_input(x, in, fv_token_rows(p.tokens));
+    p.y = fv_f32(y), p.fresh = true, p.bias = fv_f32(bias);
+    fv_multiply(&p);
+    fv_arena_release(x->scratch, mark);
+}
+
+FV_TABLE_OP void fv_cuda_bf16_back_input_of(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed) {
+    fv_cuda_begin("linear_back_input", dy, w);
+    fv_arena_mark mark = fv_arena_here(x->scratch);
+    fv_product p = {0};
+    p.outputs = fv_cols(w), p.tokens = fv_rows(dy), p.k = fv_rows(w);
+    p.a = weight_blocks(packed, p.outputs), p.a_turned = true, p.b = pack_input(x, dy, whole(p.tokens));
+    p.y = fv_f32(dx);
+    fv_multiply(&p);
+    fv_arena_release(x->scratch, mark);
+}
+
+FV_TABLE_OP void fv_cuda_bf16_linear_back_input(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
+    fv_arena_mark mark = fv_arena_here(x->scratch);
+    void *packed = fv_arena_numbers(x->scratch, fv_cuda_bf16_linear_packed_bytes(w));
+    fv_cuda_bf16_linear_pack(x, packed, w);
+    fv_cuda_bf16_back_input_of(x, dx, dy, w, packed);
+    fv_arena_release(x->scratch, mark);
+}
+
+FV_TABLE_OP void fv_cuda_bf16_linear_back_weight(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
+    if (dbias.data != NULL) fv_cuda_linear_back_weight(x, fv_none, dbias, dy, in); /* sums of columns, in f32 */
+    if (dw.data == NULL) return;
+    fv_cuda_begin("linear_back_weight", dy, in);
+    fv_arena_mark mark = fv_arena_here(x->scratch);
+    fv_product p = {0};
+    p.outputs = fv_cols(in), p.tokens = fv_cols(dy), p.k = fv_rows(dy);
+    p.a = pack_input(x, in, whole(p.k)), p.a_turned = true, p.b = pack_input(x, dy, whole(p.k)), p.b_turned = true;
+    p.y = fv_f32(dw);
+    fv_multiply(&p);
+    fv_arena_release(x->scratch, mark);
+}

@@ -1,0 +1,90 @@
+/* What a product by mma.sync is made of, on every card from sm_80 on: copies of 16 bytes that go on beside the work, and the product of a warp's part of two
+ * tiles in a block's memory. Below each: the same on the host, for the stand-in of a card. */
+#ifndef FV_CUDA_KERNELS_MMA_H
+#define FV_CUDA_KERNELS_MMA_H
+
+#include "cuda/kernels/bf16.h"
+
+/* A warp's part of a tile: outputs [row, row + 16 * high) and tokens [col, col + 8 * wide). */
+typedef struct {
+    int row, col, high, wide;
+} fv_part;
+
+enum { HIGH_MOST = 2, WIDE_MOST = 8 };
+
+#ifdef __CUDACC__
+
+FV_DEVICE uint32_t fv_shared_at(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
+FV_DEVICE void fv_copy_16(char *to, const char *from) { asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(fv_shared_at(to)), "l"(from) : "memory"); }
+/* Ends a group of this thread's copies, which may be empty. */
+FV_DEVICE void fv_copies_end(void) { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/* All but the latest `left` (2 or 6) groups are there. */
+FV_DEVICE void fv_copies_wait(const int left) {
+    if (left == 2) asm volatile("cp.async.wait_group 2;" ::: "memory");
+    else asm volatile("cp.async.wait_group 6;" ::: "memory");
+}
+
+/* Four matrices of 8 x 8 as mma.sync wants them; each lane gives the address of a row of one. turned: of a column. */
+FV_DEVICE void fv_load_four(uint32_t *to, const char *from, bool turned) {
+    if (turned)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(fv_shared_at(from)) : "memory");
+    else
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(fv_shared_at(from)) : "memory");
+}
+FV_DEVICE void fv_mma(float *sum, const uint32_t *a, const uint32_t *b) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+/* The piece of 8 numbers (rows r, k from l; turned: rows from r, k l) of a tile. */
+FV_DEVICE const char *fv_piece_of(const char *tile, int r, int l, bool turned) {
+    return turned ? tile + r / BLOCK_SIDE * BLOCK_BYTES + fv_block_byte(l, r % BLOCK_SIDE) : tile + fv_block_byte(r, l);
+}
+
+/* sum[(m * wide + n) * 4 + i] += 64 of k of a's row row + 16 m + lane / 4 + i / 2 * 8 with b's row col + 8 n + lane % 4 * 2 + i % 2. `b_rows`: a low tile of b
+ * ends before what a load reads, which then begins again. */
+FV_DEVICE void fv_multiply_part(float *sum, const char *a, const char *b, const fv_part w, const int b_rows, const bool a_turned, const bool b_turned) {
+    int lane = FV_THREAD % 32, in = lane % 8, second = lane / 8 % 2, third = lane / 16;
+    uint32_t a_part[BLOCK_SIDE / 16][HIGH_MOST][4], b_part[BLOCK_SIDE / 16][WIDE_MOST / 2][4];
+#pragma unroll
+    for (int l = 0; l < BLOCK_SIDE / 16; l++) {
+#pragma unroll
+        for (int m = 0; m < w.high; m++) /* rows 0 to 7 and 8 to 15 of k 0 to 7, then of k 8 to 15 */
+            fv_load_four(a_part[l][m], a_turned ? fv_piece_of(a, w.row + m * 16 + second * 8, l * 16 + third * 8 + in, true)
+                                                : fv_piece_of(a, w.row + m * 16 + second * 8 + in, l * 16 + third * 8, false), a_turned);
+#pragma unroll
+        for (int n = 0; n < w.wide; n += 2) /* k 0 to 7 and 8 to 15 of rows 0 to 7, then of rows 8 to 15 */
+            fv_load_four(b_part[l][n / 2], b_turned ? fv_piece_of(b, w.col + n * 8 + third * 8, l * 16 + second * 8 + in, true)
+                                                    : fv_piece_of(b, (w.col + n * 8 + third * 8 + in) % b_rows, l * 16 + second * 8, false), b_turned);
+    }
+#pragma unroll
+    for (int l = 0; l < BLOCK_SIDE / 16; l++)
+#pragma unroll
+        for (int m = 0; m < w.high; m++)
+#pragma unroll
+            for (int n = 0; n < w.wide; n++) fv_mma(sum + (m * w.wide + n) * 4, a_part[l][m], b_part[l][n / 2] + n % 2 * 2);
+}
+
+#else
+
+FV_DEVICE void fv_copy_16(char *to, const char *from) { memcpy(to, from, 16); }
+FV_DEVICE void fv_copies_end(void) {}
+FV_DEVICE void fv_copies_wait(const int left) { (void)left; }
+FV_DEVICE float fv_part_number(const char *tile, int r, int l, bool turned) {
+    const char *at = turned ? tile + r / BLOCK_SIDE * BLOCK_BYTES + fv_block_byte(l, r % BLOCK_SIDE) : tile + fv_block_byte(r, l);
+    return fv_widen_bf16(*(const uint16_t *)at);
+}
+FV_DEVICE void fv_multiply_part(float *sum, const char *a, const char *b, const fv_part w, const int b_rows, const bool a_turned, const bool b_turned) {
+    int lane = FV_THREAD % 32;
+    for (int m = 0; m < w.high; m++)
+        for (int n = 0; n < w.wide; n++)
+            for (int i = 0; i < 4; i++) {
+                float *to = sum + (m * w.wide + n) * 4 + i;
+                int r = w.row + m * 16 + lane / 4 + i / 2 * 8, c = w.col + n * 8 + lane % 4 * 2 + i % 2;
+                for (int l = 0; l < BLOCK_SIDE; l++) *to = fv_fma(fv_part_number(a, r, l, a_turned), fv_part_number(b, c % b_rows, l, b_turned), *to);
+            }
+}
+
+#endif
+
+#endif

@@ -1,0 +1,110 @@
+/* Products on the tensor cores of any card from sm_80 on, by mma.sync of 16 outputs by 8 tokens by 16 of k. A block makes one tile: copies fill a ring of
+ * stages of 64 of k while its warps multiply the stage that is there. */
+#include "cuda/kernels/mma.h"
+
+typedef struct {
+    fv_product p;
+    int64_t a_unit, a_step, b_unit, b_step; /* bytes to the next 64 outputs or tokens, and to the next 64 of k */
+    int64_t a_blocks, b_blocks;             /* blocks of 64 outputs, and of tokens, that there are in memory */
+    int k_blocks, b_rows;                   /* b_rows: of a block, where tokens are fewer than 64 */
+    int64_t b_tiles;
+} job;
+
+/* A tile: warps along outputs and tokens, each with 16 * high by 8 * wide of it. Constants where this is inlined. */
+typedef struct {
+    int a_warps, b_warps, high, wide, stages;
+    bool a_turned, b_turned;
+} shape;
+
+enum { PIECE = 16, PIECES_A_BLOCK = BLOCK_BYTES / PIECE };
+
+#define OUTPUTS(s) ((s).a_warps * (s).high * 16)
+#define TOKENS(s) ((s).b_warps * (s).wide * 8)
+#define THREADS(s) ((s).a_warps * (s).b_warps * 32)
+#define STAGE_BYTES(s) ((OUTPUTS(s) + TOKENS(s)) * BLOCK_ROW_BYTES)
+
+/* A tile of `rows` outputs or tokens, from the first of them on, at block `step` of k. */
+FV_DEVICE void copy_tile(char *to, const char *from, int64_t unit, int64_t units, int rows, int there, const int threads) {
+    for (int c = FV_THREAD; c < rows * BLOCK_ROW_BYTES / PIECE; c += threads)
+        if (c / PIECES_A_BLOCK < units && c % PIECES_A_BLOCK * PIECE < there * BLOCK_ROW_BYTES)
+            fv_copy_16(to + c * PIECE, from + c / PIECES_A_BLOCK * unit + c % PIECES_A_BLOCK * PIECE);
+}
+
+FV_DEVICE void bring(const job *j, char *stage, int64_t row, int64_t col, int k, const shape s) {
+    if (k < j->k_blocks) {
+        const char *a = j->p.a.data + row / BLOCK_SIDE * j->a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES + k * j->a_step;
+        const char *b = j->p.b.data + col / BLOCK_SIDE * j->b_unit + col % BLOCK_SIDE * BLOCK_ROW_BYTES + k * j->b_step;
+        copy_tile(stage, a, j->a_unit, j->a_blocks - row / BLOCK_SIDE, OUTPUTS(s), BLOCK_SIDE, THREADS(s));
+        copy_tile(stage + OUTPUTS(s) * BLOCK_ROW_BYTES, b, j->b_unit, j->b_blocks - col / BLOCK_SIDE, TOKENS(s), j->b_rows, THREADS(s));
+    }
+    fv_copies_end();
+}
+
+/* The sums of a thread (fv_multiply_part) into y. */
+FV_DEVICE void end_sums(const job *j, const float *sum, int64_t row, int64_t col, const shape s) {
+    int lane = FV_THREAD % 32;
+#pragma unroll
+    for (int e = 0; e < s.high * s.wide * 4; e++) {
+        int m = e / 4 / s.wide, n = e / 4 % s.wide, i = e % 4;
+        int64_t output = row + m * 16 + lane / 4 + i / 2 * 8, token = col + n * 8 + lane % 4 * 2 + i % 2;
+        if (output < j->p.outputs && token < j->p.tokens) fv_product_end(&j->p, token, output, sum[e]);
+    }
+}
+
+FV_DEVICE void work(const job *j, char *ring, const shape s) {
+    float sum[HIGH_MOST * WIDE_MOST * 4];
+    int warp = FV_THREAD / 32;
+    int64_t row = FV_BLOCK / j->b_tiles * OUTPUTS(s), col = FV_BLOCK % j->b_tiles * TOKENS(s);
+    fv_part w = {warp % s.a_warps * s.high * 16, warp / s.a_warps * s.wide * 8, s.high, s.wide};
+    for (int k = 0; k < s.stages - 1; k++) bring(j, ring + k * STAGE_BYTES(s), row, col, k, s);
+#pragma unroll
+    for (int e = 0; e < s.high * s.wide * 4; e++) sum[e] = 0;
+    for (int k = 0; k < j->k_blocks; k++) {
+        fv_copies_wait(s.stages - 2);
+        FV_SYNC(); /* everybody's copies are there, and everybody is done with the stage before */
+        bring(j, ring + (k + s.stages - 1) % s.stages * STAGE_BYTES(s), row, col, k + s.stages - 1, s);
+        const char *stage = ring + k % s.stages * STAGE_BYTES(s);
+        fv_multiply_part(sum, stage, stage + OUTPUTS(s) * BLOCK_ROW_BYTES, w, TOKENS(s), s.a_turned, s.b_turned);
+    }
+    end_sums(j, sum, row + w.row, col + w.col, s);
+}
+
+/* name, warps along outputs and tokens, high, wide, stages (4 or 8), a and b turned */
+#define TILES(X)                                                                                                       \
+    X(mma_8, 2, 1, 1, 1, 8, 0, 0)                                                                                      \
+    X(mma_64, 2, 2, 1, 4, 4, 0, 0)                                                                                     \
+    X(mma_128, 4, 2, 2, 8, 4, 0, 0)                                                                                    \
+    X(mma_128_a, 4, 2, 2, 8, 4, 1, 0)                                                                                  \
+    X(mma_128_ab, 4, 2, 2, 8, 4, 1, 1)
+
+#define TILE_DEFINE(name, ...)                                                                                         \
+    static const shape name##_shape = {__VA_ARGS__};                                                                   \
+    FV_GLOBAL(name, job) {                                                                                             \
+        const shape s = {__VA_ARGS__};                                                                                 \
+        work(&j, FV_SHARED(char), s);                                                                                  \
+    }                                                                                                                  \
+    static void launch_##name(const job *j, int64_t blocks) {                                                          \
+        FV_LAUNCH_WIDE(name, blocks, THREADS(name##_shape), name##_shape.stages *STAGE_BYTES(name##_shape), 1, *j);    \
+    }
+TILES(TILE_DEFINE)
+
+typedef struct {
+    const shape *s;
+    void (*launch)(const job *j, int64_t blocks);
+} tile;
+#define TILE_ROW(name, ...) {&name##_shape, launch_##name},
+static const tile tiles[] = {TILES(TILE_ROW)};
+
+FV_TABLE_OP void fv_multiply_mma(const fv_product *p) {
+    const tile *t = tiles; /* the first, and so the smallest, that holds all tokens; else the last of its kind */
+    while (t->s->a_turned != p->a_turned || t->s->b_turned != p->b_turned || (TOKENS(*t->s) < 128 && TOKENS(*t->s) < p->tokens)) t++;
+    job j = {0};
+    j.p = *p;
+    j.a_unit = p->a_turned ? p->a.col_step : p->a.row_step, j.a_step = p->a_turned ? p->a.row_step : p->a.col_step;
+    j.b_unit = p->b_turned ? p->b.col_step : p->b.row_step, j.b_step = p->b_turned ? p->b.row_step : p->b.col_step;
+    j.a_blocks = fv_blocks_of(p->outputs, BLOCK_SIDE), j.b_blocks = fv_blocks_of(p->tokens, BLOCK_SIDE);
+    j.k_blocks = (int)fv_blocks_of(p->k, BLOCK_SIDE);
+    j.b_rows = p->a_turned || p->tokens > BLOCK_SIDE ? BLOCK_SIDE : (int)fv_token_rows(p->tokens);
+    j.b_tiles = fv_blocks_of(p->tokens, TOKENS(*t->s));
+    t->launch(&j, fv_blocks_of(p->outputs, OUTPUTS(*t->s)) * j.b_tiles);
+}
