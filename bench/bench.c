@@ -36,7 +36,7 @@ static fv_status open_model(fv_bench_rig *r, const fv_bench_options *o, const ch
 }
 
 static fv_status open_rig(fv_bench_rig *r, const fv_bench_options *o, const char *preset, fv_error *err) {
-    FV_TRY(fv_ops_find(&r->ops, o->device ? o->device : "cpu", err));
+    FV_TRY(fv_ops_find(&r->ops, o->device ? o->device : "cpu", o->precision, err));
     FV_TRY(fv_pool_open(&r->pool, o->threads, err));
     FV_TRY(open_model(r, o, preset, err));
     r->scratch = fv_ops_arena(r->ops, (size_t)16 << 20);

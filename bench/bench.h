@@ -8,7 +8,7 @@
 
 typedef struct {
     const char *model;  /* a Hugging Face folder; NULL: random weights of a preset that suits the bench */
-    const char *device; /* NULL: "cpu" */
+    const char *device, *precision; /* NULL: "cpu", "f32" */
     int threads;        /* 0: all */
     int steps;          /* that are timed; 0: the bench's own number */
     uint64_t seed;

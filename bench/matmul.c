@@ -164,7 +164,7 @@ int main(int argc, char **argv) {
     int most = argc > 1 ? atoi(argv[1]) : 2;
     work s = { .exec.scratch = fv_arena_new(0) };
     fv_error err;
-    if (fv_ops_find(&s.ops, "cpu", &err) != FV_OK) {
+    if (fv_ops_find(&s.ops, "cpu", NULL, &err) != FV_OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }

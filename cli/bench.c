@@ -51,7 +51,7 @@ static fv_status run(const fv_args *a, fv_error *err) {
     FV_TRY(fv_common_read(&common, a, err));
     FV_TRY(fv_args_int(a, "steps", 0, 1000, 0, &steps, err));
     bool as_json = fv_args_flag(a, v, "--json");
-    fv_bench_options o = {.model = fv_args_value(a, v, "--model"), .device = common.device, .threads = common.threads, .steps = (int)steps, .seed = common.seed};
+    fv_bench_options o = {.model = fv_args_value(a, v, "--model"), .device = common.device, .precision = common.precision, .threads = common.threads, .steps = (int)steps, .seed = common.seed};
     const fv_bench *one = a->word_count ? fv_bench_find(a->words[0]) : NULL;
     if (a->word_count && !one) return unknown(a->words[0], err);
     int count = 1;

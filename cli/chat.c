@@ -306,7 +306,7 @@ static fv_status run(const fv_args *a, fv_error *err) {
     FV_TRY(fv_args_int(a, "min_pixels", 0, 1 << 30, 0, &c.min_pixels, err));
     FV_TRY(fv_args_int(a, "max_pixels", 0, 1 << 30, 0, &c.max_pixels, err));
     FV_TRY(read_env(&env, a, err));
-    fv_session_options how = {.model = model, .device = common.device, .threads = common.threads, .note = fv_say_note};
+    fv_session_options how = {.model = model, .device = common.device, .precision = common.precision, .threads = common.threads, .note = fv_say_note};
     fv_talk_options o = {.system = fv_args_value(a, v, "--system"), .env = env, .thinking = fv_args_flag(a, v, "--no-thinking") ? -1 : 0,
                          .temperature = sampling.temperature, .top_p = sampling.top_p, .max_new_tokens = sampling.max_new_tokens, .seed = common.seed,
                          .stop = &fv_stop_requested};

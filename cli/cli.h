@@ -52,7 +52,7 @@ fv_status fv_args_need(const fv_args *a, const fv_verb *verb, const char *option
 typedef struct {
     uint64_t seed;           /* 1 by default */
     int threads;
-    const char *device;
+    const char *device, *precision;
 } fv_common;
 fv_status fv_common_read(fv_common *out, const fv_args *a, fv_error *err);
 
@@ -94,7 +94,8 @@ extern volatile int fv_stop_requested;
 #define FV_COMMON_OPTIONS                                                                                              \
     {"seed", FV_OPTION_SETTING, "N", "randomness: same seed, same result"},                                            \
     {"threads", FV_OPTION_SETTING, "N", "0: all cores; results don't depend on it"},                                   \
-    {"device", FV_OPTION_SETTING, "cpu|cuda", "where the model runs"}
+    {"device", FV_OPTION_SETTING, "cpu|cuda", "where the model runs"},                                                 \
+    {"precision", FV_OPTION_SETTING, "f32|bf16", "what matrix products are made in; bf16: device=cuda alone"}
 
 extern const fv_verb fv_verb_train, fv_verb_eval, fv_verb_rollout, fv_verb_score, fv_verb_reward, fv_verb_chat, fv_verb_data, fv_verb_model, fv_verb_bench,
     fv_verb_help;

@@ -9,6 +9,7 @@ fv_status fv_common_read(fv_common *out, const fv_args *a, fv_error *err) {
     FV_TRY(fv_args_int(a, "threads", 0, 1024, 0, &n, err));
     out->threads = (int)n;
     out->device = fv_args_setting(a, "device") ? fv_args_setting(a, "device") : "cpu";
+    out->precision = fv_args_setting(a, "precision"); /* NULL: f32 */
     return FV_OK;
 }
 

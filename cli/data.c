@@ -28,7 +28,7 @@ static void list_generators(void) {
 
 /* Settings that every verb takes; they are no generator's. */
 static bool is_common(const char *setting) {
-    static const char *const common[] = {"seed=", "threads=", "device="};
+    static const char *const common[] = {"seed=", "threads=", "device=", "precision="};
     for (size_t k = 0; k < FV_COUNT(common); k++)
         if (!strncmp(setting, common[k], strlen(common[k]))) return true;
     return false;

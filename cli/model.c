@@ -72,7 +72,7 @@ static fv_status show(const fv_args *a, fv_error *err) {
     fv_model *m;
     json_t *facts = NULL;
     FV_TRY(fv_common_read(&common, a, err));
-    FV_TRY(fv_ops_find(&ops, common.device, err));
+    FV_TRY(fv_ops_find(&ops, common.device, common.precision, err));
     FV_TRY(fv_model_open(&m, a->words[0], err));
     fv_status s = fv_model_facts(&facts, m, ops, err);
     if (s == FV_OK && fv_args_flag(a, &fv_verb_model, "--json")) fv_print_json(facts);

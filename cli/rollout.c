@@ -66,7 +66,7 @@ static fv_status run(const fv_args *a, fv_error *err) {
     if (s == FV_OK) {
         fv_rollout_file_options o = {.folder = out, .env = env, .group_size = (int)group, .temperature = sampling.temperature, .top_p = sampling.top_p,
                                      .max_new_tokens = sampling.max_new_tokens, .seed = common.seed, .bad = fv_say_bad_row, .stop = &fv_stop_requested};
-        s = rollout(&o, &(fv_session_options){.model = model, .device = common.device, .threads = common.threads, .note = fv_say_note}, data,
+        s = rollout(&o, &(fv_session_options){.model = model, .device = common.device, .precision = common.precision, .threads = common.threads, .note = fv_say_note}, data,
                     err);
         fv_dataset_close(data);
     }

@@ -35,7 +35,7 @@ static fv_status run(const fv_args *a, fv_error *err) {
     FV_TRY(fv_args_need(a, v, "--out", &out, err));
     FV_TRY(fv_common_read(&common, a, err));
     FV_TRY(fv_open_rows(&data, file, common.seed, err));
-    fv_session_options how = {.model = model, .device = common.device, .threads = common.threads, .gradients = fv_args_value(a, v, "--grad") != NULL,
+    fv_session_options how = {.model = model, .device = common.device, .precision = common.precision, .threads = common.threads, .gradients = fv_args_value(a, v, "--grad") != NULL,
                               .note = fv_say_note};
     fv_status s = fv_session_open(&session, &how, err);
     if (s == FV_OK) s = score(a, &session, data, &counts, err);

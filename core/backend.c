@@ -8,11 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-fv_status fv_ops_find(const fv_ops **out, const char *device, fv_error *err) {
+fv_status fv_ops_find(const fv_ops **out, const char *device, const char *precision, fv_error *err) {
     *out = NULL;
+    bool bf16 = precision && !strcmp(precision, "bf16");
+    if (precision && !bf16 && strcmp(precision, "f32")) return fv_fail(err, FV_BAD_USAGE, "precision must be f32 or bf16, got %s", precision);
+    if (bf16 && !strcmp(device, "cpu")) return fv_fail(err, FV_UNSUPPORTED, "precision=bf16: device=cpu computes in f32; use precision=f32, or device=cuda");
     if (!strcmp(device, "cpu")) return fv_cpu_table(out, getenv("FOVEA_ISA"), err);
 #ifdef FV_WITH_CUDA
-    if (!strcmp(device, "cuda")) return fv_cuda_table(out, err);
+    if (!strcmp(device, "cuda")) return fv_cuda_table(out, bf16 ? FV_PRECISION_BF16 : FV_PRECISION_F32, err);
 #else
     if (!strcmp(device, "cuda"))
         return fv_fail(err, FV_UNSUPPORTED, "device=cuda: this program was built without CUDA; use device=cpu");

@@ -175,8 +175,12 @@ enum { FV_PLAIN_SLOTS = 8 };
 #define FV_COUNT_KERNEL_(name) +1
 static_assert(sizeof(fv_ops) == (FV_PLAIN_SLOTS + (0 FV_KERNEL_MAP(FV_COUNT_KERNEL_))) * sizeof(void *), "FV_KERNEL_MAP lists every operation");
 
-/* The table for a device: "cpu" (the best instruction set here, or what FOVEA_ISA says), "cuda". The table is static. */
-fv_status fv_ops_find(const fv_ops **out, const char *device, fv_error *err);
+/* What matrix products are made in. bf16: their inputs rounded to it, sums in f32, on tensor cores; all else stays f32. */
+typedef enum { FV_PRECISION_F32, FV_PRECISION_BF16 } fv_precision;
+
+/* The table for a device: "cpu" (the best instruction set here, or what FOVEA_ISA says), "cuda", and a precision: "f32" (which NULL stands for), or,
+ * on a card, "bf16". The table is static. */
+fv_status fv_ops_find(const fv_ops **out, const char *device, const char *precision, fv_error *err);
 
 /* An arena for passes and for scratch on these operations: its numbers are where theirs are. NULL when out of memory. */
 fv_arena *fv_ops_arena(const fv_ops *ops, size_t chunk);

@@ -15,9 +15,19 @@ static const fv_ops table = {
     FV_KERNEL_MAP(KERNEL_)
 };
 
-fv_status fv_cuda_table(const fv_ops **out, fv_error *err) {
+/* The same, but for products. */
+static const fv_ops *table_bf16(void) {
+    static fv_ops made;
+    made = table;
+    made.name = "cuda-bf16";
+#define BF16_KERNEL_(op) made.op = fv_cuda_bf16_##op;
+    FV_BF16_MAP(BF16_KERNEL_)
+    return &made;
+}
+
+fv_status fv_cuda_table(const fv_ops **out, fv_precision precision, fv_error *err) {
     *out = NULL;
     FV_TRY(fv_cuda_open(err));
-    *out = &table;
+    *out = precision == FV_PRECISION_BF16 ? table_bf16() : &table;
     return FV_OK;
 }

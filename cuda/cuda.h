@@ -15,7 +15,7 @@ FV_KERNEL_MAP(FV_CUDA_DECLARE_)
 FV_BF16_MAP(FV_CUDA_DECLARE_)
 #undef FV_CUDA_DECLARE_
 
-/* The table, with the card opened. FV_UNSUPPORTED where there is none, or where it can't run this program, in CUDA's own words. */
-fv_status fv_cuda_table(const fv_ops **out, fv_error *err);
+/* The table of a precision, with the card opened. FV_UNSUPPORTED where there is none, or where it can't run this program, in CUDA's own words. */
+fv_status fv_cuda_table(const fv_ops **out, fv_precision precision, fv_error *err);
 
 #endif

@@ -109,7 +109,7 @@ static fv_status open_model(plan *p, fv_error *err) {
     FV_TRY(fv_model_watch(p->model, fv_get(r, "video"), err));
     p->parameters = count_parameters(p->model);
     if (p->earlier.folder || p->parameters * PROBE * 64 > LIMIT) return FV_OK; /* a slot of a large model takes memory and time to pack */
-    FV_TRY(fv_ops_find(&p->ops, fv_get_text(r, "device"), err));
+    FV_TRY(fv_ops_find(&p->ops, fv_get_text(r, "device"), fv_get_text(r, "precision"), err));
     FV_TRY(fv_pool_open(&p->pool, (int)fv_get_int(r, "threads"), err));
     p->scratch = fv_ops_arena(p->ops, (size_t)16 << 20);
     p->arena = fv_ops_arena(p->ops, (size_t)64 << 20);

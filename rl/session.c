@@ -3,7 +3,7 @@
 #include <string.h>
 
 static fv_status open_all(fv_session *s, const fv_session_options *o, fv_error *err) {
-    FV_TRY(fv_ops_find(&s->ops, o->device ? o->device : "cpu", err));
+    FV_TRY(fv_ops_find(&s->ops, o->device ? o->device : "cpu", o->precision, err));
     FV_TRY(fv_model_open(&s->model, o->model, err));
     if (o->adapter) FV_TRY(fv_model_adapt(s->model, o->adapter, err));
     FV_TRY(fv_model_watch(s->model, o->video, err));

@@ -8,6 +8,7 @@ typedef struct {
     const char *model;   /* a Hugging Face folder, or a PEFT adapter's */
     const char *adapter; /* a PEFT adapter's folder, for a model without one; NULL: none */
     const char *device;  /* "cpu", "cuda"; NULL: "cpu" */
+    const char *precision; /* fv_ops_find; NULL: "f32" */
     int threads;         /* 0: all cores */
     const json_t *video; /* fv_model_watch; NULL: none */
     void (*note)(const char *model, const char *note); /* is told what is odd about the model: a chat template that is not known. NULL: nobody is */

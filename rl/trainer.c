@@ -259,7 +259,7 @@ static fv_status open_policy(fv_trainer *t, fv_error *err) {
 
 static fv_status open_trainer(fv_trainer *t, fv_error *err) {
     t->seed = (uint64_t)fv_get_int(t->recipe->json, "seed");
-    FV_TRY(fv_ops_find(&t->ops, fv_get_text(t->recipe->json, "device"), err));
+    FV_TRY(fv_ops_find(&t->ops, fv_get_text(t->recipe->json, "device"), fv_get_text(t->recipe->json, "precision"), err));
     FV_TRY(fv_pool_open(&t->pool, (int)fv_get_int(t->recipe->json, "threads"), err));
     t->scratch = fv_ops_arena(t->ops, (size_t)16 << 20);
     t->arena = fv_ops_arena(t->ops, (size_t)64 << 20);

@@ -1,4 +1,4 @@
-/* Linear operations of the bf16 table: weights and inputs rounded to bf16, sums in f32 on the tensor cores (cuda/kernels/bf16.h). Activations and
+/* Linear operations of the bf16 table: weights and inputs rounded to bf16, sums in f32 on the tensor cores (cuda/products.h). Activations and
  * gradients stay f32 in memory. Weights are rounded once, by linear_pack; inputs before each product, into scratch.
  *   forward       y[r, n]  = bias[n] + sum_k  x[r, k]  w[n, k]
  *   back_input    dx[r, k] +=         sum_n dy[r, n]  w[n, k]     the same packed w, turned
@@ -44,16 +44,12 @@ static void pack(fv_blocks out, fv_view in, int64_t rows_there) {
     FV_LAUNCH(pack_pieces, fv_blocks_of(pieces, THREADS), THREADS, 0, j);
 }
 
-static int64_t whole(int64_t rows) { return fv_blocks_of(rows, BLOCK_SIDE) * BLOCK_SIDE; }
-
-/* Weights: blocks of the same 64 rows beside each other, so that few outputs are one stream of memory. */
-static fv_blocks weight_blocks(const void *packed, int64_t cols) {
+FV_TABLE_OP fv_blocks fv_weight_blocks(const void *packed, int64_t cols) {
     fv_blocks b = {(char *)(uintptr_t)packed, fv_blocks_of(cols, BLOCK_SIDE) * BLOCK_BYTES, BLOCK_BYTES};
     return b;
 }
 
-/* `rows` (with those that are zeros) of inputs in scratch: blocks of the same 64 columns below each other, so that any number of rows is one piece of memory. */
-static fv_blocks pack_input(const fv_exec *x, fv_view in, int64_t rows) {
+FV_TABLE_OP fv_blocks fv_input_blocks(const fv_exec *x, fv_view in, int64_t rows) {
     fv_blocks b = {NULL, BLOCK_BYTES, rows * BLOCK_ROW_BYTES};
     b.data = (char *)fv_arena_numbers(x->scratch, (size_t)(fv_blocks_of(fv_cols(in), BLOCK_SIDE) * b.col_step));
     pack(b, in, rows);
@@ -67,7 +63,7 @@ FV_TABLE_OP size_t fv_cuda_bf16_linear_packed_bytes(fv_view w) {
 FV_TABLE_OP void fv_cuda_bf16_linear_pack(const fv_exec *x, void *packed, fv_view w) {
     (void)x;
     fv_cuda_begin("linear_pack", w, fv_none);
-    pack(weight_blocks(packed, fv_cols(w)), w, whole(fv_rows(w)));
+    pack(fv_weight_blocks(packed, fv_cols(w)), w, fv_whole_rows(fv_rows(w)));
 }
 
 FV_TABLE_OP void fv_cuda_bf16_linear(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
@@ -75,7 +71,7 @@ FV_TABLE_OP void fv_cuda_bf16_linear(const fv_exec *x, fv_view y, fv_view in, fv
     fv_arena_mark mark = fv_arena_here(x->scratch);
     fv_product p = {0};
     p.outputs = fv_rows(w), p.tokens = fv_rows(in), p.k = fv_cols(w);
-    p.a = weight_blocks(packed, p.k), p.b = pack_input(x, in, fv_token_rows(p.tokens));
+    p.a = fv_weight_blocks(packed, p.k), p.b = fv_input_blocks(x, in, fv_token_rows(p.tokens));
     p.y = fv_f32(y), p.fresh = true, p.bias = fv_f32(bias);
     fv_multiply(&p);
     fv_arena_release(x->scratch, mark);
@@ -86,7 +82,7 @@ FV_TABLE_OP void fv_cuda_bf16_back_input_of(const fv_exec *x, fv_view dx, fv_vie
     fv_arena_mark mark = fv_arena_here(x->scratch);
     fv_product p = {0};
     p.outputs = fv_cols(w), p.tokens = fv_rows(dy), p.k = fv_rows(w);
-    p.a = weight_blocks(packed, p.outputs), p.a_turned = true, p.b = pack_input(x, dy, whole(p.tokens));
+    p.a = fv_weight_blocks(packed, p.outputs), p.a_turned = true, p.b = fv_input_blocks(x, dy, fv_whole_rows(p.tokens));
     p.y = fv_f32(dx);
     fv_multiply(&p);
     fv_arena_release(x->scratch, mark);
@@ -107,7 +103,7 @@ FV_TABLE_OP void fv_cuda_bf16_linear_back_weight(const fv_exec *x, fv_view dw, f
     fv_arena_mark mark = fv_arena_here(x->scratch);
     fv_product p = {0};
     p.outputs = fv_cols(in), p.tokens = fv_cols(dy), p.k = fv_rows(dy);
-    p.a = pack_input(x, in, whole(p.k)), p.a_turned = true, p.b = pack_input(x, dy, whole(p.k)), p.b_turned = true;
+    p.a = fv_input_blocks(x, in, fv_whole_rows(p.k)), p.a_turned = true, p.b = fv_input_blocks(x, dy, fv_whole_rows(p.k)), p.b_turned = true;
     p.y = fv_f32(dw);
     fv_multiply(&p);
     fv_arena_release(x->scratch, mark);

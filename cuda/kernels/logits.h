@@ -23,9 +23,22 @@ static inline int64_t fv_logits_rows(int64_t vocabulary, int64_t rows) {
     return rows < most ? rows : most;
 }
 
+/* The products of a table, by which these operations are done: in f32, or in bf16. */
+typedef struct {
+    void (*linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias);
+    void (*back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed);
+    void (*back_weight)(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in);
+} fv_products;
+extern const fv_products fv_products_f32, fv_products_bf16; /* cuda/kernels/logprob.cu */
+
+/* An operation of both tables from <op>_by, which takes the products first. */
+#define FV_TABLE_OPS(op, parameters, ...)                                                                              \
+    FV_TABLE_OP void fv_cuda_##op parameters { op##_by(&fv_products_f32, __VA_ARGS__); }                               \
+    FV_TABLE_OP void fv_cuda_bf16_##op parameters { op##_by(&fv_products_bf16, __VA_ARGS__); }
+
 /* logits [rows, vocabulary] = hidden[first .. first + rows) @ weight^T */
-static inline void fv_logits(const fv_exec *x, float *logits, fv_view hidden, int64_t first, int64_t rows, fv_head head) {
-    fv_cuda_linear(x, fv_mat(logits, rows, head.weight.shape[0]), fv_slice(hidden, first, rows), head.weight, head.packed, fv_none);
+static inline void fv_logits(const fv_products *by, const fv_exec *x, float *logits, fv_view hidden, int64_t first, int64_t rows, fv_head head) {
+    by->linear(x, fv_mat(logits, rows, head.weight.shape[0]), fv_slice(hidden, first, rows), head.weight, head.packed, fv_none);
 }
 
 typedef struct {

@@ -1,6 +1,14 @@
 /* Log-probs and entropies of target tokens, fused with the output projection: logits exist for one block of rows at a time.
  * With l = logits / temperature: logp = (l_target - max) - log sum e^(l - max); H = -sum p log p. */
+#include "cuda/kernels/bf16.h"
 #include "cuda/kernels/logits.h"
+
+static void back_input_f32(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed) {
+    (void)packed; /* read as it lies */
+    fv_cuda_linear_back_input(x, dx, dy, w);
+}
+const fv_products fv_products_f32 = {fv_cuda_linear, back_input_f32, fv_cuda_linear_back_weight};
+const fv_products fv_products_bf16 = {fv_cuda_bf16_linear, fv_cuda_bf16_back_input_of, fv_cuda_bf16_linear_back_weight};
 
 /* Where each number is by itself, a block of threads has a part of a row. */
 enum { NUMBER_THREADS = 256, PART = 4 * NUMBER_THREADS };
@@ -34,15 +42,15 @@ FV_GLOBAL_OF(logprob_row, job, LOGITS_THREADS, 4) {
     j.logp[r] = fv_logits_logp(row, j.target[r], s.max, s.log_sum);
 }
 
-FV_TABLE_OP void fv_cuda_logprob(const fv_exec *x, fv_view logp, fv_view entropy, fv_view lse, fv_view hidden, fv_head head, fv_view target,
-                                 fv_view temperature) {
+static void logprob_by(const fv_products *by, const fv_exec *x, fv_view logp, fv_view entropy, fv_view lse, fv_view hidden, fv_head head, fv_view target,
+                       fv_view temperature) {
     fv_arena_mark mark = fv_arena_here(x->scratch);
     int64_t rows = fv_elements(target), vocabulary = head.weight.shape[0], step = fv_logits_rows(vocabulary, rows);
     job j = job_of(x, step, vocabulary, lse, temperature);
     j.target = fv_cuda_ints(x, target), j.logp = fv_f32(logp), j.entropy = fv_f32(entropy);
     for (; j.first < rows; j.first += step) {
         j.rows = rows - j.first < step ? rows - j.first : step;
-        fv_logits(x, j.logits, hidden, j.first, j.rows, head);
+        fv_logits(by, x, j.logits, hidden, j.first, j.rows, head);
         fv_cuda_begin("logprob", hidden, head.weight);
         FV_LAUNCH(logprob_row, j.rows, LOGITS_THREADS, 0, j);
     }
@@ -66,20 +74,20 @@ FV_GLOBAL(back_numbers, job) {
     }
 }
 
-FV_TABLE_OP void fv_cuda_logprob_back(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dlogp, fv_view dentropy, fv_view entropy, fv_view lse,
-                                      fv_view hidden, fv_head head, fv_view target, fv_view temperature) {
+static void logprob_back_by(const fv_products *by, const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dlogp, fv_view dentropy, fv_view entropy,
+                            fv_view lse, fv_view hidden, fv_head head, fv_view target, fv_view temperature) {
     fv_arena_mark mark = fv_arena_here(x->scratch);
     int64_t rows = fv_elements(target), vocabulary = head.weight.shape[0], step = fv_logits_rows(vocabulary, rows);
     job j = job_of(x, step, vocabulary, lse, temperature);
     j.target = fv_cuda_ints(x, target), j.entropy = fv_f32(entropy), j.dlogp = fv_f32(dlogp), j.dentropy = fv_f32(dentropy);
     for (; j.first < rows; j.first += step) {
         j.rows = rows - j.first < step ? rows - j.first : step;
-        fv_logits(x, j.logits, hidden, j.first, j.rows, head);
+        fv_logits(by, x, j.logits, hidden, j.first, j.rows, head);
         fv_cuda_begin("logprob_back", hidden, head.weight);
         FV_LAUNCH(back_numbers, j.rows * j.parts, NUMBER_THREADS, 0, j);
         fv_view dlogits = fv_mat(j.logits, j.rows, vocabulary);
-        if (dhidden.data != NULL) fv_cuda_linear_back_input(x, fv_slice(dhidden, j.first, j.rows), dlogits, head.weight);
-        if (dweight.data != NULL) fv_cuda_linear_back_weight(x, dweight, fv_none, dlogits, fv_slice(hidden, j.first, j.rows));
+        if (dhidden.data != NULL) by->back_input(x, fv_slice(dhidden, j.first, j.rows), dlogits, head.weight, head.packed);
+        if (dweight.data != NULL) by->back_weight(x, dweight, fv_none, dlogits, fv_slice(hidden, j.first, j.rows));
     }
     fv_arena_release(x->scratch, mark);
 }
@@ -93,15 +101,15 @@ FV_GLOBAL(logp_numbers, job) {
         if (v < j.vocabulary) row[v] = fv_sub(fv_sub(temperature != 1.0f ? fv_div(row[v], temperature) : row[v], max), log_sum);
 }
 
-FV_TABLE_OP void fv_cuda_vocabulary(const fv_exec *x, fv_view lse, fv_view hidden, fv_head head, fv_view temperature, fv_vocabulary_visit *visit,
-                                    void *context) {
+static void vocabulary_by(const fv_products *by, const fv_exec *x, fv_view lse, fv_view hidden, fv_head head, fv_view temperature,
+                          fv_vocabulary_visit *visit, void *context) {
     fv_arena_mark mark = fv_arena_here(x->scratch);
     int64_t rows = fv_elements(temperature), vocabulary = head.weight.shape[0], step = fv_logits_rows(vocabulary, rows);
     job j = job_of(x, step, vocabulary, lse, temperature);
     float *seen = FV_TAKE(x->scratch, float, step * vocabulary);
     for (; j.first < rows; j.first += step) {
         j.rows = rows - j.first < step ? rows - j.first : step;
-        fv_logits(x, j.logits, hidden, j.first, j.rows, head);
+        fv_logits(by, x, j.logits, hidden, j.first, j.rows, head);
         fv_cuda_begin("vocabulary", hidden, head.weight);
         FV_LAUNCH(logp_numbers, j.rows * j.parts, NUMBER_THREADS, 0, j);
         fv_cuda_download(seen, j.logits, (size_t)(j.rows * vocabulary) * sizeof(float));
@@ -109,3 +117,13 @@ FV_TABLE_OP void fv_cuda_vocabulary(const fv_exec *x, fv_view lse, fv_view hidde
     }
     fv_arena_release(x->scratch, mark);
 }
+
+FV_TABLE_OPS(logprob, (const fv_exec *x, fv_view logp, fv_view entropy, fv_view lse, fv_view hidden, fv_head head, fv_view target, fv_view temperature), x, logp,
+             entropy, lse, hidden, head, target, temperature)
+FV_TABLE_OPS(logprob_back,
+             (const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dlogp, fv_view dentropy, fv_view entropy, fv_view lse, fv_view hidden, fv_head head,
+              fv_view target, fv_view temperature),
+             x, dhidden, dweight, dlogp, dentropy, entropy, lse, hidden, head, target, temperature)
+FV_TABLE_OPS(vocabulary,
+             (const fv_exec *x, fv_view lse, fv_view hidden, fv_head head, fv_view temperature, fv_vocabulary_visit *visit, void *context), x, lse, hidden, head,
+             temperature, visit, context)

@@ -1,5 +1,5 @@
-/* What a product by mma.sync is made of, on every card from sm_80 on: copies of 16 bytes that go on beside the work, and the product of a warp's part of two
- * tiles in a block's memory. Below each: the same on the host, for the stand-in of a card. */
+/* What a product by mma.sync is made of, on every card from sm_80 on: the product of a warp's part of two tiles in a block's memory. Below it: the same
+ * on the host, for the stand-in of a card. */
 #ifndef FV_CUDA_KERNELS_MMA_H
 #define FV_CUDA_KERNELS_MMA_H
 
@@ -15,15 +15,6 @@ enum { HIGH_MOST = 2, WIDE_MOST = 8 };
 #ifdef __CUDACC__
 
 FV_DEVICE uint32_t fv_shared_at(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
-FV_DEVICE void fv_copy_16(char *to, const char *from) { asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(fv_shared_at(to)), "l"(from) : "memory"); }
-/* Ends a group of this thread's copies, which may be empty. */
-FV_DEVICE void fv_copies_end(void) { asm volatile("cp.async.commit_group;" ::: "memory"); }
-/* All but the latest `left` (2 or 6) groups are there. */
-FV_DEVICE void fv_copies_wait(const int left) {
-    if (left == 2) asm volatile("cp.async.wait_group 2;" ::: "memory");
-    else asm volatile("cp.async.wait_group 6;" ::: "memory");
-}
-
 /* Four matrices of 8 x 8 as mma.sync wants them; each lane gives the address of a row of one. turned: of a column. */
 FV_DEVICE void fv_load_four(uint32_t *to, const char *from, bool turned) {
     if (turned)
@@ -67,9 +58,6 @@ FV_DEVICE void fv_multiply_part(float *sum, const char *a, const char *b, const 
 
 #else
 
-FV_DEVICE void fv_copy_16(char *to, const char *from) { memcpy(to, from, 16); }
-FV_DEVICE void fv_copies_end(void) {}
-FV_DEVICE void fv_copies_wait(const int left) { (void)left; }
 FV_DEVICE float fv_part_number(const char *tile, int r, int l, bool turned) {
     const char *at = turned ? tile + r / BLOCK_SIDE * BLOCK_BYTES + fv_block_byte(l, r % BLOCK_SIDE) : tile + fv_block_byte(r, l);
     return fv_widen_bf16(*(const uint16_t *)at);

@@ -27,7 +27,7 @@ enum { PIECE = 16, PIECES_A_BLOCK = BLOCK_BYTES / PIECE };
 FV_DEVICE void copy_tile(char *to, const char *from, int64_t unit, int64_t units, int rows, int there, const int threads) {
     for (int c = FV_THREAD; c < rows * BLOCK_ROW_BYTES / PIECE; c += threads)
         if (c / PIECES_A_BLOCK < units && c % PIECES_A_BLOCK * PIECE < there * BLOCK_ROW_BYTES)
-            fv_copy_16(to + c * PIECE, from + c / PIECES_A_BLOCK * unit + c % PIECES_A_BLOCK * PIECE);
+            fv_copy_16(to + c * PIECE, from + c / PIECES_A_BLOCK * unit + c % PIECES_A_BLOCK * PIECE, PIECE);
 }
 
 FV_DEVICE void bring(const job *j, char *stage, int64_t row, int64_t col, int k, const shape s) {
@@ -37,7 +37,7 @@ FV_DEVICE void bring(const job *j, char *stage, int64_t row, int64_t col, int k,
         copy_tile(stage, a, j->a_unit, j->a_blocks - row / BLOCK_SIDE, OUTPUTS(s), BLOCK_SIDE, THREADS(s));
         copy_tile(stage + OUTPUTS(s) * BLOCK_ROW_BYTES, b, j->b_unit, j->b_blocks - col / BLOCK_SIDE, TOKENS(s), j->b_rows, THREADS(s));
     }
-    fv_copies_end();
+    fv_copy_end();
 }
 
 /* The sums of a thread (fv_multiply_part) into y. */
@@ -60,22 +60,23 @@ FV_DEVICE void work(const job *j, char *ring, const shape s) {
 #pragma unroll
     for (int e = 0; e < s.high * s.wide * 4; e++) sum[e] = 0;
     for (int k = 0; k < j->k_blocks; k++) {
-        fv_copies_wait(s.stages - 2);
+        fv_copy_wait(s.stages - 2);
         FV_SYNC(); /* everybody's copies are there, and everybody is done with the stage before */
         bring(j, ring + (k + s.stages - 1) % s.stages * STAGE_BYTES(s), row, col, k + s.stages - 1, s);
         const char *stage = ring + k % s.stages * STAGE_BYTES(s);
         fv_multiply_part(sum, stage, stage + OUTPUTS(s) * BLOCK_ROW_BYTES, w, TOKENS(s), s.a_turned, s.b_turned);
     }
+    fv_copy_wait(0); /* empty groups */
     end_sums(j, sum, row + w.row, col + w.col, s);
 }
 
-/* name, warps along outputs and tokens, high, wide, stages (4 or 8), a and b turned */
+/* name, warps along outputs and tokens, high, wide, stages (at most 6: fv_copy_wait), a and b turned. Every card has 99 KiB for a block. */
 #define TILES(X)                                                                                                       \
-    X(mma_8, 2, 1, 1, 1, 8, 0, 0)                                                                                      \
+    X(mma_8, 2, 1, 1, 1, 6, 0, 0)                                                                                      \
     X(mma_64, 2, 2, 1, 4, 4, 0, 0)                                                                                     \
-    X(mma_128, 4, 2, 2, 8, 4, 0, 0)                                                                                    \
-    X(mma_128_a, 4, 2, 2, 8, 4, 1, 0)                                                                                  \
-    X(mma_128_ab, 4, 2, 2, 8, 4, 1, 1)
+    X(mma_128, 4, 2, 2, 8, 3, 0, 0)                                                                                    \
+    X(mma_128_a, 4, 2, 2, 8, 3, 1, 0)                                                                                  \
+    X(mma_128_ab, 4, 2, 2, 8, 3, 1, 1)
 
 #define TILE_DEFINE(name, ...)                                                                                         \
     static const shape name##_shape = {__VA_ARGS__};                                                                   \

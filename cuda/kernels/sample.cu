@@ -243,7 +243,7 @@ static const row_plan *stage_plan(const fv_exec *x, const fv_sampling *how, int6
 }
 
 /* id -1 (log-prob NaN) says that every id was banned, that there was no number to draw by, or that the card failed. */
-FV_TABLE_OP void fv_cuda_sample(const fv_exec *x, int32_t *id, float *logp, float *entropy, fv_view hidden, fv_head head, const fv_sampling *how) {
+static void sample_by(const fv_products *by, const fv_exec *x, int32_t *id, float *logp, float *entropy, fv_view hidden, fv_head head, const fv_sampling *how) {
     fv_arena_mark mark = fv_arena_here(x->scratch);
     int64_t rows = fv_rows(hidden), step = fv_logits_rows(2 * head.weight.shape[0], rows);
     job j = {0};
@@ -254,7 +254,7 @@ FV_TABLE_OP void fv_cuda_sample(const fv_exec *x, int32_t *id, float *logp, floa
     j.plan = stage_plan(x, how, rows, j.vocabulary);
     for (; j.first < rows; j.first += step) {
         j.rows = rows - j.first < step ? rows - j.first : step;
-        fv_logits(x, j.logits, hidden, j.first, j.rows, head);
+        fv_logits(by, x, j.logits, hidden, j.first, j.rows, head);
         fv_cuda_begin("sample", hidden, head.weight);
         FV_LAUNCH(cool_row, j.rows, LOGITS_THREADS, 0, j);
         FV_LAUNCH(draw_row, j.rows, THREADS, 0, j);
@@ -268,3 +268,4 @@ FV_TABLE_OP void fv_cuda_sample(const fv_exec *x, int32_t *id, float *logp, floa
     }
     fv_arena_release(x->scratch, mark);
 }
+FV_TABLE_OPS(sample, (const fv_exec *x, int32_t *id, float *logp, float *entropy, fv_view hidden, fv_head head, const fv_sampling *how), x, id, logp, entropy, hidden, head, how)

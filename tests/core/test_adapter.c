@@ -47,7 +47,7 @@ static void open_fixture(fixture *f, bool dora, const fv_slot_options *options) 
     const fv_ops *ops;
     fv_error err = {0};
     o.adapter = &f->adapter;
-    assert_int_equal(fv_ops_find(&ops, "cpu", &err), FV_OK);
+    assert_int_equal(fv_ops_find(&ops, "cpu", NULL, &err), FV_OK);
     if (fv_slot_open(&f->slot, ops, (fv_exec){.scratch = f->scratch}, f->weights, WEIGHTS, &o, &err) != FV_OK) fail_msg("%s", err.text);
 }
 

@@ -54,7 +54,7 @@ static void open_slot(fixture *f, const fv_slot_options *options) {
     fill_weights(f);
     const fv_ops *ops;
     fv_error err = {0};
-    if (fv_ops_find(&ops, "cpu", &err) != FV_OK) fail_msg("%s", err.text);
+    if (fv_ops_find(&ops, "cpu", NULL, &err) != FV_OK) fail_msg("%s", err.text);
     if (fv_slot_open(&f->slot, ops, (fv_exec){.scratch = f->scratch}, f->weights, WEIGHTS, options, &err) != FV_OK) fail_msg("%s", err.text);
 }
 

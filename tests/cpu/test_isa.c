@@ -17,11 +17,11 @@ static void every_name_finds_its_table(void **state) {
     for (int i = 0; i < n; i++) {
         assert_int_equal(strncmp(all[i]->name, "cpu-", 4), 0);
         setenv("FOVEA_ISA", all[i]->name + 4, 1);
-        assert_int_equal(fv_ops_find(&found, "cpu", NULL), FV_OK);
+        assert_int_equal(fv_ops_find(&found, "cpu", NULL, NULL), FV_OK);
         assert_ptr_equal(found, all[i]);
     }
     unsetenv("FOVEA_ISA");
-    assert_int_equal(fv_ops_find(&found, "cpu", NULL), FV_OK);
+    assert_int_equal(fv_ops_find(&found, "cpu", NULL, NULL), FV_OK);
     assert_ptr_equal(found, all[0]);
     assert_string_equal(all[n - 1]->name, "cpu-scalar");
     assert_int_equal(fv_ops_cpu_all(all, 1), 1);
@@ -42,18 +42,24 @@ static void refusals_name_what_there_is(void **state) {
     const fv_ops *found;
     fv_error err;
     setenv("FOVEA_ISA", "sse2", 1);
-    assert_int_equal(fv_ops_find(&found, "cpu", &err), FV_BAD_USAGE);
+    assert_int_equal(fv_ops_find(&found, "cpu", NULL, &err), FV_BAD_USAGE);
     assert_null(found);
     assert_string_equal(err.text, "FOVEA_ISA must be scalar, avx2 or avx512, got sse2");
     unsetenv("FOVEA_ISA");
-    assert_int_equal(fv_ops_find(&found, "tpu", &err), FV_BAD_USAGE);
+    assert_int_equal(fv_ops_find(&found, "tpu", NULL, &err), FV_BAD_USAGE);
     assert_string_equal(err.text, "device must be cpu or cuda, got tpu");
+    assert_int_equal(fv_ops_find(&found, "cpu", "f16", &err), FV_BAD_USAGE);
+    assert_string_equal(err.text, "precision must be f32 or bf16, got f16");
+    assert_int_equal(fv_ops_find(&found, "cpu", "bf16", &err), FV_UNSUPPORTED);
+    assert_null(found);
+    assert_string_equal(err.text, "precision=bf16: device=cpu computes in f32; use precision=f32, or device=cuda");
+    assert_int_equal(fv_ops_find(&found, "cpu", "f32", &err), FV_OK);
 }
 
 static void memory_is_cleared_and_copied(void **state) {
     (void)state;
     const fv_ops *ops;
-    assert_int_equal(fv_ops_find(&ops, "cpu", NULL), FV_OK);
+    assert_int_equal(fv_ops_find(&ops, "cpu", NULL, NULL), FV_OK);
     static const size_t sizes[] = { 0, 1, 100, (size_t)5 << 20 };
     for (size_t i = 0; i < FV_COUNT(sizes); i++) {
         void *data;

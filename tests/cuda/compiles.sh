@@ -5,5 +5,5 @@ cd "$(dirname "$0")/../.." || exit 1
 out=$(mktemp) || exit 1
 trap 'rm -f "$out"' EXIT
 for source in cuda/kernels/*.cu; do
-    "$1" --options-file cuda/nvcc.options -std=c++17 -arch=sm_90 -D_GNU_SOURCE -I. -cubin "$source" -o "$out" || exit 1
+    "$1" --options-file cuda/nvcc.options -std=c++17 -gencode=arch=compute_90a,code=sm_90a -D_GNU_SOURCE -I. -cubin "$source" -o "$out" || exit 1
 done

@@ -135,7 +135,7 @@ static double dot(const fv_exec *x, fv_view a, fv_view b) {
 int fv_card_tables(const fv_ops **list, int max) {
     fv_error err;
     if (fv_ops_cpu_all(list, max) < 1 || max < 2) return 0;
-    if (fv_cuda_table(&real, &err) != FV_OK) fail(&err);
+    if (fv_cuda_table(&real, FV_PRECISION_F32, &err) != FV_OK) fail(&err);
     list[1] = real;
     return 2;
 }

@@ -505,8 +505,8 @@ int main(int argc, char **argv) {
     const fv_ops *ops[2];
     fv_exec x[2] = {{0}};
     fv_error err;
-    must(fv_ops_find(&ops[0], "cpu", &err), &err);
-    must(fv_cuda_table(&ops[1], &err), &err);
+    must(fv_ops_find(&ops[0], "cpu", NULL, &err), &err);
+    must(fv_cuda_table(&ops[1], FV_PRECISION_F32, &err), &err);
     must(fv_pool_open(&x[0].pool, 0, &err), &err);
     for (int i = 0; i < 2; i++) x[i].scratch = fv_ops_arena(ops[i], 0);
     printf("%-26s %12s %10s %10s%s\n", "operation", "numbers", "other bits", "relative", small ? "" : "   microsecs       GB/s    GFLOP/s");

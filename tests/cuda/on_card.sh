@@ -4,16 +4,21 @@
 #   1. builds cuda/ for the card that is here, and cuda_measure;
 #   2. cuda_measure small: every operation against the CPU's, bit by bit, in odd sizes;
 #   3. cuda_measure: the same in large sizes, with times;
-#   4. compute-sanitizer over the odd sizes: memcheck, racecheck, initcheck, synccheck;
-#   5. ctest -R cuda/card: the tests of operations, and whole models, on the card.
+#   4. cuda_products: an element of a product in bf16 has the same bits in every kind of tile and for any number of rows;
+#   5. compute-sanitizer over the odd sizes of both: memcheck, racecheck, initcheck, synccheck;
+#   6. cuda_products_times: the same products' times beside cuBLASLt's, whose library must be on the library path;
+#   7. ctest -R cuda/card: the tests of operations, and whole models, on the card.
 # Everything goes to stdout and into folder/on_card.log (default build-card). Ends with the number of parts that failed.
 root=$(cd "$(dirname "$0")/../.." && pwd)
 out=${1:-$root/build-card}
-arch=${CARD:-native} # CARD=sm_90: for another card than the one that is here
+arch=${CARD:-$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .)} # CARD=80: for another card than the one that is here
+[ "$arch" = 90 ] && arch=90a # Hopper's own instructions
+code="-gencode=arch=compute_$arch,code=sm_$arch"
 nvcc=${CUDACXX:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}
 nvcc=$(readlink -f "$nvcc")
 mkdir -p "$out/o" && cd "$root" || exit 1
-rm -f "$out/cuda_measure"
+include=$(dirname "$(dirname "$nvcc")")/include
+rm -f "$out"/cuda_measure "$out"/cuda_products*
 failed=0
 
 say() { printf '\n== %s\n' "$1"; }
@@ -26,9 +31,8 @@ part() { # name, command...
 compile() { # the source
     object="$out/o/$(echo "$1" | tr / _).o"
     c_flags="-O2 -std=c17 -D_GNU_SOURCE -ffp-contract=off -fno-fast-math -I."
-    include=$(dirname "$(dirname "$nvcc")")/include
     case $1 in
-    *.cu) "$nvcc" -std=c++17 -O3 -arch=$arch -lineinfo --options-file cuda/nvcc.options -D_GNU_SOURCE -I. -c "$1" -o "$object" ;;
+    *.cu) "$nvcc" -std=c++17 -O3 $code -lineinfo --options-file cuda/nvcc.options -D_GNU_SOURCE -I. -c "$1" -o "$object" ;;
     cpu/kernels/*.c)
         for isa in scalar avx2 avx512; do
             case $isa in
@@ -44,14 +48,19 @@ compile() { # the source
 
 build() {
     # What cuda_measure takes: no library but the C library's.
-    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c"
+    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c tests/cuda/products.c"
+    [ -f "$include/cublasLt.h" ] && sources="$sources tests/cuda/products_times.c"
     pids=""
     for source in $sources; do
         compile "$source" &
         pids="$pids $!"
     done
     for pid in $pids; do wait "$pid" || return 1; done
-    "$nvcc" -arch=$arch -o "$out/cuda_measure" "$out"/o/*.o -lpthread -lm
+    for name in measure products products_times; do
+        [ -f "$out/o/tests_cuda_$name.c.o" ] || continue
+        objects=$(ls "$out"/o/*.o | grep -v "tests_cuda_")
+        "$nvcc" $code -o "$out/cuda_$name" $objects "$out/o/tests_cuda_$name.c.o" -lpthread -lm -ldl || return 1
+    done
 }
 
 sanitize() {
@@ -62,12 +71,14 @@ sanitize() {
         echo "-- $check"
         "$tool" --tool $check --error-exitcode 9 "$out/cuda_measure" small >"$out/$check.log" 2>&1 || bad=1
         tail -n 3 "$out/$check.log"
+        "$tool" --tool $check --error-exitcode 9 "$out/cuda_products" small >"$out/$check-products.log" 2>&1 || bad=1
+        tail -n 3 "$out/$check-products.log"
     done
     return $bad
 }
 
 tests() {
-    cmake -S . -B "$out/cmake" -G Ninja -DFOVEA_CUDA=1 -DFOVEA_CUDA_ARCHITECTURES=native >"$out/cmake.log" 2>&1 || {
+    cmake -S . -B "$out/cmake" -G Ninja -DFOVEA_CUDA=1 -DFOVEA_CUDA_ARCHITECTURES=$arch-real >"$out/cmake.log" 2>&1 || {
         echo "CMake found not all that Fovea is built with; its words are in $out/cmake.log:"
         grep -A 2 -m 1 "Error" "$out/cmake.log"
         return 0
@@ -86,7 +97,9 @@ tests() {
     [ -x "$out/cuda_measure" ] && {
         part "every operation against the CPU's, odd sizes" "$out/cuda_measure" small
         part "every operation against the CPU's, large sizes, with times" "$out/cuda_measure"
+        part "products in bf16, every way" "$out/cuda_products"
         part "compute-sanitizer" sanitize
+        [ -x "$out/cuda_products_times" ] && part "products in bf16, times" "$out/cuda_products_times"
     }
     part "the tests on the card" tests
     say "$failed parts failed"

@@ -1,8 +1,10 @@
 /* Whole models on the card: pictures, decoding from the page pool, an independent packed pass, gradients (of blocks that are run again, and of a
- * forward that decoding recorded), steps of the optimizer, a saved model. Both architectures. All of it with the CPU's bits. */
+ * forward that decoding recorded), steps of the optimizer, a saved model. Both architectures. In f32 all of it with the CPU's bits; in bf16 decoding
+ * and training with each other's. */
 #include "tests/rl/small.h"
 
 #include "core/random.h"
+#include "cuda/cuda.h"
 #include "language/model.h"
 #include "rl/train.h"
 
@@ -120,7 +122,26 @@ static void the_card_has_the_cpus_bits(void **state) {
     }
 }
 
+/* Products on tensor cores: a token's log-prob is the same as it is drawn and as it is trained, and a run is the same twice. */
+static void bf16_is_on_policy(void **state) {
+    (void)state;
+    const fv_ops *tables[4], *bf16;
+    assert_int_equal(fv_ops_cpu_all(tables, 4), 2);
+    MUST(fv_cuda_table(&bf16, FV_PRECISION_BF16, err));
+    for (int kind = 0; kind < SMALL_KINDS; kind++) {
+        leavings once = run(kind, bf16), again = run(kind, bf16), f32 = run(kind, tables[1]);
+        size_t bytes = (size_t)once.targets * sizeof *once.scored, weights = (size_t)once.trained * sizeof *once.weights;
+        assert_true(once.tokens > 40 && once.norm > 0);
+        assert_memory_equal(once.sampled, once.scored, bytes);
+        assert_int_equal(again.targets, once.targets);
+        assert_memory_equal(again.scored, once.scored, bytes);
+        assert_memory_equal(again.weights, once.weights, weights);
+        assert_memory_not_equal(f32.weights, once.weights, weights); /* it is another arithmetic */
+        free(once.weights), free(again.weights), free(f32.weights), free(once.saved), free(again.saved), free(f32.saved);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_card_has_the_cpus_bits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_card_has_the_cpus_bits), cmocka_unit_test(bf16_is_on_policy)};
     return cmocka_run_group_tests(tests, small_begin, small_end);
 }

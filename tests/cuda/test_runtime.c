@@ -15,7 +15,7 @@ static const fv_ops *ops;
 static int open_card(void **state) {
     (void)state;
     fv_error err;
-    return fv_cuda_table(&ops, &err) == FV_OK ? 0 : -1;
+    return fv_cuda_table(&ops, FV_PRECISION_F32, &err) == FV_OK ? 0 : -1;
 }
 
 static void *take(size_t bytes) {

@@ -92,7 +92,7 @@ typedef struct {
 static inline void small_open_at(small *s, const char *folder, const fv_ops *ops, int threads, bool train) {
     fv_error err = {0};
     memset(s, 0, sizeof *s);
-    if (!ops && fv_ops_find(&ops, "cpu", &err) != FV_OK) fail_msg("%s", err.text);
+    if (!ops && fv_ops_find(&ops, "cpu", NULL, &err) != FV_OK) fail_msg("%s", err.text);
     if (fv_model_open(&s->model, folder, &err) != FV_OK) fail_msg("%s", err.text);
     if (fv_pool_open(&s->pool, threads, &err) != FV_OK) fail_msg("%s", err.text);
     s->scratch = fv_ops_arena(ops, 0);

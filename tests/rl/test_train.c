@@ -227,6 +227,7 @@ static void mistakes_have_messages(void **state) {
         {NULL, "", "  - {kind: sft, epochs: 0}\n", "lesson.yaml: stages.sft: neither steps nor epochs"},
         {NULL, "", "  - {kind: sft, max_tokens: 16, steps: 1}\n", "bad_rows.jsonl says what was skipped"},
         {NULL, "device: cuda", "  - {kind: sft}\n", "cuda"},
+        {NULL, "precision: bf16", "  - {kind: sft}\n", "device=cpu computes in f32"},
         {"wild", "", "  - {kind: sft, steps: 3, batch: 4, data: LESSON}\n", "a lower optim.lr may help"},
         {NULL, "eval_data: nowhere.jsonl", "  - {kind: sft, steps: 1, data: LESSON}\n", "nowhere.jsonl"},
         {NULL, "", "  - {name: one, kind: sft, steps: 1, data: LESSON}\n  - {name: two, kind: sft, data: nowhere.jsonl}\n", "nowhere.jsonl"},

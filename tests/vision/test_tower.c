@@ -119,7 +119,7 @@ static void open_tower(fixture *f) {
     fv_error err = {0};
     const fv_ops *ops;
     if (fv_tower_open(&f->tower, &c, f->weights, f->count, &err) != FV_OK) fail_msg("%s", err.text);
-    if (fv_ops_find(&ops, "cpu", &err) != FV_OK) fail_msg("%s", err.text);
+    if (fv_ops_find(&ops, "cpu", NULL, &err) != FV_OK) fail_msg("%s", err.text);
     fv_slot_options options = {.name = "policy", .train = true};
     if (fv_slot_open(&f->slot, ops, (fv_exec){.scratch = f->scratch}, f->weights, f->count, &options, &err) != FV_OK) fail_msg("%s", err.text);
 }
