@@ -175,7 +175,8 @@ enum { FV_PLAIN_SLOTS = 8 };
 #define FV_COUNT_KERNEL_(name) +1
 static_assert(sizeof(fv_ops) == (FV_PLAIN_SLOTS + (0 FV_KERNEL_MAP(FV_COUNT_KERNEL_))) * sizeof(void *), "FV_KERNEL_MAP lists every operation");
 
-/* What matrix products are made in. bf16: their inputs rounded to it, sums in f32, on tensor cores; all else stays f32. */
+/* What matrix products are made in. bf16: their inputs rounded to it, sums in f32, on tensor cores; all else stays f32. Of the exactness above a product then
+ * has that a row depends on its input row alone, and is the same every time. */
 typedef enum { FV_PRECISION_F32, FV_PRECISION_BF16 } fv_precision;
 
 /* The table for a device: "cpu" (the best instruction set here, or what FOVEA_ISA says), "cuda", and a precision: "f32" (which NULL stands for), or,

@@ -4,8 +4,7 @@
  *   FV_GLOBAL(name, type)       begins a kernel: `name(type j)`, one thread's work. Its one argument is a struct of everything.
  *   FV_GLOBAL_OF(name, type, threads, blocks)   one of at most so many threads a block, of which a multiprocessor shall hold so many blocks
  *   FV_LAUNCH(name, blocks, threads, shared, j)   on the back end's stream; nothing where blocks is 0. shared: bytes of FV_SHARED
- *   FV_LAUNCH_WIDE(name, blocks, threads, shared, cluster, j)   with up to 227 KiB, where the card has them, in clusters of so many blocks
- *   FV_CLUSTERS                 whether there are clusters of more than one block
+ *   FV_LAUNCH_WIDE(name, blocks, threads, shared, j)   the same with up to 227 KiB of it, which a Hopper has
  *   FV_DEVICE                   begins a function that kernels call
  *   FV_THREAD, FV_BLOCK         this thread in its block, this block; blocks are numbered in one dimension
  *   FV_SHARED(type)             the block's memory that FV_LAUNCH asked for: 99 KiB are there on every card
@@ -50,14 +49,7 @@ extern "C" {
         name<<<(unsigned)fv_blocks_, (unsigned)(threads), (shared), fv_cuda_stream()>>>(j);                            \
         fv_cuda_launched(#name, fv_blocks_, (threads), (shared));                                                      \
     } while (0)
-#define FV_LAUNCH_WIDE(name, blocks, threads, shared, cluster, j)                                                      \
-    do {                                                                                                               \
-        int64_t fv_blocks_ = (blocks);                                                                                 \
-        if (fv_blocks_ <= 0 || !fv_cuda_well()) break;                                                                 \
-        fv_cuda_launch_wide((const void *)(name), fv_blocks_, (threads), (shared), (cluster), &(j));                   \
-        fv_cuda_launched(#name, fv_blocks_, (threads), (shared));                                                      \
-    } while (0)
-#define FV_CLUSTERS 1
+#define FV_LAUNCH_WIDE FV_LAUNCH
 #define FV_SHARED_ALWAYS (48 << 10) /* more must be asked for */
 #define FV_THREAD ((int)threadIdx.x)
 #define FV_BLOCK ((int64_t)blockIdx.x)
@@ -65,18 +57,6 @@ extern "C" {
 #define FV_BLOCK_SHARED __shared__
 extern __shared__ __align__(16) double fv_shared_memory_[]; /* aligned for everything that lies in it */
 #define FV_SHARED(type) ((type *)fv_shared_memory_)
-
-static inline void fv_cuda_launch_wide(const void *kernel, int64_t blocks, int threads, size_t shared, int cluster, const void *argument) {
-    cudaLaunchConfig_t how = {};
-    cudaLaunchAttribute together[1];
-    together[0].id = cudaLaunchAttributeClusterDimension;
-    together[0].val.clusterDim.x = (unsigned)cluster, together[0].val.clusterDim.y = together[0].val.clusterDim.z = 1;
-    how.gridDim = dim3((unsigned)blocks), how.blockDim = dim3((unsigned)threads), how.dynamicSmemBytes = shared, how.stream = fv_cuda_stream();
-    if (cluster > 1) how.attrs = together, how.numAttrs = 1;
-    void *arguments[] = {(void *)argument};
-    fv_cuda_fine(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), "cudaFuncSetAttribute(shared memory)", shared);
-    fv_cuda_fine(cudaLaunchKernelExC(&how, kernel, arguments), "cudaLaunchKernelExC", shared);
-}
 
 FV_DEVICE float fv_across(float x, int d) { return __shfl_xor_sync(0xffffffffu, x, d); }
 FV_DEVICE double fv_across_double(double x, int d) { return __shfl_xor_sync(0xffffffffu, x, d); }

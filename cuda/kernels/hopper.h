@@ -1,6 +1,6 @@
 /* What a product on Hopper's tensor cores is made of (sm_90a): gates that tell when copies are there, bulk copies into a block's memory, and wgmma,
  * the product of two tiles in a block's memory that four warps ask for together. Below each: the same on the host, for the stand-in
- * of a card (tests/cuda/stand_in.h), whose clusters are of one block. */
+ * of a card (tests/cuda/stand_in.h). */
 #ifndef FV_CUDA_KERNELS_HOPPER_H
 #define FV_CUDA_KERNELS_HOPPER_H
 
@@ -29,23 +29,13 @@ FV_DEVICE uint32_t fv_shared_address(const void *p) { return (uint32_t)__cvta_ge
 FV_DEVICE void fv_gate_init(fv_gate *gate, int count) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(fv_shared_address(gate)), "r"(count) : "memory");
 }
-/* Gates that this thread has made are seen by copies, and by the other blocks of a cluster. */
-FV_DEVICE void fv_gates_made(bool cluster) {
-    if (cluster) asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-    else asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
+/* Gates that this thread has made are seen by copies. */
+FV_DEVICE void fv_gates_made(void) { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 /* Arrives, and announces bytes. */
 FV_DEVICE void fv_gate_expect(fv_gate *gate, int bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(fv_shared_address(gate)), "r"(bytes) : "memory");
 }
 FV_DEVICE void fv_gate_arrive(fv_gate *gate) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(fv_shared_address(gate)) : "memory"); }
-/* Arrives at the same gate of block `rank` of the cluster. It tells that the tensor cores have read a stage, which needs no release
- * of this thread's own writes: one for the whole cluster waits a microsecond, for all of the card's memory. */
-FV_DEVICE void fv_gate_arrive_at(fv_gate *gate, int rank) {
-    asm volatile("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\nmbarrier.arrive.shared::cluster.b64 _, [there];\n}\n" ::"r"(fv_shared_address(gate)),
-                 "r"(rank)
-                 : "memory");
-}
 FV_DEVICE void fv_gate_wait(fv_gate *gate, int parity) {
     uint32_t open;
     do asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}\n"
@@ -55,27 +45,12 @@ FV_DEVICE void fv_gate_wait(fv_gate *gate, int parity) {
     while (!open);
 }
 
-FV_DEVICE int fv_cluster_rank(void) {
-    uint32_t rank;
-    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-    return (int)rank;
-}
-FV_DEVICE void fv_cluster_sync(void) { asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory"); }
-FV_DEVICE void fv_warp_sync(void) { __syncwarp(); }
-
 /* A bulk copy: multiples of 16 bytes, both sides aligned to 16; its bytes are counted at the gate. */
 FV_DEVICE void fv_bulk(char *to, const char *from, int bytes, fv_gate *gate) {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(fv_shared_address(to)), "l"(from), "r"(bytes),
                  "r"(fv_shared_address(gate))
                  : "memory");
 }
-/* To the same place in each of the cluster's blocks that `mask` names, counted at each one's gate. */
-FV_DEVICE void fv_bulk_to_all(char *to, const char *from, int bytes, fv_gate *gate, int mask) {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], %4;" ::"r"(fv_shared_address(to)),
-                 "l"(from), "r"(bytes), "r"(fv_shared_address(gate)), "h"((uint16_t)mask)
-                 : "memory");
-}
-
 /* The instruction's descriptor: groups of 8 rows are 1024 bytes apart, blocks of 64 columns of a turned tile BLOCK_BYTES, 128-byte swizzle. */
 FV_DEVICE fv_tile fv_tile_of(const char *p) {
     return (uint64_t)((fv_shared_address(p) & 0x3ffffu) >> 4) | (uint64_t)(BLOCK_BYTES >> 4) << 16 | (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
@@ -157,7 +132,7 @@ FV_DEVICE void fv_gate_init(fv_gate *gate, int count) {
     gate->phase = gate->unused = 0;
     gate->bytes = 0;
 }
-FV_DEVICE void fv_gates_made(bool cluster) { (void)cluster; }
+FV_DEVICE void fv_gates_made(void) {}
 FV_DEVICE void fv_gate_count(fv_gate *gate, int arrivals, int bytes) {
     gate->pending = (uint8_t)(gate->pending - arrivals);
     gate->bytes += bytes;
@@ -167,24 +142,19 @@ FV_DEVICE void fv_gate_count(fv_gate *gate, int arrivals, int bytes) {
 }
 FV_DEVICE void fv_gate_expect(fv_gate *gate, int bytes) { fv_gate_count(gate, 1, bytes); }
 FV_DEVICE void fv_gate_arrive(fv_gate *gate) { fv_gate_count(gate, 1, 0); }
-FV_DEVICE void fv_gate_arrive_at(fv_gate *gate, int rank) { fv_gate_count(gate, 1, rank * 0); }
 FV_DEVICE void fv_gate_wait(fv_gate *gate, int parity) { fv_stand_in_gate(&gate->phase, (uint8_t)parity); }
-FV_DEVICE int fv_cluster_rank(void) { return 0; }
-FV_DEVICE void fv_cluster_sync(void) {}
-FV_DEVICE void fv_warp_sync(void) { fv_across(0, 1); }
 FV_DEVICE void fv_bulk(char *to, const char *from, int bytes, fv_gate *gate) {
     memcpy(to, from, (size_t)bytes);
     fv_gate_count(gate, 0, -bytes);
 }
-FV_DEVICE void fv_bulk_to_all(char *to, const char *from, int bytes, fv_gate *gate, int mask) { fv_bulk(to, from, mask ? bytes : 0, gate); }
 FV_DEVICE fv_tile fv_tile_of(const char *p) { return p; }
 FV_DEVICE fv_tile fv_tile_at(fv_tile t, int bytes) { return t + bytes; }
 FV_DEVICE void fv_wgmma_begin(void) {}
 FV_DEVICE void fv_wgmma_commit(void) {}
-FV_DEVICE void fv_wgmma_wait_for_earlier(void) { fv_warp_sync(); }
+FV_DEVICE void fv_wgmma_wait_for_earlier(void) { fv_across(0, 1); } /* the whole warp has come here */
 FV_DEVICE void fv_wgmma_wait(float *sum, const int count) {
     (void)sum, (void)count;
-    fv_warp_sync();
+    fv_across(0, 1);
 }
 
 /* Number (row, l) of a tile, by its address: the swizzle turns bits 4 to 6 by bits 7 to 9. */

@@ -32,28 +32,35 @@ FV_DEVICE const char *fv_piece_of(const char *tile, int r, int l, bool turned) {
     return turned ? tile + r / BLOCK_SIDE * BLOCK_BYTES + fv_block_byte(l, r % BLOCK_SIDE) : tile + fv_block_byte(r, l);
 }
 
+/* What a warp multiplies at one time: 16 of k. */
+typedef struct {
+    uint32_t a[HIGH_MOST][4], b[WIDE_MOST / 2][4];
+} fv_fragments;
+
+FV_DEVICE void fv_load_fragments(fv_fragments *f, const char *a, const char *b, const fv_part w, int l, const int b_rows, const bool a_turned, const bool b_turned) {
+    int lane = FV_THREAD % 32, in = lane % 8, second = lane / 8 % 2 * 8, third = lane / 16 * 8;
+#pragma unroll
+    for (int m = 0; m < w.high; m++) /* rows 0 to 7 and 8 to 15 of k 0 to 7, then of k 8 to 15 */
+        fv_load_four(f->a[m], a_turned ? fv_piece_of(a, w.row + m * 16 + second, l + third + in, true) : fv_piece_of(a, w.row + m * 16 + second + in, l + third, false), a_turned);
+#pragma unroll
+    for (int n = 0; n < w.wide; n += 2) /* k 0 to 7 and 8 to 15 of rows 0 to 7, then of rows 8 to 15 */
+        fv_load_four(f->b[n / 2], b_turned ? fv_piece_of(b, w.col + n * 8 + third, l + second + in, true) : fv_piece_of(b, (w.col + n * 8 + third + in) % b_rows, l + second, false),
+                     b_turned);
+}
+
 /* sum[(m * wide + n) * 4 + i] += 64 of k of a's row row + 16 m + lane / 4 + i / 2 * 8 with b's row col + 8 n + lane % 4 * 2 + i % 2. `b_rows`: a low tile of b
- * ends before what a load reads, which then begins again. */
+ * ends before what a load reads, which then begins again. The next 16 of k are on their way while these are multiplied. */
 FV_DEVICE void fv_multiply_part(float *sum, const char *a, const char *b, const fv_part w, const int b_rows, const bool a_turned, const bool b_turned) {
-    int lane = FV_THREAD % 32, in = lane % 8, second = lane / 8 % 2, third = lane / 16;
-    uint32_t a_part[BLOCK_SIDE / 16][HIGH_MOST][4], b_part[BLOCK_SIDE / 16][WIDE_MOST / 2][4];
+    fv_fragments f[2];
+    fv_load_fragments(&f[0], a, b, w, 0, b_rows, a_turned, b_turned);
 #pragma unroll
     for (int l = 0; l < BLOCK_SIDE / 16; l++) {
-#pragma unroll
-        for (int m = 0; m < w.high; m++) /* rows 0 to 7 and 8 to 15 of k 0 to 7, then of k 8 to 15 */
-            fv_load_four(a_part[l][m], a_turned ? fv_piece_of(a, w.row + m * 16 + second * 8, l * 16 + third * 8 + in, true)
-                                                : fv_piece_of(a, w.row + m * 16 + second * 8 + in, l * 16 + third * 8, false), a_turned);
-#pragma unroll
-        for (int n = 0; n < w.wide; n += 2) /* k 0 to 7 and 8 to 15 of rows 0 to 7, then of rows 8 to 15 */
-            fv_load_four(b_part[l][n / 2], b_turned ? fv_piece_of(b, w.col + n * 8 + third * 8, l * 16 + second * 8 + in, true)
-                                                    : fv_piece_of(b, (w.col + n * 8 + third * 8 + in) % b_rows, l * 16 + second * 8, false), b_turned);
-    }
-#pragma unroll
-    for (int l = 0; l < BLOCK_SIDE / 16; l++)
+        if (l + 1 < BLOCK_SIDE / 16) fv_load_fragments(&f[(l + 1) % 2], a, b, w, (l + 1) * 16, b_rows, a_turned, b_turned);
 #pragma unroll
         for (int m = 0; m < w.high; m++)
 #pragma unroll
-            for (int n = 0; n < w.wide; n++) fv_mma(sum + (m * w.wide + n) * 4, a_part[l][m], b_part[l][n / 2] + n % 2 * 2);
+            for (int n = 0; n < w.wide; n++) fv_mma(sum + (m * w.wide + n) * 4, f[l % 2].a[m], f[l % 2].b[n / 2] + n % 2 * 2);
+    }
 }
 
 #else

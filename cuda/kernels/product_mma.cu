@@ -23,11 +23,14 @@ enum { PIECE = 16, PIECES_A_BLOCK = BLOCK_BYTES / PIECE };
 #define THREADS(s) ((s).a_warps * (s).b_warps * 32)
 #define STAGE_BYTES(s) ((OUTPUTS(s) + TOKENS(s)) * BLOCK_ROW_BYTES)
 
-/* A tile of `rows` outputs or tokens, from the first of them on, at block `step` of k. */
-FV_DEVICE void copy_tile(char *to, const char *from, int64_t unit, int64_t units, int rows, int there, const int threads) {
-    for (int c = FV_THREAD; c < rows * BLOCK_ROW_BYTES / PIECE; c += threads)
-        if (c / PIECES_A_BLOCK < units && c % PIECES_A_BLOCK * PIECE < there * BLOCK_ROW_BYTES)
+/* A tile of `rows` outputs or tokens at one block of k. There are `units` blocks from its first row on, of which `there` rows are in memory. */
+FV_DEVICE void copy_tile(char *to, const char *from, int64_t unit, int64_t units, const int rows, int there, const int threads) {
+#pragma unroll
+    for (int e = 0; e < rows * BLOCK_ROW_BYTES / PIECE; e += threads) {
+        int c = e + FV_THREAD;
+        if (c < rows * BLOCK_ROW_BYTES / PIECE && c / PIECES_A_BLOCK < units && c % PIECES_A_BLOCK * PIECE < there * BLOCK_ROW_BYTES)
             fv_copy_16(to + c * PIECE, from + c / PIECES_A_BLOCK * unit + c % PIECES_A_BLOCK * PIECE, PIECE);
+    }
 }
 
 FV_DEVICE void bring(const job *j, char *stage, int64_t row, int64_t col, int k, const shape s) {
@@ -85,7 +88,7 @@ FV_DEVICE void work(const job *j, char *ring, const shape s) {
         work(&j, FV_SHARED(char), s);                                                                                  \
     }                                                                                                                  \
     static void launch_##name(const job *j, int64_t blocks) {                                                          \
-        FV_LAUNCH_WIDE(name, blocks, THREADS(name##_shape), name##_shape.stages *STAGE_BYTES(name##_shape), 1, *j);    \
+        FV_LAUNCH_WIDE(name, blocks, THREADS(name##_shape), name##_shape.stages *STAGE_BYTES(name##_shape), *j);    \
     }
 TILES(TILE_DEFINE)
 

@@ -3,8 +3,7 @@
  *
  * A block's last warp brings tiles of A and B into a ring of stages, by bulk copies; the four warps of each group multiply what is there. A
  * gate of each stage tells that it is full, another that all groups have read it. Blocks stay and take tile after tile, so that the next tile's
- * stages are on their way while sums are written. Two blocks that are neighbours in A may be a cluster: each brings half of the tokens' tile
- * to both. The bits are the same for every shape of tile, so the fastest is taken. */
+ * stages are on their way while sums are written. The bits are the same for every shape of tile, so the fastest is taken. */
 #include "cuda/kernels/hopper.h"
 
 typedef struct {
@@ -16,15 +15,18 @@ typedef struct {
 } job;
 
 /* A kernel's tile: `groups` times `rows` outputs (below 64: one group, which multiplies what follows in memory, too, and drops it), `cols` tokens,
- * `depth` blocks of 64 of k a stage (above 1: one group, at most 64 tokens, and only for k that is so many blocks again and again). Constants where this is inlined. */
+ * `depth` blocks of 64 of k a stage (above 1: one group, at most 64 tokens, and only for k that is so many blocks again and again). Constants where
+ * this is inlined. */
 typedef struct {
     int groups, rows, cols, depth, stages;
     bool a_turned, b_turned;
-    int cluster; /* blocks of a cluster: 1 or 2 */
-    int beside;  /* blocks that share a multiprocessor */
+    int beside; /* blocks that share a multiprocessor */
+    /* Nanoseconds on an H100 (tests/cuda/products_times.c, 2026-11-26), for 64 of k: of a tile that has a multiprocessor for itself, of `beside` tiles
+     * together; and what a tile takes besides. */
+    int alone, together, ends;
 } shape;
 
-enum { SUMS_MOST = 128, GATE_BYTES = 8, ALIGNMENT = 1024, BAND = 8 };
+enum { SUMS_MOST = 128, GATE_BYTES = 8, ALIGNMENT = 1024, BAND = 8, OLD_MOST = 8 };
 
 /* Units are what is copied at once: the rows of a group, 64 tokens or all. */
 #define A_BYTES(s) ((s).rows * BLOCK_ROW_BYTES)
@@ -32,12 +34,11 @@ enum { SUMS_MOST = 128, GATE_BYTES = 8, ALIGNMENT = 1024, BAND = 8 };
 #define B_BYTES(s) (((s).cols < BLOCK_SIDE ? (s).cols : BLOCK_SIDE) * BLOCK_ROW_BYTES)
 #define A_STAGE(s) ((s).depth * (s).groups * A_BYTES(s))
 #define B_STAGE(s) ((s).depth * B_UNITS(s) * B_BYTES(s))
-#define SHARED_BYTES(s)                                                                                                \
-    (ALIGNMENT + (s).stages * (A_STAGE(s) + B_STAGE(s) + 2 * GATE_BYTES) + ((s).rows < BLOCK_SIDE ? BLOCK_BYTES : 0))
+#define SHARED_BYTES(s) (ALIGNMENT + (s).stages * (A_STAGE(s) + B_STAGE(s) + 2 * GATE_BYTES))
 
 #if FV_HAS_WGMMA
 
-/* A block's memory: [stages] of A, [stages] of B, gates. */
+/* A block's memory: [stages] of A, [stages] of B (which are at least what a low tile of A is read beyond its end), gates. */
 typedef struct {
     char *a, *b;
     fv_gate *full, *empty;
@@ -47,7 +48,7 @@ FV_DEVICE ring ring_of(char *shared, const shape s) {
     ring r;
     r.a = (char *)(((uintptr_t)shared + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
     r.b = r.a + s.stages * A_STAGE(s);
-    r.full = (fv_gate *)(r.b + s.stages * B_STAGE(s) + (s.rows < BLOCK_SIDE ? BLOCK_BYTES : 0));
+    r.full = (fv_gate *)(r.b + s.stages * B_STAGE(s));
     r.empty = r.full + s.stages;
     return r;
 }
@@ -57,71 +58,62 @@ typedef struct {
 } place;
 
 /* Tiles are taken in bands of some tiles of tokens, down each band first: what blocks do at the same time shares much of both matrices in the second-level cache. */
-FV_DEVICE place place_of(const job *j, int64_t turn, int rank, const int cluster) {
-    int64_t wide = (j->a_tiles + cluster - 1) / cluster, band = turn / (wide * BAND), in = turn % (wide * BAND);
-    int64_t high = j->b_tiles - band * BAND < BAND ? j->b_tiles - band * BAND : BAND;
+FV_DEVICE place place_of(const job *j, int64_t turn) {
+    int64_t band = turn / (j->a_tiles * BAND), in = turn % (j->a_tiles * BAND), high = j->b_tiles - band * BAND < BAND ? j->b_tiles - band * BAND : BAND;
     place at;
-    at.a = in / high * cluster + rank;
+    at.a = in / high;
     at.b = band * BAND + in % high;
     return at;
 }
-FV_DEVICE int64_t turns_of(const job *j, const int cluster) { return (j->a_tiles + cluster - 1) / cluster * j->b_tiles; }
 
 /* Units of a tile that there are: of `all`, from `first`, at most `most`. */
 FV_DEVICE int there(int64_t all, int64_t first, int most) { return all - first >= most ? most : all > first ? (int)(all - first) : 0; }
 
-/* `count` units of `bytes`, `step` apart, to one piece of the block's memory, or of both blocks'. One copy where they are one piece, too. */
-FV_DEVICE void bring(char *to, const char *from, int count, int bytes, int64_t step, fv_gate *full, bool both) {
+/* `count` units of `bytes`, `step` apart, to one piece of the block's memory. One copy where they are one piece, too. */
+FV_DEVICE void bring(char *to, const char *from, int count, int bytes, int64_t step, fv_gate *full) {
     int copies = step == bytes ? 1 : count, size = step == bytes ? count * bytes : bytes;
-    for (int i = 0; i < copies && count > 0; i++, to += size, from += step) {
-        if (both) fv_bulk_to_all(to, from, size, full, 3);
-        else fv_bulk(to, from, size, full);
-    }
+    for (int i = 0; i < copies; i++, to += size, from += step) fv_bulk(to, from, size, full);
 }
 
 /* One thread's work: the whole ring, tile after tile. */
-FV_DEVICE void produce(const job *j, ring r, int rank, const shape s) {
+FV_DEVICE void produce(const job *j, ring r, const shape s) {
     int stage = 0, parity = 1;
-    const int part = (B_UNITS(s) + s.cluster - 1) / s.cluster; /* units of B that a block of the cluster brings */
-    for (int64_t turn = FV_BLOCK / s.cluster; turn < turns_of(j, s.cluster); turn += j->blocks / s.cluster) {
-        place at = place_of(j, turn, rank, s.cluster);
+    for (int64_t turn = FV_BLOCK; turn < j->a_tiles * j->b_tiles; turn += j->blocks) {
+        place at = place_of(j, turn);
         int64_t row = at.a * s.groups * s.rows, col = at.b * s.cols;
         int a_units = there(j->a_blocks, row / BLOCK_SIDE, s.groups), b_units = there(j->b_blocks, col / BLOCK_SIDE, B_UNITS(s));
-        int mine = there(b_units, rank * part, part);
-        const char *a = j->p.a.data + row / BLOCK_SIDE * j->a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES, *b = j->p.b.data + (col / BLOCK_SIDE + rank * part) * j->b_unit;
+        const char *a = j->p.a.data + row / BLOCK_SIDE * j->a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES, *b = j->p.b.data + col / BLOCK_SIDE * j->b_unit;
         for (int k = 0; k < j->k_blocks; k += s.depth, a += s.depth * j->a_step, b += s.depth * j->b_step) {
             fv_gate *full = &r.full[stage];
-            char *to_a = r.a + stage * A_STAGE(s), *to_b = r.b + stage * B_STAGE(s) + rank * part * B_BYTES(s);
             fv_gate_wait(&r.empty[stage], parity);
             fv_gate_expect(full, s.depth * (a_units * A_BYTES(s) + b_units * B_BYTES(s)));
-            bring(to_a, a, s.depth * a_units, A_BYTES(s), s.depth > 1 ? j->a_step : j->a_unit, full, false);
-            bring(to_b, b, s.depth * mine, B_BYTES(s), s.depth > 1 ? j->b_step : j->b_unit, full, s.cluster > 1);
+            bring(r.a + stage * A_STAGE(s), a, s.depth * a_units, A_BYTES(s), s.depth > 1 ? j->a_step : j->a_unit, full);
+            bring(r.b + stage * B_STAGE(s), b, s.depth * b_units, B_BYTES(s), s.depth > 1 ? j->b_step : j->b_unit, full);
             if (++stage == s.stages) stage = 0, parity ^= 1;
         }
     }
 }
 
-/* The sums of a thread (fv_wgmma) into y: as fv_product_end, with the start's kind looked up once. */
+/* The sums of a thread (fv_wgmma) into y, as fv_product_end. Where they are added to what is there, many numbers of it are asked for before the first is
+ * written: the compiler can't know that they are others. */
 FV_DEVICE void end_sums(const job *j, const float *sum, place at, const shape s) {
+    const int at_once = s.cols / 2 < OLD_MOST ? s.cols / 2 : OLD_MOST;
     int warp = FV_THREAD / 32, lane = FV_THREAD % 32, row = warp % 4 * 16 + lane / 4;
     int64_t output = (at.a * s.groups + warp / 4) * s.rows + row, token = at.b * s.cols + lane % 4 * 2, left = j->p.tokens - token;
     bool inside[2] = {row < s.rows && output < j->p.outputs, row + 8 < s.rows && output + 8 < j->p.outputs}, bias = j->p.fresh && j->p.bias != NULL;
-    float start[2] = {inside[0] && bias ? j->p.bias[output] : 0, inside[1] && bias ? j->p.bias[output + 8] : 0};
+    float start[2] = {inside[0] && bias ? j->p.bias[output] : 0, inside[1] && bias ? j->p.bias[output + 8] : 0}, old[OLD_MOST];
     float *y = j->p.y + token * j->p.outputs + output;
 #pragma unroll
-    for (int c = 0; c < s.cols / 8; c++, y += 8 * j->p.outputs)
+    for (int e = 0; e < s.cols / 2; e += at_once, y += 2 * at_once * j->p.outputs) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            float *here = y + i % 2 * j->p.outputs + i / 2 * 8;
-            if (inside[i / 2] && 8 * c + i % 2 < left) *here = fv_add(j->p.fresh ? start[i / 2] : *here, sum[4 * c + i]);
+        for (int i = 0; i < at_once; i++) {
+            bool here = inside[i / 2 % 2] && 2 * e + i / 4 * 8 + i % 2 < left;
+            old[i] = j->p.fresh || !here ? start[i / 2 % 2] : y[(i / 4 * 8 + i % 2) * j->p.outputs + i / 2 % 2 * 8];
         }
-}
-
-/* A warp is done with a stage, in every block that brings a part of it. */
-FV_DEVICE void give_back(fv_gate *gate, const int cluster) {
-    int lane = FV_THREAD % 32;
-    if (cluster == 1 && lane == 0) fv_gate_arrive(gate);
-    if (cluster > 1 && lane < cluster) fv_gate_arrive_at(gate, lane);
+#pragma unroll
+        for (int i = 0; i < at_once; i++)
+            if (inside[i / 2 % 2] && 2 * e + i / 4 * 8 + i % 2 < left) y[(i / 4 * 8 + i % 2) * j->p.outputs + i / 2 % 2 * 8] = fv_add(old[i], sum[e + i]);
+    }
 }
 
 FV_DEVICE void multiply_stage(float *sum, fv_tile a, fv_tile b, bool more, const shape s) {
@@ -134,11 +126,11 @@ FV_DEVICE void multiply_stage(float *sum, fv_tile a, fv_tile b, bool more, const
                      s.a_turned, s.b_turned);
 }
 
-FV_DEVICE void consume(const job *j, ring r, int rank, const shape s) {
+FV_DEVICE void consume(const job *j, ring r, const shape s) {
     float sum[SUMS_MOST];
     int stage = 0, parity = 0, group = FV_THREAD / 128;
-    for (int64_t turn = FV_BLOCK / s.cluster; turn < turns_of(j, s.cluster); turn += j->blocks / s.cluster) {
-        place at = place_of(j, turn, rank, s.cluster);
+    for (int64_t turn = FV_BLOCK; turn < j->a_tiles * j->b_tiles; turn += j->blocks) {
+        place at = place_of(j, turn);
         fv_gate *last = NULL;
         for (int k = 0; k < j->k_blocks; k += s.depth) {
             fv_gate_wait(&r.full[stage], parity);
@@ -147,71 +139,57 @@ FV_DEVICE void consume(const job *j, ring r, int rank, const shape s) {
             fv_wgmma_commit();
             if (last != NULL) {
                 fv_wgmma_wait_for_earlier();
-                give_back(last, s.cluster);
+                if (FV_THREAD % 32 == 0) fv_gate_arrive(last); /* this warp is done with the stage before */
             }
             last = &r.empty[stage];
             if (++stage == s.stages) stage = 0, parity ^= 1;
         }
         fv_wgmma_wait(sum, s.cols / 2);
-        give_back(last, s.cluster);
+        if (FV_THREAD % 32 == 0) fv_gate_arrive(last);
         end_sums(j, sum, at, s);
     }
 }
 
 FV_DEVICE void work(const job *j, char *shared, const shape s) {
     ring r = ring_of(shared, s);
-    int rank = s.cluster > 1 ? fv_cluster_rank() : 0;
     if (FV_THREAD == 0) {
         for (int i = 0; i < s.stages; i++) {
             fv_gate_init(&r.full[i], 1);
-            fv_gate_init(&r.empty[i], s.groups * 4 * s.cluster);
+            fv_gate_init(&r.empty[i], s.groups * 4);
         }
-        fv_gates_made(s.cluster > 1);
+        fv_gates_made();
     }
     FV_SYNC();
-    if (s.cluster > 1) fv_cluster_sync();
-    if (FV_THREAD / 128 < s.groups) consume(j, r, rank, s);
-    else if (FV_THREAD % 32 == 0) produce(j, r, rank, s);
-    if (s.cluster > 1) {
-        fv_warp_sync();
-        fv_cluster_sync(); /* the other block may still write here */
-    }
+    if (FV_THREAD / 128 < s.groups) consume(j, r, s);
+    else if (FV_THREAD % 32 == 0) produce(j, r, s);
 }
 
 #else /* a card that is no Hopper: never launched there */
 #define work(j, shared, s) (void)(s)
 #endif
 
-/* name, groups, rows, cols, depth, stages, a and b turned, cluster, blocks beside each other. A multiprocessor has 227 KiB. */
+/* name, and its shape. A multiprocessor has 227 KiB for its blocks. */
 #define TILES(X)                                                                                                       \
-    X(any_8, 1, 64, 8, 1, 8, 0, 0, 1, 2)                                                                               \
-    X(any_16, 1, 64, 16, 1, 8, 0, 0, 1, 2)                                                                             \
-    X(any_32, 1, 64, 32, 1, 8, 0, 0, 1, 2)                                                                             \
-    X(any_64, 1, 64, 64, 1, 6, 0, 0, 1, 2)                                                                             \
-    X(low_8, 1, 64, 8, 4, 3, 0, 0, 1, 2)                                                                               \
-    X(low_16, 1, 64, 16, 4, 2, 0, 0, 1, 2)                                                                             \
-    X(low_32, 1, 64, 32, 2, 4, 0, 0, 1, 2)                                                                             \
-    X(low_64, 1, 64, 64, 2, 3, 0, 0, 1, 2)                                                                             \
-    X(thin_8, 1, 16, 8, 4, 8, 0, 0, 1, 2)                                                                              \
-    X(thin_16, 1, 16, 16, 4, 6, 0, 0, 1, 2)                                                                            \
-    X(thin_32, 1, 16, 32, 4, 4, 0, 0, 1, 2)                                                                            \
-    X(thin_64, 1, 16, 64, 2, 5, 0, 0, 1, 2)                                                                            \
-    X(middle, 1, 64, 128, 1, 4, 0, 0, 1, 2)                                                                            \
-    X(square, 2, 64, 128, 1, 6, 0, 0, 1, 1)                                                                            \
-    X(square_2, 2, 64, 128, 1, 6, 0, 0, 2, 1)                                                                          \
-    X(wide, 2, 64, 192, 1, 5, 0, 0, 1, 1)                                                                              \
-    X(wide_2, 2, 64, 192, 1, 5, 0, 0, 2, 1)                                                                            \
-    X(large, 2, 64, 256, 1, 4, 0, 0, 1, 1)                                                                             \
-    X(large_2, 2, 64, 256, 1, 4, 0, 0, 2, 1)                                                                           \
-    X(square_a, 2, 64, 128, 1, 6, 1, 0, 2, 1)                                                                          \
-    X(large_a, 2, 64, 256, 1, 4, 1, 0, 2, 1)                                                                           \
-    X(square_ab, 2, 64, 128, 1, 6, 1, 1, 2, 1)                                                                         \
-    X(large_ab, 2, 64, 256, 1, 4, 1, 1, 2, 1)
+    X(any_8, 1, 64, 8, 1, 8, 0, 0, 2, 176, 480, 2200)                                                                  \
+    X(any_16, 1, 64, 16, 1, 8, 0, 0, 2, 176, 490, 2300)                                                                \
+    X(any_32, 1, 64, 32, 1, 8, 0, 0, 2, 176, 510, 2400)                                                                \
+    X(any_64, 1, 64, 64, 1, 6, 0, 0, 2, 191, 330, 2800)                                                                \
+    X(thin_8, 1, 16, 8, 4, 8, 0, 0, 2, 121, 125, 2400)                                                                 \
+    X(thin_16, 1, 16, 16, 4, 6, 0, 0, 2, 124, 130, 2400)                                                               \
+    X(thin_32, 1, 16, 32, 4, 4, 0, 0, 2, 132, 150, 2400)                                                               \
+    X(thin_64, 1, 16, 64, 2, 5, 0, 0, 2, 185, 260, 2800)                                                               \
+    X(middle, 1, 64, 128, 1, 4, 0, 0, 2, 276, 470, 2900)                                                               \
+    X(wide, 2, 64, 192, 1, 5, 0, 0, 1, 570, 570, 2700)                                                                 \
+    X(large, 2, 64, 256, 1, 4, 0, 0, 1, 720, 720, 4500)                                                                \
+    X(middle_a, 1, 64, 128, 1, 4, 1, 0, 2, 276, 470, 5000)                                                             \
+    X(large_a, 2, 64, 256, 1, 4, 1, 0, 1, 720, 720, 9000)                                                              \
+    X(middle_ab, 1, 64, 128, 1, 4, 1, 1, 2, 276, 470, 5000)                                                            \
+    X(large_ab, 2, 64, 256, 1, 4, 1, 1, 1, 720, 720, 9000)
 
-#define TILE_DEFINE(name, g, r, c, d, st, at, bt, cl, n)                                                               \
-    static const shape name##_shape = {g, r, c, d, st, at, bt, FV_CLUSTERS ? cl : 1, n};                               \
+#define TILE_DEFINE(name, g, r, c, d, st, at, bt, n, ...)                                                              \
+    static const shape name##_shape = {g, r, c, d, st, at, bt, n, __VA_ARGS__};                                        \
     FV_GLOBAL_OF(name, job, (g)*128 + 32, n) {                                                                         \
-        const shape s = {g, r, c, d, st, at, bt, FV_CLUSTERS ? cl : 1, n};                                             \
+        const shape s = {g, r, c, d, st, at, bt, n, __VA_ARGS__};                                                      \
         work(&j, FV_SHARED(char), s);                                                                                  \
     }
 TILES(TILE_DEFINE)
@@ -226,7 +204,7 @@ typedef struct {
 
 #define TILE_LAUNCH(name, ...)                                                                                         \
     static void launch_##name(const job *j) {                                                                          \
-        FV_LAUNCH_WIDE(name, j->blocks, name##_shape.groups * 128 + 32, SHARED_BYTES(name##_shape), name##_shape.cluster, *j); \
+        FV_LAUNCH_WIDE(name, j->blocks, name##_shape.groups * 128 + 32, SHARED_BYTES(name##_shape), *j);                \
     }
 TILES(TILE_LAUNCH)
 #define TILE_ROW(name, ...) {#name, &name##_shape, launch_##name},
@@ -241,19 +219,19 @@ static bool takes(const shape *s, const fv_product *p) {
     return p->a_turned || (rows < BLOCK_SIDE ? s->cols == rows : s->cols >= BLOCK_SIDE);
 }
 
-/* Time of a product in tiles of this shape, in units of its own: rounds of tiles on the card, times what a multiprocessor needs for one, which is the larger of its
- * products and of its bytes. */
-static double cost_of(const tile *t, const fv_product *p) {
+/* Nanoseconds of a product in tiles of this shape: full rounds of tiles on the card, and one more for the rest. */
+static double time_of(const tile *t, const fv_product *p) {
     const shape *s = t->s;
-    int64_t count = fv_blocks_of(p->outputs, outputs_of(s)) * fv_blocks_of(p->tokens, s->cols), at_once = (int64_t)fv_cuda_multiprocessors() * s->beside;
-    double products = (double)(s->groups * s->cols + 24), bytes = 0.7 * (double)(outputs_of(s) + s->cols);
-    return (double)fv_blocks_of(count, at_once) * s->beside * (products > bytes ? products : bytes);
+    int64_t count = fv_blocks_of(p->outputs, outputs_of(s)) * fv_blocks_of(p->tokens, s->cols), multiprocessors = fv_cuda_multiprocessors();
+    int64_t at_once = multiprocessors * s->beside, rest = count % at_once, k_blocks = fv_blocks_of(p->k, BLOCK_SIDE);
+    double full = (double)(s->together * k_blocks + s->ends), last = rest > multiprocessors ? full : (double)(s->alone * k_blocks + s->ends);
+    return (double)(count / at_once) * full + (rest ? last : 0);
 }
 
 static const tile *choose(const fv_product *p) {
     const tile *best = NULL;
     for (int i = 0; i < TILE_COUNT; i++)
-        if (takes(tiles[i].s, p) && (best == NULL || cost_of(&tiles[i], p) < cost_of(best, p))) best = &tiles[i];
+        if (takes(tiles[i].s, p) && (best == NULL || time_of(&tiles[i], p) < time_of(best, p))) best = &tiles[i];
     return best;
 }
 
@@ -269,8 +247,8 @@ FV_TABLE_OP bool fv_multiply_wgmma(const fv_product *p, int in_tile) {
     j.a_blocks = fv_blocks_of(p->outputs, BLOCK_SIDE), j.b_blocks = fv_blocks_of(p->tokens, BLOCK_SIDE);
     j.k_blocks = (int)fv_blocks_of(p->k, BLOCK_SIDE);
     j.a_tiles = fv_blocks_of(p->outputs, outputs_of(t->s)), j.b_tiles = fv_blocks_of(p->tokens, t->s->cols);
-    int64_t turns = fv_blocks_of(j.a_tiles, t->s->cluster) * j.b_tiles, at_once = (int64_t)fv_cuda_multiprocessors() * t->s->beside / t->s->cluster;
-    j.blocks = (int)(turns < at_once ? turns : at_once) * t->s->cluster;
+    int64_t count = j.a_tiles * j.b_tiles, at_once = (int64_t)fv_cuda_multiprocessors() * t->s->beside;
+    j.blocks = (int)(count < at_once ? count : at_once);
     t->launch(&j);
     return true;
 }

@@ -23,14 +23,13 @@
         fv_stand_in_launch(name##_run_, fv_blocks_, (threads), (shared), &(j), sizeof(j));                             \
         fv_cuda_launched(#name, fv_blocks_, (threads), (shared));                                                      \
     } while (0)
-#define FV_LAUNCH_WIDE(name, blocks, threads, shared, cluster, j)                                                      \
+#define FV_LAUNCH_WIDE(name, blocks, threads, shared, j)                                                               \
     do {                                                                                                               \
         int64_t fv_blocks_ = (blocks);                                                                                 \
         if (fv_blocks_ <= 0 || !fv_cuda_well()) break;                                                                 \
-        fv_stand_in_launch_wide(name##_run_, fv_blocks_, (threads), (shared), (cluster), &(j), sizeof(j));             \
+        fv_stand_in_launch_wide(name##_run_, fv_blocks_, (threads), (shared), &(j), sizeof(j));                        \
         fv_cuda_launched(#name, fv_blocks_, (threads), (shared));                                                      \
     } while (0)
-#define FV_CLUSTERS 0 /* blocks run one after another */
 #define FV_THREAD (fv_stand_in.thread)
 #define FV_BLOCK (fv_stand_in.block)
 #define FV_SYNC() fv_stand_in_sync(__LINE__)
@@ -58,7 +57,7 @@ void fv_copy_wait(int groups);
 void fv_stand_in_gate(const uint8_t *phase, uint8_t parity);
 /* Puts a kernel into the stream, with a copy of its argument. */
 void fv_stand_in_launch(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, const void *j, size_t size);
-void fv_stand_in_launch_wide(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, int cluster, const void *j, size_t size);
+void fv_stand_in_launch_wide(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, const void *j, size_t size);
 
 /* What tests ask of it. */
 void fv_stand_in_memory(size_t bytes);    /* the card's memory from now on; what is taken stays */
