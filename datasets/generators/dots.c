@@ -59,7 +59,7 @@ static fv_status connect(fv_maker *m, const figure *f, const char *right, fv_err
     FV_TRY(fv_drawing_begin(&d, m, DOTS_TURNS, err));
     json_t *lines = json_array();
     for (int i = 0; i + 1 < f->count; i++) {
-        char label[8];
+        char label[24];
         snprintf(label, sizeof label, "%d-%d", i + 1, i + 2);
         json_array_append_new(lines, fv_drawing_line(&d, missed(m, f->dots[i]), missed(m, f->dots[i + 1]), label));
     }
