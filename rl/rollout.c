@@ -316,8 +316,10 @@ static fv_status collect_text(runner *r, fv_trajectory *t, fv_error *err) {
     int from = fv_tree_tokens(tree, t->prompt), total = fv_tree_tokens(tree, t->leaf) - from;
     int32_t *ids = malloc((size_t)(total ? total : 1) * sizeof *ids);
     if (!ids) return fv_fail(err, FV_NO_MEMORY, "rollout: out of memory");
-    for (int s = t->leaf; s != t->prompt; s = tree->segments[s]->parent)
-        memcpy(ids + tree->segments[s]->start - from, tree->segments[s]->ids, (size_t)tree->segments[s]->count * sizeof *ids);
+    for (int s = t->leaf; s != t->prompt; s = tree->segments[s]->parent) {
+        const fv_segment *part = tree->segments[s];
+        if (part->count) memcpy(ids + part->start - from, part->ids, (size_t)part->count * sizeof *ids); /* an empty one has no ids */
+    }
     fv_status s = fv_tokenizer_decode(r->model->tokenizer, ids, total, false, &t->text, err);
     free(ids);
     return s;
