@@ -8,6 +8,24 @@
 /* Byte of element (r, c) of a block. */
 FV_DEVICE int fv_block_byte(int r, int c) { return r * BLOCK_ROW_BYTES + ((c / 8 ^ r % 8) * 16) + c % 8 * 2; }
 
+/* How a kernel walks through a product's matrices. */
+typedef struct {
+    fv_product p;
+    int64_t a_unit, a_step, b_unit, b_step; /* bytes to the next 64 outputs or tokens, and to the next 64 of k */
+    int64_t a_blocks, b_blocks;             /* blocks of 64 outputs, and of tokens, that there are in memory */
+    int k_blocks;
+} fv_walk;
+
+static inline fv_walk fv_walk_of(const fv_product *p) {
+    fv_walk w = {0};
+    w.p = *p;
+    w.a_unit = p->a_turned ? p->a.col_step : p->a.row_step, w.a_step = p->a_turned ? p->a.row_step : p->a.col_step;
+    w.b_unit = p->b_turned ? p->b.col_step : p->b.row_step, w.b_step = p->b_turned ? p->b.row_step : p->b.col_step;
+    w.a_blocks = fv_blocks_of(p->outputs, BLOCK_SIDE), w.b_blocks = fv_blocks_of(p->tokens, BLOCK_SIDE);
+    w.k_blocks = (int)fv_blocks_of(p->k, BLOCK_SIDE);
+    return w;
+}
+
 /* A chain's end. */
 FV_DEVICE void fv_product_end(const fv_product *p, int64_t token, int64_t output, float sum) {
     float *y = p->y + token * p->outputs + output;

@@ -3,10 +3,8 @@
 #include "cuda/kernels/mma.h"
 
 typedef struct {
-    fv_product p;
-    int64_t a_unit, a_step, b_unit, b_step; /* bytes to the next 64 outputs or tokens, and to the next 64 of k */
-    int64_t a_blocks, b_blocks;             /* blocks of 64 outputs, and of tokens, that there are in memory */
-    int k_blocks, b_rows;                   /* b_rows: of a block, where tokens are fewer than 64 */
+    fv_walk w;
+    int b_rows; /* of a block, where tokens are fewer than 64 */
     int64_t b_tiles;
 } job;
 
@@ -34,11 +32,11 @@ FV_DEVICE void copy_tile(char *to, const char *from, int64_t unit, int64_t units
 }
 
 FV_DEVICE void bring(const job *j, char *stage, int64_t row, int64_t col, int k, const shape s) {
-    if (k < j->k_blocks) {
-        const char *a = j->p.a.data + row / BLOCK_SIDE * j->a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES + k * j->a_step;
-        const char *b = j->p.b.data + col / BLOCK_SIDE * j->b_unit + col % BLOCK_SIDE * BLOCK_ROW_BYTES + k * j->b_step;
-        copy_tile(stage, a, j->a_unit, j->a_blocks - row / BLOCK_SIDE, OUTPUTS(s), BLOCK_SIDE, THREADS(s));
-        copy_tile(stage + OUTPUTS(s) * BLOCK_ROW_BYTES, b, j->b_unit, j->b_blocks - col / BLOCK_SIDE, TOKENS(s), j->b_rows, THREADS(s));
+    if (k < j->w.k_blocks) {
+        const char *a = j->w.p.a.data + row / BLOCK_SIDE * j->w.a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES + k * j->w.a_step;
+        const char *b = j->w.p.b.data + col / BLOCK_SIDE * j->w.b_unit + col % BLOCK_SIDE * BLOCK_ROW_BYTES + k * j->w.b_step;
+        copy_tile(stage, a, j->w.a_unit, j->w.a_blocks - row / BLOCK_SIDE, OUTPUTS(s), BLOCK_SIDE, THREADS(s));
+        copy_tile(stage + OUTPUTS(s) * BLOCK_ROW_BYTES, b, j->w.b_unit, j->w.b_blocks - col / BLOCK_SIDE, TOKENS(s), j->b_rows, THREADS(s));
     }
     fv_copy_end();
 }
@@ -50,7 +48,7 @@ FV_DEVICE void end_sums(const job *j, const float *sum, int64_t row, int64_t col
     for (int e = 0; e < s.high * s.wide * 4; e++) {
         int m = e / 4 / s.wide, n = e / 4 % s.wide, i = e % 4;
         int64_t output = row + m * 16 + lane / 4 + i / 2 * 8, token = col + n * 8 + lane % 4 * 2 + i % 2;
-        if (output < j->p.outputs && token < j->p.tokens) fv_product_end(&j->p, token, output, sum[e]);
+        if (output < j->w.p.outputs && token < j->w.p.tokens) fv_product_end(&j->w.p, token, output, sum[e]);
     }
 }
 
@@ -62,7 +60,7 @@ FV_DEVICE void work(const job *j, char *ring, const shape s) {
     for (int k = 0; k < s.stages - 1; k++) bring(j, ring + k * STAGE_BYTES(s), row, col, k, s);
 #pragma unroll
     for (int e = 0; e < s.high * s.wide * 4; e++) sum[e] = 0;
-    for (int k = 0; k < j->k_blocks; k++) {
+    for (int k = 0; k < j->w.k_blocks; k++) {
         fv_copy_wait(s.stages - 2);
         FV_SYNC(); /* everybody's copies are there, and everybody is done with the stage before */
         bring(j, ring + (k + s.stages - 1) % s.stages * STAGE_BYTES(s), row, col, k + s.stages - 1, s);
@@ -103,11 +101,7 @@ FV_TABLE_OP void fv_multiply_mma(const fv_product *p) {
     const tile *t = tiles; /* the first, and so the smallest, that holds all tokens; else the last of its kind */
     while (t->s->a_turned != p->a_turned || t->s->b_turned != p->b_turned || (TOKENS(*t->s) < 128 && TOKENS(*t->s) < p->tokens)) t++;
     job j = {0};
-    j.p = *p;
-    j.a_unit = p->a_turned ? p->a.col_step : p->a.row_step, j.a_step = p->a_turned ? p->a.row_step : p->a.col_step;
-    j.b_unit = p->b_turned ? p->b.col_step : p->b.row_step, j.b_step = p->b_turned ? p->b.row_step : p->b.col_step;
-    j.a_blocks = fv_blocks_of(p->outputs, BLOCK_SIDE), j.b_blocks = fv_blocks_of(p->tokens, BLOCK_SIDE);
-    j.k_blocks = (int)fv_blocks_of(p->k, BLOCK_SIDE);
+    j.w = fv_walk_of(p);
     j.b_rows = p->a_turned || p->tokens > BLOCK_SIDE ? BLOCK_SIDE : (int)fv_token_rows(p->tokens);
     j.b_tiles = fv_blocks_of(p->tokens, TOKENS(*t->s));
     t->launch(&j, fv_blocks_of(p->outputs, OUTPUTS(*t->s)) * j.b_tiles);

@@ -7,10 +7,8 @@
 #include "cuda/kernels/hopper.h"
 
 typedef struct {
-    fv_product p;
-    int64_t a_unit, a_step, b_unit, b_step; /* bytes to the next unit of outputs or tokens, and to the next 64 of k */
-    int k_blocks, blocks;                   /* blocks: of threads, that share the tiles */
-    int64_t a_blocks, b_blocks;             /* blocks of 64 outputs, and of tokens, that there are in memory */
+    fv_walk w;
+    int blocks; /* of threads, that share the tiles */
     int64_t a_tiles, b_tiles;
 } job;
 
@@ -81,14 +79,14 @@ FV_DEVICE void produce(const job *j, ring r, const shape s) {
     for (int64_t turn = FV_BLOCK; turn < j->a_tiles * j->b_tiles; turn += j->blocks) {
         place at = place_of(j, turn);
         int64_t row = at.a * s.groups * s.rows, col = at.b * s.cols;
-        int a_units = there(j->a_blocks, row / BLOCK_SIDE, s.groups), b_units = there(j->b_blocks, col / BLOCK_SIDE, B_UNITS(s));
-        const char *a = j->p.a.data + row / BLOCK_SIDE * j->a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES, *b = j->p.b.data + col / BLOCK_SIDE * j->b_unit;
-        for (int k = 0; k < j->k_blocks; k += s.depth, a += s.depth * j->a_step, b += s.depth * j->b_step) {
+        int a_units = there(j->w.a_blocks, row / BLOCK_SIDE, s.groups), b_units = there(j->w.b_blocks, col / BLOCK_SIDE, B_UNITS(s));
+        const char *a = j->w.p.a.data + row / BLOCK_SIDE * j->w.a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES, *b = j->w.p.b.data + col / BLOCK_SIDE * j->w.b_unit;
+        for (int k = 0; k < j->w.k_blocks; k += s.depth, a += s.depth * j->w.a_step, b += s.depth * j->w.b_step) {
             fv_gate *full = &r.full[stage];
             fv_gate_wait(&r.empty[stage], parity);
             fv_gate_expect(full, s.depth * (a_units * A_BYTES(s) + b_units * B_BYTES(s)));
-            bring(r.a + stage * A_STAGE(s), a, s.depth * a_units, A_BYTES(s), s.depth > 1 ? j->a_step : j->a_unit, full);
-            bring(r.b + stage * B_STAGE(s), b, s.depth * b_units, B_BYTES(s), s.depth > 1 ? j->b_step : j->b_unit, full);
+            bring(r.a + stage * A_STAGE(s), a, s.depth * a_units, A_BYTES(s), s.depth > 1 ? j->w.a_step : j->w.a_unit, full);
+            bring(r.b + stage * B_STAGE(s), b, s.depth * b_units, B_BYTES(s), s.depth > 1 ? j->w.b_step : j->w.b_unit, full);
             if (++stage == s.stages) stage = 0, parity ^= 1;
         }
     }
@@ -99,20 +97,20 @@ FV_DEVICE void produce(const job *j, ring r, const shape s) {
 FV_DEVICE void end_sums(const job *j, const float *sum, place at, const shape s) {
     const int at_once = s.cols / 2 < OLD_MOST ? s.cols / 2 : OLD_MOST;
     int warp = FV_THREAD / 32, lane = FV_THREAD % 32, row = warp % 4 * 16 + lane / 4;
-    int64_t output = (at.a * s.groups + warp / 4) * s.rows + row, token = at.b * s.cols + lane % 4 * 2, left = j->p.tokens - token;
-    bool inside[2] = {row < s.rows && output < j->p.outputs, row + 8 < s.rows && output + 8 < j->p.outputs}, bias = j->p.fresh && j->p.bias != NULL;
-    float start[2] = {inside[0] && bias ? j->p.bias[output] : 0, inside[1] && bias ? j->p.bias[output + 8] : 0}, old[OLD_MOST];
-    float *y = j->p.y + token * j->p.outputs + output;
+    int64_t output = (at.a * s.groups + warp / 4) * s.rows + row, token = at.b * s.cols + lane % 4 * 2, left = j->w.p.tokens - token;
+    bool inside[2] = {row < s.rows && output < j->w.p.outputs, row + 8 < s.rows && output + 8 < j->w.p.outputs}, bias = j->w.p.fresh && j->w.p.bias != NULL;
+    float start[2] = {inside[0] && bias ? j->w.p.bias[output] : 0, inside[1] && bias ? j->w.p.bias[output + 8] : 0}, old[OLD_MOST];
+    float *y = j->w.p.y + token * j->w.p.outputs + output;
 #pragma unroll
-    for (int e = 0; e < s.cols / 2; e += at_once, y += 2 * at_once * j->p.outputs) {
+    for (int e = 0; e < s.cols / 2; e += at_once, y += 2 * at_once * j->w.p.outputs) {
 #pragma unroll
         for (int i = 0; i < at_once; i++) {
             bool here = inside[i / 2 % 2] && 2 * e + i / 4 * 8 + i % 2 < left;
-            old[i] = j->p.fresh || !here ? start[i / 2 % 2] : y[(i / 4 * 8 + i % 2) * j->p.outputs + i / 2 % 2 * 8];
+            old[i] = j->w.p.fresh || !here ? start[i / 2 % 2] : y[(i / 4 * 8 + i % 2) * j->w.p.outputs + i / 2 % 2 * 8];
         }
 #pragma unroll
         for (int i = 0; i < at_once; i++)
-            if (inside[i / 2 % 2] && 2 * e + i / 4 * 8 + i % 2 < left) y[(i / 4 * 8 + i % 2) * j->p.outputs + i / 2 % 2 * 8] = fv_add(old[i], sum[e + i]);
+            if (inside[i / 2 % 2] && 2 * e + i / 4 * 8 + i % 2 < left) y[(i / 4 * 8 + i % 2) * j->w.p.outputs + i / 2 % 2 * 8] = fv_add(old[i], sum[e + i]);
     }
 }
 
@@ -132,7 +130,7 @@ FV_DEVICE void consume(const job *j, ring r, const shape s) {
     for (int64_t turn = FV_BLOCK; turn < j->a_tiles * j->b_tiles; turn += j->blocks) {
         place at = place_of(j, turn);
         fv_gate *last = NULL;
-        for (int k = 0; k < j->k_blocks; k += s.depth) {
+        for (int k = 0; k < j->w.k_blocks; k += s.depth) {
             fv_gate_wait(&r.full[stage], parity);
             fv_wgmma_begin();
             multiply_stage(sum, fv_tile_of(r.a + stage * A_STAGE(s) + group * A_BYTES(s)), fv_tile_of(r.b + stage * B_STAGE(s)), k > 0, s);
@@ -230,8 +228,12 @@ static double time_of(const tile *t, const fv_product *p) {
 
 static const tile *choose(const fv_product *p) {
     const tile *best = NULL;
-    for (int i = 0; i < TILE_COUNT; i++)
-        if (takes(tiles[i].s, p) && (best == NULL || time_of(&tiles[i], p) < time_of(best, p))) best = &tiles[i];
+    double least = 0;
+    for (int i = 0; i < TILE_COUNT; i++) {
+        if (!takes(tiles[i].s, p)) continue;
+        double time = time_of(&tiles[i], p);
+        if (best == NULL || time < least) best = &tiles[i], least = time;
+    }
     return best;
 }
 
@@ -241,11 +243,7 @@ FV_TABLE_OP bool fv_multiply_wgmma(const fv_product *p, int in_tile) {
     const tile *t = in_tile < 0 ? choose(p) : &tiles[in_tile];
     if (!takes(t->s, p)) return false;
     job j = {0};
-    j.p = *p;
-    j.a_unit = p->a_turned ? p->a.col_step : p->a.row_step, j.a_step = p->a_turned ? p->a.row_step : p->a.col_step;
-    j.b_unit = p->b_turned ? p->b.col_step : p->b.row_step, j.b_step = p->b_turned ? p->b.row_step : p->b.col_step;
-    j.a_blocks = fv_blocks_of(p->outputs, BLOCK_SIDE), j.b_blocks = fv_blocks_of(p->tokens, BLOCK_SIDE);
-    j.k_blocks = (int)fv_blocks_of(p->k, BLOCK_SIDE);
+    j.w = fv_walk_of(p);
     j.a_tiles = fv_blocks_of(p->outputs, outputs_of(t->s)), j.b_tiles = fv_blocks_of(p->tokens, t->s->cols);
     int64_t count = j.a_tiles * j.b_tiles, at_once = (int64_t)fv_cuda_multiprocessors() * t->s->beside;
     j.blocks = (int)(count < at_once ? count : at_once);
