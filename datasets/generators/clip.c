@@ -86,16 +86,18 @@ static bool fits(kind k, const clip *c) {
     return k == WHAT ? c->moving == 1 : k == FIRST || k == LAST ? c->moving > 1 : true;
 }
 
-/* "1 red; 2 red; 3 blue; 4 none": what moves within each pair of frames, as the model sees them (an odd last frame is a pair with itself). */
+/* Whether mover i moves within the pair of frames that begins at f; an odd last frame is a pair with itself. */
+static bool moves_within(const clip *c, int i, int f) { return f + 1 < c->frames && progress(c, i, f + 1) > progress(c, i, f); }
+
+/* "1 red; 2 red; 3 blue; 4 none": what moves within each pair of frames, as the model sees them. */
 static void tell_when(char *text, size_t size, const clip *c) {
     size_t used = 0;
     text[0] = '\0';
     for (int f = 0; f < c->frames && used < size; f += 2) {
-        int second = f + 1 < c->frames ? f + 1 : f;
         used += (size_t)snprintf(text + used, size - used, "%s%d", f ? "; " : "", f / 2 + 1);
         size_t before = used;
         for (int i = 0; i < c->moving && used < size; i++)
-            if (progress(c, i, second) > progress(c, i, f)) used += (size_t)snprintf(text + used, size - used, " %s", fv_plate_color_name(c->plates[i].color));
+            if (moves_within(c, i, f)) used += (size_t)snprintf(text + used, size - used, " %s", fv_plate_color_name(c->plates[i].color));
         if (used == before) used += (size_t)snprintf(text + used, size - used, " none");
     }
 }
@@ -111,8 +113,8 @@ static void tell_each(char *text, size_t size, const clip *c) {
         while (c->plates[i].color != sorted[s].color) i++;
         used += (size_t)snprintf(text + used, size - used, "%s%s %s", s ? "; " : "", fv_plate_color_name(sorted[s].color),
                                  i < c->moving ? directions[c->direction[i]] : "still");
-        for (int f = 0; i < c->moving && f + 1 < c->frames && used < size; f += 2)
-            if (progress(c, i, f + 1) > progress(c, i, f)) used += (size_t)snprintf(text + used, size - used, " %d", f / 2 + 1);
+        for (int f = 0; i < c->moving && f < c->frames && used < size; f += 2)
+            if (moves_within(c, i, f)) used += (size_t)snprintf(text + used, size - used, " %d", f / 2 + 1);
     }
 }
 

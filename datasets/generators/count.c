@@ -75,4 +75,4 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 
 const fv_generator fv_generator_count = {"count", "how many plates, by colour and by shape",
                                          "plates=1..6[1..12] radius=7..11[4..16] kinds=all|total|color|shape|each "
-                                         "" FV_GROUND_OPTION " view=112[56..448] turns=0[0..16]", make};
+                                         FV_GROUND_OPTION " view=112[56..448] turns=0[0..16]", make};
