@@ -215,7 +215,7 @@ int fv_maker_picture(fv_maker *m, fv_image *im) {
     return row->image_count++;
 }
 
-/* The limits of everything that a row shows: exactly view x view, where the picture is square and view a multiple of the tower's block. */
+/* The limits of every picture that a row shows: exactly view x view, where it is square and view a multiple of the tower's block. */
 static json_t *with_limits(const fv_maker *m, json_t *part) {
     if (m->view == 0) return part;
     json_int_t pixels = (json_int_t)m->view * m->view;
@@ -231,7 +231,7 @@ void fv_maker_show(fv_maker *m, int k) {
 void fv_maker_show_clip(fv_maker *m, int k, int count) {
     json_t *frames = json_array();
     for (int i = 0; i < count; i++) append(m, frames, json_sprintf("#%d", k + i));
-    append(m, m->content, with_limits(m, json_pack("{ss, so}", "type", "video", "video", frames)));
+    append(m, m->content, json_pack("{ss, so}", "type", "video", "video", frames));
 }
 
 void fv_maker_say(fv_maker *m, const char *format, ...) {

@@ -45,8 +45,10 @@ const char *fv_maker_pick(fv_maker *m, const char *const *phrases, int count);
 
 /* Gives a picture to the row (NULL counts as out of memory) and returns its number k, for "#k". The row frees it. */
 int fv_maker_picture(fv_maker *m, fv_image *im);
-/* Adds to the user's turn: picture k, seen at view x view pixels, or a clip of pictures k .. k + count - 1. */
+/* Adds to the user's turn picture k, seen at view x view pixels. */
 void fv_maker_show(fv_maker *m, int k);
+/* Adds a clip of pictures k .. k + count - 1, of view x view pixels themselves. It has no limits: min_pixels and max_pixels mean a frame to Qwen2.5-VL's
+ * processor and all frames together to Qwen3-VL's, so that no number says the same to both. */
 void fv_maker_show_clip(fv_maker *m, int k, int count);
 /* Adds text to the user's turn. */
 void fv_maker_say(fv_maker *m, const char *format, ...) FV_PRINTF(2, 3);

@@ -5,10 +5,10 @@
 #include <string.h>
 
 enum { MOVERS = 2 };
-typedef enum { WHAT, FIRST, LAST, WHERE, COUNT, ALL, WHEN = ALL, EACH, KIND_COUNT } kind; /* "all" are those before ALL */
+typedef enum { WHAT, FIRST, LAST, WHERE, COUNT, ALL, EACH = ALL, KIND_COUNT } kind; /* "all" are those before ALL */
 static const fv_asked kinds[KIND_COUNT] = {
     {"what", "free-form", 0},  {"first", "free-form", 0}, {"last", "free-form", 0}, {"where", "free-form", 0},
-    {"count", "numerical", 0}, {"when", "free-form", 0},  {"each", "free-form", 0}};
+    {"count", "numerical", 0}, {"each", "free-form", 0}};
 
 static const char *const directions[] = {"left", "right", "up", "down"};
 static const int steps[4][2] = {{-1, 0}, {1, 0}, {0, -1}, {0, 1}};
@@ -89,19 +89,6 @@ static bool fits(kind k, const clip *c) {
 /* Whether mover i moves within the pair of frames that begins at f; an odd last frame is a pair with itself. */
 static bool moves_within(const clip *c, int i, int f) { return f + 1 < c->frames && progress(c, i, f + 1) > progress(c, i, f); }
 
-/* "1 red; 2 red; 3 blue; 4 none": what moves within each pair of frames, as the model sees them. */
-static void tell_when(char *text, size_t size, const clip *c) {
-    size_t used = 0;
-    text[0] = '\0';
-    for (int f = 0; f < c->frames && used < size; f += 2) {
-        used += (size_t)snprintf(text + used, size - used, "%s%d", f ? "; " : "", f / 2 + 1);
-        size_t before = used;
-        for (int i = 0; i < c->moving && used < size; i++)
-            if (moves_within(c, i, f)) used += (size_t)snprintf(text + used, size - used, " %s", fv_plate_color_name(c->plates[i].color));
-        if (used == before) used += (size_t)snprintf(text + used, size - used, " none");
-    }
-}
-
 /* "blue still; red up 1 2; green left 3 4": of each plate, by colour, which way it goes and within which pairs. */
 static void tell_each(char *text, size_t size, const clip *c) {
     fv_plate sorted[FV_PLATES_MAX];
@@ -129,10 +116,6 @@ static void ask(fv_maker *m, kind k, const clip *c) {
     case WHERE:
         snprintf(question, sizeof question, "Where did the %s plate move?", fv_plate_color_name(c->plates[i].color));
         snprintf(answer, sizeof answer, "%s", directions[c->direction[i]]);
-        break;
-    case WHEN:
-        snprintf(question, sizeof question, "Which plate moves when?");
-        tell_when(answer, sizeof answer, c);
         break;
     case EACH:
         snprintf(question, sizeof question, "How does each plate move?");
@@ -168,5 +151,5 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 }
 
 const fv_generator fv_generator_clip = {"clip", "short clips: what moved, which first, where to",
-                                        "frames=4..8[2..16] plates=2..4[2..6] radius=9..13[5..20] kinds=all|what|first|last|where|count|when|each "
+                                        "frames=4..8[2..16] plates=2..4[2..6] radius=9..13[5..20] kinds=all|what|first|last|where|count|each "
                                         FV_GROUND_OPTION " view=112[56..448] turns=0[0..16]", make};
