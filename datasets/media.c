@@ -100,7 +100,7 @@ fv_status fv_media_collect(fv_media_list *m, const json_t *row, const char *plac
         if (strcmp(type, fv_media_names[k]) != 0) continue;
         if (path != NULL) return fv_media_field(m, row, "path", k, err);
         bool none = m->parts[FV_MEDIA_IMAGE] == NULL && m->parts[FV_MEDIA_VIDEO] == NULL;
-        return none ? fv_fail(err, FV_BAD_DATA, "%s: data_type is %s, but there is no path", place, type) : FV_OK;
+        return none && !json_is_array(json_object_get(row, "messages")) ? fv_fail(err, FV_BAD_DATA, "%s: data_type is %s, but there is no path", place, type) : FV_OK;
     }
     return path == NULL ? FV_OK : fv_fail(err, FV_BAD_DATA, "%s: data_type must be image, video or text, got \"%.40s\"", place, type);
 }

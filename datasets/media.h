@@ -16,7 +16,7 @@ typedef struct {
     bool inline_media;             /* set when the messages hold media of their own */
 } fv_media_list;
 
-/* Collects `images`, `image`, `image_path`, `videos`, `video`, and `path` by `data_type`. */
+/* Collects `images`, `image`, `image_path`, `videos`, `video`, and `path` by `data_type` (which rows with messages may have for their rewards alone). */
 fv_status fv_media_collect(fv_media_list *m, const json_t *row, const char *place, fv_error *err);
 void fv_media_clear(fv_media_list *m);
 

@@ -91,17 +91,35 @@ static fv_status pay_group(grpo *g, fv_grpo_batch *b, int prompt, const fv_momen
     return FV_OK;
 }
 
-/* Once more, of the groups in which somebody was judged; terms are functions of their arguments. */
-static fv_status pay_judged(grpo *g, fv_grpo_batch *b, const fv_moment *when, fv_error *err) {
-    for (int p = 0; p < b->prompts; p++) {
-        bool any = false;
-        for (int i = 0; i < b->group_size; i++) {
-            any |= b->groups[p].items[i].unjudged;
-            b->groups[p].items[i].unjudged = false;
-        }
-        if (any) FV_TRY(pay_group(g, b, p, when, err));
-    }
+/* All who may be asked about: the batch's responses, then, prompt by prompt, those that set a bar. */
+static fv_status list_judged(grpo *g, const fv_grpo_batch *b, fv_judged **list, int *count, fv_error *err) {
+    const fv_shuffled *s = &g->shuffled;
+    int n = b->prompts * b->group_size;
+    *count = n + s->prompts * s->size;
+    *list = malloc((size_t)*count * sizeof **list);
+    if (!*list) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
+    for (int i = 0; i < n; i++) (*list)[i] = (fv_judged){&b->responses[i], &b->samples[b->rollout.trajectories[i].sample]};
+    for (int i = n; i < *count; i++) (*list)[i] = (fv_judged){&s->responses[i - n], &s->samples[(i - n) / s->size]};
     return FV_OK;
+}
+
+/* Asks, and pays once more the groups in which somebody was asked about; terms are functions of their arguments. */
+static fv_status ask_judge(grpo *g, fv_grpo_batch *b, const fv_moment *when, fv_error *err) {
+    fv_judged *list;
+    int count, bars = g->shuffled.size;
+    FV_TRY(list_judged(g, b, &list, &count, err));
+    fv_status s = fv_judging_run(g->judging, list, count, err);
+    for (int p = 0; p < b->prompts && s == FV_OK; p++) {
+        bool any = false;
+        for (int i = 0; i < b->group_size + bars; i++) {
+            fv_response *r = list[i < b->group_size ? p * b->group_size + i : b->prompts * b->group_size + p * bars + i - b->group_size].response;
+            any |= r->unjudged;
+            r->unjudged = false;
+        }
+        if (any) s = pay_group(g, b, p, when, err);
+    }
+    free(list);
+    return s;
 }
 
 static fv_status compare_group(grpo *g, fv_grpo_batch *b, int prompt, const fv_moment *when, fv_error *err) {
@@ -120,8 +138,7 @@ static fv_status judge(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     if (needs(g, FV_NEED_SHUFFLED)) fv_shuffled_index(&g->shuffled);
     if (needs(g, FV_NEED_SECOND_PASS)) fv_second_pass_tell(&g->second, b->responses);
     for (int i = 0; i < b->prompts; i++) FV_TRY(pay_group(g, b, i, &when, err));
-    if (g->judging) FV_TRY(fv_judging_run(g->judging, b, err));
-    if (g->judging) FV_TRY(pay_judged(g, b, &when, err));
+    if (g->judging) FV_TRY(ask_judge(g, b, &when, err));
     for (int i = 0; i < b->prompts; i++) FV_TRY(compare_group(g, b, i, &when, err));
     return FV_OK;
 }

@@ -136,13 +136,12 @@ static int list_pictures(const fv_prompt *prompt, const fv_picture **out) {
     return n;
 }
 
-/* Composes a question; pictures [the prompt's] backs its own. */
-static fv_status compose(const fv_judging *j, const fv_grpo_batch *b, int i, fv_question *q, const fv_picture **pictures, fv_error *err) {
-    const fv_response *r = &b->responses[i];
-    const fv_sample *sample = &b->samples[b->rollout.trajectories[i].sample];
+/* Composes the question about list[i]; pictures [the prompt's] backs its own. */
+static fv_status compose(const fv_judging *j, const fv_judged *list, int i, fv_question *q, const fv_picture **pictures, fv_error *err) {
+    const fv_response *r = list[i].response;
     fv_text asked = {0}, given = {0};
     const char *name;
-    *q = (fv_question){.number = i, .use = j->use, .response = r, .pictures = pictures, .picture_count = list_pictures(&sample->prompt, pictures)};
+    *q = (fv_question){.number = i, .use = j->use, .response = r, .pictures = pictures, .picture_count = list_pictures(&list[i].sample->prompt, pictures)};
     j->use->part->ask(j->use, r, &name, &given);
     add_asked(&asked, r->row);
     const fv_judge_prompt *prompt = find_prompt(j, name);
@@ -197,22 +196,22 @@ static void settle(fv_judging *j, fv_response *r, const json_t *entry) {
 }
 
 /* Questions of all unjudged responses; those that stand in the record are settled at once. */
-static fv_status collect(fv_judging *j, fv_grpo_batch *b, asking *a, fv_error *err) {
-    size_t n = (size_t)b->prompts * (size_t)b->group_size, pictures = 0;
-    for (size_t i = 0; i < n; i++) pictures += (size_t)b->samples[b->rollout.trajectories[i].sample].prompt.picture_count;
-    a->questions = calloc(n, sizeof *a->questions);
-    a->keys = calloc(n, sizeof *a->keys);
+static fv_status collect(fv_judging *j, const fv_judged *list, int count, asking *a, fv_error *err) {
+    size_t pictures = 0;
+    for (int i = 0; i < count; i++) pictures += (size_t)list[i].sample->prompt.picture_count;
+    a->questions = calloc((size_t)count + 1, sizeof *a->questions);
+    a->keys = calloc((size_t)count + 1, sizeof *a->keys);
     a->pictures = calloc(pictures + 1, sizeof *a->pictures);
     if (!a->questions || !a->keys || !a->pictures) return fv_fail(err, FV_NO_MEMORY, "judge: out of memory");
     const fv_picture **room = a->pictures;
-    for (int i = 0; i < (int)n; i++) {
+    for (int i = 0; i < count; i++) {
         fv_question *q = &a->questions[a->count];
-        if (!b->responses[i].unjudged) continue;
-        FV_TRY(compose(j, b, i, q, room, err));
+        if (!list[i].response->unjudged) continue;
+        FV_TRY(compose(j, list, i, q, room, err));
         a->keys[a->count] = key_of(q);
         const json_t *entry = fv_judge_record_find(j->record, j->step, a->keys[a->count]);
         if (entry) {
-            settle(j, &b->responses[i], entry);
+            settle(j, list[i].response, entry);
             json_decref(q->messages);
             *q = (fv_question){0};
             continue;
@@ -234,13 +233,13 @@ static const fv_question *find_fatal(const fv_judging *j, const asking *a) {
     return answered && strcmp(fv_get_text(j->t->recipe->json, "judge.failures"), "stop") != 0 ? NULL : failed;
 }
 
-static fv_status ask_all(fv_judging *j, fv_grpo_batch *b, asking *a, fv_error *err) {
+static fv_status ask_all(fv_judging *j, const fv_judged *list, asking *a, fv_error *err) {
     int64_t budget = fv_get_int(j->t->recipe->json, "judge.budget"), left = budget ? budget - fv_judge_record_requests(j->record) : INT64_MAX;
     if (!a->count) return FV_OK;
     FV_TRY(j->judge->ask(j->judge, a->questions, a->count, j->step, left > 0 ? left : 0, err));
     const fv_question *fatal = find_fatal(j, a);
     for (int i = 0; i < a->count; i++) {
-        fv_response *r = &b->responses[a->questions[i].number];
+        fv_response *r = list[a->questions[i].number].response;
         if (fatal && !a->questions[i].reply) continue; /* a run that goes on from here asks it again */
         FV_TRY(fv_judge_record_add(j->record, j->step, a->keys[i], r->id, &a->questions[i], err));
         settle(j, r, fv_judge_record_find(j->record, j->step, a->keys[i]));
@@ -248,7 +247,7 @@ static fv_status ask_all(fv_judging *j, fv_grpo_batch *b, asking *a, fv_error *e
     return fatal ? fv_fail(err, fatal->error.status, "%s: step %lld: the judge did not answer: %s", j->stage->name, (long long)j->step, fatal->error.text) : FV_OK;
 }
 
-fv_status fv_judging_run(fv_judging *j, fv_grpo_batch *b, fv_error *err) {
+fv_status fv_judging_run(fv_judging *j, const fv_judged *list, int count, fv_error *err) {
     double began = fv_now();
     asking a = {0};
     if (j->step != j->t->step + 1) j->seconds = 0;
@@ -256,8 +255,8 @@ fv_status fv_judging_run(fv_judging *j, fv_grpo_batch *b, fv_error *err) {
     j->questions = j->failures = 0;
     j->requests = 0;
     fv_judge_record_step(j->record, j->step);
-    fv_status s = collect(j, b, &a, err);
-    if (s == FV_OK) s = ask_all(j, b, &a, err);
+    fv_status s = collect(j, list, count, &a, err);
+    if (s == FV_OK) s = ask_all(j, list, &a, err);
     close_asking(&a);
     j->seconds += fv_now() - began;
     return s;

@@ -3,7 +3,8 @@
 #ifndef FV_RL_JUDGING_H
 #define FV_RL_JUDGING_H
 
-#include "rl/grpo_batch.h"
+#include "rl/feed.h"
+#include "rl/pipeline.h"
 #include "rl/train.h"
 
 typedef struct fv_judging fv_judging;
@@ -12,9 +13,15 @@ typedef struct fv_judging fv_judging;
 fv_status fv_judging_open(fv_judging **out, const fv_trainer *t, const fv_stage *stage, const fv_pipeline *p, fv_error *err);
 void fv_judging_close(fv_judging *j); /* NULL is fine */
 
-/* After fv_pipeline_reward over the batch's groups, before advantages. Texts that it gives to responses live until the next step's call. A step's batch may come several
- * times, with other responses in some places (dynamic sampling): what stays the same is not asked again. */
-fv_status fv_judging_run(fv_judging *j, fv_grpo_batch *b, fv_error *err);
+/* A response that somebody may be asked about, and what the policy was asked there. */
+typedef struct {
+    fv_response *response;
+    const fv_sample *sample;
+} fv_judged;
+
+/* After fv_pipeline_reward over a step's groups, before advantages: asks about those of list [count] that are unjudged. Texts that it gives to responses live until the next
+ * step's call. A step's list may come several times, with other responses in some places (dynamic sampling): what stays the same is not asked again. */
+fv_status fv_judging_run(fv_judging *j, const fv_judged *list, int count, fv_error *err);
 
 /* judge/... and the time that it took, of this step. */
 void fv_judging_metrics(const fv_judging *j, fv_metrics *m);

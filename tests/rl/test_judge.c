@@ -78,6 +78,29 @@ static char *trajectories(const char *run, int step) {
     return text;
 }
 
+/* Two clips instead of pictures, whose answers are rated, too, where the frames were shuffled. */
+static fv_recipe *rated_clips(const char *out, const char *judge) {
+    char head[1024], stage[1024];
+    fv_text rows = {0};
+    for (int i = 0; i < 2; i++) {
+        char names[4][16];
+        for (unsigned k = 0; k < 4; k++) {
+            snprintf(names[k], sizeof names[k], "c%d%u.png", i, k);
+            lesson_picture(names[k], (unsigned)i * 4 + k);
+        }
+        fv_text_printf(&rows, "{\"id\": \"c%d\", \"data_type\": \"video\", \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"video\", \"video\": [\"%s\", \"%s\", \"%s\", \"%s\"]}, {\"type\": \"text\", \"text\": \"Which one?\"}]}], \"answer\": \"A\"}\n",
+                       i, names[0], names[1], names[2], names[3]);
+    }
+    small_write("clips.jsonl", rows.data);
+    fv_text_clear(&rows);
+    snprintf(head, sizeof head, "threads: 2\ncheckpoint: {every: 1, keep: 2}\njudge: %s", judge);
+    snprintf(stage, sizeof stage,
+             "  - {name: rl, kind: grpo, steps: 1, data: %s/clips.jsonl, rollout: {prompts: 2, group_size: 4, max_new_tokens: 6}, reward: {terms: [{term: length, name: accuracy, max: 6, buffer: 5}, "
+             "{term: thinking, prompt: %s/rate.txt, judge: all}, {term: temporal}]}, optim: {lr: 1.0e-2}}\n",
+             small_root, small_root);
+    return lesson_recipe(SMALL_QWEN25, out, NULL, head, stage);
+}
+
 /* ---- Models ---- */
 
 /* Rewards of trajectories that a run has written, computed again from what they say. */
@@ -121,6 +144,17 @@ static void a_model_judges(void **state) {
 }
 
 /* Judging in between leaves the rollout's tree, and so its log-probs, as they were. */
+/* Answers to shuffled frames only set a bar, and are judged like those for which they set it. */
+static void shuffled_answers_are_judged(void **state) {
+    (void)state;
+    char judge[256];
+    snprintf(judge, sizeof judge, "{path: %s/%s, temperature: 1.0, max_new_tokens: 24}", small_root, rater);
+    must_run(rated_clips("clips", judge), false);
+    assert_true(figure("clips", 1, "judge/questions") == QUESTIONS + QUESTIONS / 2);
+    double mean = figure("clips", 1, "shuffled/thinking/mean");
+    assert_true(mean > 0.2 && mean < 1);
+}
+
 static void the_policy_judges(void **state) {
     (void)state;
     must_run(rated("self", rater, "policy", 2, 2), false);
@@ -383,7 +417,7 @@ static void what_is_missing_is_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_model_judges), cmocka_unit_test(the_policy_judges), cmocka_unit_test(a_server_judges), cmocka_unit_test(failures_are_left_out), cmocka_unit_test(groups_that_stay_are_not_asked_again), cmocka_unit_test(nothing_is_asked_twice),
+        cmocka_unit_test(a_model_judges), cmocka_unit_test(shuffled_answers_are_judged), cmocka_unit_test(the_policy_judges), cmocka_unit_test(a_server_judges), cmocka_unit_test(failures_are_left_out), cmocka_unit_test(groups_that_stay_are_not_asked_again), cmocka_unit_test(nothing_is_asked_twice),
         cmocka_unit_test(a_judge_that_is_down), cmocka_unit_test(requests_go_together_and_time_out), cmocka_unit_test(the_published_recipes_train), cmocka_unit_test(prompts_are_filled),
         cmocka_unit_test(answers_can_be_read_or_not), cmocka_unit_test(kinds_are_asked_differently), cmocka_unit_test(what_is_missing_is_told),
     };
