@@ -95,7 +95,7 @@ extern volatile int fv_stop_requested;
     {"seed", FV_OPTION_SETTING, "N", "randomness: same seed, same result"},                                            \
     {"threads", FV_OPTION_SETTING, "N", "0: all cores; results don't depend on it"},                                   \
     {"device", FV_OPTION_SETTING, "cpu|cuda", "where the model runs"},                                                 \
-    {"precision", FV_OPTION_SETTING, "f32|bf16", "what matrix products are made in; bf16: device=cuda alone"}
+    {"precision", FV_OPTION_SETTING, "f32|bf16", "what matrix products are made in; bf16: faster where the processor or card has it"}
 
 extern const fv_verb fv_verb_train, fv_verb_eval, fv_verb_rollout, fv_verb_score, fv_verb_reward, fv_verb_chat, fv_verb_data, fv_verb_model, fv_verb_bench,
     fv_verb_help;

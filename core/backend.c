@@ -12,8 +12,7 @@ fv_status fv_ops_find(const fv_ops **out, const char *device, const char *precis
     *out = NULL;
     bool bf16 = precision && !strcmp(precision, "bf16");
     if (precision && !bf16 && strcmp(precision, "f32")) return fv_fail(err, FV_BAD_USAGE, "precision must be f32 or bf16, got %s", precision);
-    if (bf16 && !strcmp(device, "cpu")) return fv_fail(err, FV_UNSUPPORTED, "precision=bf16: device=cpu computes in f32; use precision=f32, or device=cuda");
-    if (!strcmp(device, "cpu")) return fv_cpu_table(out, getenv("FOVEA_ISA"), err);
+    if (!strcmp(device, "cpu")) return bf16 ? fv_cpu_table_bf16(out, getenv("FOVEA_ISA"), err) : fv_cpu_table(out, getenv("FOVEA_ISA"), err);
 #ifdef FV_WITH_CUDA
     if (!strcmp(device, "cuda")) return fv_cuda_table(out, bf16 ? FV_PRECISION_BF16 : FV_PRECISION_F32, err);
 #else

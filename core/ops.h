@@ -169,18 +169,21 @@ typedef struct fv_ops {
     X(swiglu) X(swiglu_back) X(act) X(act_back) X(add) X(axpy) X(scale) X(dot)                                         \
     X(logprob) X(logprob_back) X(vocabulary) X(sample) X(adamw)
 
+/* Those with a matrix product in them: what a table of precision bf16 does in its own way. */
+#define FV_BF16_MAP(X) X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight) X(logprob) X(logprob_back) X(vocabulary) X(sample)
+
 /* The slots that are no kernels, as pointers: name, device (with what pads it), alloc, free, upload, download, clear, check. */
 enum { FV_PLAIN_SLOTS = 8 };
 
 #define FV_COUNT_KERNEL_(name) +1
 static_assert(sizeof(fv_ops) == (FV_PLAIN_SLOTS + (0 FV_KERNEL_MAP(FV_COUNT_KERNEL_))) * sizeof(void *), "FV_KERNEL_MAP lists every operation");
 
-/* What matrix products are made in. bf16: their inputs rounded to it, sums in f32, on tensor cores; all else stays f32. Of the exactness above a product then
- * has that a row depends on its input row alone, and is the same every time. */
+/* What matrix products are made in. bf16: their inputs rounded to it, sums in f32, by tensor cores or the processor's dot products; all else stays f32. Of the exactness
+ * above a product then has that a row depends on its input row alone, and is the same every time. */
 typedef enum { FV_PRECISION_F32, FV_PRECISION_BF16 } fv_precision;
 
-/* The table for a device: "cpu" (the best instruction set here, or what FOVEA_ISA says), "cuda", and a precision: "f32" (which NULL stands for), or,
- * on a card, "bf16". The table is static. */
+/* The table for a device: "cpu" (the best instruction set here, or what FOVEA_ISA says), "cuda", and a precision: "f32" (which NULL stands for), or
+ * "bf16", on cards and on processors with AVX512_BF16. The table is static. */
 fv_status fv_ops_find(const fv_ops **out, const char *device, const char *precision, fv_error *err);
 
 /* An arena for passes and for scratch on these operations: its numbers are where theirs are. NULL when out of memory. */

@@ -51,6 +51,17 @@ static const fv_ops table_avx2 = { TABLE_HEAD_(avx2) FV_KERNEL_MAP(KERNEL_) };
 static const fv_ops table_avx512 = { TABLE_HEAD_(avx512) FV_KERNEL_MAP(KERNEL_) };
 #undef KERNEL_
 
+/* AVX-512's, but for products. */
+static const fv_ops *table_bf16(void) {
+    static fv_ops made;
+    made = table_avx512;
+    made.name = "cpu-avx512-bf16";
+#define BF16_KERNEL_(op) made.op = fv_cpu_avx512bf16_##op;
+    FV_BF16_MAP(BF16_KERNEL_)
+#undef BF16_KERNEL_
+    return &made;
+}
+
 static const struct {
     const char *isa;
     const fv_ops *table;
@@ -86,4 +97,14 @@ fv_status fv_cpu_table(const fv_ops **out, const char *isa, fv_error *err) {
         return FV_OK;
     }
     return fv_fail(err, FV_BAD_USAGE, "FOVEA_ISA must be scalar, avx2 or avx512, got %s", isa);
+}
+
+fv_status fv_cpu_table_bf16(const fv_ops **out, const char *isa, fv_error *err) {
+    *out = NULL;
+    bool chosen = !isa || !*isa || !strcmp(isa, "avx512");
+    if (!chosen) return fv_fail(err, FV_UNSUPPORTED, "precision=bf16: FOVEA_ISA=%s has no dot products of bf16; leave it unset, or use precision=f32", isa);
+    if (!runs_here(&table_avx512) || !__builtin_cpu_supports("avx512bf16"))
+        return fv_fail(err, FV_UNSUPPORTED, "precision=bf16: this processor has no dot products of bf16 (AVX512_BF16); use precision=f32");
+    *out = table_bf16();
+    return FV_OK;
 }

@@ -4,7 +4,7 @@
 
 #include "core/ops.h"
 
-/* Packed weights: panels of this many outputs, each [k, FV_PANEL] in the weight's own type, zeros beyond the last output; the
+/* Packed weights: panels of this many outputs, each [k, FV_PANEL] in the weight's own type (precision bf16: in pairs along k), zeros beyond the last output; the
  * same on every instruction set. So outputs [first, ..) of a packed weight, first a multiple of FV_PANEL, begin
  * first * k elements into it, and `linear` takes them as a weight of their own. */
 enum { FV_PANEL = 32 };
@@ -15,11 +15,19 @@ enum { FV_PANEL = 32 };
 FV_KERNEL_MAP(FV_CPU_DECLARE_)
 #undef FV_CPU_DECLARE_
 
+/* Beside them a table for precision: bf16, on processors with dot products of bf16 (AVX512_BF16): AVX-512's, but for what has a matrix product in it, fv_cpu_avx512bf16_<op>. */
+#define FV_CPU_DECLARE_(name) __typeof__(*((fv_ops *)0)->name) fv_cpu_avx512bf16_##name;
+FV_BF16_MAP(FV_CPU_DECLARE_)
+#undef FV_CPU_DECLARE_
+
 /* The tables that this machine can run, best first: the number, at most `max`. */
 int fv_cpu_tables(const fv_ops **out, int max);
 
 /* The table of an instruction set by name (scalar, avx2, avx512); NULL or "": the best here. FV_BAD_USAGE where the name is
  * unknown, FV_UNSUPPORTED where the machine does not have it. */
 fv_status fv_cpu_table(const fv_ops **out, const char *isa, fv_error *err);
+
+/* The table of precision bf16. FV_UNSUPPORTED where the machine, or FOVEA_ISA (isa, as above), does not have it. */
+fv_status fv_cpu_table_bf16(const fv_ops **out, const char *isa, fv_error *err);
 
 #endif

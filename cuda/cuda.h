@@ -9,8 +9,7 @@
 FV_KERNEL_MAP(FV_CUDA_DECLARE_)
 #undef FV_CUDA_DECLARE_
 
-/* What the table of precision bf16 does in its own way: fv_cuda_bf16_<op>. */
-#define FV_BF16_MAP(X) X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight) X(logprob) X(logprob_back) X(vocabulary) X(sample)
+/* The table of precision bf16 has its own: fv_cuda_bf16_<op>. */
 #define FV_CUDA_DECLARE_(name) __typeof__(*((fv_ops *)0)->name) fv_cuda_bf16_##name;
 FV_BF16_MAP(FV_CUDA_DECLARE_)
 #undef FV_CUDA_DECLARE_

@@ -11,7 +11,7 @@ static const fv_field fields[] = {
     {"out", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "the run folder; runs/NAME where left out"},
     {"threads", FV_TOP, FV_FIELD_INT, 0, 1024, "0", "", "0: all cores that the process may use"},
     {"device", FV_TOP, FV_FIELD_CHOICE, 0, 0, "cpu", "cpu|cuda", "where the model runs"},
-    {"precision", FV_TOP, FV_FIELD_CHOICE, 0, 0, "f32", "f32|bf16", "what matrix products are made in; bf16 needs device: cuda"},
+    {"precision", FV_TOP, FV_FIELD_CHOICE, 0, 0, "f32", "f32|bf16", "what matrix products are made in: numbers rounded to bf16 where the device multiplies those (docs/exactness.md)"},
     {"model.path", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "a Hugging Face folder"},
     {"model.init", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "instead of path: random weights of a preset (tiny, mid) or of a config.json"},
     {"adapter", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "a PEFT adapter of the model to go on from: it alone is trained"},

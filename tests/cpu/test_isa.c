@@ -50,9 +50,15 @@ static void refusals_name_what_there_is(void **state) {
     assert_string_equal(err.text, "device must be cpu or cuda, got tpu");
     assert_int_equal(fv_ops_find(&found, "cpu", "f16", &err), FV_BAD_USAGE);
     assert_string_equal(err.text, "precision must be f32 or bf16, got f16");
+    setenv("FOVEA_ISA", "avx2", 1);
     assert_int_equal(fv_ops_find(&found, "cpu", "bf16", &err), FV_UNSUPPORTED);
     assert_null(found);
-    assert_string_equal(err.text, "precision=bf16: device=cpu computes in f32; use precision=f32, or device=cuda");
+    assert_string_equal(err.text, "precision=bf16: FOVEA_ISA=avx2 has no dot products of bf16; leave it unset, or use precision=f32");
+    unsetenv("FOVEA_ISA");
+    if (!__builtin_cpu_supports("avx512bf16")) {
+        assert_int_equal(fv_ops_find(&found, "cpu", "bf16", &err), FV_UNSUPPORTED);
+        assert_non_null(strstr(err.text, "this processor has no dot products of bf16"));
+    }
     assert_int_equal(fv_ops_find(&found, "cpu", "f32", &err), FV_OK);
 }
 
