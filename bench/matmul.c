@@ -133,6 +133,21 @@ static void products(work *s, int64_t m, int64_t n, int64_t k) {
     finish(s);
 }
 
+static void blas_unpacked(work *s) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)s->m, (int)s->n, (int)s->k, 1, s->x, (int)s->k, s->w, (int)s->k, 0, s->y, (int)s->n);
+}
+
+/* Precision bf16 against OpenBLAS in f32. */
+static void products_bf16(work *s, int64_t m, int64_t n, int64_t k) {
+    double flops = 2.0 * (double)m * (double)n * (double)k;
+    prepare(s, m, n, k, 1);
+    compare("precision bf16: forward", s, forward, blas_unpacked, flops, flops);
+    memset(s->y, 0, sizeof(float) * (size_t)(m * n));
+    compare("precision bf16: back_input", s, back_input, blas_back_input, flops, flops);
+    compare("precision bf16: back_weight", s, back_weight, blas_back_weight, flops, flops);
+    finish(s);
+}
+
 /* One row over 256 MB of weights in rotation, against the sum of as many bytes. */
 typedef struct {
     const float *data;
@@ -163,11 +178,13 @@ static void few_rows(work *s, int64_t m) {
 int main(int argc, char **argv) {
     int most = argc > 1 ? atoi(argv[1]) : 2;
     work s = { .exec.scratch = fv_arena_new(0) };
+    const fv_ops *f32, *bf16;
     fv_error err;
-    if (fv_ops_find(&s.ops, "cpu", NULL, &err) != FV_OK) {
+    if (fv_ops_find(&f32, "cpu", NULL, &err) != FV_OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
+    if (fv_ops_find(&bf16, "cpu", "bf16", &err) != FV_OK) bf16 = NULL;
     printf("what,ours,bar,ratio\n");
     for (int threads = 1; threads <= most; threads++) {
         if (fv_pool_open(&s.exec.pool, threads, &err) != FV_OK) return 1;
@@ -175,9 +192,12 @@ int main(int argc, char **argv) {
         static const int64_t shapes[][3] = {
             { 512, 2048, 2048 }, { 700, 256, 704 }, { 700, 704, 256 }, { 700, 16, 256 }, { 64, 256, 256 }, { 8, 256, 704 },
         };
+        s.ops = f32;
         for (size_t i = 0; i < FV_COUNT(shapes); i++) products(&s, shapes[i][0], shapes[i][1], shapes[i][2]);
         few_rows(&s, 1);
         few_rows(&s, 8);
+        s.ops = bf16;
+        for (size_t i = 0; i < FV_COUNT(shapes) && bf16; i++) products_bf16(&s, shapes[i][0], shapes[i][1], shapes[i][2]);
         fv_pool_close(s.exec.pool);
     }
     fv_arena_free(s.exec.scratch);
