@@ -1,18 +1,8 @@
 /* Matrix products against the definition: one chain of fmaf per element, compared bit by bit, for every instruction set, any
  * number of threads and any split into calls. */
-#include "core/ops.h"
-#include "core/random.h"
+#include "products.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { MAX_TABLES = 3, MAX_THREADS = 3 };
+enum { MAX_TABLES = 3 };
 
 typedef struct {
     const fv_ops *ops[MAX_TABLES];
@@ -23,29 +13,16 @@ typedef struct {
 static int open_fixture(void **state) {
     fixture *f = calloc(1, sizeof *f);
     f->tables = fv_ops_cpu_all(f->ops, MAX_TABLES);
-    for (int t = 0; t < MAX_THREADS; t++) {
-        f->exec[t].scratch = fv_arena_new(0);
-        assert_int_equal(fv_pool_open(&f->exec[t].pool, t + 1, NULL), FV_OK);
-    }
+    open_execs(f->exec);
     *state = f;
     return f->tables ? 0 : -1;
 }
 
 static int close_fixture(void **state) {
     fixture *f = *state;
-    for (int t = 0; t < MAX_THREADS; t++) {
-        fv_pool_close(f->exec[t].pool);
-        fv_arena_free(f->exec[t].scratch);
-    }
+    close_execs(f->exec);
     free(f);
     return 0;
-}
-
-/* n numbers of a fixed key in [-1, 1), in memory of exactly their size, so that a sanitizer sees each step beyond. */
-static float *numbers(uint64_t key, int64_t n) {
-    float *x = malloc(sizeof(float) * (size_t)(n ? n : 1));
-    for (int64_t i = 0; i < n; i++) x[i] = (float)(2.0 * fv_uniform_at(key, (uint64_t)i) - 1.0);
-    return x;
 }
 
 static float *copy_of(const float *x, int64_t n) {
@@ -67,10 +44,6 @@ static void naive(float *c, int64_t m, int64_t n, int64_t k, const float *a, int
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
             for (int64_t l = 0; l < k; l++) c[i * n + j] = fmaf(a[i * ar + l * ac], b[l * br + j * bc], c[i * n + j]);
-}
-
-static fv_view bf16_view(uint16_t *data, int64_t rows, int64_t cols) {
-    return (fv_view){ .data = data, .dtype = FV_BF16, .rank = 2, .shape = { rows, cols } };
 }
 
 static void check_forward(const fixture *f, int64_t m, int64_t n, int64_t k, bool bf16, bool with_bias) {

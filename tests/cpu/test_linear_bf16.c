@@ -1,51 +1,28 @@
 /* Precision bf16 on the CPU: products of numbers rounded to bf16, near the definition; and a row's bits depend on that row alone, whatever the batch, the number of threads, and whether the weight
  * was packed beforehand. Skipped on processors without dot products of bf16. */
-#include "core/ops.h"
-#include "core/random.h"
+#include "products.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { THREADS = 3, ROWS = 31, STRIDE_MOST = 3 };
+enum { ROWS = 31, STRIDE_MOST = 3 };
 
 typedef struct {
     const fv_ops *ops; /* NULL: not here */
-    fv_exec exec[THREADS];
+    fv_exec exec[MAX_THREADS];
 } fixture;
 
 static int begin(void **state) {
     fixture *f = calloc(1, sizeof *f);
     fv_error err;
     if (fv_ops_find(&f->ops, "cpu", "bf16", &err) != FV_OK) f->ops = NULL;
-    for (int t = 0; t < THREADS; t++) {
-        f->exec[t].scratch = fv_arena_new(0);
-        assert_int_equal(fv_pool_open(&f->exec[t].pool, t + 1, NULL), FV_OK);
-    }
+    open_execs(f->exec);
     *state = f;
     return 0;
 }
 
 static int end(void **state) {
     fixture *f = *state;
-    for (int t = 0; t < THREADS; t++) {
-        fv_pool_close(f->exec[t].pool);
-        fv_arena_free(f->exec[t].scratch);
-    }
+    close_execs(f->exec);
     free(f);
     return 0;
-}
-
-/* n numbers of a fixed key in [-1, 1), in memory of exactly their size, so that a sanitizer sees each step beyond. */
-static float *numbers(uint64_t key, int64_t n) {
-    float *x = malloc(sizeof(float) * (size_t)(n ? n : 1));
-    for (int64_t i = 0; i < n; i++) x[i] = (float)(2.0 * fv_uniform_at(key, (uint64_t)i) - 1.0);
-    return x;
 }
 
 static float *rounded(const float *x, int64_t n) {
@@ -82,10 +59,10 @@ static void check_forward(const fixture *f, int64_t m, int64_t n, int64_t k, boo
     float *in2 = rounded(in, m * k), *w2 = rounded(w, n * k), *start = malloc(sizeof *start * (size_t)(m * n + 1));
     uint16_t *half = malloc(sizeof *half * (size_t)(n * k + 1));
     fv_from_f32(half, FV_BF16, w, n * k);
-    fv_view weight = stored ? (fv_view){.data = half, .dtype = FV_BF16, .rank = 2, .shape = {n, k}} : fv_mat(w, n, k);
+    fv_view weight = stored ? bf16_view(half, n, k) : fv_mat(w, n, k);
     for (int64_t r = 0; r < m; r++) memcpy(start + r * n, bias, sizeof *bias * (size_t)n);
     void *packed = malloc(f->ops->linear_packed_bytes(weight));
-    for (int t = 0; t < THREADS; t++) {
+    for (int t = 0; t < MAX_THREADS; t++) {
         f->ops->linear_pack(&f->exec[t], packed, weight);
         f->ops->linear(&f->exec[t], fv_mat(t ? y : first, m, n), fv_mat(in, m, k), weight, packed, fv_vec(bias, n));
         if (t) check_same(y, first, m * n, "linear", t + 1);
@@ -106,8 +83,8 @@ static void check_back(const fixture *f, int64_t m, int64_t n, int64_t k, bool s
     float *in2 = rounded(in, m * k), *w2 = rounded(w, n * k), *dy2 = rounded(dy, m * n);
     uint16_t *half = malloc(sizeof *half * (size_t)(n * k + 1));
     fv_from_f32(half, FV_BF16, w, n * k);
-    fv_view weight = stored ? (fv_view){.data = half, .dtype = FV_BF16, .rank = 2, .shape = {n, k}} : fv_mat(w, n, k);
-    for (int t = 0; t < THREADS; t++) {
+    fv_view weight = stored ? bf16_view(half, n, k) : fv_mat(w, n, k);
+    for (int t = 0; t < MAX_THREADS; t++) {
         float *dx = numbers(4, m * k), *dw = numbers(5, n * k), *db = numbers(6, n), *now[3] = {dx, dw, db};
         const int64_t sizes[3] = {m * k, n * k, n};
         f->ops->linear_back_input(&f->exec[t], fv_mat(dx, m, k), fv_mat(dy, m, n), weight);
@@ -158,9 +135,9 @@ static void sampled_tokens_have_the_log_prob_of_training(void **state) {
     for (int r = 0; r < R; r++) {
         fv_sampling how = {.temperature = 1, .top_p = 1, .key = 7, .position = (uint64_t)r};
         hot[r] = 1;
-        f->ops->sample(&f->exec[r % THREADS], id + r, drawn + r, NULL, fv_mat(hidden + r * H, 1, H), head, &how);
+        f->ops->sample(&f->exec[r % MAX_THREADS], id + r, drawn + r, NULL, fv_mat(hidden + r * H, 1, H), head, &how);
     }
-    for (int t = 0; t < THREADS; t++) {
+    for (int t = 0; t < MAX_THREADS; t++) {
         fv_view targets = {.data = id, .dtype = FV_I32, .rank = 1, .shape = {R}};
         f->ops->logprob(&f->exec[t], fv_vec(logp, R), fv_none, fv_mat(lse, R, 2), fv_mat(hidden, R, H), head, targets, fv_vec(hot, R));
         check_same(logp, drawn, R, "logprob", t + 1);
