@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const fv_option options[] = {
-    {"--preset", FV_OPTION_VALUE, "NAME", "init: tiny (2.6 M parameters), mid (60 M), or a config.json to follow"},
+    {"--preset", FV_OPTION_VALUE, "NAME", "init: tiny (2.6 M parameters), mid (60 M), or a config.json of any family to follow"},
     {"--json", FV_OPTION_FLAG, "", "the facts as JSON on stdout"},
     {"dtype", FV_OPTION_SETTING, "f32|bf16", "how weights are stored; by default f32 (init), as they are (merge)"},
     FV_COMMON_OPTIONS,

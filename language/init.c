@@ -1,4 +1,4 @@
-/* A new model's folder: everything that AutoModelForImageTextToText and AutoProcessor of transformers need. */
+/* A new model's folder: everything that transformers' AutoModelForImageTextToText and AutoProcessor need, or AutoModelForCausalLM and AutoTokenizer. */
 #include "core/file.h"
 #include "language/assets.h"
 #include "language/init.h"
@@ -7,19 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What differs between the two families beside their config. */
+/* What differs between families beside their config. */
 typedef struct {
-    fv_family family;
-    const char *template, *processor, *video_processor;
+    const char *template, *processor, *video_processor; /* of text models only the first */
     double mean[3], std[3];
     int64_t clip_min, clip_max; /* of a frame, or of a whole clip (Qwen3-VL) */
 } family_row;
 
+#define CLIP_MEAN {0.48145466, 0.4578275, 0.40821073}
+#define CLIP_STD {0.26862954, 0.26130258, 0.27577711}
 static const family_row families[] = {
-    {.family = FV_QWEN2_5_VL, .template = "qwen2_5_vl.jinja", .processor = "Qwen2_5_VLProcessor", .video_processor = "Qwen2VLVideoProcessor",
-     .mean = {0.48145466, 0.4578275, 0.40821073}, .std = {0.26862954, 0.26130258, 0.27577711}, .clip_min = 3136, .clip_max = 602112},
-    {.family = FV_QWEN3_VL, .template = "qwen3_vl.jinja", .processor = "Qwen3VLProcessor", .video_processor = "Qwen3VLVideoProcessor",
-     .mean = {0.5, 0.5, 0.5}, .std = {0.5, 0.5, 0.5}, .clip_min = 4096, .clip_max = 25165824},
+    [FV_QWEN2] = {.template = "qwen2_5.jinja"},
+    [FV_QWEN3] = {.template = "qwen3.jinja"},
+    [FV_QWEN2_VL] = {.template = "qwen2_5_vl.jinja", .processor = "Qwen2VLProcessor", .video_processor = "Qwen2VLVideoProcessor",
+                     .mean = CLIP_MEAN, .std = CLIP_STD, .clip_min = 3136, .clip_max = 602112},
+    [FV_QWEN2_5_VL] = {.template = "qwen2_5_vl.jinja", .processor = "Qwen2_5_VLProcessor", .video_processor = "Qwen2VLVideoProcessor",
+                       .mean = CLIP_MEAN, .std = CLIP_STD, .clip_min = 3136, .clip_max = 602112},
+    [FV_QWEN3_VL] = {.template = "qwen3_vl.jinja", .processor = "Qwen3VLProcessor", .video_processor = "Qwen3VLVideoProcessor",
+                     .mean = {0.5, 0.5, 0.5}, .std = {0.5, 0.5, 0.5}, .clip_min = 4096, .clip_max = 25165824},
 };
 
 enum { SMALLEST_VIEW = 56 * 56, LARGEST_VIEW = 1280 * 28 * 28 }; /* pixels: the defaults of Qwen2VLImageProcessor */
@@ -54,7 +59,7 @@ static fv_status read_config(json_t **out, const char *preset, fv_error *err) {
     return fv_json_read(out, preset, FV_BAD_MODEL, err);
 }
 
-/* Ids and vocabulary become the tokenizer's. */
+/* Ids become the tokenizer's, and the vocabulary, unless the config has one with room for them. */
 static void adopt_tokenizer(json_t *config, const fv_tokenizer *t) {
     static const struct {
         const char *key, *token;
@@ -64,16 +69,11 @@ static void adopt_tokenizer(json_t *config, const fv_tokenizer *t) {
                {"vision_end_token_id", "<|vision_end|>"}};
     json_t *text = json_object_get(config, "text_config");
     if (text == NULL) text = config;
-    json_object_set_new(text, "vocab_size", json_integer(fv_tokenizer_size(t)));
+    if (json_integer_value(json_object_get(text, "vocab_size")) < fv_tokenizer_size(t)) json_object_set_new(text, "vocab_size", json_integer(fv_tokenizer_size(t)));
     json_object_set_new(text, "bos_token_id", json_integer(fv_tokenizer_id(t, "<|endoftext|>")));
     json_object_set_new(text, "eos_token_id", json_integer(fv_tokenizer_id(t, "<|im_end|>")));
-    for (size_t i = 0; i < FV_COUNT(ids); i++) json_object_set_new(config, ids[i].key, json_integer(fv_tokenizer_id(t, ids[i].token)));
-}
-
-static const family_row *find_family(const fv_config *c) {
-    for (size_t i = 0; i < FV_COUNT(families); i++)
-        if (families[i].family == c->family) return &families[i];
-    return NULL;
+    for (size_t i = 0; i < FV_COUNT(ids) && json_object_get(config, "vision_config"); i++)
+        json_object_set_new(config, ids[i].key, json_integer(fv_tokenizer_id(t, ids[i].token)));
 }
 
 /* ---- the other files ---------------------------------------------------------------------------------------------- */
@@ -136,12 +136,10 @@ static fv_status write_model(json_t *raw, const char *place, uint64_t seed, cons
     FV_TRY(status);
     adopt_tokenizer(raw, t);
     status = fv_config_of(&c, raw, place, err);
-    const family_row *f = status == FV_OK ? find_family(&c) : NULL;
-    if (status == FV_OK && f == NULL)
-        status = fv_fail(err, FV_UNSUPPORTED, "%s: model_type must be qwen2_5_vl or qwen3_vl for a new model, got %s", place, c.model_type);
+    const family_row *f = &families[c.family]; /* the first one's if the config could not be read */
     if (status == FV_OK) status = write_asset(f->template, folder, "chat_template.jinja", err);
     if (status == FV_OK) status = write_generation(t, folder, err);
-    if (status == FV_OK) status = write_processors(&c, f, folder, err);
+    if (status == FV_OK && c.has_vision) status = write_processors(&c, f, folder, err);
     if (status == FV_OK) status = fv_model_write_config(c.raw, folder, dtype, err);
     if (status == FV_OK) status = write_weights(&c, seed, folder, dtype, err);
     fv_config_clear(&c);

@@ -5,7 +5,7 @@
 #include "core/weights.h"
 #include "language/config.h"
 
-/* All weights of a Qwen2.5-VL or Qwen3-VL model, named as transformers names them since 4.52 ("model.visual.", "model.language_model."), f32. */
+/* All weights of a model, named as transformers names them since 4.52 ("model.visual.", "model.language_model.", in text models "model."), f32. */
 typedef struct {
     fv_tensor *tensors; /* names and data owned */
     size_t count, room;

@@ -66,7 +66,9 @@ static const double POSITION_SCALE = 8;
 
 /* ---- the tower (HF facts 2) --------------------------------------------------------------------------------------- */
 
-static void add_block(maker *m, const fv_tower_config *v, int number) {
+static void add_block(maker *m, const fv_config *c, int number) {
+    const fv_tower_config *v = &c->vision;
+    bool qwen3 = c->family == FV_QWEN3_VL;
     char p[64];
     snprintf(p, sizeof p, "model.visual.blocks.%d.", number);
     norm(m, p, "norm1", v->hidden, !v->rms_norm);
@@ -78,8 +80,8 @@ static void add_block(maker *m, const fv_tower_config *v, int number) {
         linear(m, p, "mlp.up_proj", v->intermediate, v->hidden, true);
         linear(m, p, "mlp.down_proj", v->hidden, v->intermediate, true);
     } else {
-        linear(m, p, "mlp.linear_fc1", v->intermediate, v->hidden, true);
-        linear(m, p, "mlp.linear_fc2", v->hidden, v->intermediate, true);
+        linear(m, p, qwen3 ? "mlp.linear_fc1" : "mlp.fc1", v->intermediate, v->hidden, true);
+        linear(m, p, qwen3 ? "mlp.linear_fc2" : "mlp.fc2", v->hidden, v->intermediate, true);
     }
 }
 
@@ -100,7 +102,7 @@ static void add_tower(maker *m, const fv_config *c) {
         add(m, NORMAL, (fv_view){.rank = 2, .shape = {v->positions, v->hidden}}, "model.visual.", "pos_embed", ".weight");
         m->std /= POSITION_SCALE;
     }
-    for (int i = 0; i < v->depth; i++) add_block(m, v, i);
+    for (int i = 0; i < v->depth; i++) add_block(m, c, i);
     if (c->family == FV_QWEN3_VL) {
         add_qwen3_merger(m, v, "model.visual.merger.", v->hidden);
         for (int k = 0; k < v->deepstack_count; k++) {
@@ -109,7 +111,7 @@ static void add_tower(maker *m, const fv_config *c) {
             add_qwen3_merger(m, v, p, wide);
         }
     } else {
-        norm(m, "model.visual.", "merger.ln_q", v->hidden, false);
+        norm(m, "model.visual.", "merger.ln_q", v->hidden, !v->rms_norm);
         linear(m, "model.visual.", "merger.mlp.0", wide, wide, true);
         linear(m, "model.visual.", "merger.mlp.2", v->out_hidden, wide, true);
     }
@@ -117,9 +119,9 @@ static void add_tower(maker *m, const fv_config *c) {
 
 /* ---- the decoder -------------------------------------------------------------------------------------------------- */
 
-static void add_layer(maker *m, const fv_text_config *t, int number) {
+static void add_layer(maker *m, const fv_text_config *t, const char *prefix, int number) {
     char p[64];
-    snprintf(p, sizeof p, "model.language_model.layers.%d.", number);
+    snprintf(p, sizeof p, "%slayers.%d.", prefix, number);
     norm(m, p, "input_layernorm", t->hidden, false);
     linear(m, p, "self_attn.q_proj", t->heads * t->head_dim, t->hidden, t->qkv_bias);
     linear(m, p, "self_attn.k_proj", t->kv_heads * t->head_dim, t->hidden, t->qkv_bias);
@@ -135,17 +137,18 @@ static void add_layer(maker *m, const fv_text_config *t, int number) {
     linear(m, p, "mlp.down_proj", t->hidden, t->intermediate, false);
 }
 
-static void add_decoder(maker *m, const fv_text_config *t) {
-    linear(m, "model.language_model.", "embed_tokens", t->vocabulary, t->hidden, false);
-    for (int i = 0; i < t->layers; i++) add_layer(m, t, i);
-    norm(m, "model.language_model.", "norm", t->hidden, false);
+static void add_decoder(maker *m, const fv_text_config *t, const char *prefix) {
+    linear(m, prefix, "embed_tokens", t->vocabulary, t->hidden, false);
+    for (int i = 0; i < t->layers; i++) add_layer(m, t, prefix, i);
+    norm(m, prefix, "norm", t->hidden, false);
     if (!t->tied) linear(m, "", "lm_head", t->vocabulary, t->hidden, false);
 }
 
 /* ---- all ---------------------------------------------------------------------------------------------------------- */
 
+/* Of a part of the config; text models have it at the top. */
 static double std_of(const fv_config *c, const char *part) {
-    const json_t *range = fv_json_find(json_object_get(c->raw, part), "initializer_range");
+    const json_t *at = json_object_get(c->raw, part), *range = json_object_get(at ? at : c->raw, "initializer_range");
     return json_is_number(range) ? json_number_value(range) : 0.02;
 }
 
@@ -153,9 +156,9 @@ fv_status fv_new_weights_make(fv_new_weights *out, const fv_config *c, uint64_t 
     *out = (fv_new_weights){0};
     maker m = {.out = out, .seed = seed, .err = err};
     m.std = std_of(c, "vision_config");
-    add_tower(&m, c);
+    if (c->has_vision) add_tower(&m, c);
     m.std = std_of(c, "text_config");
-    add_decoder(&m, &c->text);
+    add_decoder(&m, &c->text, c->has_vision ? "model.language_model." : "model.");
     if (m.status != FV_OK) fv_new_weights_clear(out);
     return m.status;
 }

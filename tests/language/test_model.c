@@ -89,6 +89,37 @@ static void new_weights_have_the_right_spread(void **state) {
     fv_model_close(m);
 }
 
+/* A new model of every family opens, with its own chat format, and with towers and processors where it sees. */
+static void every_family_can_be_new(void **state) {
+    (void)state;
+    static const char text[] = "\"hidden_size\": 64, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"intermediate_size\": 96, \"tie_word_embeddings\": false";
+    static const struct {
+        const char *type, *vision;
+        int vocabulary; /* 0: the tokenizer's */
+    } families[] = {{"qwen2", NULL, 800}, {"qwen3", NULL, 0},
+                    {"qwen2_vl", "\"embed_dim\": 32, \"hidden_size\": 64, \"depth\": 2, \"num_heads\": 2, \"mlp_ratio\": 2", 0},
+                    {"qwen2_5_vl", "\"hidden_size\": 32, \"out_hidden_size\": 64, \"depth\": 2, \"num_heads\": 2, \"intermediate_size\": 48", 0},
+                    {"qwen3_vl", "\"hidden_size\": 32, \"out_hidden_size\": 64, \"depth\": 2, \"num_heads\": 2, \"intermediate_size\": 48, \"num_position_embeddings\": 16, \"deepstack_visual_indexes\": [0]", 800}};
+    for (size_t i = 0; i < FV_COUNT(families); i++) {
+        char json[1024], vocabulary[48] = "", path[32];
+        fv_error err = {0};
+        if (families[i].vocabulary) snprintf(vocabulary, sizeof vocabulary, ", \"vocab_size\": %d", families[i].vocabulary);
+        if (families[i].vision)
+            snprintf(json, sizeof json, "{\"model_type\": \"%s\", \"text_config\": {%s%s, \"rope_scaling\": {\"mrope_section\": [2, 3, 3]%s}%s}, \"vision_config\": {%s}}", families[i].type, text, i == 4 ? ", \"head_dim\": 16" : "",
+                     i == 4 ? ", \"mrope_interleaved\": true, \"rope_type\": \"default\"" : ", \"type\": \"mrope\"", vocabulary, families[i].vision);
+        else snprintf(json, sizeof json, "{\"model_type\": \"%s\", \"head_dim\": 16, %s%s}", families[i].type, text, vocabulary);
+        snprintf(path, sizeof path, "new%zu", i);
+        assert_int_equal(fv_file_write(in_root("shape.json"), json, strlen(json), &err), FV_OK);
+        if (fv_model_init(in_root("shape.json"), 3, in_root(path), FV_BF16, &err) != FV_OK) fail_msg("%s: %s", families[i].type, err.text);
+        fv_model *m = open_model(path);
+        assert_string_equal(m->config.model_type, families[i].type);
+        assert_string_equal(fv_chat_note(m->chat), "");
+        assert_int_equal(m->config.has_vision, families[i].vision != NULL);
+        assert_int_equal(m->config.text.vocabulary, families[i].vocabulary ? families[i].vocabulary : fv_tokenizer_size(m->tokenizer));
+        fv_model_close(m);
+    }
+}
+
 static void the_seed_decides(void **state) {
     (void)state;
     fv_error err = {0};
@@ -241,7 +272,7 @@ static void bad_folders_are_refused_with_their_place(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_model_has_all_it_needs),          cmocka_unit_test(new_weights_have_the_right_spread),
-        cmocka_unit_test(the_seed_decides),                      cmocka_unit_test(saving_keeps_files_names_and_keys),
+        cmocka_unit_test(every_family_can_be_new),               cmocka_unit_test(the_seed_decides),                      cmocka_unit_test(saving_keeps_files_names_and_keys),
         cmocka_unit_test(the_old_layout_is_read_and_kept),       cmocka_unit_test(half_floats_are_read_and_kept),
             cmocka_unit_test(policies_write_text_and_ends_of_turns),
         cmocka_unit_test(bad_folders_are_refused_with_their_place),
