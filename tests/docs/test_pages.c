@@ -84,7 +84,7 @@ static void add_parts(fv_text *t) {
 static void add_generators(fv_text *t) {
     int n;
     const fv_generator *const *all = fv_generators(&n);
-    fv_text_add(t, "\n## Generators\n\nA source of rows is a file (`{path: F, invert: 0.5}` inverts half of its questions, [systems.md](systems.md)), a generator (`{make: NAME, n: 10000, split: train, seed: 1}` and its own options), or a list of those, each with a `weight` "
+    fv_text_add(t, "\n## Generators\n\nA source of rows is a file (`{path: F, invert: 0.5}` inverts half of its questions, [papers/tw-grpo.md](papers/tw-grpo.md)), a generator (`{make: NAME, n: 10000, split: train, seed: 1}` and its own options), or a list of those, each with a `weight` "
                    "if wanted. `split: test` uses photographs that `train` never sees.\n\n| name | options and their defaults | |\n|---|---|---|\n");
     for (int i = 0; i < n; i++) {
         fv_text_printf(t, "| `%s` | ", all[i]->name);
@@ -100,7 +100,7 @@ static void add_tools(fv_text *t) {
     const fv_tool *const *all = fv_tools(&n);
     fv_text_add(t, "\n## Tools\n\nFor `env: {tools: [...]}`; `tools/env.h` says what else an environment takes.\n\n| name | arguments, for example | |\n|---|---|---|\n");
     for (int i = 0; i < n; i++) fv_text_printf(t, "| `%s` | `%s` | %s |\n", all[i]->name, all[i]->example, all[i]->description);
-    fv_text_add(t, "\nWith `env: {format: actions}` calls are ViLaSR's ([systems.md](systems.md)): an action and a fenced list of items, each on any picture by its number (`tools/actions.h`).\n\n"
+    fv_text_add(t, "\nWith `env: {format: actions}` calls are ViLaSR's ([papers/vilasr.md](papers/vilasr.md)): an action and a fenced list of items, each on any picture by its number (`tools/actions.h`).\n\n"
                    "| name | action | an item, for example | |\n|---|---|---|---|\n");
     for (int i = 0; i < n; i++) {
         const fv_action *a = fv_action_of(all[i]);
@@ -139,23 +139,34 @@ static void recipe_page_is_current(void **state) {
 
 typedef void page_check(fv_text *report, const char *name, const char *text);
 
-static void check_pages(page_check *check) {
+static void check_page(page_check *check, fv_text *report, const char *page) {
+    char path[600];
+    snprintf(path, sizeof path, ROOT "%s", page);
+    char *text = contents(path);
+    check(report, page, text);
+    free(text);
+}
+
+static void check_folder(page_check *check, fv_text *report, const char *folder) {
     fv_names names;
     fv_error err = {0};
-    fv_text report = {0};
-    fv_text_add(&report, "");
-    char path[512], *text = contents(ROOT "README.md");
-    check(&report, "README.md", text);
-    free(text);
-    if (fv_folder_list(&names, ROOT "docs", &err) != FV_OK) fail_msg("%s", err.text);
+    char path[512];
+    snprintf(path, sizeof path, ROOT "%s", folder);
+    if (fv_folder_list(&names, path, &err) != FV_OK) fail_msg("%s", err.text);
     for (size_t i = 0; i < names.count; i++) {
-        snprintf(path, sizeof path, ROOT "docs/%s", names.names[i]);
-        if (!strstr(path, ".md")) continue;
-        text = contents(path);
-        check(&report, path + strlen(ROOT), text);
-        free(text);
+        if (!strstr(names.names[i], ".md")) continue;
+        snprintf(path, sizeof path, "%s/%s", folder, names.names[i]);
+        check_page(check, report, path);
     }
     fv_names_free(&names);
+}
+
+static void check_pages(page_check *check) {
+    fv_text report = {0};
+    fv_text_add(&report, "");
+    check_page(check, &report, "README.md");
+    check_folder(check, &report, "docs");
+    check_folder(check, &report, "docs/papers");
     if (report.size) fail_msg("\n%s", report.data);
     fv_text_clear(&report);
 }
@@ -239,7 +250,8 @@ static void check_names(fv_text *report, const char *name, const char *text) {
         link += 2;
         snprintf(target, sizeof target, "%.*s", (int)strcspn(link, ")#"), link);
         if (!target[0] || strstr(target, "://")) continue;
-        snprintf(path, sizeof path, ROOT "%s%s", strchr(name, '/') ? "docs/" : "", target);
+        const char *slash = strrchr(name, '/');
+        snprintf(path, sizeof path, ROOT "%.*s%s", slash ? (int)(slash + 1 - name) : 0, name, target);
         if (!fv_file_exists(path) && !fv_folder_exists(path)) fv_text_printf(report, "%s: a link to %s, which is not there\n", name, target);
     }
 }

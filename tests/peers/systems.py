@@ -3,7 +3,7 @@
     pip install rouge_score==0.1.2 nltk jiwer==4.0.0 mathruler==0.1.0 math-verify==0.9.0
     python tests/peers/systems.py
 
-Formulas are stated here once more, from the papers and from what docs/systems.md says of the released code; only the text metrics that those call are taken
+Formulas are stated here once more, from the papers and from what docs/papers/ say of the released code; only the text metrics that those call are taken
 from the packages themselves. Standard deviations are over n - 1.
 """
 import json

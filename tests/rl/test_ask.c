@@ -45,14 +45,15 @@ static void the_rest_of_the_conversation_stays(void **state) {
     expect("{\"text\": \"<{question}>\"}", "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}]}", "[{\"role\": \"system\", \"content\": \"s\"}]");
 }
 
-/* The prompts that three published recipes make of a row, from its file to its tokens. */
+/* The prompts that four published recipes make of a row, from its file to its tokens. */
 static void recipes_ask_as_their_systems_did(void **state) {
     (void)state;
     static const struct {
         const char *recipe, *asks, *ends;
     } cases[] = {{"vision-sr1", "Which one?\nA. one\n\nYou are tasked with", "</think> \\boxed{FINAL ANSWER here}.<|im_end|>\n<|im_start|>assistant\n"},
                  {"tw-grpo", "Which one?\nA. one  Output the thinking process", "in <answer> </answer> tags.<|im_end|>\n<|im_start|>assistant\n"},
-                 {"video-r1", "Which one?\nA. one\nPlease think about this", "between the <answer> </answer> tags. Please provide only the single option letter (e.g., A, B, C, D, etc.) within the <answer> </answer> tags.<|im_end|>\n"}};
+                 {"video-r1", "Which one?\nA. one\nPlease think about this", "between the <answer> </answer> tags. Please provide only the single option letter (e.g., A, B, C, D, etc.) within the <answer> </answer> tags.<|im_end|>\n"},
+                 {"sophiavl-r1", "Which one?\nA. one\nPlease think about this", "between the <answer> </answer> tags. Please provide only the single option letter (e.g., A, B, C, D, etc.) within the <answer> </answer> tags.<|im_end|>\n"}};
     small s;
     small_open(&s, SMALL_QWEN25, NULL, 1, false);
     small_write("asked.jsonl", "{\"problem\": \"Which one?\", \"options\": [\"A. one\"], \"images\": [\"a.png\"], \"problem_type\": \"multiple choice\", \"answer\": \"A\"}\n");
