@@ -208,6 +208,26 @@ static void bad_rows_are_skipped_or_stop(void **state) {
     free(metrics);
 }
 
+/* Products in bf16, where the processor has them: what is sampled still has the log-probs of training, and threads change nothing. */
+static void bf16_is_on_policy(void **state) {
+    (void)state;
+    const fv_ops *ops;
+    fv_error why;
+    if (fv_ops_find(&ops, "cpu", "bf16", &why) != FV_OK) skip();
+    for (int threads = 1; threads <= 2; threads++) {
+        char head[64], out[16];
+        snprintf(head, sizeof head, "threads: %d\nprecision: bf16", threads);
+        snprintf(out, sizeof out, "bf16-%d", threads);
+        fv_error err = {0};
+        if (lesson_run(lesson_recipe(0, out, NULL, head, "  - {name: rl, kind: grpo, steps: 2, rollout: {prompts: 3, group_size: 4, max_new_tokens: 8}, reward: {terms: [{term: length, max: 6, buffer: 5}]}}\n"), false, &err) != FV_OK)
+            fail_msg("%s", err.text);
+        char *metrics = lesson_metrics(out);
+        assert_true(lesson_value(metrics, "sampling/sampling_logp_difference/max") == 0 && lesson_value(metrics, "grad_norm") > 0);
+        free(metrics);
+    }
+    lesson_same_run("bf16-1", "bf16-2");
+}
+
 static void mistakes_have_messages(void **state) {
     (void)state;
     fv_text wild = {0}; /* weights so large that their products are no numbers */
@@ -227,7 +247,6 @@ static void mistakes_have_messages(void **state) {
         {NULL, "", "  - {kind: sft, epochs: 0}\n", "lesson.yaml: stages.sft: neither steps nor epochs"},
         {NULL, "", "  - {kind: sft, max_tokens: 16, steps: 1}\n", "bad_rows.jsonl says what was skipped"},
         {NULL, "device: cuda", "  - {kind: sft}\n", "cuda"},
-        {NULL, "precision: bf16", "  - {kind: sft}\n", "device=cpu computes in f32"},
         {"wild", "", "  - {kind: sft, steps: 3, batch: 4, data: LESSON}\n", "a lower optim.lr may help"},
         {NULL, "eval_data: nowhere.jsonl", "  - {kind: sft, steps: 1, data: LESSON}\n", "nowhere.jsonl"},
         {NULL, "", "  - {name: one, kind: sft, steps: 1, data: LESSON}\n  - {name: two, kind: sft, data: nowhere.jsonl}\n", "nowhere.jsonl"},
@@ -326,7 +345,7 @@ int main(void) {
         cmocka_unit_test(what_is_kept_can_be_learned),
         cmocka_unit_test(evaluations_are_written),
         cmocka_unit_test(bad_rows_are_skipped_or_stop),
-        cmocka_unit_test(mistakes_have_messages),
+        cmocka_unit_test(bf16_is_on_policy), cmocka_unit_test(mistakes_have_messages),
         cmocka_unit_test(nothing_to_score_is_an_error),
         cmocka_unit_test(exports_cost_nobody_anything),
         cmocka_unit_test(an_earlier_run_is_kept),
