@@ -383,6 +383,7 @@ fv_status fv_train(const fv_recipe *recipe, const fv_train_options *options, fv_
     fv_trainer t = {.recipe = recipe, .quiet = options->quiet, .label = options->label, .stop = options->stop, .began = fv_now(), .checkpointed = fv_now()};
     char *moved = NULL;
     int64_t stage_step;
+    if (fv_get(recipe->json, "arms")) return fv_fail(err, FV_BAD_RECIPE, "%s: has arms, which are runs of their own: fv_compare trains them", recipe->file);
     FV_TRY(check_export(recipe, err));
     fv_status s = fv_run_open(&t.run, recipe, options->resume, &moved, err);
     if (s == FV_OK && moved) fv_run_log(t.run, "an earlier run was moved to %s", moved);

@@ -60,6 +60,8 @@ static void arms_become_ordinary_recipes(void **state) {
     (void)state;
     fv_arms *a;
     MUST(open_text(&a, "arms: {a: {}, b: {stages.rl.steps: 5, muon: [x]}}\nseeds: [4, 7]\nshared: [learn]\nlora: {r: 2, targets: all-linear}", err));
+    fv_error why = {0};
+    assert_int_equal(fv_train(a->recipe, &(fv_train_options){.quiet = true}, &why), FV_BAD_RECIPE); /* not one run that leaves the arms out */
     assert_int_equal(a->arm_count * a->seed_count, 4);
     assert_int_equal(a->shared->stage_count, 1);
     assert_string_equal(fv_get_text(a->shared->json, "export"), "somewhere/shared/model");
