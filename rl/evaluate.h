@@ -8,6 +8,7 @@
 
 typedef struct {
     const char *name;          /* "visual-search after rl" */
+    const char *label;         /* what the progress line begins with; NULL: nothing */
     const char *mode;          /* sampled (temperature 1), greedy, no_tool (greedy, no tools, the answer forced by "<answer>") */
     const json_t *env;         /* of rows without their own */
     const json_t *ask;         /* what rows are asked with (rl/ask.h); NULL: as they say it */

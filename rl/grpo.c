@@ -437,7 +437,7 @@ static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m
 
 static fv_status run_steps(grpo *g, fv_grpo_batch *b, int64_t from, fv_error *err) {
     fv_trainer *t = g->t;
-    fv_progress *progress = t->quiet ? NULL : fv_progress_open(&(fv_progress_options){.label = g->stage->name, .unit = "step", .total = g->steps, .first = from});
+    fv_progress *progress = fv_train_progress(t, g->stage, from, g->steps);
     fv_status s = FV_OK;
     double smooth = NAN;
     for (int64_t step = from; step < g->steps && s == FV_OK; step++) {

@@ -19,6 +19,8 @@ static const double LIMIT = 1e11;
 
 typedef struct {
     const fv_recipe *recipe;
+    const char *path;   /* of the model that is timed; NULL: it is still to be made */
+    const char *label;  /* goes before stages' names */
     fv_record earlier;  /* folder NULL: there is none */
     fv_model *model;
     double parameters;
@@ -30,10 +32,10 @@ typedef struct {
 
 /* ---- An earlier run ---- */
 
-/* `out` itself (it will be moved aside), else the newest of out.1, out.2 ... that is there. */
-static char *earlier_folder(const char *folder) {
-    char *metrics = fv_path_join(folder, "metrics.jsonl"), *found = metrics && fv_file_exists(metrics) ? strdup(folder) : NULL;
-    free(metrics);
+/* `out` itself if it holds `file` (it will be moved aside), else the newest of out.1, out.2 ... that is there. */
+static char *earlier_folder(const char *folder, const char *file) {
+    char *sign = fv_path_join(folder, file), *found = sign && fv_file_exists(sign) ? strdup(folder) : NULL;
+    free(sign);
     for (int i = 1; i < 10000 && !(i == 1 && found); i++) {
         fv_text t = {0};
         fv_text_printf(&t, "%s.%d", folder, i);
@@ -48,12 +50,10 @@ static char *earlier_folder(const char *folder) {
     return found;
 }
 
-static fv_status find_earlier(plan *p, fv_error *err) {
-    char *folder = earlier_folder(fv_get_text(p->recipe->json, "out"));
+/* folder NULL: there is none. */
+static fv_status open_earlier(plan *p, const char *folder, fv_error *err) {
     if (!folder) return FV_OK;
-    fv_status s = fv_record_open(&p->earlier, folder, err);
-    free(folder);
-    FV_TRY(s);
+    FV_TRY(fv_record_open(&p->earlier, folder, err));
     const char *now = fv_get_text(p->recipe->json, "model.path"), *then = fv_record_setting(&p->earlier, "model.path");
     const char *init = fv_get_text(p->recipe->json, "model.init"), *init_then = fv_record_setting(&p->earlier, "model.init");
     bool same = now ? then && !strcmp(now, then) : init && init_then && !strcmp(init, init_then);
@@ -103,7 +103,7 @@ static double count_parameters(const fv_model *m) {
 
 static fv_status open_model(plan *p, fv_error *err) {
     const json_t *r = p->recipe->json;
-    const char *path = fv_get_text(r, "model.path");
+    const char *path = p->path;
     if (!path) return fv_fail(err, FV_UNSUPPORTED, "the model is still to be made");
     FV_TRY(fv_model_open(&p->model, path, err));
     FV_TRY(fv_model_watch(p->model, fv_get(r, "video"), err));
@@ -247,7 +247,7 @@ static double add_stage(plan *p, fv_text_table *t, const fv_stage *stage) {
     int64_t steps = steps_of(p, stage);
     double step = p->earlier.folder ? earlier_step(p, stage) : timed_step(p, stage), seconds = steps ? step * (double)steps : NAN;
     if (!row) return seconds;
-    snprintf(row[0], FV_TABLE_CELL, "  %.60s", stage->name);
+    snprintf(row[0], FV_TABLE_CELL, "  %.30s%s%.50s", p->label ? p->label : "", p->label ? ": " : "", stage->name);
     snprintf(row[1], FV_TABLE_CELL, "%s", fv_get_text(stage->json, "kind"));
     int n = steps ? snprintf(row[2], FV_TABLE_CELL, "%lld steps", (long long)steps) : snprintf(row[2], FV_TABLE_CELL, "%g epochs", fv_get_num(stage->json, "epochs"));
     if (stage->kind == FV_STAGE_SFT) snprintf(row[2] + n, FV_TABLE_CELL - (size_t)n, " of %lld conversations", (long long)fv_get_int(stage->json, "batch"));
@@ -291,33 +291,101 @@ static void write_head(fv_text *out, const plan *p) {
     fv_text_printf(out, "%s: %s", fv_get_text(r, "name"), path ? path : "a new model, ");
     if (!path) fv_text_add(out, init ? init : "");
     if (p->parameters > 0) fv_text_printf(out, " (%.3g million parameters)", p->parameters / 1e6);
-    fv_text_printf(out, ", seed %lld, into %s\n", (long long)fv_get_int(r, "seed"), fv_get_text(r, "out"));
+}
+
+/* Lines of all stages and their evaluations, and how long they take together; NAN: not known. */
+static double add_stages(plan *p, fv_text_table *t) {
+    double total = 0;
+    for (int i = 0; i < p->recipe->stage_count; i++) {
+        total += add_stage(p, t, &p->recipe->stages[i]);
+        total += add_evaluation(p, t, &p->recipe->stages[i]);
+    }
+    return total;
+}
+
+static void add_total(fv_text_table *t, double seconds, const char *runs, const char *earlier) {
+    char(*row)[FV_TABLE_CELL] = !isfinite(seconds) ? NULL : fv_text_table_row(t);
+    if (!row) return;
+    snprintf(row[0], FV_TABLE_CELL, "  in all");
+    put_time(row[3], seconds);
+    int n = snprintf(row[2], FV_TABLE_CELL, "%s", runs);
+    if (earlier) snprintf(row[2] + n, FV_TABLE_CELL - (size_t)n, "%stimes as in %.50s", n ? ", " : "", earlier);
+}
+
+static fv_text_table *new_table(void) {
+    fv_text_table *t = calloc(1, sizeof *t);
+    if (!t) return NULL;
+    t->columns = 4;
+    t->left[1] = t->left[2] = true;
+    return t;
 }
 
 fv_status fv_plan_text(fv_text *out, const fv_recipe *recipe, fv_error *err) {
-    plan p = {.recipe = recipe};
-    fv_text_table *t = calloc(1, sizeof *t);
+    plan p = {.recipe = recipe, .path = fv_get_text(recipe->json, "model.path")};
+    fv_text_table *t = new_table();
+    char *folder = earlier_folder(fv_get_text(recipe->json, "out"), "metrics.jsonl");
     fv_error why;
-    fv_status s = t ? find_earlier(&p, err) : fv_fail(err, FV_NO_MEMORY, "plan: out of memory");
+    fv_status s = t ? open_earlier(&p, folder, err) : fv_fail(err, FV_NO_MEMORY, "plan: out of memory");
     if (s == FV_OK) {
         open_model(&p, &why); /* what is wrong with it, the run will say */
         write_head(out, &p);
-        t->columns = 4;
-        t->left[1] = t->left[2] = true;
-        double total = 0;
-        for (int i = 0; i < recipe->stage_count; i++) {
-            total += add_stage(&p, t, &recipe->stages[i]);
-            total += add_evaluation(&p, t, &recipe->stages[i]);
-        }
-        char(*row)[FV_TABLE_CELL] = !isfinite(total) ? NULL : fv_text_table_row(t);
-        if (row) {
-            snprintf(row[0], FV_TABLE_CELL, "  in all");
-            put_time(row[3], total);
-            if (p.earlier.folder) snprintf(row[2], FV_TABLE_CELL, "times as in %.70s", p.earlier.folder);
-        }
+        fv_text_printf(out, ", seed %lld, into %s\n", (long long)fv_get_int(recipe->json, "seed"), fv_get_text(recipe->json, "out"));
+        add_total(t, add_stages(&p, t), "", p.earlier.folder);
         fv_text_table_write(out, t);
     }
     free(t);
+    free(folder);
     close_plan(&p);
+    return s;
+}
+
+/* ---- Comparisons ---- */
+
+/* One run of a comparison, whose earlier one is in a folder of the same name below `earlier` (NULL: there is none). The model that the shared stages are still to make is
+ * as large as what they begin with, which is timed in its place. */
+static fv_status add_run(const fv_arms *a, const fv_recipe *run, const char *label, const char *earlier, fv_text_table *t, double *seconds, plan *p, fv_error *err) {
+    *p = (plan){.recipe = run, .path = fv_get_text((a->shared ? a->recipe : run)->json, "model.path"), .label = label};
+    char *folder = earlier ? fv_path_join(earlier, fv_arms_name(run)) : NULL;
+    fv_error why;
+    fv_status s = open_earlier(p, folder, err);
+    free(folder);
+    FV_TRY(s);
+    open_model(p, &why);
+    *seconds = add_stages(p, t);
+    return FV_OK;
+}
+
+static fv_status plan_arms(fv_text *out, const fv_arms *a, char **earlier, fv_text_table *t, fv_error *err) {
+    double total = 0, seconds = 0;
+    char label[80], runs[64];
+    plan p;
+    fv_status s = FV_OK;
+    for (int i = a->shared ? -1 : 0; i < a->arm_count && s == FV_OK; i++) {
+        snprintf(label, sizeof label, "%.64s", i < 0 ? "shared" : a->names[i]);
+        s = add_run(a, i < 0 ? a->shared : a->runs[i].recipe, label, *earlier, t, &seconds, &p, err);
+        if (s == FV_OK && (i < 0 || (!a->shared && i == 0))) {
+            p.recipe = a->recipe;
+            write_head(out, &p);
+        }
+        if (i < 0 && !p.earlier.folder) { /* another model: its arms' times are none of these either */
+            free(*earlier);
+            *earlier = NULL;
+        }
+        total += i < 0 ? seconds : seconds * a->seed_count;
+        close_plan(&p);
+    }
+    fv_text_printf(out, ", %d arm%s x %d seed%s, into %s\n", a->arm_count, a->arm_count > 1 ? "s" : "", a->seed_count, a->seed_count > 1 ? "s" : "", fv_arms_folder(a->recipe));
+    snprintf(runs, sizeof runs, "arms %d time%s", a->seed_count, a->seed_count > 1 ? "s each" : "");
+    add_total(t, total, runs, *earlier);
+    return s;
+}
+
+fv_status fv_plan_arms(fv_text *out, const fv_arms *arms, fv_error *err) {
+    fv_text_table *t = new_table();
+    char *earlier = earlier_folder(fv_arms_folder(arms->recipe), "recipe.yaml");
+    fv_status s = t ? plan_arms(out, arms, &earlier, t, err) : fv_fail(err, FV_NO_MEMORY, "plan: out of memory");
+    if (s == FV_OK) fv_text_table_write(out, t);
+    free(earlier);
+    free(t);
     return s;
 }

@@ -1,4 +1,4 @@
-#include "rl/recipe.h"
+#include "rl/recipe_tree.h"
 
 #include "rl/recipe_value.h"
 #include "rl/schedule.h"
@@ -202,12 +202,21 @@ static fv_status check_source(const fv_recipe *r, int number, const json_t *spec
     return FV_OK;
 }
 
+/* What says something about arms is nothing without them. */
+static fv_status check_arms(const fv_recipe *r, const fv_yaml *y, fv_error *err) {
+    static const char *const beside[] = {"seeds", "shared", "compare"};
+    for (size_t i = 0; i < FV_COUNT(beside) && !fv_get(r->json, "arms"); i++)
+        if (fv_get(r->json, beside[i])) return fv_yaml_fail(fv_yaml_get(y, beside[i]), err, "%s is a field of comparisons, beside arms, and there are none", beside[i]);
+    return FV_OK;
+}
+
 static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err) {
     bool path = fv_get_text(r->json, "model.path") != NULL, init = fv_get_text(r->json, "model.init") != NULL;
     const fv_yaml *model = fv_yaml_get(y, "model"), *stages = fv_yaml_get(y, "stages"), *modes = fv_yaml_find(y, "evaluate.modes");
     if (path == init) return fv_yaml_fail(model ? model : y, err, "model needs either path: FOLDER or init: PRESET%s", path ? ", not both" : "");
     FV_TRY(check_judge(r, y, err));
     FV_TRY(check_ask(r, y, err));
+    FV_TRY(check_arms(r, y, err));
     const fv_yaml *lora = fv_yaml_get(y, "lora");
     bool adapts = fv_get_int(r->json, "lora.r") > 0, targets = fv_get(r->json, "lora.targets") != NULL;
     if (adapts && fv_get_text(r->json, "adapter")) return fv_yaml_fail(lora, err, "lora starts a new adapter and adapter goes on from one; there can only be one of them");
@@ -295,11 +304,14 @@ static void trim_folder(json_t *root, const char *field) {
     if (text) json_object_set_new(root, field, json_stringn(text, n));
 }
 
-static fv_status build(fv_recipe *r, fv_yaml *y, const char *const *overrides, int override_count, fv_error *err) {
+fv_status fv_recipe_change(fv_yaml *y, const char *const *overrides, int override_count, fv_error *err) {
     if (y->kind != FV_YAML_MAPPING) return fv_yaml_fail(y, err, "a recipe is a mapping of fields (name, model, data, stages ...)");
     FV_TRY(name_stages(y, err));
     for (int i = 0; i < override_count; i++) FV_TRY(override(y, overrides[i], err));
-    FV_TRY(name_stages(y, err)); /* of stages that an override brought */
+    return name_stages(y, err); /* of stages that an override brought */
+}
+
+static fv_status build(fv_recipe *r, fv_yaml *y, fv_error *err) {
     FV_TRY(name_run(y, err));
     FV_TRY(name_judge(y, err));
     r->json = json_object();
@@ -316,13 +328,21 @@ static fv_status build(fv_recipe *r, fv_yaml *y, const char *const *overrides, i
     return check_whole(r, y, err);
 }
 
-static fv_status finish(fv_recipe **out, fv_yaml *y, const char *name, const char *const *overrides, int override_count, fv_error *err) {
-    fv_recipe *r = calloc(1, sizeof *r);
+fv_status fv_recipe_resolve(fv_recipe **out, fv_yaml *y, const char *name, fv_error *err) {
+    *out = NULL;
+    fv_recipe *r = y ? calloc(1, sizeof *r) : NULL;
     if (r) r->file = strdup(name);
-    fv_status s = r && r->file ? build(r, y, overrides, override_count, err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", name);
+    fv_status s = r && r->file ? build(r, y, err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", name);
     fv_yaml_free(y);
     if (s == FV_OK) *out = r;
     else fv_recipe_close(r);
+    return s;
+}
+
+static fv_status finish(fv_recipe **out, fv_yaml *y, const char *name, const char *const *overrides, int override_count, fv_error *err) {
+    fv_status s = fv_recipe_change(y, overrides, override_count, err);
+    if (s == FV_OK) return fv_recipe_resolve(out, y, name, err);
+    fv_yaml_free(y);
     return s;
 }
 

@@ -57,6 +57,10 @@ static const fv_field fields[] = {
     {"checkpoint.minutes", FV_TOP, FV_FIELD_NUM, 0, 1e6, "0", "", "also when so many minutes have gone by; 0: never (does not change a result)"},
     {"checkpoint.keep", FV_TOP, FV_FIELD_INT, 1, 1000, "2", "", "how many are kept"},
     {"report.samples", FV_TOP, FV_FIELD_INT, 0, 1000, "12", "", "held-out samples shown before and after in the report"},
+    {"arms", FV_TOP, FV_FIELD_MAP, 0, 0, "", "", "what is compared (docs/comparing.md): {plain: {stages.rl.reward.shaping: []}, trust: {}}, each a name and fields as on the command line"},
+    {"seeds", FV_TOP, FV_FIELD_LIST, 0, 0, "", "", "with arms: every arm runs once with each; where left out, with the recipe's seed"},
+    {"shared", FV_TOP, FV_FIELD_LIST, 0, 0, "", "", "with arms: names of first stages that run once, with the recipe's seed; every arm begins with the model that they end with"},
+    {"compare", FV_TOP, FV_FIELD_LIST, 0, 0, "", "", "with arms: metrics (names in metrics.jsonl) that are compared beside accuracy and reward: [completions/mean_length]"},
 
     {"name", ANY, FV_FIELD_TEXT, 0, 0, "", "", "the stage's name; its kind where left out"},
     {"kind", ANY, FV_FIELD_CHOICE, 0, 0, "", "sft|grpo|filter", "what the stage does"},

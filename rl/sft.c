@@ -149,7 +149,7 @@ static int64_t count_tokens(const sft_batch *b) {
 }
 
 static fv_status run_steps(fv_trainer *t, const fv_stage *stage, fv_feed *feed, const fv_dataset *data, sft_batch *b, int64_t from, int64_t steps, fv_error *err) {
-    fv_progress *progress = t->quiet ? NULL : fv_progress_open(&(fv_progress_options){.label = stage->name, .unit = "step", .total = steps, .first = from});
+    fv_progress *progress = fv_train_progress(t, stage, from, steps);
     double smooth = json_is_number(json_object_get(t->state, "smooth_loss")) ? json_number_value(json_object_get(t->state, "smooth_loss")) : -1;
     double stop_at = fv_get_num(stage->json, "stop_at"), tokens = json_number_value(json_object_get(t->state, "num_tokens"));
     fv_status s = FV_OK;

@@ -10,7 +10,7 @@
 fv_status fv_summary_text(fv_text *out, const char *folder, fv_error *err);
 
 /* Cells of text in aligned columns, the first to the left and the others to the right. */
-enum { FV_TABLE_ROWS = 64, FV_TABLE_COLUMNS = 8, FV_TABLE_CELL = 96 };
+enum { FV_TABLE_ROWS = 128, FV_TABLE_COLUMNS = 8, FV_TABLE_CELL = 96 };
 typedef struct {
     int rows, columns; /* rows beyond FV_TABLE_ROWS are dropped */
     char cells[FV_TABLE_ROWS][FV_TABLE_COLUMNS][FV_TABLE_CELL];

@@ -26,11 +26,13 @@ typedef struct fv_trainer {
     double earlier;          /* seconds that it ran before it was resumed */
     double checkpointed;     /* fv_now() of the last checkpoint */
     bool quiet;
-    const volatile int *stop; /* set by a signal, see fv_train_options */
+    const char *label;       /* see fv_train_options */
+    const volatile int *stop;
 } fv_trainer;
 
 typedef struct {
     bool resume, quiet;
+    const char *label;        /* which run this is, for progress lines: "trust-2, 5 of 6"; NULL: there is only one */
     const volatile int *stop; /* set by a signal: finish the step, write a checkpoint, return FV_CANCELLED; may be NULL */
 } fv_train_options;
 
@@ -43,6 +45,7 @@ fv_status fv_train_grpo(fv_trainer *t, const fv_stage *stage, int64_t from, fv_e
 fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv_error *err);
 
 /* What they share. */
+fv_progress *fv_train_progress(const fv_trainer *t, const fv_stage *stage, int64_t from, int64_t steps); /* NULL where it is quiet */
 double fv_train_rate(const fv_stage *stage, int64_t step, int64_t steps);            /* the learning rate of a step */
 fv_optim fv_train_optim(const fv_stage *stage, int64_t step, int64_t steps);
 /* After a step: writes its metrics, and evaluates and checkpoints where that is due. done: steps of the stage that are finished. */

@@ -26,6 +26,12 @@ fv_optim fv_train_optim(const fv_stage *stage, int64_t step, int64_t steps) {
                       .muon_rate = (float)fv_get_num(s, "optim.muon_rate")};
 }
 
+fv_progress *fv_train_progress(const fv_trainer *t, const fv_stage *stage, int64_t from, int64_t steps) {
+    char label[192];
+    snprintf(label, sizeof label, "%.100s%s%s", t->label ? t->label : "", t->label ? ": " : "", stage->name);
+    return t->quiet ? NULL : fv_progress_open(&(fv_progress_options){.label = label, .unit = "step", .total = steps, .first = from});
+}
+
 int fv_train_micro(const fv_tree *tree, const int *leaves, int count, int first, int64_t limit) {
     int64_t rows = 0;
     int n = 0;
@@ -102,7 +108,7 @@ static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, fv_pipelin
     char *base = fv_run_path(t->run, "evaluations"), *folder = base ? fv_path_join(base, name) : NULL, *samples = folder ? fv_path_join(folder, "samples.jsonl") : NULL;
     fv_status s = fv_folder_make(folder, err);
     json_t *result = NULL;
-    fv_evaluate_options o = {.name = name, .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
+    fv_evaluate_options o = {.name = name, .label = t->label, .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
                              .show_folder = folder, .show = last ? (int)fv_get_int(r, "report.samples") : 0, .n = fv_get_int(r, "evaluate.n"),
                              .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = 32768, .seed = t->seed, .quiet = t->quiet, .bad = note_bad_row,
                              .context = t};
@@ -374,9 +380,10 @@ static fv_status restore(fv_trainer *t, bool resume, int64_t *stage_step, fv_err
 }
 
 fv_status fv_train(const fv_recipe *recipe, const fv_train_options *options, fv_error *err) {
-    fv_trainer t = {.recipe = recipe, .quiet = options->quiet, .stop = options->stop, .began = fv_now(), .checkpointed = fv_now()};
+    fv_trainer t = {.recipe = recipe, .quiet = options->quiet, .label = options->label, .stop = options->stop, .began = fv_now(), .checkpointed = fv_now()};
     char *moved = NULL;
     int64_t stage_step;
+    if (fv_get(recipe->json, "arms")) return fv_fail(err, FV_BAD_RECIPE, "%s: has arms, which are runs of their own: fv_compare trains them", recipe->file);
     FV_TRY(check_export(recipe, err));
     fv_status s = fv_run_open(&t.run, recipe, options->resume, &moved, err);
     if (s == FV_OK && moved) fv_run_log(t.run, "an earlier run was moved to %s", moved);

@@ -13,6 +13,7 @@ enum { WIDTH = 340, HEIGHT = 196, LEFT = 48, RIGHT = 330, TOP = 8, BOTTOM = 168,
 typedef struct {
     int n;
     double x[STRETCHES], y[FV_CHART_SERIES][STRETCHES];
+    double low[FV_CHART_SERIES][STRETCHES], high[FV_CHART_SERIES][STRETCHES]; /* of bands, else NAN */
     double x_low, x_high, y_low, y_high, y_step;
 } plot;
 
@@ -24,6 +25,12 @@ void fv_chart_number(char out[32], double v, bool percent) {
     else if (a >= 1000) snprintf(out, 32, "%.0f", v);
     else if (a > 0 && a < 0.001) snprintf(out, 32, "%.2g", v);
     else snprintf(out, 32, "%.3g", v);
+}
+
+void fv_chart_add_number(fv_text *out, double v, bool percent) {
+    char text[32];
+    fv_chart_number(text, v, percent);
+    fv_text_add(out, isnan(v) ? "–" : text);
 }
 
 /* ---- Scales ---- */
@@ -43,8 +50,14 @@ static void widen(double *low, double *high, double v) {
 static void scale_y(plot *p, const fv_chart *c) {
     double low = NAN, high = NAN;
     for (int s = 0; s < c->count; s++) {
-        for (int k = 0; k < p->n; k++) widen(&low, &high, p->y[s][k]);
-        for (size_t i = 0; i < c->series[s].n && c->series[s].low; i++) {
+        bool averaged = c->series[s].band && !c->series[s].points;
+        for (int k = 0; k < p->n; k++) {
+            widen(&low, &high, p->y[s][k]);
+            if (!averaged) continue;
+            widen(&low, &high, p->low[s][k]);
+            widen(&low, &high, p->high[s][k]);
+        }
+        for (size_t i = 0; i < c->series[s].n && c->series[s].low && !averaged; i++) {
             widen(&low, &high, c->series[s].low[i]);
             widen(&low, &high, c->series[s].high[i]);
         }
@@ -60,6 +73,19 @@ static void scale_y(plot *p, const fv_chart *c) {
     p->y_low = floor(low / p->y_step + 1e-9) * p->y_step;
     p->y_high = ceil(high / p->y_step - 1e-9) * p->y_step;
     if (!(p->y_high > p->y_low)) p->y_high = p->y_low + p->y_step;
+}
+
+/* out [p->n] = means of y over the stretches of x, NAN where there is nothing (everywhere for y NULL). */
+static void average(const plot *p, const double *x, const double *y, size_t n, double *out) {
+    double number[STRETCHES] = {0}, span = p->x_high - p->x_low;
+    for (int k = 0; k < p->n; k++) out[k] = 0;
+    for (size_t i = 0; i < n && y; i++) {
+        if (!isfinite(y[i]) || !isfinite(x[i])) continue;
+        int k = p->n < 2 ? 0 : (int)((x[i] - p->x_low) / span * (p->n - 1) + 0.5);
+        out[k] += y[i];
+        number[k]++;
+    }
+    for (int k = 0; k < p->n; k++) out[k] = number[k] > 0 ? out[k] / number[k] : NAN;
 }
 
 /* The common x of all series, in at most STRETCHES stretches. */
@@ -78,17 +104,11 @@ static bool gather(plot *p, const fv_chart *c) {
     if (!longest || !isfinite(p->x_low)) return false;
     double span = p->x_high - p->x_low;
     p->n = span <= 0 ? 1 : span + 1 < STRETCHES ? (int)span + 1 : STRETCHES;
-    double number[STRETCHES];
     for (int s = 0; s < c->count; s++) {
-        for (int k = 0; k < p->n; k++) p->y[s][k] = number[k] = 0;
-        for (size_t i = 0; i < c->series[s].n; i++) {
-            double x = c->series[s].x[i], y = c->series[s].y[i];
-            if (!isfinite(y) || !isfinite(x)) continue;
-            int k = p->n < 2 ? 0 : (int)((x - p->x_low) / span * (p->n - 1) + 0.5);
-            p->y[s][k] += y;
-            number[k]++;
-        }
-        for (int k = 0; k < p->n; k++) p->y[s][k] = number[k] > 0 ? p->y[s][k] / number[k] : NAN;
+        const fv_series *from = &c->series[s];
+        average(p, from->x, from->y, from->n, p->y[s]);
+        average(p, from->x, from->band ? from->low : NULL, from->n, p->low[s]);
+        average(p, from->x, from->band ? from->high : NULL, from->n, p->high[s]);
     }
     for (int k = 0; k < p->n; k++) p->x[k] = p->n < 2 ? p->x_low : p->x_low + span * k / (p->n - 1);
     return true;
@@ -138,11 +158,22 @@ static void write_line(fv_text *out, const plot *p, const double *x, const doubl
     fv_text_add(out, "\"/>");
 }
 
+/* The area between low and high [n]: there along high, and back along low. */
+static void write_band(fv_text *out, const plot *p, const double *x, const double *low, const double *high, size_t n, int color) {
+    fv_text_printf(out, "<polygon class=\"k%d band\" points=\"", color);
+    for (size_t k = 0; k < 2 * n; k++) {
+        size_t i = k < n ? k : 2 * n - 1 - k;
+        double y = k < n ? high[i] : low[i];
+        if (isfinite(x[i]) && isfinite(y)) fv_text_printf(out, "%.1f,%.1f ", at_x(p, x[i]), at_y(p, y));
+    }
+    fv_text_add(out, "\"/>");
+}
+
 static void write_points(fv_text *out, const plot *p, const fv_series *s, int color) {
     for (size_t i = 0; i < s->n; i++) {
         if (!isfinite(s->y[i])) continue;
         double x = at_x(p, s->x[i]);
-        if (s->low && isfinite(s->low[i]))
+        if (s->low && !s->band && isfinite(s->low[i]))
             fv_text_printf(out, "<line class=\"k%d bar\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", color, x, x, at_y(p, s->low[i]), at_y(p, s->high[i]));
         fv_text_printf(out, "<circle class=\"k%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.4\"/>", color, x, at_y(p, s->y[i]));
     }
@@ -174,14 +205,20 @@ static void write_series(fv_text *out, const plot *p, const fv_chart *c, int s) 
     const fv_series *series = &c->series[s];
     const double *y = p->y[s];
     if (series->points) {
+        if (series->band) write_band(out, p, series->x, series->low, series->high, series->n, s);
         write_line(out, p, series->x, series->y, series->n, s, "line");
         write_points(out, p, series, s);
         return;
     }
     int n = filled(p, s), reach = n > MANY && !c->exact ? 2 + n / 40 : 0;
-    double mean[STRETCHES] = {0};
-    for (int k = 0; k < p->n; k++) mean[k] = isfinite(y[k]) ? running_mean(p, c, y, k, reach) : NAN;
-    if (reach) write_line(out, p, p->x, y, (size_t)p->n, s, "raw");
+    double mean[STRETCHES] = {0}, low[STRETCHES] = {0}, high[STRETCHES] = {0};
+    for (int k = 0; k < p->n; k++) {
+        mean[k] = isfinite(y[k]) ? running_mean(p, c, y, k, reach) : NAN;
+        low[k] = running_mean(p, c, p->low[s], k, reach);
+        high[k] = running_mean(p, c, p->high[s], k, reach);
+    }
+    if (series->band) write_band(out, p, p->x, low, high, (size_t)p->n, s);
+    else if (reach) write_line(out, p, p->x, y, (size_t)p->n, s, "raw");
     write_line(out, p, p->x, mean, (size_t)p->n, s, "line");
     if (n < 2) write_points(out, p, series, s); /* a line of one point is not seen */
 }

@@ -13,6 +13,7 @@ typedef struct {
     const double *low, *high; /* [n], an interval around each y; NULL: none */
     size_t n;
     bool points;         /* marks at every point, never averaged */
+    bool band;           /* the interval is a band along the line, not a bar at every point */
 } fv_series;
 
 typedef struct {
@@ -32,7 +33,8 @@ typedef struct {
  * A chart without any value appends nothing. */
 void fv_chart_write(fv_text *out, const fv_chart *c);
 
-/* A number for a person: about three digits, "12k" from 10,000 on; percent: "94.2 %". */
+/* A number for a person: about three digits, "12k" from 10,000 on; percent: "94.2 %". And the same into a page, a dash for NAN. */
 void fv_chart_number(char out[32], double v, bool percent);
+void fv_chart_add_number(fv_text *out, double v, bool percent);
 
 #endif

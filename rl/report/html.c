@@ -34,6 +34,16 @@ void fv_html_base64(fv_text *out, const uint8_t *bytes, size_t size) {
     }
 }
 
+void fv_html_fact_begin(fv_text *out, const char *name) { fv_text_printf(out, "<div><dt>%s</dt><dd>", name); }
+void fv_html_fact_end(fv_text *out) { fv_text_add(out, "</dd></div>\n"); }
+
+void fv_html_fact(fv_text *out, const char *name, const char *value) {
+    if (!value || !value[0]) return;
+    fv_html_fact_begin(out, name);
+    fv_html_text(out, value);
+    fv_html_fact_end(out);
+}
+
 void fv_html_begin(fv_text *out, const char *title) {
     fv_text_add(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
                      "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");

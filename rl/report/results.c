@@ -12,12 +12,6 @@
 
 enum { MODES = 8 };
 
-static void add_number(fv_text *out, double v, bool percent) {
-    char text[32];
-    fv_chart_number(text, v, percent);
-    fv_text_add(out, isnan(v) ? "–" : text);
-}
-
 static bool interval(const json_t *evaluation, double *low, double *high) {
     const json_t *ci = json_object_get(evaluation, "ci95");
     if (json_array_size(ci) != 2) return false;
@@ -28,20 +22,10 @@ static bool interval(const json_t *evaluation, double *low, double *high) {
 
 /* ---- Head ---- */
 
-static void fact_begin(fv_text *out, const char *name) { fv_text_printf(out, "<div><dt>%s</dt><dd>", name); }
-static void fact_end(fv_text *out) { fv_text_add(out, "</dd></div>\n"); }
-
-static void fact(fv_text *out, const char *name, const char *value) {
-    if (!value || !value[0]) return;
-    fact_begin(out, name);
-    fv_html_text(out, value);
-    fact_end(out);
-}
-
 /* "cold-start sft 300 × 32 → rl grpo 100 × 16 × 8" */
 static void write_stages_line(fv_text *out, const fv_record *r) {
     if (!r->stage_count) return;
-    fact_begin(out, r->stage_count > 1 ? "stages" : "stage");
+    fv_html_fact_begin(out, r->stage_count > 1 ? "stages" : "stage");
     for (int i = 0; i < r->stage_count; i++) {
         const fv_record_stage *s = &r->stages[i];
         char path[256];
@@ -59,7 +43,7 @@ static void write_stages_line(fv_text *out, const fv_record *r) {
         if (batch) fv_text_add(out, " × "), fv_html_text(out, batch);
         if (group) fv_text_add(out, " × "), fv_html_text(out, group);
     }
-    fact_end(out);
+    fv_html_fact_end(out);
 }
 
 /* What the best-known mode reached, as a sentence. */
@@ -75,12 +59,12 @@ static void write_lead(fv_text *out, const fv_record *r) {
     fv_text_add(out, "<p class=\"lead\">After <b>");
     fv_html_text(out, fv_record_text(now, "after_stage"));
     fv_text_printf(out, "</b>, %s accuracy on %.0f held-out samples is <b>", modes[k], fv_record_number(now, "n"));
-    add_number(out, accuracy, true);
+    fv_chart_add_number(out, accuracy, true);
     fv_text_add(out, "</b>");
     if (interval(now, &low, &high)) fv_text_printf(out, " (95 %% interval %.1f to %.1f)", 100 * low, 100 * high);
     if (!isnan(was)) {
         fv_text_add(out, "; before it was ");
-        add_number(out, was, true);
+        fv_chart_add_number(out, was, true);
     }
     fv_text_add(out, ".</p>\n");
 }
@@ -93,36 +77,36 @@ void fv_results_head(fv_text *out, const fv_record *r) {
     write_lead(out, r);
     fv_text_add(out, "<dl class=\"facts\">\n");
     const char *path = fv_record_setting(r, "model.path"), *init = fv_record_setting(r, "model.init");
-    fact(out, path ? "model" : "model, from random weights", path ? path : init);
+    fv_html_fact(out, path ? "model" : "model, from random weights", path ? path : init);
     write_stages_line(out, r);
     const fv_yaml *tools = fv_yaml_find(r->yaml, "env.tools");
     if (tools && tools->count) {
-        fact_begin(out, tools->count > 1 ? "tools" : "tool");
+        fv_html_fact_begin(out, tools->count > 1 ? "tools" : "tool");
         for (size_t i = 0; i < tools->count; i++) {
             if (i) fv_text_add(out, ", ");
             if (tools->items[i]->text) fv_html_text(out, tools->items[i]->text);
         }
-        fact_end(out);
+        fv_html_fact_end(out);
     }
     const char *device = fv_record_setting(r, "device"), *threads = fv_record_setting(r, "threads");
     if (device && threads) {
-        fact_begin(out, "ran on");
+        fv_html_fact_begin(out, "ran on");
         fv_html_text(out, device);
         fv_text_add(out, ", ");
         fv_html_text(out, strcmp(threads, "0") ? threads : "all");
         fv_text_add(out, " threads");
-        fact_end(out);
+        fv_html_fact_end(out);
     }
-    fact(out, "seed", fv_record_setting(r, "seed"));
+    fv_html_fact(out, "seed", fv_record_setting(r, "seed"));
     if (!isnan(r->seconds)) {
         char time[32];
         fv_duration_text(time, r->seconds);
-        fact(out, "time", time);
+        fv_html_fact(out, "time", time);
     }
     if (r->bad_rows) {
-        fact_begin(out, "rows skipped");
+        fv_html_fact_begin(out, "rows skipped");
         fv_text_printf(out, "%zu (bad_rows.jsonl says why)", r->bad_rows);
-        fact_end(out);
+        fv_html_fact_end(out);
     }
     fv_text_add(out, "</dl>\n</header>\n");
 }
@@ -135,7 +119,7 @@ static void write_accuracy(fv_text *out, const json_t *e, const char *tone, cons
     if (!e) fv_text_add(out, "–");
     else {
         fv_text_add(out, "<b class=\"tone\">");
-        add_number(out, fv_record_number(e, "accuracy"), true);
+        fv_chart_add_number(out, fv_record_number(e, "accuracy"), true);
         fv_text_add(out, "</b>");
         if (interval(e, &low, &high)) fv_text_printf(out, " <small>%.1f–%.1f</small>", 100 * low, 100 * high);
     }
@@ -163,10 +147,10 @@ static void write_change(fv_text *out, const json_t *before, const json_t *after
     double was = fv_record_number(before, key), is = fv_record_number(after, key);
     fv_text_printf(out, "<td class=\"num\" data-name=\"%s\">", name);
     if (before && after && !(isnan(was) && isnan(is))) {
-        add_number(out, was, percent);
+        fv_chart_add_number(out, was, percent);
         fv_text_add(out, "<span class=\"arrow\">→</span>");
     }
-    add_number(out, after ? is : was, percent);
+    fv_chart_add_number(out, after ? is : was, percent);
     fv_text_add(out, "</td>");
 }
 
@@ -227,11 +211,11 @@ static void write_categories(fv_text *out, const fv_record *r, const char *mode)
         fv_text_printf(out, "</th><td class=\"num\">%.0f</td>", fv_record_number(value, "n"));
         if (after && before) {
             fv_text_add(out, "<td class=\"num\">");
-            add_number(out, fv_record_number(json_object_get(json_object_get(before, "by"), name), "accuracy"), true);
+            fv_chart_add_number(out, fv_record_number(json_object_get(json_object_get(before, "by"), name), "accuracy"), true);
             fv_text_add(out, "</td>");
         }
         fv_text_add(out, "<td class=\"num\">");
-        add_number(out, fv_record_number(value, "accuracy"), true);
+        fv_chart_add_number(out, fv_record_number(value, "accuracy"), true);
         fv_text_add(out, "</td></tr>\n");
     }
     fv_text_add(out, "</tbody></table></div>\n");
@@ -254,12 +238,12 @@ static void write_stages(fv_text *out, const fv_record *r) {
         fv_text_printf(out, "</th><td class=\"num\">%zu</td><td class=\"num\">", s->rows);
         fv_record_ends(r, s, rl ? "reward" : "loss", &first, &last);
         if (!isnan(first)) {
-            add_number(out, first, false);
+            fv_chart_add_number(out, first, false);
             fv_text_add(out, "<span class=\"arrow\">→</span>");
         }
-        add_number(out, last, false);
+        fv_chart_add_number(out, last, false);
         fv_text_add(out, "</td><td class=\"num\">");
-        add_number(out, fv_record_mean(r, "step_time", s->first, s->first + s->rows), false);
+        fv_chart_add_number(out, fv_record_mean(r, "step_time", s->first, s->first + s->rows), false);
         fv_text_printf(out, "</td><td class=\"num\">%s</td></tr>\n", time);
     }
     fv_text_add(out, "</tbody></table></div>\n");
