@@ -219,7 +219,7 @@ static void bf16_is_on_policy(void **state) {
         snprintf(head, sizeof head, "threads: %d\nprecision: bf16", threads);
         snprintf(out, sizeof out, "bf16-%d", threads);
         fv_error err = {0};
-        if (lesson_run(lesson_recipe(0, out, NULL, head, "  - {name: rl, kind: grpo, steps: 2, rollout: {prompts: 3, group_size: 4, max_new_tokens: 8}, reward: {terms: [{term: length, max: 6, buffer: 5}]}}\n"), false, &err) != FV_OK)
+        if (lesson_run(lesson_recipe(0, out, NULL, head, "  - {name: rl, kind: grpo, steps: 2, rollout: {prompts: 3, group_size: 4, max_new_tokens: 24}, reward: {terms: [{term: length, max: 24, buffer: 20}]}}\n"), false, &err) != FV_OK)
             fail_msg("%s", err.text);
         char *metrics = lesson_metrics(out);
         assert_true(lesson_value(metrics, "sampling/sampling_logp_difference/max") == 0 && lesson_value(metrics, "grad_norm") > 0);
