@@ -294,7 +294,7 @@ static void write_head(fv_text *out, const plan *p) {
     fv_text_printf(out, ", seed %lld, into %s\n", (long long)fv_get_int(r, "seed"), fv_get_text(r, "out"));
 }
 
-fv_status fv_plan_text(fv_text *out, const fv_recipe *recipe, fv_error *err) {
+fv_status fv_plan_text(fv_text *out, const fv_recipe *recipe, const fv_needs *needs, fv_error *err) {
     plan p = {.recipe = recipe};
     fv_text_table *t = calloc(1, sizeof *t);
     fv_error why;
@@ -302,6 +302,7 @@ fv_status fv_plan_text(fv_text *out, const fv_recipe *recipe, fv_error *err) {
     if (s == FV_OK) {
         open_model(&p, &why); /* what is wrong with it, the run will say */
         write_head(out, &p);
+        fv_needs_text(out, needs);
         t->columns = 4;
         t->left[1] = t->left[2] = true;
         double total = 0;
