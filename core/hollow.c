@@ -39,13 +39,15 @@ static fv_status fine(fv_error *err) {
 
 /* ---- What operations on the CPU take of scratch ---- */
 
-/* cpu/kernels/logits.h: a block of logits; cpu/kernels/linear.c: rows and k of a block that is packed. */
-enum { LOGITS_BYTES = 32 << 20, BLOCK_ROWS = 336, BLOCK_K = 512 };
+/* cpu/kernels/logits.h: a block of logits; cpu/kernels/linear.c: rows and k of a block that is packed; cpu/kernels/attention_back.c: what a thread keeps of tiles. */
+enum { LOGITS_BYTES = 32 << 20, BLOCK_ROWS = 336, BLOCK_K = 512, STORE_FLOATS = 1 << 18 };
 
 static void take(const fv_exec *x, int64_t floats) { FV_NUMBERS(x->scratch, floats); }
 
-/* The way back of a product packs a block of B for all, and one of A for each thread. */
-static void take_panels(const fv_exec *x, int64_t cols) { take(x, BLOCK_K * (cols + BLOCK_ROWS * (int64_t)fv_pool_threads(x->pool))); }
+/* The way back of a product over k packs a block of B for all, and one of A for each thread. */
+static void take_panels(const fv_exec *x, int64_t cols, int64_t k) {
+    take(x, (k < BLOCK_K ? k : BLOCK_K) * (cols + BLOCK_ROWS * (int64_t)fv_pool_threads(x->pool)));
+}
 
 static void take_logits(const fv_exec *x, int64_t rows, int64_t vocabulary) {
     int64_t most = LOGITS_BYTES / (int64_t)sizeof(float);
@@ -84,21 +86,21 @@ static void adamw(const fv_exec *x, fv_view master, fv_view m, fv_view v, fv_vie
 
 static void linear_back_input(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
     SCRATCH_OF(x);
-    take_panels(x, fv_cols(dx));
+    take_panels(x, fv_cols(dx), fv_rows(w));
     GIVE_BACK(x);
 }
 
 static void linear_back_weight(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
     SCRATCH_OF(x);
-    take_panels(x, fv_cols(in));
+    take_panels(x, fv_cols(in), fv_rows(in));
     GIVE_BACK(x);
 }
 
-/* Keys and values of all pages, turned around. */
+/* Keys and values of all pages, turned around, and the tiles' store. */
 static void attention_back(const fv_exec *x, fv_view dq, fv_view dkeys, fv_view dvalues, fv_view dout, fv_view out, fv_view stats, fv_view q, fv_view keys, fv_view values,
                            const fv_attention *a) {
     SCRATCH_OF(x);
-    take(x, 2 * fv_elements(keys));
+    take(x, 2 * fv_elements(keys) + STORE_FLOATS * (int64_t)fv_pool_threads(x->pool));
     GIVE_BACK(x);
 }
 
@@ -112,7 +114,7 @@ static void logprob_back(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_
                          fv_view target, fv_view temperature) {
     SCRATCH_OF(x);
     take_logits(x, fv_rows(hidden), head.weight.shape[0]);
-    take_panels(x, fv_cols(hidden));
+    take_panels(x, fv_cols(hidden), head.weight.shape[0]);
     GIVE_BACK(x);
 }
 

@@ -265,8 +265,8 @@ int fv_feed_some(fv_feed *f, const int64_t *index, int count, fv_sample *samples
     return taken;
 }
 
-/* How many leading tokens are the system turn: "<|im_start|>system ... <|im_end|>\n". 0 if the conversation begins otherwise. */
-static int system_tokens(const fv_model *m, const fv_prompt *p) {
+/* "<|im_start|>system ... <|im_end|>\n" */
+int fv_prompt_system(const fv_model *m, const fv_prompt *p) {
     int start = fv_tokenizer_id(m->tokenizer, "<|im_start|>"), end = fv_tokenizer_id(m->tokenizer, "<|im_end|>");
     if (p->tokens.count < 3 || p->tokens.ids[0] != start) return 0;
     int limit = p->picture_count ? p->picture_at[0] : p->tokens.count;
@@ -278,7 +278,7 @@ static int system_tokens(const fv_model *m, const fv_prompt *p) {
 }
 
 fv_status fv_tree_plant(fv_tree *t, const fv_model *m, const fv_prompt *p, int *leaf, fv_error *err) {
-    int split = system_tokens(m, p), root = -1;
+    int split = fv_prompt_system(m, p), root = -1;
     for (int i = 0; i < t->count && split && root < 0; i++) {
         const fv_segment *s = t->segments[i];
         if (s->parent < 0 && s->count == split && !memcmp(s->ids, p->tokens.ids, (size_t)split * sizeof *s->ids)) root = i;

@@ -46,6 +46,9 @@ void fv_feed_take(fv_feed *f, const int64_t *index, int count, fv_sample *sample
 /* As fv_feed_take, of the first rows alone if the pictures of all of them are too large to hold: videos are. Returns how many, at least one and at most `count`. */
 int fv_feed_some(fv_feed *f, const int64_t *index, int count, fv_sample *samples);
 
+/* How many leading tokens are the system turn; 0 if the conversation begins otherwise. */
+int fv_prompt_system(const fv_model *m, const fv_prompt *p);
+
 /* Puts a sample's prompt into the tree: its system turn as a root that equal system turns share, the rest below. *leaf: the last segment. */
 fv_status fv_tree_plant(fv_tree *t, const fv_model *m, const fv_prompt *p, int *leaf, fv_error *err);
 

@@ -32,8 +32,9 @@ double fv_needs_total(const fv_needs *n) {
 
 typedef struct {
     int count;
-    double tokens, longest;      /* mean and most of a row */
-    double learned;              /* mean share of tokens with a loss */
+    double system;               /* tokens of the system turn, which rows share (rl/feed.h: fv_tree_plant) */
+    double tokens, longest;      /* mean and most of a row, beside it */
+    double learned;              /* mean tokens with a loss */
     double bytes;                /* of a row's pictures */
     fv_patches views[VIEWS];     /* the rows' pictures, without pixels */
     int view_count;
@@ -43,11 +44,11 @@ typedef struct {
 
 static void add_row(row_facts *f, const fv_needs_model *m, const fv_sample *s) {
     const fv_prompt *p = &s->prompt;
-    double learned = 0, bytes = (double)fv_prompt_bytes(m->model, p);
-    for (int k = 0; k < p->tokens.count; k++) learned += p->mask[k];
-    f->tokens += p->tokens.count;
-    f->longest = fmax(f->longest, p->tokens.count);
-    f->learned += learned / p->tokens.count;
+    double bytes = (double)fv_prompt_bytes(m->model, p), system = fv_prompt_system(m->model, p), own = p->tokens.count - system;
+    for (int k = 0; k < p->tokens.count; k++) f->learned += p->mask[k];
+    f->system = fmax(f->system, system);
+    f->tokens += own;
+    f->longest = fmax(f->longest, own);
     f->bytes += bytes;
     for (int k = 0; k < p->picture_count && f->view_count < VIEWS; k++) {
         fv_patches *view = &f->views[f->view_count++];
@@ -118,29 +119,32 @@ static double views_of_a_row(const row_facts *f) { return f->count ? (double)f->
 /* What is in one tree at once. */
 typedef struct {
     double prompts, answers;   /* answers of all prompts */
+    double system;             /* tokens of the turn above all prompts */
     double prompt, answer;     /* tokens at most: of a prompt, of all turns and observations below it */
     double views;              /* pictures in all */
     double rows;               /* tokens in all, at most */
     double segments;           /* below a prompt, of one answer */
 } forest;
 
+static void count_rows(forest *t) { t->rows = t->system + t->prompts * t->prompt + t->answers * t->answer; }
+
 static forest plant(const row_facts *f, double prompts, double group, double max_new, double max_response) {
     double observations = f->turns - 1, seen = f->view_tokens + OBSERVATION_TEXT;
-    forest t = {.prompts = prompts, .answers = prompts * group, .prompt = f->longest, .segments = 1 + 2 * observations};
+    forest t = {.prompts = prompts, .answers = prompts * group, .system = f->system, .prompt = f->longest, .segments = 1 + 2 * observations};
     t.answer = f->turns * max_new + observations * seen;
     if (max_response > 0 && t.answer > max_response) t.answer = max_response;
     t.views = prompts * views_of_a_row(f) + (f->view_count ? t.answers * observations : 0);
-    t.rows = prompts * t.prompt + t.answers * t.answer;
+    count_rows(&t);
     return t;
 }
 
 /* How many pictures `rows` tokens of it have, where answers are half as long as they may be: in shorter ones pictures stand closer. */
-static double views_in(const forest *t, double rows) { return fmin(t->views, t->views * rows / (t->prompts * t->prompt + t->answers * t->answer / 2)); }
+static double views_in(const forest *t, double rows) { return fmin(t->views, t->views * rows / (t->rows - t->answers * t->answer / 2)); }
 
 /* The page pool doubles (rl/pages.c). A segment's first page may be a copy of the one that it begins in; its last one is partly filled. */
 static double page_bytes(const fv_needs_model *m, const forest *t) {
     const fv_text_config *c = &m->model->config.text;
-    double want = t->prompts * (t->prompt / FV_PAGE + 2) + t->answers * (t->answer / FV_PAGE + t->segments), pages = 64;
+    double want = t->system / FV_PAGE + t->prompts * (t->prompt / FV_PAGE + 2) + t->answers * (t->answer / FV_PAGE + t->segments), pages = 64;
     while (pages < want) pages *= 2;
     return pages * FV_PAGE * 2 * sizeof(float) * c->layers * c->kv_heads * c->head_dim;
 }
@@ -198,9 +202,9 @@ static fv_status reckon_sft(reckoning *k, const fv_stage *stage, fv_needs *n, fv
     row_facts f;
     double batch = (double)fv_get_int(stage->json, "batch"), micro = (double)fv_get_int(stage->json, "optim.micro_tokens"), bytes;
     bool known = stage_rows(k, stage, &f);
-    double rows = known ? fmax(fmin(micro, batch * f.tokens), f.longest) : fmin(micro, batch);
-    double views = known ? fmin(batch, rows / f.tokens) * views_of_a_row(&f) : 0;
-    FV_TRY(run(k->m, &f, rows, rows * f.learned, views, true, &bytes, err));
+    double most = known ? fmax(1, fmin(batch, (micro - f.system) / f.tokens)) : 1; /* conversations of a pass */
+    double rows = known ? f.system + fmax(most * f.tokens, f.longest) : fmin(micro, batch);
+    FV_TRY(run(k->m, &f, rows, ceil(most * f.learned), most * views_of_a_row(&f), true, &bytes, err));
     grow(&k->arena, bytes + dropout_bytes(k->m, rows));
     n->bytes[FV_NEEDS_PICTURES] = batch * f.bytes;
     return FV_OK;
@@ -221,12 +225,12 @@ static void add_beside(forest *t, const fv_pipeline *parts) {
         t->prompts *= 2;
         t->views *= 2;
     }
-    t->rows = t->prompts * t->prompt + t->answers * t->answer;
+    count_rows(t);
 }
 
 static fv_status reckon_updates(reckoning *k, const fv_stage *stage, const row_facts *f, const forest *t, bool reference, fv_error *err) {
     double micro = (double)fv_get_int(stage->json, "optim.micro_tokens"), bytes, more = 0;
-    double rows = fmin(fmax(micro, t->prompt + t->answer), t->rows);
+    double rows = fmin(fmax(micro, t->system + t->prompt + t->answer), t->rows);
     FV_TRY(run(k->m, f, rows, 0, views_in(t, rows), true, &bytes, err));
     if (reference) FV_TRY(run(k->m, f, rows, 0, views_in(t, rows), false, &more, err));
     grow(&k->arena, bytes + more);
