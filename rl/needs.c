@@ -100,14 +100,17 @@ static bool know_rows(row_facts *out, const fv_needs_model *m, const json_t *spe
 
 /* ---- Passes over so many rows ---- */
 
-/* `pictures` of the rows' views, in turn. */
+/* `pictures` of the rows' views, in turn. All is linear in rows: more than MOST of them are reckoned with as so many and so many times as much. */
 static fv_status run(fv_needs_model *m, const row_facts *f, double rows, double wanted, double pictures, bool train, double *bytes, fv_error *err) {
-    int n = f->view_count ? (int)ceil(pictures) : 0;
+    static const double MOST = 65536;
+    double times = fmax(rows / MOST, 1);
+    int n = f->view_count ? (int)ceil(pictures / times) : 0;
     const fv_patches **list = malloc(((size_t)n + 1) * sizeof *list);
     if (!list) return fv_fail(err, FV_NO_MEMORY, "a pass to be measured: out of memory");
     for (int i = 0; i < n; i++) list[i] = &f->views[i % f->view_count];
-    fv_needs_pass pass = {.rows = (int64_t)fmax(rows, 1), .wanted = (int64_t)wanted, .pictures = list, .picture_count = n, .train = train};
+    fv_needs_pass pass = {.rows = (int64_t)fmax(rows / times, 1), .wanted = (int64_t)(wanted / times), .pictures = list, .picture_count = n, .train = train};
     fv_status s = fv_needs_run(m, &pass, bytes, err);
+    *bytes *= times;
     free(list);
     return s;
 }
@@ -245,7 +248,7 @@ static fv_status add_others(reckoning *k, const fv_pipeline *parts, fv_needs *n,
         add_weights(n, &w);
     }
     if (!(parts->needs & FV_NEED_JUDGE) || !judge) return FV_OK;
-    FV_TRY(fv_needs_judge(judge, &w, err));
+    FV_TRY(fv_needs_judge(k->m, judge, &w, err));
     add_weights(n, &w);
     return FV_OK;
 }

@@ -81,15 +81,16 @@ static void add_slot(fv_needs_weights *w, const fv_slot *s) {
     }
 }
 
-/* F16 has an f32 copy of each of its tensors (core/weights.h: fv_weights_widen). */
+/* Of a slot on a device the host's file is not counted: it is read once, and the card has what is needed. F16 has an f32 copy of each of its tensors (core/weights.h:
+ * fv_weights_widen). */
 fv_needs_weights fv_needs_policy(const fv_needs_model *m) {
     fv_needs_weights w = {0};
     add_slot(&w, m->policy);
-    for (int i = 0; i < m->model->count; i++) {
+    for (int i = 0; i < m->model->count && m->ops.device == FV_CPU; i++) {
         fv_view now = m->weights[i].view, stored = m->model->file ? fv_weights_stored(m->model->file, (size_t)i) : now;
         w.file += (double)fv_bytes(stored);
         if (stored.dtype != now.dtype) w.held += (double)fv_bytes(now);
-        if (m->policy->params[i].grad.data || m->ops.device != FV_CPU) w.droppable += (double)fv_bytes(stored);
+        if (m->policy->params[i].grad.data) w.droppable += (double)fv_bytes(stored);
     }
     return w;
 }
@@ -105,7 +106,7 @@ fv_status fv_needs_reference(const fv_needs_model *m, fv_needs_weights *out, fv_
     for (int i = 0; own && i < m->model->count; i++) {
         weights[i].view.dtype = FV_F32;
         weights[i].view.data = &elsewhere;
-        out->file += (double)fv_bytes(weights[i].view);
+        if (m->ops.device == FV_CPU) out->file += (double)fv_bytes(weights[i].view);
     }
     out->droppable = out->file; /* products read the packed copies */
     fv_slot *s;
@@ -117,14 +118,15 @@ fv_status fv_needs_reference(const fv_needs_model *m, fv_needs_weights *out, fv_
     return FV_OK;
 }
 
-fv_status fv_needs_judge(const char *folder, fv_needs_weights *out, fv_error *err) {
+/* Matrices are all but some per cent of a model: packed copies count as once more the file. */
+fv_status fv_needs_judge(const fv_needs_model *m, const char *folder, fv_needs_weights *out, fv_error *err) {
     fv_weights *file;
-    *out = (fv_needs_weights){0};
+    double all = 0, most = (double)fv_packed_most();
     FV_TRY(fv_weights_open(&file, folder, err));
-    for (size_t i = 0; i < fv_weights_count(file); i++) out->file += (double)fv_bytes(fv_weights_at(file, i)->view);
-    double most = (double)fv_packed_most();
-    out->held = out->file < most ? out->file : most; /* matrices are all but some per cent of it */
+    for (size_t i = 0; i < fv_weights_count(file); i++) all += (double)fv_bytes(fv_weights_at(file, i)->view);
     fv_weights_close(file);
+    if (m->ops.device == FV_CPU) *out = (fv_needs_weights){.file = all, .held = all < most ? all : most};
+    else *out = (fv_needs_weights){.held = 2 * all};
     return FV_OK;
 }
 

@@ -31,7 +31,7 @@ fv_needs_weights fv_needs_policy(const fv_needs_model *m);
 /* A reference beside the policy (rl/grpo.c: open_reference). */
 fv_status fv_needs_reference(const fv_needs_model *m, fv_needs_weights *out, fv_error *err);
 /* A model of its own, not trained. */
-fv_status fv_needs_judge(const char *folder, fv_needs_weights *out, fv_error *err);
+fv_status fv_needs_judge(const fv_needs_model *m, const char *folder, fv_needs_weights *out, fv_error *err);
 
 /* The numbers that a pass of the policy takes from its arena: `rows` tokens, some of which stand for the pictures (at most all); log-probs of `wanted` rows, the hidden states of the
  * others not being asked for (0: of all). train: with a tape, and the way back. Only the grids of pictures are looked at. */
