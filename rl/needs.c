@@ -180,7 +180,6 @@ typedef struct {
     fv_needs_model *m;
     fv_needs base;      /* what all stages have */
     double arena;       /* the trainer's, which keeps what an earlier stage asked for */
-    bool at_least;      /* of a stage so far */
     fv_needs *out;
 } reckoning;
 
@@ -350,9 +349,12 @@ static void add_numbers(fv_text *t, const fv_needs *n) {
     }
 }
 
+/* Answers may be as long as they are allowed to be, and usually are not. */
+static const char *how_sure(const fv_needs *n) { return n->at_least ? "at least" : n->stage->kind == FV_STAGE_SFT ? "about" : "up to"; }
+
 void fv_needs_text(fv_text *out, const fv_needs *n) {
     if (!n->stage) return;
-    fv_text_printf(out, "  memory  needs %s ", n->at_least ? "at least" : "about");
+    fv_text_printf(out, "  memory  needs %s ", how_sure(n));
     add_numbers(out, n);
     fv_text_printf(out, "; most in %s%s\n", n->stage->name, n->limit > 0 ? "" : ", on the card all but the program and pictures");
 }
@@ -384,7 +386,7 @@ fv_status fv_needs_check(const fv_needs *n, const fv_recipe *recipe, fv_error *e
     add_numbers(&t, n);
     add_advice(&advice, n);
     fv_status s = fv_fail(err, FV_LIMIT, "%s: stage %s does not fit into memory, it needs %s %s. Less is needed with other values of: %s", recipe->file, n->stage->name,
-                          n->at_least ? "at least" : "about", t.data ? t.data : "", advice.data ? advice.data : "");
+                          how_sure(n), t.data ? t.data : "", advice.data ? advice.data : "");
     fv_text_clear(&advice);
     fv_text_clear(&t);
     return s;

@@ -35,7 +35,8 @@ double fv_needs_total(const fv_needs *n);
  * complain about, such as a missing model, is an error here, too. *out can be said and checked in any case. */
 fv_status fv_needs_find(fv_needs *out, const fv_recipe *recipe, fv_error *err);
 
-/* The plan's line: "memory   needs about 3.12 GiB of 15.6: weights 0.41, ..."; nothing where nothing is known. */
+/* The plan's line: "memory  needs about 3.12 GiB of 15.6: weights 0.41, ..." ("up to" of a stage with rollouts, whose answers are taken to be as long as
+ * they may be); nothing where nothing is known. */
 void fv_needs_text(fv_text *out, const fv_needs *n);
 
 /* FV_LIMIT where it can't fit: what is needed, what there is, and which fields make it smaller. */
