@@ -23,8 +23,12 @@ static void say(FILE *stream, fv_text *text) {
 
 static fv_status train(const fv_recipe *recipe, const fv_train_options *o, fv_error *err) {
     fv_text text = {0};
-    fv_status s = o->quiet ? FV_OK : fv_plan_text(&text, recipe, err);
+    fv_needs needs;
+    fv_error unknown; /* why the memory can't be told; the run will meet it */
+    fv_needs_find(&needs, recipe, &unknown);
+    fv_status s = o->quiet ? FV_OK : fv_plan_text(&text, recipe, &needs, err);
     say(stderr, &text);
+    if (s == FV_OK) s = fv_needs_check(&needs, recipe, err);
     if (s == FV_OK) s = fv_train(recipe, o, err);
     if (s == FV_OK) s = fv_summary_text(&text, fv_get_text(recipe->json, "out"), err);
     say(stdout, &text);
@@ -69,7 +73,8 @@ const fv_verb fv_verb_train = {
     .summary = "trains a model: supervised, by reinforcement, or stages of both",
     .help = "Runs the stages of a recipe and leaves a run folder: checkpoints (Hugging Face folders, or PEFT adapters), metrics.jsonl, trajectories, report.html.\n"
             "Any field of the recipe can be given as path.to.field=value. Ctrl-C writes a checkpoint first; --resume goes on from it.\n"
-            "A recipe with `arms` trains each of them with several seeds and ends with a table that compares them (comparison.json, comparison.html).\n\n"
+            "A recipe with `arms` trains each of them with several seeds and ends with a table that compares them (comparison.json, comparison.html).\n"
+            "What it needs of memory is said first; a run that can't fit is refused.\n\n"
             "  fovea train recipes/visual-search.yaml\n"
             "  fovea train recipes/sft.yaml model.path=DIR data=rows.jsonl epochs=2 out=runs/mine",
     .options = options,

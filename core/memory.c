@@ -1,6 +1,7 @@
 #include "core/memory.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* The number in a file of the kernel's; INT64_MAX where there is none ("max"). */
@@ -21,4 +22,17 @@ int64_t fv_memory_limit(void) {
         if (n < limit) limit = n;
     }
     return limit;
+}
+
+int64_t fv_memory_resident(void) {
+    FILE *f = fopen("/proc/self/statm", "r");
+    long long all, resident;
+    int got = f ? fscanf(f, "%lld %lld", &all, &resident) : 0;
+    if (f) fclose(f);
+    return got == 2 ? resident * sysconf(_SC_PAGESIZE) : 0;
+}
+
+int64_t fv_memory_peak(void) {
+    struct rusage used;
+    return getrusage(RUSAGE_SELF, &used) ? 0 : (int64_t)used.ru_maxrss * 1024;
 }

@@ -3,6 +3,7 @@
 #include "language/assets.h"
 #include "language/init.h"
 #include "language/model_parts.h"
+#include "language/tokenizer_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,22 @@ static fv_status read_config(json_t **out, const char *preset, fv_error *err) {
     }
     if (!fv_file_exists(preset)) return fv_fail(err, FV_BAD_USAGE, "preset must be tiny, mid or the path of a config.json, got %s", preset);
     return fv_json_read(out, preset, FV_BAD_MODEL, err);
+}
+
+/* A new model's tokenizer is the one that is built in. */
+static fv_status own_tokenizer(fv_tokenizer **out, fv_error *err) {
+    const char *name = "tokenizer.json";
+    const fv_asset *a = find_asset(name);
+    json_t *json;
+    *out = NULL;
+    if (a == NULL) return fv_fail(err, FV_UNSUPPORTED, "this program was built without %s", name);
+    FV_TRY(fv_json_parse(&json, (const char *)a->data, a->size, name, 1, FV_BAD_MODEL, err));
+    fv_tokenizer *t = calloc(1, sizeof *t);
+    fv_status status = t != NULL ? fv_tokenizer_of(t, (fv_json_at){.root = json, .place = name, .status = FV_BAD_MODEL}, err) : fv_fail(err, FV_NO_MEMORY, "no memory for a tokenizer");
+    json_decref(json);
+    if (status == FV_OK) *out = t;
+    else fv_tokenizer_close(t);
+    return status;
 }
 
 /* Ids become the tokenizer's, and the vocabulary, unless the config has one with room for them. */
@@ -125,17 +142,18 @@ static fv_status write_weights(const fv_config *c, uint64_t seed, const char *fo
 /* ---- all ---------------------------------------------------------------------------------------------------------- */
 
 /* The tokenizer comes first: the config takes its ids. `place` names the config in messages. */
+static fv_status new_config(fv_config *out, json_t *raw, const fv_tokenizer *t, const char *place, fv_error *err) {
+    adopt_tokenizer(raw, t);
+    return fv_config_of(out, raw, place, err);
+}
+
 static fv_status write_model(json_t *raw, const char *place, uint64_t seed, const char *folder, fv_dtype dtype, fv_error *err) {
-    fv_tokenizer *t = NULL;
+    fv_tokenizer *t;
     fv_config c = {0};
     FV_TRY(write_asset("tokenizer.json", folder, "tokenizer.json", err));
     FV_TRY(write_asset("tokenizer_config.json", folder, "tokenizer_config.json", err));
-    char *path = fv_path_join(folder, "tokenizer.json");
-    fv_status status = path != NULL ? fv_tokenizer_open(&t, path, err) : fv_fail(err, FV_NO_MEMORY, "%s: no memory for a path", folder);
-    free(path);
-    FV_TRY(status);
-    adopt_tokenizer(raw, t);
-    status = fv_config_of(&c, raw, place, err);
+    FV_TRY(own_tokenizer(&t, err));
+    fv_status status = new_config(&c, raw, t, place, err);
     const family_row *f = &families[c.family]; /* the first one's if the config could not be read */
     if (status == FV_OK) status = write_asset(f->template, folder, "chat_template.jinja", err);
     if (status == FV_OK) status = write_generation(t, folder, err);
@@ -158,5 +176,33 @@ fv_status fv_model_init(const char *preset, uint64_t seed, const char *folder, f
     else if (temporary != NULL) fv_path_remove(temporary, NULL);
     json_decref(raw);
     free(temporary);
+    return status;
+}
+
+/* Over m->config, which is filled in. */
+static fv_status outline(fv_model *m, fv_new_weights *shapes, fv_error *err) {
+    FV_TRY(fv_new_weights_shapes(shapes, &m->config, err));
+    m->count = (int)shapes->count;
+    m->weights = calloc(shapes->count + 1, sizeof *m->weights);
+    if (m->weights == NULL) return fv_fail(err, FV_NO_MEMORY, "no memory for a list of weights");
+    for (int i = 0; i < m->count; i++) m->weights[i] = (fv_weight){.name = shapes->tensors[i].name, .view = shapes->tensors[i].view};
+    FV_TRY(fv_tower_open(&m->tower, &m->config.vision, m->weights, m->count, err));
+    return fv_decoder_open(&m->decoder, &m->config.text, m->weights, m->count, err);
+}
+
+fv_status fv_model_outline(fv_model **out, fv_new_weights *shapes, const char *preset, fv_error *err) {
+    json_t *raw;
+    *out = NULL;
+    *shapes = (fv_new_weights){0};
+    FV_TRY(read_config(&raw, preset, err));
+    fv_model *m = calloc(1, sizeof *m);
+    fv_status status = m == NULL ? fv_fail(err, FV_NO_MEMORY, "no memory for a model") : json_is_object(raw) ? FV_OK : fv_fail(err, FV_BAD_MODEL, "%s: must be an object", preset);
+    if (status == FV_OK) status = own_tokenizer(&m->tokenizer, err);
+    if (status == FV_OK) status = new_config(&m->config, raw, m->tokenizer, preset, err);
+    if (status == FV_OK) status = outline(m, shapes, err);
+    json_decref(raw);
+    if (status == FV_OK) *out = m;
+    else fv_model_close(m);
+    if (status != FV_OK) fv_new_weights_clear(shapes);
     return status;
 }

@@ -12,6 +12,7 @@ typedef enum { NORMAL, ONES, ZEROS } filling;
 typedef struct {
     fv_new_weights *out;
     uint64_t seed;
+    bool shapes; /* no numbers */
     double std;
     fv_status status; /* the first failure; what follows does nothing */
     fv_error *err;
@@ -35,14 +36,14 @@ static void add(maker *m, filling how, fv_view shape, const char *prefix, const 
     snprintf(full, sizeof full, "%s%s%s", prefix, name, suffix);
     fv_tensor t = {.name = strdup(full), .view = shape};
     t.view.dtype = FV_F32, t.view.device = FV_CPU;
-    t.view.data = malloc(fv_bytes(t.view));
-    if (out->count == out->room || t.name == NULL || t.view.data == NULL) {
+    if (!m->shapes) t.view.data = malloc(fv_bytes(t.view));
+    if (out->count == out->room || t.name == NULL || (!m->shapes && t.view.data == NULL)) {
         m->status = fv_fail(m->err, FV_NO_MEMORY, "no memory for the new tensor %s (%zu bytes)", full, fv_bytes(t.view));
         free((char *)t.name);
         free(t.view.data);
         return;
     }
-    fill(m, t.name, how, fv_f32(t.view), fv_elements(t.view));
+    if (!m->shapes) fill(m, t.name, how, fv_f32(t.view), fv_elements(t.view));
     out->tensors[out->count++] = t;
 }
 
@@ -152,16 +153,21 @@ static double std_of(const fv_config *c, const char *part) {
     return json_is_number(range) ? json_number_value(range) : 0.02;
 }
 
-fv_status fv_new_weights_make(fv_new_weights *out, const fv_config *c, uint64_t seed, fv_error *err) {
-    *out = (fv_new_weights){0};
-    maker m = {.out = out, .seed = seed, .err = err};
-    m.std = std_of(c, "vision_config");
-    if (c->has_vision) add_tower(&m, c);
-    m.std = std_of(c, "text_config");
-    add_decoder(&m, &c->text, c->has_vision ? "model.language_model." : "model.");
-    if (m.status != FV_OK) fv_new_weights_clear(out);
-    return m.status;
+static fv_status add_all(maker *m, const fv_config *c) {
+    *m->out = (fv_new_weights){0};
+    m->std = std_of(c, "vision_config");
+    if (c->has_vision) add_tower(m, c);
+    m->std = std_of(c, "text_config");
+    add_decoder(m, &c->text, c->has_vision ? "model.language_model." : "model.");
+    if (m->status != FV_OK) fv_new_weights_clear(m->out);
+    return m->status;
 }
+
+fv_status fv_new_weights_make(fv_new_weights *out, const fv_config *c, uint64_t seed, fv_error *err) {
+    return add_all(&(maker){.out = out, .seed = seed, .err = err}, c);
+}
+
+fv_status fv_new_weights_shapes(fv_new_weights *out, const fv_config *c, fv_error *err) { return add_all(&(maker){.out = out, .shapes = true, .err = err}, c); }
 
 void fv_new_weights_clear(fv_new_weights *w) {
     for (size_t i = 0; i < w->count; i++) {

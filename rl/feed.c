@@ -241,7 +241,7 @@ void fv_feed_take(fv_feed *f, const int64_t *index, int count, fv_sample *sample
     fv_parallel(f->pool, count, 1, take_some, &t);
 }
 
-static int64_t bytes_of(const fv_model *m, const fv_prompt *p) {
+int64_t fv_prompt_bytes(const fv_model *m, const fv_prompt *p) {
     int64_t sum = 0;
     for (int i = 0; i < p->picture_count; i++) {
         const fv_picture *pic = p->pictures[i];
@@ -255,18 +255,18 @@ static int64_t bytes_of(const fv_model *m, const fv_prompt *p) {
 
 int fv_feed_some(fv_feed *f, const int64_t *index, int count, fv_sample *samples) {
     int taken = 0, piece = 2 * fv_pool_threads(f->pool); /* enough to do for all threads, and little beyond the limit */
-    int64_t held = 0, most = f->options.bytes ? f->options.bytes : (int64_t)2 << 30;
+    int64_t held = 0, most = f->options.bytes ? f->options.bytes : FV_FEED_BYTES;
     while (taken < count && held < most) {
         int n = count - taken < piece ? count - taken : piece;
         fv_feed_take(f, index + taken, n, samples + taken);
-        for (int i = 0; i < n; i++) held += bytes_of(f->model, &samples[taken + i].prompt);
+        for (int i = 0; i < n; i++) held += fv_prompt_bytes(f->model, &samples[taken + i].prompt);
         taken += n;
     }
     return taken;
 }
 
-/* How many leading tokens are the system turn: "<|im_start|>system ... <|im_end|>\n". 0 if the conversation begins otherwise. */
-static int system_tokens(const fv_model *m, const fv_prompt *p) {
+/* "<|im_start|>system ... <|im_end|>\n" */
+int fv_prompt_system(const fv_model *m, const fv_prompt *p) {
     int start = fv_tokenizer_id(m->tokenizer, "<|im_start|>"), end = fv_tokenizer_id(m->tokenizer, "<|im_end|>");
     if (p->tokens.count < 3 || p->tokens.ids[0] != start) return 0;
     int limit = p->picture_count ? p->picture_at[0] : p->tokens.count;
@@ -278,7 +278,7 @@ static int system_tokens(const fv_model *m, const fv_prompt *p) {
 }
 
 fv_status fv_tree_plant(fv_tree *t, const fv_model *m, const fv_prompt *p, int *leaf, fv_error *err) {
-    int split = system_tokens(m, p), root = -1;
+    int split = fv_prompt_system(m, p), root = -1;
     for (int i = 0; i < t->count && split && root < 0; i++) {
         const fv_segment *s = t->segments[i];
         if (s->parent < 0 && s->count == split && !memcmp(s->ids, p->tokens.ids, (size_t)split * sizeof *s->ids)) root = i;

@@ -17,6 +17,11 @@ typedef struct {
 void fv_sample_clear(fv_sample *s);
 void fv_sample_clear_prompt(fv_sample *s); /* of one whose row is another sample's */
 
+/* Bytes of a prompt's pictures: patches, and the originals or frames that are kept for tools. */
+int64_t fv_prompt_bytes(const fv_model *m, const fv_prompt *p);
+
+#define FV_FEED_BYTES ((int64_t)2 << 30) /* of pictures that fv_feed_some takes at once, where its options do not say */
+
 /* Told of each row that can't be used; why says where. */
 typedef void fv_bad_row(void *context, const fv_error *why);
 
@@ -28,7 +33,7 @@ typedef struct {
     bool generate;           /* prompts that end where the assistant begins (assistant turns at the end, or all from the first token with loss_mask 1, are left out); else whole conversations */
     bool no_tools;           /* no environment, whatever the row says */
     int max_tokens;          /* longer ones are errors */
-    int64_t bytes;           /* of pictures that fv_feed_some takes at once; 0: 2 GiB */
+    int64_t bytes;           /* of pictures that fv_feed_some takes at once; 0: FV_FEED_BYTES */
 } fv_feed_options;
 
 /* model, data and pool are borrowed. */
@@ -40,6 +45,9 @@ void fv_feed_take(fv_feed *f, const int64_t *index, int count, fv_sample *sample
 
 /* As fv_feed_take, of the first rows alone if the pictures of all of them are too large to hold: videos are. Returns how many, at least one and at most `count`. */
 int fv_feed_some(fv_feed *f, const int64_t *index, int count, fv_sample *samples);
+
+/* How many leading tokens are the system turn; 0 if the conversation begins otherwise. */
+int fv_prompt_system(const fv_model *m, const fv_prompt *p);
 
 /* Puts a sample's prompt into the tree: its system turn as a root that equal system turns share, the rest below. *leaf: the last segment. */
 fv_status fv_tree_plant(fv_tree *t, const fv_model *m, const fv_prompt *p, int *leaf, fv_error *err);

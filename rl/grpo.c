@@ -32,8 +32,6 @@ typedef struct {
     bool fruitful; /* some response was scored, in this run or before it was resumed */
 } grpo;
 
-static const size_t record_bytes = (size_t)1 << 30; /* of activations that decoding keeps for training */
-
 /* ---- One step ---- */
 
 static fv_status report_bad_rows(grpo *g, const fv_sample *samples, int n, fv_error *err) {
@@ -455,6 +453,11 @@ static fv_status run_steps(grpo *g, fv_grpo_batch *b, int64_t from, fv_error *er
 
 /* ---- Opening a stage ---- */
 
+size_t fv_train_record(const fv_stage *stage) {
+    bool replays = stage->kind == FV_STAGE_GRPO && fv_get_int(stage->json, "verify") != 1; /* 1: every forward is an independent one */
+    return replays ? (size_t)1 << 30 : 0;
+}
+
 /* The reference is the policy as the stage found it; kept in the run folder, since a resumed run must have the same one. Of a policy with an adapter it is
  * the model without it, as in TRL: the weights are there already. */
 static fv_status open_reference(grpo *g, int64_t from, fv_error *err) {
@@ -501,8 +504,7 @@ static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
     fv_feed_options options = {.env = env, .ask = fv_get(t->recipe->json, "ask"), .generate = true, .max_tokens = (int)fv_get_int(g->stage->json, "max_tokens")};
     FV_TRY(fv_feed_open(&g->feed, t->model, g->data, t->pool, &options, err));
     FV_TRY(fv_jobs_open(&g->tools, fv_pool_threads(t->pool), err));
-    bool replays = g->stage->kind == FV_STAGE_GRPO && fv_get_int(g->stage->json, "verify") != 1; /* 1: every forward is an independent one */
-    fv_engine_options how = {.record = replays ? record_bytes : 0};
+    fv_engine_options how = {.record = fv_train_record(g->stage)};
     return fv_engine_open(&g->engine, t->model, t->policy, &how, err);
 }
 

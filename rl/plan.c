@@ -320,7 +320,7 @@ static fv_text_table *new_table(void) {
     return t;
 }
 
-fv_status fv_plan_text(fv_text *out, const fv_recipe *recipe, fv_error *err) {
+fv_status fv_plan_text(fv_text *out, const fv_recipe *recipe, const fv_needs *needs, fv_error *err) {
     plan p = {.recipe = recipe, .path = fv_get_text(recipe->json, "model.path")};
     fv_text_table *t = new_table();
     char *folder = earlier_folder(fv_get_text(recipe->json, "out"), "metrics.jsonl");
@@ -330,6 +330,7 @@ fv_status fv_plan_text(fv_text *out, const fv_recipe *recipe, fv_error *err) {
         open_model(&p, &why); /* what is wrong with it, the run will say */
         write_head(out, &p);
         fv_text_printf(out, ", seed %lld, into %s\n", (long long)fv_get_int(recipe->json, "seed"), fv_get_text(recipe->json, "out"));
+        fv_needs_text(out, needs);
         add_total(t, add_stages(&p, t), "", p.earlier.folder);
         fv_text_table_write(out, t);
     }

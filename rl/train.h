@@ -52,6 +52,12 @@ fv_optim fv_train_optim(const fv_stage *stage, int64_t step, int64_t steps);
 fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int64_t steps, fv_metrics *m, fv_error *err);
 /* Opens the stage's data (its own, else the recipe's). */
 fv_status fv_train_data(fv_trainer *t, const fv_stage *stage, fv_dataset **out, fv_error *err);
+/* What a recipe trains, as fv_train opens it: the adapter that it names or describes is given to `m`; the policy is a slot over `weights` [m->count], the model's own or others of
+ * their shapes. */
+fv_status fv_train_adapt(fv_model *m, const fv_recipe *r, fv_error *err);
+fv_status fv_train_policy(fv_slot **out, const fv_recipe *r, const fv_model *m, const fv_weight *weights, const fv_ops *ops, fv_exec exec, fv_error *err);
+/* Bytes of activations that a stage's decoding may keep for training; 0: it keeps none, since every forward is an independent one. */
+size_t fv_train_record(const fv_stage *stage);
 /* Leaves whose paths make a pass of at most `limit` rows: the next ones from `first`. Returns how many (at least 1). */
 int fv_train_micro(const fv_tree *tree, const int *leaves, int count, int first, int64_t limit);
 

@@ -1,4 +1,5 @@
 /* A run: stages in order, with evaluations, checkpoints and going on after a stop. */
+#include "core/memory.h"
 #include "rl/evaluate.h"
 #include "rl/report.h"
 #include "rl/train.h"
@@ -165,6 +166,7 @@ static bool due(int64_t every, int64_t done) { return every > 0 && done % every 
 
 fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int64_t steps, fv_metrics *m, fv_error *err) {
     t->step++;
+    fv_metric(m, "memory/peak_gib", (double)fv_memory_peak() / (double)(1 << 30));
     FV_TRY(fv_run_step(t->run, t->step, stage->name, m, err));
     bool last = done >= steps, stopping = t->stop && *t->stop;
     if (last || due(fv_get_int(t->recipe->json, "evaluate.every"), done)) FV_TRY(evaluate(t, stage->name, last, err));
@@ -221,46 +223,41 @@ static bool learns_rows(const fv_recipe *r) {
     return false;
 }
 
-static fv_status open_adapter(fv_trainer *t, fv_error *err) {
-    const char *folder = fv_get_text(t->recipe->json, "adapter");
-    if (folder) FV_TRY(fv_model_adapt(t->model, folder, err));
-    if (fv_get_int(t->recipe->json, "lora.r")) {
-        json_t *config = adapter_config(fv_get(t->recipe->json, "lora"));
-        fv_status s = config ? fv_model_adapt_new(t->model, config, t->seed, err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", t->recipe->file);
+fv_status fv_train_adapt(fv_model *m, const fv_recipe *r, fv_error *err) {
+    const char *folder = fv_get_text(r->json, "adapter");
+    if (folder) FV_TRY(fv_model_adapt(m, folder, err));
+    if (fv_get_int(r->json, "lora.r")) {
+        json_t *config = adapter_config(fv_get(r->json, "lora"));
+        fv_status s = config ? fv_model_adapt_new(m, config, (uint64_t)fv_get_int(r->json, "seed"), err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", r->file);
         json_decref(config);
-        if (s != FV_OK) return fv_fail_in(err, "%s", t->recipe->file);
+        if (s != FV_OK) return fv_fail_in(err, "%s", r->file);
     }
-    const fv_lora *l = t->model->lora;
-    if (l && l->config.dora && l->config.dropout > 0 && learns_rows(t->recipe))
+    const fv_lora *l = m->lora;
+    if (l && l->config.dora && l->config.dropout > 0 && learns_rows(r))
         return fv_fail(err, FV_UNSUPPORTED, "%s: dropout with DoRA is not trained (PEFT's would need every product twice): set it to 0", l->place);
     return FV_OK;
-}
-
-static fv_status open_model(fv_trainer *t, fv_error *err) {
-    FV_TRY(open_whole_model(t, err));
-    return open_adapter(t, err);
 }
 
 enum { PATTERNS_MAX = 64 };
 
 /* A field's list of name patterns; patterns [PATTERNS_MAX], borrowed from the recipe. */
-static fv_status read_patterns(const fv_trainer *t, const char *field, const char **patterns, int *count, fv_error *err) {
-    const json_t *list = fv_get(t->recipe->json, field);
+static fv_status read_patterns(const fv_recipe *r, const char *field, const char **patterns, int *count, fv_error *err) {
+    const json_t *list = fv_get(r->json, field);
     *count = 0;
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *p = json_string_value(json_array_get(list, i));
-        if (!p || *count == PATTERNS_MAX) return fv_fail(err, FV_BAD_RECIPE, "%s: %s must be a list of at most %d name patterns", t->recipe->file, field, PATTERNS_MAX);
+        if (!p || *count == PATTERNS_MAX) return fv_fail(err, FV_BAD_RECIPE, "%s: %s must be a list of at most %d name patterns", r->file, field, PATTERNS_MAX);
         patterns[(*count)++] = p;
     }
     return FV_OK;
 }
 
-static fv_status open_policy(fv_trainer *t, fv_error *err) {
+fv_status fv_train_policy(fv_slot **out, const fv_recipe *r, const fv_model *m, const fv_weight *weights, const fv_ops *ops, fv_exec exec, fv_error *err) {
     const char *freeze[PATTERNS_MAX], *muon[PATTERNS_MAX];
-    fv_slot_options o = {.name = "policy", .train = true, .freeze = freeze, .muon = muon, .adapter = fv_model_adapter(t->model)};
-    FV_TRY(read_patterns(t, "freeze", freeze, &o.freeze_count, err));
-    FV_TRY(read_patterns(t, "muon", muon, &o.muon_count, err));
-    return fv_slot_open(&t->policy, t->ops, (fv_exec){t->pool, t->scratch}, t->model->weights, t->model->count, &o, err);
+    fv_slot_options o = {.name = "policy", .train = true, .freeze = freeze, .muon = muon, .adapter = fv_model_adapter(m)};
+    FV_TRY(read_patterns(r, "freeze", freeze, &o.freeze_count, err));
+    FV_TRY(read_patterns(r, "muon", muon, &o.muon_count, err));
+    return fv_slot_open(out, ops, exec, weights, m->count, &o, err);
 }
 
 static fv_status open_trainer(fv_trainer *t, fv_error *err) {
@@ -270,9 +267,10 @@ static fv_status open_trainer(fv_trainer *t, fv_error *err) {
     t->scratch = fv_ops_arena(t->ops, (size_t)16 << 20);
     t->arena = fv_ops_arena(t->ops, (size_t)64 << 20);
     if (!t->scratch || !t->arena) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", t->recipe->file);
-    FV_TRY(open_model(t, err));
+    FV_TRY(open_whole_model(t, err));
+    FV_TRY(fv_train_adapt(t->model, t->recipe, err));
     FV_TRY(fv_model_watch(t->model, fv_get(t->recipe->json, "video"), err));
-    return open_policy(t, err);
+    return fv_train_policy(&t->policy, t->recipe, t->model, t->model->weights, t->ops, (fv_exec){t->pool, t->scratch}, err);
 }
 
 static void close_trainer(fv_trainer *t) {

@@ -90,7 +90,7 @@ static inline const char *lesson_checkpoint(const char *run) {
     return small_path(path);
 }
 
-/* The file without what time decides: step_time, timing_s/..., perf/... The caller's. */
+/* The file without what time decides: step_time, timing_s/..., perf/..., memory/... The caller's. */
 static inline char *lesson_metrics(const char *run) {
     char path[128], *text, *out;
     fv_error err = {0};
@@ -99,7 +99,7 @@ static inline char *lesson_metrics(const char *run) {
     out = malloc(strlen(text) + 1);
     char *to = out;
     for (const char *at = text; *at;) {
-        if (!strncmp(at, ", \"step_time\"", 13) || !strncmp(at, ", \"timing_s/", 12) || !strncmp(at, ", \"perf/", 8)) at += 2 + strcspn(at + 2, ",}");
+        if (!strncmp(at, ", \"step_time\"", 13) || !strncmp(at, ", \"timing_s/", 12) || !strncmp(at, ", \"perf/", 8) || !strncmp(at, ", \"memory/", 10)) at += 2 + strcspn(at + 2, ",}");
         else *to++ = *at++;
     }
     *to = 0;

@@ -86,7 +86,7 @@ static fv_text plan_of(const char *const *overrides, int count) {
     fv_error err;
     fv_text t = {0};
     if (fv_recipe_parse(&recipe, fixture_recipe, "visual-search.yaml", overrides, count, &err) != FV_OK) fail_msg("%s", err.text);
-    assert_int_equal(fv_plan_text(&t, recipe, &err), FV_OK);
+    assert_int_equal(fv_plan_text(&t, recipe, &(fv_needs){0}, &err), FV_OK);
     fv_recipe_close(recipe);
     return t;
 }

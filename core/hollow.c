@@ -1,0 +1,138 @@
+#include "core/hollow.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+/* ---- Addresses without memory ---- */
+
+/* A mapping's first page holds its length; what is given out begins behind it. */
+enum { HEAD = 4096 };
+
+/* Read-only private mappings count towards no limit of memory (mmap(2): what can't be written to needs no swap). */
+static fv_status take_addresses(void **out, size_t bytes, fv_error *err) {
+    size_t all = (bytes + 2 * HEAD - 1) / HEAD * HEAD;
+    char *data = bytes < SIZE_MAX / 2 ? mmap(NULL, all, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) : MAP_FAILED;
+    *out = NULL;
+    if (data == MAP_FAILED) return fv_fail(err, FV_NO_MEMORY, "hollow operations: no addresses for %zu MiB", bytes >> 20);
+    if (mprotect(data, HEAD, PROT_READ | PROT_WRITE)) {
+        munmap(data, all);
+        return fv_fail(err, FV_NO_MEMORY, "hollow operations: no page for a mapping's length");
+    }
+    memcpy(data, &all, sizeof all);
+    *out = data + HEAD;
+    return FV_OK;
+}
+
+static void give_addresses(void *data) {
+    size_t all;
+    if (!data) return;
+    memcpy(&all, (char *)data - HEAD, sizeof all);
+    munmap((char *)data - HEAD, all);
+}
+
+fv_arena *fv_hollow_arena(void) { return fv_arena_new_over(take_addresses, give_addresses, 0); }
+
+static fv_status fine(fv_error *err) {
+    (void)err;
+    return FV_OK;
+}
+
+/* ---- What operations on the CPU take of scratch ---- */
+
+/* cpu/kernels/logits.h: a block of logits; cpu/kernels/linear.c: rows and k of a block that is packed; cpu/kernels/attention_back.c: what a thread keeps of tiles. */
+enum { LOGITS_BYTES = 32 << 20, BLOCK_ROWS = 336, BLOCK_K = 512, STORE_FLOATS = 1 << 18 };
+
+static void take(const fv_exec *x, int64_t floats) { FV_NUMBERS(x->scratch, floats); }
+
+/* The way back of a product over k packs a block of B for all, and one of A for each thread. */
+static void take_panels(const fv_exec *x, int64_t cols, int64_t k) {
+    take(x, (k < BLOCK_K ? k : BLOCK_K) * (cols + BLOCK_ROWS * (int64_t)fv_pool_threads(x->pool)));
+}
+
+static void take_logits(const fv_exec *x, int64_t rows, int64_t vocabulary) {
+    int64_t most = LOGITS_BYTES / (int64_t)sizeof(float);
+    take(x, rows * vocabulary < most ? rows * vocabulary : vocabulary < most ? most : vocabulary);
+}
+
+/* ---- The table ---- */
+
+/* These have arguments because the table's slots have: most look at none of them. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+#define SCRATCH_OF(x) fv_arena_mark mark = fv_arena_here((x)->scratch)
+#define GIVE_BACK(x) fv_arena_release((x)->scratch, mark)
+
+static void upload(void *device, const void *host, size_t bytes) {}
+static void download(void *host, const void *device, size_t bytes) { memset(host, 0, bytes); }
+static void clear(const fv_exec *x, void *data, size_t bytes) {}
+static void pack(const fv_exec *x, void *packed, fv_view w) {}
+static void views_3(const fv_exec *x, fv_view a, fv_view b, fv_view c) {}
+static void views_4(const fv_exec *x, fv_view a, fv_view b, fv_view c, fv_view d) {}
+static void views_5(const fv_exec *x, fv_view a, fv_view b, fv_view c, fv_view d, fv_view e) {}
+static void views_6(const fv_exec *x, fv_view a, fv_view b, fv_view c, fv_view d, fv_view e, fv_view f) {}
+static void views_7(const fv_exec *x, fv_view a, fv_view b, fv_view c, fv_view d, fv_view e, fv_view f, fv_view g) {}
+static void linear(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {}
+static void rms_norm(const fv_exec *x, fv_view y, fv_view inv, fv_view in, fv_view w, float eps) {}
+static void layer_norm(const fv_exec *x, fv_view y, fv_view stats, fv_view in, fv_view w, fv_view b, float eps) {}
+static void rotary(const fv_exec *x, fv_view io, fv_view cos, fv_view sin, int heads, int direction) {}
+static void attention(const fv_exec *x, fv_view out, fv_view stats, fv_view q, fv_view keys, fv_view values, const fv_attention *a) {}
+static void act(const fv_exec *x, fv_view y, fv_view in, fv_activation f) {}
+static void act_back(const fv_exec *x, fv_view dx, fv_view dy, fv_view in, fv_activation f) {}
+static void axpy(const fv_exec *x, fv_view y, float a, fv_view in) {}
+static void scale(const fv_exec *x, fv_view y, float a) {}
+static double dot(const fv_exec *x, fv_view a, fv_view b) { return 1; } /* a length that isn't 0: nothing is skipped */
+static void vocabulary(const fv_exec *x, fv_view lse, fv_view hidden, fv_head head, fv_view temperature, fv_vocabulary_visit *visit, void *context) {}
+static void adamw(const fv_exec *x, fv_view master, fv_view m, fv_view v, fv_view grad, fv_view weight, const fv_adamw *how) {}
+
+static void linear_back_input(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
+    SCRATCH_OF(x);
+    take_panels(x, fv_cols(dx), fv_rows(w));
+    GIVE_BACK(x);
+}
+
+static void linear_back_weight(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
+    SCRATCH_OF(x);
+    take_panels(x, fv_cols(in), fv_rows(in));
+    GIVE_BACK(x);
+}
+
+/* Keys and values of all pages, turned around, and the tiles' store. */
+static void attention_back(const fv_exec *x, fv_view dq, fv_view dkeys, fv_view dvalues, fv_view dout, fv_view out, fv_view stats, fv_view q, fv_view keys, fv_view values,
+                           const fv_attention *a) {
+    SCRATCH_OF(x);
+    take(x, 2 * fv_elements(keys) + STORE_FLOATS * (int64_t)fv_pool_threads(x->pool));
+    GIVE_BACK(x);
+}
+
+static void logprob(const fv_exec *x, fv_view logp, fv_view entropy, fv_view lse, fv_view hidden, fv_head head, fv_view target, fv_view temperature) {
+    SCRATCH_OF(x);
+    take_logits(x, fv_rows(hidden), head.weight.shape[0]);
+    GIVE_BACK(x);
+}
+
+static void logprob_back(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dlogp, fv_view dentropy, fv_view entropy, fv_view lse, fv_view hidden, fv_head head,
+                         fv_view target, fv_view temperature) {
+    SCRATCH_OF(x);
+    take_logits(x, fv_rows(hidden), head.weight.shape[0]);
+    take_panels(x, fv_cols(hidden), head.weight.shape[0]);
+    GIVE_BACK(x);
+}
+
+static void sample(const fv_exec *x, int32_t *id, float *logp, float *entropy, fv_view hidden, fv_head head, const fv_sampling *how) {
+    SCRATCH_OF(x);
+    take_logits(x, fv_rows(hidden), head.weight.shape[0]);
+    memset(id, 0, (size_t)fv_rows(hidden) * sizeof *id);
+    memset(logp, 0, (size_t)fv_rows(hidden) * sizeof *logp);
+    memset(entropy, 0, (size_t)fv_rows(hidden) * sizeof *entropy);
+    GIVE_BACK(x);
+}
+
+void fv_hollow_ops(fv_ops *out, const fv_ops *like) {
+    *out = (fv_ops){.name = "hollow", .device = like->device, .alloc = take_addresses, .free = give_addresses, .upload = upload, .download = download, .clear = clear, .check = fine,
+                    .linear_packed_bytes = like->linear_packed_bytes, .linear_pack = pack, .linear = linear, .linear_back_input = linear_back_input,
+                    .linear_back_weight = linear_back_weight, .gather = views_3, .gather_add = views_3, .scatter = views_3, .scatter_add = views_3, .blend = views_4,
+                    .blend_back = views_4, .rms_norm = rms_norm, .rms_norm_back = views_6, .layer_norm = layer_norm, .layer_norm_back = views_7, .rotary_table = views_5,
+                    .rotary = rotary, .kv_write = views_6, .kv_write_back = views_6, .attention = attention, .attention_back = attention_back, .swiglu = views_3,
+                    .swiglu_back = views_5, .act = act, .act_back = act_back, .add = views_3, .axpy = axpy, .scale = scale, .dot = dot, .logprob = logprob,
+                    .logprob_back = logprob_back, .vocabulary = vocabulary, .sample = sample, .adamw = adamw};
+}
