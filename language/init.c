@@ -186,7 +186,7 @@ static fv_status outline(fv_model *m, fv_new_weights *shapes, fv_error *err) {
     m->weights = calloc(shapes->count + 1, sizeof *m->weights);
     if (m->weights == NULL) return fv_fail(err, FV_NO_MEMORY, "no memory for a list of weights");
     for (int i = 0; i < m->count; i++) m->weights[i] = (fv_weight){.name = shapes->tensors[i].name, .view = shapes->tensors[i].view};
-    FV_TRY(fv_tower_open(&m->tower, &m->config.vision, m->weights, m->count, err));
+    if (m->config.has_vision) FV_TRY(fv_tower_open(&m->tower, &m->config.vision, m->weights, m->count, err));
     return fv_decoder_open(&m->decoder, &m->config.text, m->weights, m->count, err);
 }
 

@@ -1,5 +1,6 @@
 /* Folders of models: made, opened, written back, and refused. */
 #include "core/file.h"
+#include "language/init.h"
 #include "language/model.h"
 
 #include <stdarg.h>
@@ -116,6 +117,17 @@ static void every_family_can_be_new(void **state) {
         assert_string_equal(fv_chat_note(m->chat), "");
         assert_int_equal(m->config.has_vision, families[i].vision != NULL);
         assert_int_equal(m->config.text.vocabulary, families[i].vocabulary ? families[i].vocabulary : fv_tokenizer_size(m->tokenizer));
+        fv_model *outlined; /* the same names and shapes without values */
+        fv_new_weights shapes;
+        assert_int_equal(fv_model_outline(&outlined, &shapes, in_root("shape.json"), &err), FV_OK);
+        assert_int_equal(outlined->count, m->count);
+        for (int k = 0; k < m->count; k++) {
+            int same = 0;
+            while (same < m->count && strcmp(outlined->weights[same].name, m->weights[k].name)) same++;
+            assert_true(same < m->count && fv_elements(outlined->weights[same].view) == fv_elements(m->weights[k].view));
+        }
+        fv_model_close(outlined);
+        fv_new_weights_clear(&shapes);
         fv_model_close(m);
     }
 }
