@@ -39,7 +39,7 @@ static fv_status fine(fv_error *err) {
 
 /* ---- What operations on the CPU take of scratch ---- */
 
-/* cpu/kernels/logits.h: a block of logits; cpu/kernels/linear.c: rows and k of a block that is packed; cpu/kernels/attention_back.c: what a thread keeps of tiles. */
+/* cpu/kernels/logits.h: a block of logits; cpu/kernels/product.h: rows and k of a block that is packed; cpu/kernels/attention_back.c: what a thread keeps of tiles. */
 enum { LOGITS_BYTES = 32 << 20, BLOCK_ROWS = 336, BLOCK_K = 512, STORE_FLOATS = 1 << 18 };
 
 static void take(const fv_exec *x, int64_t floats) { FV_NUMBERS(x->scratch, floats); }

@@ -105,29 +105,10 @@ static void pack_transposed(void *context, int64_t begin, int64_t end, int worke
     }
 }
 
-/* A weight [n, k] as B = w^T. */
-static packing weight_packing(fv_view w) {
-    return (packing){ .in = w.data, .n = fv_rows(w), .k = fv_cols(w), .stride = fv_cols(w), .from_bf16 = w.dtype == FV_BF16, .transposed = true };
-}
-
 void FV_KERNEL(linear_pack)(const fv_exec *x, void *packed, fv_view w) {
     packing p = weight_packing(w);
     p.out = packed;
     fv_parallel(x->pool, pieces_of(p.n, FV_PANEL), pieces_of(PIECE_WORK / 8, p.k * FV_PANEL), pack_transposed, &p);
-}
-
-void FV_KERNEL(linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
-    int64_t k = fv_cols(w);
-    packing as_it_lies = weight_packing(w);
-    product p = { .m = fv_rows(in), .n = fv_rows(w), .k = k, .a = fv_f32(in), .a_row = k, .a_col = 1, .b = packed,
-                  .b_panel = k * FV_PANEL, .b_step = FV_PANEL, .bf16 = packed && w.dtype == FV_BF16, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias) };
-    multiply(x, p, packed ? NULL : &as_it_lies);
-}
-
-void FV_KERNEL(linear_back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
-    int64_t n = fv_rows(w), k = fv_cols(w);
-    product p = { .m = fv_rows(dy), .n = k, .k = n, .a = fv_f32(dy), .a_row = n, .a_col = 1, .c = fv_f32(dx) };
-    multiply(x, p, &(packing){ .in = w.data, .k = n, .n = k, .stride = k, .from_bf16 = w.dtype == FV_BF16 });
 }
 
 typedef struct {

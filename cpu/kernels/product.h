@@ -327,4 +327,26 @@ static void multiply(const fv_exec *x, product p, const packing *in) {
     fv_arena_release(x->scratch, mark);
 }
 
+/* ---- The forward and the way back to the input, which are the same for all steps ---- */
+
+static int64_t steps_of(int64_t numbers) { return pieces_of(numbers, FV_STEP_NUMBERS); }
+
+/* A weight [n, k] as B = w^T. */
+static packing weight_packing(fv_view w) {
+    return (packing){ .in = w.data, .n = fv_rows(w), .k = steps_of(fv_cols(w)), .depth = fv_cols(w), .stride = fv_cols(w), .from_bf16 = w.dtype == FV_BF16, .transposed = true };
+}
+
+void FV_KERNEL(linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
+    packing as_it_lies = weight_packing(w);
+    product p = { .m = fv_rows(in), .n = fv_rows(w), .k = as_it_lies.k, .depth = as_it_lies.depth, .a = fv_f32(in), .a_row = fv_cols(w), .a_col = 1, .b = packed,
+                  .b_panel = as_it_lies.k * FV_PANEL, .b_step = FV_PANEL, .bf16 = FV_STEP_WIDENS && packed && w.dtype == FV_BF16, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias) };
+    multiply(x, p, packed ? NULL : &as_it_lies);
+}
+
+void FV_KERNEL(linear_back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
+    int64_t n = fv_rows(w), k = fv_cols(w);
+    product p = { .m = fv_rows(dy), .n = k, .k = steps_of(n), .depth = n, .a = fv_f32(dy), .a_row = n, .a_col = 1, .c = fv_f32(dx) };
+    multiply(x, p, &(packing){ .in = w.data, .k = p.k, .depth = n, .n = k, .stride = k, .from_bf16 = w.dtype == FV_BF16 });
+}
+
 #endif

@@ -54,32 +54,12 @@ static void pack_panel(const packing *p, int64_t col) {
     }
 }
 
-static int64_t steps_of(int64_t numbers) { return (numbers + 1) / 2; }
-
 size_t FV_KERNEL(linear_packed_bytes)(fv_view w) { return (size_t)(pieces_of(fv_rows(w), FV_PANEL) * FV_PANEL * steps_of(fv_cols(w))) * sizeof(float); }
-
-/* A weight [n, k] as B = w^T. */
-static packing weight_packing(fv_view w) {
-    return (packing){.in = w.data, .n = fv_rows(w), .k = steps_of(fv_cols(w)), .depth = fv_cols(w), .stride = fv_cols(w), .from_bf16 = w.dtype == FV_BF16, .transposed = true};
-}
 
 void FV_KERNEL(linear_pack)(const fv_exec *x, void *packed, fv_view w) {
     packing p = weight_packing(w);
     p.out = packed;
     fv_parallel(x->pool, pieces_of(p.n, FV_PANEL), pieces_of(PIECE_WORK / 8, p.k * FV_PANEL), pack_panels, &p);
-}
-
-void FV_KERNEL(linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
-    packing as_it_lies = weight_packing(w);
-    product p = {.m = fv_rows(in), .n = fv_rows(w), .k = as_it_lies.k, .depth = as_it_lies.depth, .a = fv_f32(in), .a_row = fv_cols(w), .a_col = 1, .b = packed,
-                 .b_panel = as_it_lies.k * FV_PANEL, .b_step = FV_PANEL, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias)};
-    multiply(x, p, packed ? NULL : &as_it_lies);
-}
-
-void FV_KERNEL(linear_back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
-    int64_t n = fv_rows(w), k = fv_cols(w);
-    product p = {.m = fv_rows(dy), .n = k, .k = steps_of(n), .depth = n, .a = fv_f32(dy), .a_row = n, .a_col = 1, .c = fv_f32(dx)};
-    multiply(x, p, &(packing){.in = w.data, .k = p.k, .depth = n, .n = k, .stride = k, .from_bf16 = w.dtype == FV_BF16});
 }
 
 /* The bias has no product: its gradient is the f32 table's. */
