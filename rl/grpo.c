@@ -101,22 +101,27 @@ static fv_status list_judged(grpo *g, const fv_grpo_batch *b, fv_judged **list, 
     return FV_OK;
 }
 
+/* Whether any was asked about, which is over now. */
+static bool were_asked(fv_response *responses, int n) {
+    bool any = false;
+    for (int i = 0; i < n; i++) {
+        any |= responses[i].unjudged;
+        responses[i].unjudged = false;
+    }
+    return any;
+}
+
 /* Asks, and pays once more the groups in which somebody was asked about; terms are functions of their arguments. */
 static fv_status ask_judge(grpo *g, fv_grpo_batch *b, const fv_moment *when, fv_error *err) {
     fv_judged *list;
     int count, bars = g->shuffled.size;
     FV_TRY(list_judged(g, b, &list, &count, err));
     fv_status s = fv_judging_run(g->judging, list, count, err);
-    for (int p = 0; p < b->prompts && s == FV_OK; p++) {
-        bool any = false;
-        for (int i = 0; i < b->group_size + bars; i++) {
-            fv_response *r = list[i < b->group_size ? p * b->group_size + i : b->prompts * b->group_size + p * bars + i - b->group_size].response;
-            any |= r->unjudged;
-            r->unjudged = false;
-        }
-        if (any) s = pay_group(g, b, p, when, err);
-    }
     free(list);
+    for (int p = 0; p < b->prompts && s == FV_OK; p++) {
+        bool ordered = were_asked(b->groups[p].items, b->group_size), shuffled = bars && were_asked(g->shuffled.responses + p * bars, bars);
+        if (ordered || shuffled) s = pay_group(g, b, p, when, err);
+    }
     return s;
 }
 
