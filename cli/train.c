@@ -1,7 +1,6 @@
 #include "cli/cli.h"
 
 #include "rl/compare.h"
-#include "rl/comparison.h"
 #include "rl/plan.h"
 #include "rl/summary_table.h"
 #include "rl/train.h"
@@ -35,25 +34,15 @@ static fv_status train(const fv_recipe *recipe, const fv_train_options *o, fv_er
     return s;
 }
 
-static fv_status say_comparison(const fv_arms *arms, fv_error *err) {
-    fv_comparison c;
-    fv_text text = {0};
-    fv_status s = fv_comparison_open(&c, arms, err);
-    if (s == FV_OK) s = fv_comparison_text(&text, &c, err);
-    fv_comparison_close(&c);
-    if (s == FV_OK) fv_text_printf(&text, "\nreport: %s/comparison.html\n", fv_arms_folder(arms->recipe));
-    say(stdout, &text);
-    return s;
-}
-
 static fv_status compare(const fv_args *a, const fv_train_options *o, fv_error *err) {
     fv_arms *arms;
     fv_text text = {0};
     FV_TRY(fv_arms_open(&arms, a->words[0], a->settings, a->setting_count, err));
     fv_status s = o->quiet ? FV_OK : fv_plan_arms(&text, arms, err);
     say(stderr, &text);
-    if (s == FV_OK) s = fv_compare(arms, o, err);
-    if (s == FV_OK) s = say_comparison(arms, err);
+    if (s == FV_OK) s = fv_compare(arms, o, &text, err);
+    if (s == FV_OK) fv_text_printf(&text, "\nreport: %s/comparison.html\n", fv_arms_folder(arms->recipe));
+    say(stdout, &text);
     fv_arms_close(arms);
     return s;
 }

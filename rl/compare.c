@@ -59,19 +59,20 @@ static fv_status begin_folder(const fv_arms *a, bool resume, fv_error *err) {
     return s;
 }
 
-static fv_status write_results(const fv_arms *a, fv_error *err) {
+static fv_status write_results(const fv_arms *a, fv_text *table, fv_error *err) {
     fv_comparison c;
     fv_status s = fv_comparison_open(&c, a, err);
     if (s == FV_OK) s = fv_comparison_write(&c, err);
     if (s == FV_OK) s = fv_comparison_page(&c, err);
+    if (s == FV_OK && table) s = fv_comparison_text(table, &c, err);
     fv_comparison_close(&c);
     return s;
 }
 
-fv_status fv_compare(const fv_arms *a, const fv_train_options *options, fv_error *err) {
+fv_status fv_compare(const fv_arms *a, const fv_train_options *options, fv_text *table, fv_error *err) {
     int number = 1;
     FV_TRY(begin_folder(a, options->resume, err));
     if (a->shared) FV_TRY(run_one(a, a->shared, number++, options, err));
     for (int i = 0; i < a->seed_count * a->arm_count; i++) FV_TRY(run_one(a, a->runs[i].recipe, number++, options, err));
-    return write_results(a, err);
+    return write_results(a, table, err);
 }

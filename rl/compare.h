@@ -6,7 +6,7 @@
 #include "rl/train.h"
 
 /* An earlier OUT is moved aside as a run's folder is. With options->resume runs that have ended stay as they are, the one that was stopped goes on; runs of another recipe are
- * FV_BAD_RECIPE, since their figures would stand beside these. */
-fv_status fv_compare(const fv_arms *a, const fv_train_options *options, fv_error *err);
+ * FV_BAD_RECIPE, since their figures would stand beside these. What was found is appended to `table` for a terminal (NULL: it is not wanted). */
+fv_status fv_compare(const fv_arms *a, const fv_train_options *options, fv_text *table, fv_error *err);
 
 #endif

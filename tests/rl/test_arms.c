@@ -136,9 +136,9 @@ static int run_example(void **state) {
     fv_error why = {0};
     fv_arms *a = open_example(NULL);
     for (int i = 0; i < 3; i++, o.resume = true)
-        if (fv_compare(a, &o, &why) != FV_CANCELLED || !strstr(why.text, "--resume")) return -1;
+        if (fv_compare(a, &o, NULL, &why) != FV_CANCELLED || !strstr(why.text, "--resume")) return -1;
     stop = 0;
-    fv_status s = fv_compare(a, &o, &why);
+    fv_status s = fv_compare(a, &o, NULL, &why);
     if (s != FV_OK) print_error("%s\n", why.text);
     fv_arms_close(a);
     return s != FV_OK;
@@ -206,14 +206,14 @@ static void a_finished_comparison_stays(void **state) {
     fv_error why = {0};
     char *before = text_of("whole/plain-1/log.txt"), *table = text_of("whole/comparison.json"), *page = text_of("whole/comparison.html");
     fv_arms *a = open_example(NULL);
-    MUST(fv_compare(a, &o, err));
+    MUST(fv_compare(a, &o, NULL, err));
     fv_arms_close(a);
     char *after = text_of("whole/plain-1/log.txt"), *table_after = text_of("whole/comparison.json"), *page_after = text_of("whole/comparison.html");
     assert_string_equal(before, after);
     assert_string_equal(table, table_after);
     assert_string_equal(page, page_after);
     a = open_example("stages.rl.optim.lr=2.0e-3");
-    assert_int_equal(fv_compare(a, &o, &why), FV_BAD_RECIPE);
+    assert_int_equal(fv_compare(a, &o, NULL, &why), FV_BAD_RECIPE);
     if (!strstr(why.text, "plain-1: was made by another recipe")) fail_msg("%s", why.text);
     fv_arms_close(a);
     char *const all[] = {before, table, page, after, table_after, page_after};
