@@ -145,7 +145,7 @@ static json_t *summarise(const tally *y, const fv_evaluate_options *o, double se
 }
 
 static fv_status run_all(evaluation *v, int64_t n, fv_error *err) {
-    int batch = v->o->batch ? v->o->batch : 128;
+    int batch = v->o->batch ? v->o->batch : FV_EVALUATE_ROWS;
     char label[128];
     snprintf(label, sizeof label, "%.100s%seval %s", v->o->label ? v->o->label : "", v->o->label ? ": " : "", v->o->mode);
     fv_progress *progress = v->o->quiet ? NULL : fv_progress_open(&(fv_progress_options){.label = label, .unit = "sample", .total = n});

@@ -6,6 +6,8 @@
 #include "rl/pipeline.h"
 #include "rl/rollout.h"
 
+enum { FV_EVALUATE_ROWS = 128, FV_EVALUATE_TOKENS = 32768 /* max_tokens of a run's evaluations */ };
+
 typedef struct {
     const char *name;          /* "visual-search after rl" */
     const char *label;         /* what the progress line begins with; NULL: nothing */
@@ -20,7 +22,7 @@ typedef struct {
     int max_new_tokens, max_tokens;
     float temperature, top_p;  /* sampled mode; 0: 1 */
     uint64_t seed;
-    int batch;                 /* rows at once; 0: 128 */
+    int batch;                 /* rows at once; 0: FV_EVALUATE_ROWS */
     bool quiet;
     fv_bad_row *bad;           /* may be NULL */
     void *context;

@@ -2,6 +2,8 @@
 
 #include "core/memory.h"
 #include "core/random.h"
+#include "rl/engine.h"
+#include "rl/evaluate.h"
 #include "rl/needs_model.h"
 #include "rl/pipeline.h"
 
@@ -13,8 +15,7 @@
 enum { PROBES = 12, VIEWS = 64 };
 static const double PATIENCE = 0.2;
 
-/* As the engine, evaluations and environments have them where nothing else is said (rl/engine.h: max_rows; rl/evaluate.h: batch), and the text around an observation's picture. */
-enum { ENGINE_ROWS = 1024, EVALUATION_ROWS = 128, OBSERVATION_TEXT = 32 };
+enum { OBSERVATION_TEXT = 32 }; /* tokens around an observation's picture, about */
 
 static const char *const names[] = {
 #define X(name, text, sft, roll) text,
@@ -168,7 +169,7 @@ static double record_bytes(const fv_needs_model *m, const fv_stage *stage, const
 
 /* An engine over it: its arena, pages, and tables. */
 static fv_status engine_bytes(fv_needs_model *m, const row_facts *f, const forest *t, double *arena, double *keys, fv_error *err) {
-    double rows = fmin(ENGINE_ROWS, t->rows);
+    double rows = fmin(FV_ENGINE_ROWS, t->rows);
     FV_TRY(run(m, f, rows, 0, views_in(t, rows), false, arena, err));
     *keys = page_bytes(m, t) + embed_bytes(m, f, t);
     return FV_OK;
@@ -279,8 +280,8 @@ static fv_status reckon_evaluation(reckoning *k, fv_needs *n, fv_error *err) {
     row_facts f;
     double arena, keys, rows = (double)fv_get_int(r, "evaluate.n");
     if (!spec || !json_array_size(fv_get(r, "evaluate.modes"))) return FV_OK;
-    k->base.at_least |= !know_rows(&f, k->m, spec, fv_get(r, "env"), true, 32768, 0);
-    if (rows == 0 || rows > EVALUATION_ROWS) rows = EVALUATION_ROWS;
+    k->base.at_least |= !know_rows(&f, k->m, spec, fv_get(r, "env"), true, FV_EVALUATE_TOKENS, 0);
+    if (rows == 0 || rows > FV_EVALUATE_ROWS) rows = FV_EVALUATE_ROWS;
     if (f.bytes > 0) rows = fmin(rows, ceil((double)FV_FEED_BYTES / f.bytes) + 2 * fv_pool_threads(k->m->pool));
     forest t = plant(&f, rows, 1, (double)fv_get_int(r, "evaluate.max_new_tokens"), 0);
     FV_TRY(engine_bytes(k->m, &f, &t, &arena, &keys, err));

@@ -111,7 +111,7 @@ static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, fv_pipelin
     json_t *result = NULL;
     fv_evaluate_options o = {.name = name, .label = t->label, .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
                              .show_folder = folder, .show = last ? (int)fv_get_int(r, "report.samples") : 0, .n = fv_get_int(r, "evaluate.n"),
-                             .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = 32768, .seed = t->seed, .quiet = t->quiet, .bad = note_bad_row,
+                             .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = FV_EVALUATE_TOKENS, .seed = t->seed, .quiet = t->quiet, .bad = note_bad_row,
                              .context = t};
     fv_jobs *tools = NULL;
     if (s == FV_OK) s = fv_jobs_open(&tools, fv_pool_threads(t->pool), err);
