@@ -29,6 +29,7 @@ typedef struct {
 typedef struct {
     const char *name, *synopsis, *summary;
     const char *help;          /* what it is for, with an example */
+    void (*more)(FILE *to);    /* what its help ends with, where that is a table's; or NULL */
     const fv_option *options;
     int option_count;
     bool free_settings;        /* takes any key=value (recipe overrides) */

@@ -9,7 +9,7 @@ static const fv_option options[] = {
     {"--model", FV_OPTION_VALUE, "DIR", "a Hugging Face folder, or a PEFT adapter's (with --data, instead of a recipe)"},
     {"--data", FV_OPTION_VALUE, "FILE", "rows with an answer"},
     {"--responses", FV_OPTION_VALUE, "FILE", "rows with `response` and answer: no model is run"},
-    {"--protocol", FV_OPTION_VALUE, "P", "how an answer is found and compared; exact by default"},
+    {"--protocol", FV_OPTION_VALUE, "P", "how an answer is found and compared, and what is averaged; exact by default"},
     {"--out", FV_OPTION_VALUE, "DIR", "gets samples.jsonl (a line a row) and results.json"},
     {"--json", FV_OPTION_FLAG, "", "the result as JSON on stdout"},
     FV_SAMPLING_OPTIONS,
@@ -38,6 +38,17 @@ static void print_result(const char *name, const json_t *r) {
     }
 }
 
+/* What a protocol says beside its accuracy. */
+static void print_more(const json_t *r) {
+    const char *name;
+    json_t *value;
+    json_object_foreach(json_object_get(r, "metrics"), name, value) {
+        if (json_is_number(value)) printf("  %-22s %6.1f %%\n", name, 100 * json_number_value(value));
+        else printf("  %-22s %6s\n", name, "no rows");
+    }
+    if (number(r, "left_out") > 0) printf("  %.0f rows are left out of the mean, as %s does\n", number(r, "left_out"), json_string_value(json_object_get(r, "source")));
+}
+
 static fv_status show(const fv_args *a, json_t *result, fv_error *err) {
     const json_t *modes = json_object_get(result, "modes");
     const char *mode;
@@ -46,9 +57,10 @@ static fv_status show(const fv_args *a, json_t *result, fv_error *err) {
     if (fv_args_flag(a, &fv_verb_eval, "--json")) {
         fv_print_json(result);
     } else if (modes) {
-        json_object_foreach((json_t *)modes, mode, value) print_result(mode, value);
+        json_object_foreach((json_t *)modes, mode, value) print_result(mode, value), print_more(value);
     } else {
         print_result(json_string_value(json_object_get(result, "protocol")), result);
+        print_more(result);
     }
     json_decref(result);
     return errors > 0 ? fv_fail(err, FV_BAD_DATA, "%.0f rows could not be used and are left out (see above)", errors) : FV_OK;
@@ -77,8 +89,7 @@ static void collect(overrides *o, const fv_args *a, const fv_sampling_args *s) {
 
 static fv_status open_recipe(fv_recipe **out, const fv_args *a, const overrides *o, fv_error *err) {
     const fv_verb *v = &fv_verb_eval;
-    const char *model, *data, *protocol = fv_args_value(a, v, "--protocol");
-    if (protocol) FV_TRY(fv_protocol_check(protocol, err));
+    const char *model, *data;
     if (a->word_count) {
         if (fv_args_value(a, v, "--model") || fv_args_value(a, v, "--data"))
             return fv_fail(err, FV_BAD_USAGE, "fovea eval: a recipe names its model and data; change them with model.path=DIR eval_data=FILE");
@@ -97,15 +108,24 @@ static fv_status run(const fv_args *a, fv_error *err) {
     fv_recipe *recipe;
     json_t *result;
     FV_TRY(fv_sampling_read(&sampling, a, 0, err));
-    fv_evaluate_file_options how = {.folder = fv_args_value(a, v, "--out"), .temperature = sampling.temperature, .top_p = sampling.top_p, .bad = fv_say_bad_row,
+    const fv_protocol *rule = NULL;
+    if (protocol) FV_TRY(fv_protocol_find(&rule, protocol, err));
+    fv_evaluate_file_options how = {.protocol = rule, .folder = fv_args_value(a, v, "--out"), .temperature = sampling.temperature, .top_p = sampling.top_p, .bad = fv_say_bad_row,
                                     .note = fv_say_note};
     if (responses && (a->word_count || fv_args_value(a, v, "--model"))) return fv_fail(err, FV_BAD_USAGE, "fovea eval: --responses takes neither a recipe nor a model");
     collect(&o, a, &sampling);
     if (responses) FV_TRY(fv_evaluate_recipe_for(&recipe, "none", "none", o.list, o.count, err)); /* settings are checked, and say what is counted and how */
     else FV_TRY(open_recipe(&recipe, a, &o, err));
-    fv_status s = responses ? fv_evaluate_responses(&result, recipe, responses, protocol ? protocol : "exact", &how, err) : fv_evaluate_recipe(&result, recipe, &how, err);
+    fv_status s = responses ? fv_evaluate_responses(&result, recipe, responses, &how, err) : fv_evaluate_recipe(&result, recipe, &how, err);
     fv_recipe_close(recipe);
     return s == FV_OK ? show(a, result, err) : s;
+}
+
+static void list_protocols(FILE *to) {
+    int n;
+    const fv_protocol *const *all = fv_protocols(&n);
+    fprintf(to, "\nprotocols (NAME@lmms: as lmms-eval computes it, NAME@kit: as VLMEvalKit does; a system's name: as its released code evaluates):\n");
+    for (int i = 0; i < n; i++) fprintf(to, "  %-18s %s\n  %-18s rows: %s; source: %s\n", all[i]->name, all[i]->doc, "", all[i]->fields, all[i]->source);
 }
 
 const fv_verb fv_verb_eval = {
@@ -118,9 +138,11 @@ const fv_verb fv_verb_eval = {
             "  fovea model init --preset tiny m\n"
             "  fovea data make visual-search n=20 split=test --out rows\n"
             "  fovea eval --model m --data rows/visual-search.jsonl --out results max_new_tokens=32\n"
-            "  fovea eval --responses results/samples.jsonl --json\n\n"
-            "protocol exact: the inside of the last <answer> pair, else the last turn without its thoughts, equals the row's answer as text (or, where the row has a\n"
-            "`tolerance`, as numbers). Rows that can't be used are reported and left out, and the exit code is 1.",
+            "  fovea eval --responses results/samples.jsonl --json\n"
+            "  fovea eval --responses published.jsonl --protocol videomme@lmms\n\n"
+            "--responses also reads lmms-eval's sample logs (`doc`, `resps`) and VLMEvalKit's rows (`prediction`). Rows that can't be used are reported and left out, and the\n"
+            "exit code is 1.",
+    .more = list_protocols,
     .options = options,
     .option_count = FV_COUNT(options),
     .free_settings = true,

@@ -27,6 +27,7 @@ void fv_help(FILE *to, const fv_verb *v) {
         snprintf(left, sizeof left, "%s%s%s", o->name, o->kind == FV_OPTION_SETTING ? "=" : o->kind == FV_OPTION_VALUE ? " " : "", o->kind == FV_OPTION_FLAG ? "" : o->meta);
         fprintf(to, "  %-24s %s\n", left, o->help);
     }
+    if (v->more) v->more(to);
 }
 
 static void help_fields(const char *title, int where) {

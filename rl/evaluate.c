@@ -1,8 +1,6 @@
 #include "rl/evaluate.h"
 
 #include "core/progress.h"
-#include "rl/answer.h"
-#include "rl/tally.h"
 #include "rl/trajectories.h"
 
 #include <math.h>
@@ -11,7 +9,7 @@
 #include <string.h>
 
 typedef struct {
-    fv_tally scores;
+    fv_marks marks;
     double errors, calls, failures, boxes, hits, length;
 } tally;
 
@@ -34,45 +32,14 @@ static void add_boxes(tally *y, const fv_trajectory *t, const json_t *row) {
     }
 }
 
-fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const json_t *id, const fv_response *r, const char *category, double score, fv_error *err) {
-    fv_text t = {0};
-    fv_span extracted = r->text ? fv_answer_find(r->text) : (fv_span){"", 0};
-    const char *text = r->text ? r->text : "", *answer = r->answer ? r->answer : "";
-    fv_text_add(&t, "{\"id\": ");
-    fv_json_dump(&t, id, 0);
-    fv_text_add(&t, ", \"response\": ");
-    fv_text_json(&t, text, strlen(text));
-    fv_text_add(&t, ", \"extracted\": ");
-    fv_text_json(&t, extracted.text ? extracted.text : "", extracted.size);
-    fv_text_add(&t, ", \"answer\": ");
-    fv_text_json(&t, answer, strlen(answer));
-    fv_text_add(&t, ", \"score\": ");
-    fv_text_f64(&t, score);
-    if (category) {
-        fv_text_add(&t, ", \"category\": ");
-        fv_text_json(&t, category, strlen(category));
-    }
-    fv_text_printf(&t, ", \"doc_id\": %lld, \"target\": ", (long long)number);
-    fv_text_json(&t, answer, strlen(answer));
-    fv_text_add(&t, ", \"resps\": [[");
-    fv_text_json(&t, text, strlen(text));
-    fv_text_add(&t, "]], \"filtered_resps\": [");
-    fv_text_json(&t, extracted.text ? extracted.text : "", extracted.size);
-    fv_text_add(&t, "]}");
-    fv_status s = fv_lines_text(lines, &t, err);
-    fv_text_clear(&t);
-    return s;
-}
-
 typedef struct {
     const fv_model *model;
     fv_slot *slot;
     fv_jobs *tools;
     fv_engine *engine;
     fv_feed *feed;
-    fv_pipeline *score;
     const fv_evaluate_options *o;
-    fv_lines *samples, *shown;
+    fv_lines *shown;
     tally y;
 } evaluation;
 
@@ -82,8 +49,7 @@ static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t nu
     double term = NAN;
     fv_response response;
     fv_trajectory_response(r, i, &term, &response);
-    fv_group g = {&response, 1};
-    if (!response.error[0]) FV_TRY(fv_pipeline_reward(v->score, &g, &(fv_moment){0, 1, v->o->seed}, err));
+    FV_TRY(fv_marks_add(&v->y.marks, number, json_object_get(row->json, "id"), &response, row, err));
     if (response.error[0]) {
         fv_error why;
         fv_fail(&why, FV_BAD_DATA, "%s", response.error);
@@ -91,15 +57,11 @@ static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t nu
         v->y.errors += 1;
         return FV_OK;
     }
-    double s = response.reward;
-    const char *category = fv_tally_category(row, v->o->by);
-    FV_TRY(fv_tally_add(&v->y.scores, s, category, fv_tally_cluster(row), err));
     v->y.calls += t->calls;
     v->y.failures += t->failures;
     v->y.length += t->tokens;
     add_boxes(&v->y, t, row->json);
-    if (v->samples) FV_TRY(fv_evaluate_line(v->samples, number, json_object_get(row->json, "id"), &response, category, s, err));
-    const char *term_name = v->score->terms.uses[0].part->name;
+    const char *term_name = fv_marks_name(&v->y.marks);
     if (v->shown && number < v->o->show)
         FV_TRY(fv_trajectory_write(v->shown, v->o->show_folder, v->model, r, i, number, &response, &term_name, 1, err));
     return FV_OK;
@@ -131,10 +93,10 @@ static fv_status run_batch(evaluation *v, int64_t first, int *count, fv_error *e
 
 static json_t *summarise(const tally *y, const fv_evaluate_options *o, double seconds) {
     json_t *out = json_object();
-    double n = (double)y->scores.n;
+    double n = (double)(y->marks.all.n + y->marks.left_out);
     json_object_set_new(out, "name", json_string(o->name ? o->name : "eval"));
     json_object_set_new(out, "mode", json_string(o->mode));
-    fv_tally_write(&y->scores, out);
+    fv_marks_write(&y->marks, out);
     json_object_set_new(out, "calls_per_answer", n > 0 ? json_real(y->calls / n) : json_null());
     json_object_set_new(out, "failed_calls", y->calls > 0 ? json_real(y->failures / y->calls) : json_null());
     json_object_set_new(out, "target_hits", y->boxes > 0 ? json_real(y->hits / y->boxes) : json_null());
@@ -154,7 +116,7 @@ static fv_status run_all(evaluation *v, int64_t n, fv_error *err) {
         int count = (int)(n - first < batch ? n - first : batch);
         s = run_batch(v, first, &count, err);
         first += count;
-        fv_progress_update(progress, first, "accuracy %.3f", v->y.scores.n ? fv_tally_mean(&v->y.scores) : 0.0);
+        fv_progress_update(progress, first, "accuracy %.3f", v->y.marks.all.n ? fv_tally_mean(&v->y.marks.all) : 0.0);
     }
     fv_progress_close(progress);
     return s;
@@ -163,7 +125,7 @@ static fv_status run_all(evaluation *v, int64_t n, fv_error *err) {
 static fv_status open_shown(evaluation *v, fv_error *err) {
     if (v->o->samples_path) {
         FV_TRY(fv_path_remove(v->o->samples_path, err));
-        FV_TRY(fv_lines_open(&v->samples, v->o->samples_path, err));
+        FV_TRY(fv_lines_open(&v->y.marks.samples, v->o->samples_path, err));
     }
     if (!v->o->show_folder || !v->o->show) return FV_OK;
     char *path = fv_path_join(v->o->show_folder, "trajectories.jsonl");
@@ -177,7 +139,8 @@ static fv_status open_shown(evaluation *v, fv_error *err) {
 fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool *pool, fv_jobs *tools, const fv_dataset *data, fv_pipeline *score,
                       const fv_evaluate_options *options, fv_error *err) {
     *result = NULL;
-    evaluation v = {.model = m, .slot = slot, .tools = tools, .score = score, .o = options};
+    evaluation v = {.model = m, .slot = slot, .tools = tools, .o = options,
+                    .y.marks = {.protocol = options->protocol, .term = score, .by = options->by, .seed = options->seed}};
     double start = fv_now();
     int64_t n = fv_dataset_count(data);
     if (options->n && options->n < n) n = options->n;
@@ -187,10 +150,10 @@ fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool
     if (s == FV_OK) s = fv_feed_open(&v.feed, m, data, pool, &feed, err);
     if (s == FV_OK) s = run_all(&v, n, err);
     if (s == FV_OK) *result = summarise(&v.y, options, fv_now() - start);
-    fv_tally_clear(&v.y.scores);
     fv_feed_close(v.feed);
     fv_engine_close(v.engine);
-    fv_lines_close(v.samples);
+    fv_lines_close(v.y.marks.samples);
     fv_lines_close(v.shown);
+    fv_marks_clear(&v.y.marks);
     return s;
 }

@@ -1,9 +1,9 @@
-/* Evaluation: one answer a row, scored by one reward term, with an interval, by category. */
+/* Evaluation: one answer a row, marked by a reward term or a protocol, with an interval, by category. */
 #ifndef FV_RL_EVALUATE_H
 #define FV_RL_EVALUATE_H
 
 #include "core/file.h"
-#include "rl/pipeline.h"
+#include "rl/marks.h"
 #include "rl/rollout.h"
 
 enum { FV_EVALUATE_ROWS = 128, FV_EVALUATE_TOKENS = 32768 /* max_tokens of a run's evaluations */ };
@@ -14,7 +14,8 @@ typedef struct {
     const char *mode;          /* sampled (temperature 1), greedy, no_tool (greedy, no tools, the answer forced by "<answer>") */
     const json_t *env;         /* of rows without their own */
     const json_t *ask;         /* what rows are asked with (rl/ask.h); NULL: as they say it */
-    const char *by;            /* row field of the categories (fv_tally_category) */
+    const fv_protocol *protocol; /* NULL: the term marks (rl/marks.h) */
+    const char *by;            /* row field of the categories */
     const char *samples_path;  /* a JSON line a row (lmms-eval's keys beside CLI.md's); NULL: none */
     const char *show_folder;   /* trajectories of the first `show` rows with their pictures, for the report; NULL: none */
     int show;
@@ -28,13 +29,10 @@ typedef struct {
     void *context;
 } fv_evaluate_options;
 
-/* *result, the caller's: {"name", "mode", what fv_tally_write writes, "calls_per_answer",
+/* *result, the caller's: {"name", "mode", what fv_marks_write writes, "calls_per_answer",
  * "failed_calls", "target_hits" (share of boxes that hold the row's target_box by at least 0.9; null without), "length", "errors", "seconds"}.
  * Rows that could not be used are counted in "errors" and left out. */
 fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool *pool, fv_jobs *tools, const fv_dataset *data, fv_pipeline *score,
                       const fv_evaluate_options *options, fv_error *err);
-
-/* Appends a line of samples.jsonl: {"id" (as given), "response", "extracted", "answer", "score", "category" (NULL: left out)} and lmms-eval's keys; number: of the row in its file. */
-fv_status fv_evaluate_line(fv_lines *lines, int64_t number, const json_t *id, const fv_response *r, const char *category, double score, fv_error *err);
 
 #endif

@@ -2,17 +2,11 @@
 
 #include "rl/responses.h"
 #include "rl/session.h"
-#include "rl/tally.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-fv_status fv_protocol_check(const char *protocol, fv_error *err) {
-    if (!strcmp(protocol, "exact")) return FV_OK;
-    return fv_fail(err, FV_UNSUPPORTED, "protocol %s: this version has exact; protocols of benchmarks and of the six systems come with a later one", protocol);
-}
 
 /* ---- Recipes ---- */
 
@@ -57,7 +51,7 @@ static fv_status run_mode(evaluation *v, const char *mode, bool several, json_t 
     snprintf(name, sizeof name, several ? "samples-%.32s.jsonl" : "samples.jsonl", mode);
     char *samples = path_in(v->o->folder, name);
     int room = v->session.model->config.text.max_positions;
-    fv_evaluate_options o = {.name = fv_get_text(r, "name"), .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
+    fv_evaluate_options o = {.name = fv_get_text(r, "name"), .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .protocol = v->o->protocol, .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
                              .n = fv_get_int(r, "evaluate.n"), .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = room,
                              .temperature = v->o->temperature, .top_p = v->o->top_p, .seed = (uint64_t)fv_get_int(r, "seed"), .quiet = v->o->quiet, .bad = v->o->bad,
                              .context = v->o->context};
@@ -112,7 +106,7 @@ fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_
     evaluation v = {.recipe = recipe, .o = options};
     *result = NULL;
     fv_status s = open_all(&v, err);
-    json_t *out = s == FV_OK ? json_pack("{s: s}", "protocol", v.score->terms.uses[0].part->name) : NULL;
+    json_t *out = s == FV_OK ? fv_marks_header(&(fv_marks){.protocol = options->protocol, .term = v.score}) : NULL;
     if (s == FV_OK) s = run_modes(&v, out, err);
     if (s == FV_OK) s = write_results(out, options->folder, err);
     if (s == FV_OK) *result = out;
@@ -125,33 +119,19 @@ fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_
 
 /* ---- Responses ---- */
 
-/* Scores one row; one that can't be scored is reported and counted. */
-static fv_status score_row(fv_tally *t, const fv_pipeline *score, fv_response *r, const fv_row *row, const char *category, double *score_out, fv_error *err) {
-    double term = NAN;
-    fv_group g = {r, 1};
-    r->terms = &term;
-    *score_out = NAN;
-    if (!r->error[0]) FV_TRY(fv_pipeline_reward(score, &g, &(fv_moment){0, 1, 0}, err));
-    r->terms = NULL;
-    if (r->error[0]) return FV_OK;
-    *score_out = r->reward;
-    return fv_tally_add(t, r->reward, category, fv_tally_cluster(row), err);
-}
-
-static fv_status score_all(fv_tally *t, int64_t *errors, fv_responses *rows, const fv_pipeline *score, const char *by, fv_lines *samples, const fv_evaluate_file_options *o, fv_error *err) {
+static fv_status mark_all(fv_marks *m, int64_t *errors, fv_responses *rows, const fv_evaluate_file_options *o, fv_error *err) {
     for (int64_t i = 0; i < rows->count; i++) {
-        double value;
+        double term = NAN;
         fv_response *r = &rows->items[i];
-        const char *category = rows->rows[i] ? fv_tally_category(rows->rows[i], by) : NULL;
-        FV_TRY(score_row(t, score, r, rows->rows[i], category, &value, err));
-        if (r->error[0]) {
-            fv_error why;
-            fv_fail(&why, FV_BAD_DATA, "%s", r->error);
-            if (o->bad) o->bad(o->context, &why);
-            ++*errors;
-        } else if (samples) {
-            FV_TRY(fv_evaluate_line(samples, i, rows->ids[i], r, category, value, err));
-        }
+        r->terms = &term;
+        fv_status s = fv_marks_add(m, i, rows->ids[i], r, rows->rows[i], err);
+        r->terms = NULL;
+        FV_TRY(s);
+        if (!r->error[0]) continue;
+        fv_error why;
+        fv_fail(&why, FV_BAD_DATA, "%s", r->error);
+        if (o->bad) o->bad(o->context, &why);
+        ++*errors;
     }
     return FV_OK;
 }
@@ -167,29 +147,26 @@ static fv_status open_samples(fv_lines **out, const char *folder, fv_error *err)
     return s;
 }
 
-fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const char *path, const char *protocol, const fv_evaluate_file_options *options, fv_error *err) {
-    fv_pipeline *score = NULL;
+fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const char *path, const fv_evaluate_file_options *options, fv_error *err) {
+    fv_marks marks = {.protocol = options->protocol, .by = fv_get_text(recipe->json, "evaluate.by")};
     fv_responses rows = {0};
-    fv_lines *samples = NULL;
-    fv_tally tally = {0};
     int64_t errors = 0;
     *result = NULL;
-    FV_TRY(fv_protocol_check(protocol, err));
-    fv_status s = fv_pipeline_term(&score, recipe->json, "evaluate.score", err);
+    fv_status s = fv_pipeline_term(&marks.term, recipe->json, "evaluate.score", err);
     if (s == FV_OK) s = fv_responses_open(&rows, path, err);
-    if (s == FV_OK) s = open_samples(&samples, options->folder, err);
-    if (s == FV_OK) s = score_all(&tally, &errors, &rows, score, fv_get_text(recipe->json, "evaluate.by"), samples, options, err);
-    json_t *out = s == FV_OK ? json_pack("{s: s}", "protocol", protocol) : NULL;
+    if (s == FV_OK) s = open_samples(&marks.samples, options->folder, err);
+    if (s == FV_OK) s = mark_all(&marks, &errors, &rows, options, err);
+    json_t *out = s == FV_OK ? fv_marks_header(&marks) : NULL;
     if (out) {
-        fv_tally_write(&tally, out);
+        fv_marks_write(&marks, out);
         json_object_set_new(out, "errors", json_integer((json_int_t)errors));
         s = write_results(out, options->folder, err);
     }
     if (s == FV_OK) *result = out;
     else json_decref(out);
-    fv_lines_close(samples);
-    fv_tally_clear(&tally);
+    fv_lines_close(marks.samples);
     fv_responses_close(&rows);
-    fv_pipeline_close(score);
+    fv_pipeline_close(marks.term);
+    fv_marks_clear(&marks);
     return s;
 }

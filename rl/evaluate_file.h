@@ -5,6 +5,7 @@
 #include "rl/evaluate.h"
 
 typedef struct {
+    const fv_protocol *protocol; /* NULL: the recipe's evaluate.score marks, and names it */
     const char *folder;        /* samples.jsonl (by mode where there are several: samples-greedy.jsonl) and results.json; NULL: none */
     float temperature, top_p;  /* of sampled mode; 0: 1 */
     bool quiet;
@@ -14,15 +15,12 @@ typedef struct {
 } fv_evaluate_file_options;
 
 /* *result, the caller's: {"protocol", "mode", "n", "accuracy", "se", "se_clustered", "ci95", "by", ... as fv_evaluate} of the recipe's first mode; with several, "modes"
- * holds all by name. The protocol is the name of the recipe's evaluate.score. */
+ * holds all by name. */
 fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_evaluate_file_options *options, fv_error *err);
 
-/* The same from rows with `response` (rl/responses.h): {"protocol", "n", "accuracy", "se", "se_clustered", "ci95", "by", "errors"}. Of the recipe only evaluate.score and
- * evaluate.by matter. */
-fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const char *path, const char *protocol, const fv_evaluate_file_options *options, fv_error *err);
-
-/* FV_UNSUPPORTED, naming those that there are, unless `protocol` is one of them. */
-fv_status fv_protocol_check(const char *protocol, fv_error *err);
+/* The same from rows with `response` (rl/responses.h): {"protocol", "n", "accuracy", "se", "se_clustered", "ci95", "by", "errors", ... as fv_marks_write}. Of the
+ * recipe only evaluate.score and evaluate.by matter. */
+fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const char *path, const fv_evaluate_file_options *options, fv_error *err);
 
 /* A recipe that only evaluates `model` on `data`, for fv_evaluate_recipe; overrides as fv_recipe_open's. */
 fv_status fv_evaluate_recipe_for(fv_recipe **out, const char *model, const char *data, const char *const *overrides, int count, fv_error *err);

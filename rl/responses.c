@@ -29,6 +29,30 @@ static double turns_of(const json_t *row) {
     return json_is_array(turns) ? (double)json_array_size(turns) : number_of(row, "turns");
 }
 
+/* The first text in lists within lists. */
+static const char *first_text(const json_t *v) {
+    while (json_is_array(v)) v = json_array_get(v, 0);
+    return json_string_value(v);
+}
+
+/* Outputs of other evaluators become rows: lmms-eval's sample log has the row under `doc` and what was said under `resps`; VLMEvalKit says `prediction`. A row that has
+ * `response` is itself. */
+static void adopt(json_t *row) {
+    json_t *doc = json_object_get(row, "doc");
+    if (json_object_get(row, "response")) return;
+    const char *text = json_string_value(json_object_get(row, "prediction"));
+    if (json_is_object(doc)) text = first_text(json_object_get(row, "resps"));
+    json_t *response = text ? json_string(text) : NULL;
+    if (!response) return;
+    if (json_is_object(doc)) {
+        json_incref(doc); /* it may have a `doc` of its own */
+        if (!json_object_get(row, "id") && json_object_get(row, "doc_id")) json_object_set(row, "id", json_object_get(row, "doc_id"));
+        json_object_update(row, doc);
+        json_decref(doc);
+    }
+    json_object_set_new(row, "response", response);
+}
+
 static void fill(fv_responses *r, int64_t i) {
     fv_row *row = r->rows[i];
     r->groups[i] = word_of(json_object_get(row->json, "group"));
@@ -65,6 +89,7 @@ static fv_status read_row(fv_responses *r, const fv_rowfile *f, int64_t i, fv_er
     fv_text_printf(&place, "%s:%u", f->path, f->rows[i].line);
     FV_TRY(fv_text_take(&place, &row->place, NULL, err));
     if (!json_is_object(json)) return fv_fail(err, FV_BAD_DATA, "%s: a row must be an object", row->place);
+    adopt(json);
     snprintf(number, sizeof number, "%lld", (long long)i);
     json_t *given = fv_json_find(json, "id"), *group = fv_json_find(json, "group");
     r->ids[i] = given ? json_incref(given) : json_string(number);

@@ -13,7 +13,7 @@ typedef struct {
     char **groups;       /* [count] backs items[i].group */
 } fv_responses;
 
-/* Reads all of `path` (JSON lines or an array). Nothing that a row lacks is an error here; a row that is no JSON object has its error filled in. FV_IO, FV_BAD_DATA
+/* Reads all of `path` (JSON lines or an array), lmms-eval's sample logs (`doc`, `resps`) and VLMEvalKit's rows (`prediction`) included. Nothing that a row lacks is an error here; a row that is no JSON object has its error filled in. FV_IO, FV_BAD_DATA
  * for the file as a whole, as fv_rowfile_open. */
 fv_status fv_responses_open(fv_responses *out, const char *path, fv_error *err);
 void fv_responses_close(fv_responses *r); /* *r is {0} again */

@@ -39,6 +39,11 @@ fv_status fv_tally_add(fv_tally *t, double score, const char *category, const ch
     return good ? FV_OK : fv_fail(err, FV_NO_MEMORY, "evaluation: out of memory");
 }
 
+fv_status fv_tally_add_category(fv_tally *t, double score, const char *category, fv_error *err) {
+    bool good = add_to(&t->categories, &t->by_category, &t->category_room, category, score);
+    return good ? FV_OK : fv_fail(err, FV_NO_MEMORY, "evaluation: out of memory");
+}
+
 void fv_tally_clear(fv_tally *t) {
     json_decref(t->categories);
     json_decref(t->clusters);
@@ -49,7 +54,7 @@ void fv_tally_clear(fv_tally *t) {
 
 double fv_tally_mean(const fv_tally *t) { return t->n ? t->sum / (double)t->n : NAN; }
 
-static double variance(const fv_tally *t) {
+double fv_tally_variance(const fv_tally *t) {
     double n = (double)t->n, mean = fv_tally_mean(t);
     return t->n > 1 ? fmax((t->square - n * mean * mean) / (n - 1), 0) : 0;
 }
@@ -62,7 +67,7 @@ static double clustered(const fv_tally *t) {
         double d = t->by_cluster[i].sum - t->by_cluster[i].n * mean;
         shared += d * d;
     }
-    return sqrt(fmax(variance(t) / n + (shared - all) / (n * n), 0));
+    return sqrt(fmax(fv_tally_variance(t) / n + (shared - all) / (n * n), 0));
 }
 
 /* Wilson's 95 % interval for a share p of n; the normal one for other scores. */
@@ -75,24 +80,33 @@ static void interval(const fv_tally *t, double se, double *low, double *high) {
     *high = t->sum < n ? fmin(1, centre + half) : 1;
 }
 
+void fv_estimate_write(const fv_estimate *e, json_t *out) {
+    json_object_set_new(out, "n", json_integer((json_int_t)e->n));
+    json_object_set_new(out, "accuracy", e->n ? json_real(e->mean) : json_null());
+    json_object_set_new(out, "se", json_real(e->se));
+    json_object_set_new(out, "se_clustered", json_real(e->se_clustered));
+    json_object_set_new(out, "ci95", json_pack("[f, f]", e->low, e->high));
+}
+
+void fv_tally_entry_write(const char *name, double mean, int64_t n, json_t *by) {
+    json_object_set_new(by, name, json_pack("{s: I, s: f}", "n", (json_int_t)n, "accuracy", mean));
+}
+
 void fv_tally_write(const fv_tally *t, json_t *out) {
-    double se = 0, cluster_se = 0, low = 0, high = 0;
+    fv_estimate e = {.n = t->n};
     if (t->n) {
-        se = sqrt(variance(t) / (double)t->n);
-        cluster_se = clustered(t);
-        interval(t, se, &low, &high);
+        e.mean = fv_tally_mean(t);
+        e.se = sqrt(fv_tally_variance(t) / (double)t->n);
+        e.se_clustered = clustered(t);
+        interval(t, e.se, &e.low, &e.high);
     }
-    json_object_set_new(out, "n", json_integer((json_int_t)t->n));
-    json_object_set_new(out, "accuracy", t->n ? json_real(fv_tally_mean(t)) : json_null());
-    json_object_set_new(out, "se", json_real(se));
-    json_object_set_new(out, "se_clustered", json_real(cluster_se));
-    json_object_set_new(out, "ci95", json_pack("[f, f]", low, high));
+    fv_estimate_write(&e, out);
     json_t *by = json_object();
     const char *name;
     json_t *number;
     json_object_foreach(t->categories, name, number) {
-        const fv_tally_entry *e = &t->by_category[json_integer_value(number)];
-        json_object_set_new(by, name, json_pack("{s: I, s: f}", "n", (json_int_t)e->n, "accuracy", e->sum / e->n));
+        const fv_tally_entry *entry = &t->by_category[json_integer_value(number)];
+        fv_tally_entry_write(name, entry->sum / entry->n, (int64_t)entry->n, by);
     }
     json_object_set_new(out, "by", by);
 }

@@ -1,5 +1,6 @@
 #include "rl/rewards/compare.h"
 
+#include "rl/text/edit.h"
 #include "rl/text/mathruler.h"
 #include "rl/text/python.h"
 #include "rl/text/regex.h"
@@ -8,16 +9,6 @@
 #include <stdio.h>
 
 double fv_compare_mathruler(fv_span given, fv_span right) { return fv_mathruler_grade(given, right); }
-
-/* float(text without commas). */
-static bool number(fv_span s, double *out) {
-    fv_text t = {0};
-    fv_edit_set(&t, s);
-    fv_edit_replace(&t, ",", "");
-    bool good = !t.failed && fv_py_float(fv_edit_span(&t), out);
-    fv_text_clear(&t);
-    return good;
-}
 
 static bool has_decimals(fv_span s) { return fv_py_find(s, ".") || fv_py_find(s, ","); }
 
@@ -33,14 +24,14 @@ static double two_decimals(double x) {
 /* Video-R1 (src/r1-v/src/open_r1/grpo.py, "numerical"). */
 double fv_compare_rounded(fv_span given, fv_span right) {
     double a, b;
-    if (has_decimals(given) != has_decimals(right) || !number(given, &a) || !number(right, &b)) return 0;
+    if (has_decimals(given) != has_decimals(right) || !fv_edit_number(given, &a) || !fv_edit_number(right, &b)) return 0;
     return two_decimals(a) == two_decimals(b);
 }
 
 /* The same file, "regression": the quotient is clipped as Python's max(0, q) and min(1, q) clip, to whom a NAN is no larger than 0. */
 double fv_compare_regression(fv_span given, fv_span right) {
     double a, b;
-    if (!number(given, &a) || !number(right, &b)) return 0;
+    if (!fv_edit_number(given, &a) || !fv_edit_number(right, &b)) return 0;
     double q = (fabs(a - b) + 1e-9) / (fabs(b) + 1e-9);
     q = q > 0 ? q : 0;
     return 1 - (q < 1 ? q : 1);

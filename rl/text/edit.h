@@ -9,6 +9,8 @@ fv_span fv_edit_span(const fv_text *t);                                   /* the
 void fv_edit_set(fv_text *t, fv_span s);                                  /* s may lie within t */
 void fv_edit_swap(fv_text *t, fv_text *with);                             /* t becomes `with`, which becomes {0}; what t had is freed */
 void fv_edit_replace(fv_text *t, const char *old, const char *with);      /* t.replace(old, with) */
+void fv_edit_lower(fv_text *t);                                           /* t.lower(), letter by letter: all but \u0130 and a word's last sigma are Python's */
+bool fv_edit_number(fv_span s, double *out);                             /* float(s.replace(",", "")) */
 bool fv_edit_is(const fv_text *t, const char *word);
 bool fv_edit_same(const fv_text *a, const fv_text *b);
 

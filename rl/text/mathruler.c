@@ -129,21 +129,6 @@ static bool is_integer(fv_span s, double *x) {
     return is;
 }
 
-static void lower(fv_text *t) {
-    fv_text made = {0};
-    fv_span s = fv_edit_span(t);
-    while (s.size) {
-        utf8proc_int32_t c;
-        utf8proc_uint8_t bytes[4];
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)s.text, (utf8proc_ssize_t)s.size, &c);
-        utf8proc_ssize_t m = n > 0 ? utf8proc_encode_char(utf8proc_tolower(c), bytes) : 0;
-        if (m > 0) fv_text_bytes(&made, (const char *)bytes, (size_t)m);
-        else fv_text_char(&made, s.text[0]);
-        s = from(s, n > 0 ? (size_t)n : 1);
-    }
-    fv_edit_swap(t, &made);
-}
-
 static void read_latex(fv_text *t) {
     fv_text made = {0};
     fv_edit_replace(t, "\\tfrac", "\\frac");
@@ -175,7 +160,7 @@ static void normalise(fv_text *out, fv_span answer) {
     mix_numbers(out);
     static const char *const dropped[] = {" ", "{", "}"};
     for (size_t i = 0; i < FV_COUNT(dropped); i++) fv_edit_replace(out, dropped[i], "");
-    lower(out);
+    fv_edit_lower(out);
     if (is_integer(fv_edit_span(out), &x)) {
         fv_edit_replace(out, ",", "");
         if (fv_py_float(fv_edit_span(out), &x)) set_integer(out, trunc(x));

@@ -27,6 +27,13 @@ size_t fv_py_space(const char *s, size_t size) {
     return space ? n : 0;
 }
 
+bool fv_py_alpha(const char *s, size_t size) {
+    utf8proc_int32_t c;
+    if (!decode(s, size, &c)) return false;
+    utf8proc_category_t k = utf8proc_category(c);
+    return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
+}
+
 /* Digits come in runs of ten; all runs begin at xxx0 or xxx6 but those of the mathematical alphabets, which follow one another. */
 size_t fv_py_digit(const char *s, size_t size, int *value) {
     utf8proc_int32_t c;
@@ -50,6 +57,12 @@ fv_span fv_py_strip(fv_span s) {
     return s;
 }
 
+fv_span fv_py_strip_of(fv_span s, const char *marks) {
+    while (s.size && s.text[0] && strchr(marks, s.text[0])) s.text++, s.size--;
+    while (s.size && s.text[s.size - 1] && strchr(marks, s.text[s.size - 1])) s.size--;
+    return s;
+}
+
 bool fv_py_word(fv_span *rest, fv_span *word) {
     size_t n, size = 0;
     while ((n = fv_py_space(rest->text, rest->size)) > 0) rest->text += n, rest->size -= n;
@@ -69,6 +82,12 @@ size_t fv_py_length(fv_span s) {
 const char *fv_py_find(fv_span s, const char *word) { return s.size ? memmem(s.text, s.size, word, strlen(word)) : NULL; }
 
 static fv_span behind(fv_span s, const char *at, size_t skip) { return (fv_span){at + skip, s.size - (size_t)(at - s.text) - skip}; }
+
+const char *fv_py_find_last(fv_span s, const char *word) {
+    const char *last = NULL;
+    for (const char *at; (at = fv_py_find(s, word)); s = behind(s, at, 1)) last = at;
+    return last;
+}
 
 int fv_py_count(fv_span s, const char *word) {
     int n = 0;

@@ -9,12 +9,15 @@ fv_span fv_span_of(const char *text);                            /* NULL: an emp
 bool fv_span_same(fv_span a, fv_span b);
 
 size_t fv_py_space(const char *s, size_t size);                  /* bytes of the white-space character (str.isspace) at s; 0: there is none */
+bool fv_py_alpha(const char *s, size_t size);                     /* whether a letter of any script (str.isalpha) stands at s */
 size_t fv_py_digit(const char *s, size_t size, int *value);      /* bytes of the decimal digit of any script at s; 0: none */
 fv_span fv_py_strip(fv_span s);                                  /* s.strip() */
+fv_span fv_py_strip_of(fv_span s, const char *marks);            /* s.strip(marks), ASCII marks */
 bool fv_py_word(fv_span *rest, fv_span *word);                   /* the words of s.split(), one by one; *rest moves behind */
 size_t fv_py_length(fv_span s);                                  /* len(s) */
 
 const char *fv_py_find(fv_span s, const char *word);             /* first place, or NULL */
+const char *fv_py_find_last(fv_span s, const char *word);        /* last place, or NULL */
 int fv_py_count(fv_span s, const char *word);                    /* s.count(word) */
 fv_span fv_py_after_last(fv_span s, const char *mark);           /* s.split(mark)[-1] */
 fv_span fv_py_before(fv_span s, const char *mark);               /* s.split(mark)[0] */

@@ -114,6 +114,8 @@ static void help_teaches_every_verb(void **state) {
         assert_says("stdout", usage);
         run_well("help");
     }
+    run_well("help eval");
+    assert_says("stdout", "  videomme@lmms "); /* protocols are listed */
     run_well("--version");
     assert_says("stdout", "fovea ");
     run_badly("scor", 2, "did you mean score?");

@@ -53,7 +53,8 @@ static void rows_without_answer_are_reported(void **state) {
     assert_near(r, "n", 1);
     assert_near(r, "errors", 2);
     json_decref(r);
-    run_badly("eval --responses some.jsonl --protocol mvbench@lmms", 1, "this version has exact");
+    run_badly("eval --responses some.jsonl --protocol mvbench@lms", 1, "did you mean mvbench@lmms?");
+    run_badly("eval --responses some.jsonl --protocol mvbench@lmms", 1, "some.jsonl:1: mvbench@lmms needs `candidates`");
     run_badly("eval --responses some.jsonl --model m", 2, "neither a recipe nor a model");
     run_badly("eval", 2, "--model is missing");
     run_badly("eval --responses some.jsonl evaluate.bye=x", 1, "did you mean evaluate.by?");
@@ -87,6 +88,15 @@ static void a_model_is_evaluated(void **state) {
     assert_near(r, "n", 6);
     assert_string_equal(json_string_value(json_object_get(r, "mode")), "greedy");
     assert_non_null(json_object_get(r, "se_clustered"));
+    json_decref(r);
+    run_well("eval --model m --data rows/visual-search.jsonl --out e3 max_new_tokens=6 --json --protocol numeric");
+    r = read_json("stdout");
+    assert_near(r, "n", 6);
+    assert_near(r, "left_out", 0);
+    assert_string_equal(json_string_value(json_object_get(r, "protocol")), "numeric");
+    json_decref(r);
+    r = read_lines("e3/samples.jsonl");
+    assert_true(json_string_length(json_object_get(json_array_get(r, 0), "answer")) > 0);
     json_decref(r);
     run_well("eval --model m --data rows/visual-search.jsonl --out e2 max_new_tokens=6 threads=2");
     assert_true(same_files("e1/samples.jsonl", "e2/samples.jsonl"));

@@ -3,6 +3,7 @@
 #include "core/file.h"
 #include "datasets/generator.h"
 #include "rl/part.h"
+#include "rl/protocol.h"
 #include "rl/recipe.h"
 #include "tools/actions.h"
 
@@ -261,8 +262,21 @@ static void names_on_pages_exist(void **state) {
     check_pages(check_names);
 }
 
+static void protocols_are_told(void **state) {
+    (void)state;
+    int n;
+    const fv_protocol *const *all = fv_protocols(&n);
+    char *page = contents(ROOT "docs/evaluation.md"), row[64];
+    for (int i = 0; i < n; i++) {
+        snprintf(row, sizeof row, "\n| `%s` |", all[i]->name);
+        if (!strstr(page, row)) fail_msg("docs/evaluation.md has no row for %s", all[i]->name);
+    }
+    free(page);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(protocols_are_told),
         cmocka_unit_test(recipe_page_is_current),
         cmocka_unit_test(code_on_pages_is_tested),
         cmocka_unit_test(names_on_pages_exist),

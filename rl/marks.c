@@ -1,0 +1,144 @@
+#include "rl/marks.h"
+
+#include "rl/answer.h"
+#include "rl/strata.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool by_protocol(const fv_marks *m) { return m->protocol && m->protocol->mark; }
+
+const char *fv_marks_name(const fv_marks *m) { return by_protocol(m) ? m->protocol->name : m->term->terms.uses[0].part->name; }
+
+json_t *fv_marks_header(const fv_marks *m) {
+    const char *doc = by_protocol(m) ? m->protocol->doc : m->term->terms.uses[0].part->doc, *source = by_protocol(m) ? m->protocol->source : "Fovea";
+    return json_pack("{s: s, s: s, s: s}", "protocol", fv_marks_name(m), "extractor", doc, "source", source);
+}
+
+void fv_marks_clear(fv_marks *m) {
+    fv_tally_clear(&m->all);
+    for (size_t i = 0; i < FV_COUNT(m->levels); i++) fv_tally_clear(&m->levels[i]);
+    *m = (fv_marks){0};
+}
+
+/* ---- Lines ---- */
+
+static void add_text(fv_text *t, const char *key, const fv_text *text) {
+    fv_text_add(t, key);
+    fv_text_json(t, text->data ? text->data : "", text->size);
+}
+
+static fv_status write_line(const fv_marks *m, int64_t number, const json_t *id, const fv_response *r, const fv_mark *mark, const char *category, fv_error *err) {
+    fv_text t = {0}, response = {0};
+    if (r->text) fv_text_add(&response, r->text);
+    fv_text_add(&t, "{\"id\": ");
+    fv_json_dump(&t, id, 0);
+    add_text(&t, ", \"response\": ", &response);
+    add_text(&t, ", \"extracted\": ", &mark->extracted);
+    add_text(&t, ", \"answer\": ", &mark->right);
+    fv_text_add(&t, ", \"score\": ");
+    fv_text_f64(&t, mark->score);
+    if (category) {
+        fv_text_add(&t, ", \"category\": ");
+        fv_text_json(&t, category, strlen(category));
+    }
+    fv_text_printf(&t, ", \"doc_id\": %lld", (long long)number);
+    add_text(&t, ", \"target\": ", &mark->right);
+    add_text(&t, ", \"resps\": [[", &response);
+    add_text(&t, "]], \"filtered_resps\": [", &mark->extracted);
+    fv_text_add(&t, "]}");
+    t.failed |= response.failed || mark->extracted.failed || mark->right.failed;
+    fv_status s = fv_lines_text(m->samples, &t, err);
+    fv_text_clear(&t);
+    fv_text_clear(&response);
+    return s;
+}
+
+/* ---- Marking ---- */
+
+/* By a recipe's term, whose answer is the one that `exact` finds. */
+static fv_status mark_by_term(const fv_marks *m, fv_response *r, fv_mark *mark, fv_error *err) {
+    fv_group g = {r, 1};
+    FV_TRY(fv_pipeline_reward(m->term, &g, &(fv_moment){0, 1, m->seed}, err));
+    fv_span extracted = r->text ? fv_answer_find(r->text) : (fv_span){"", 0};
+    fv_text_bytes(&mark->extracted, extracted.text, extracted.size);
+    if (r->answer) fv_text_add(&mark->right, r->answer);
+    mark->score = r->reward;
+    return FV_OK;
+}
+
+static fv_status mark_one(const fv_marks *m, fv_response *r, fv_mark *mark, fv_error *err) {
+    if (!by_protocol(m)) return mark_by_term(m, r, mark, err);
+    FV_TRY(fv_protocol_mark(m->protocol, r, mark, err));
+    r->reward = r->terms[0] = mark->score;
+    return FV_OK;
+}
+
+/* ---- Counting ---- */
+
+enum { MOST_CATEGORIES = FV_COUNT(((fv_protocol *)0)->facets) + 2 };
+
+static void add_category(const char **list, int *n, const char *category) {
+    for (int i = 0; i < *n; i++)
+        if (category && !strcmp(list[i], category)) return;
+    if (category) list[(*n)++] = category;
+}
+
+/* The categories that a row is counted in: the protocol's, and the field `by`; without a protocol's, fv_tally_category's. */
+static int categories_of(const fv_marks *m, const fv_mark *mark, const fv_row *row, const char **list) {
+    int n = 0;
+    add_category(list, &n, mark->category);
+    for (int i = 0; by_protocol(m) && m->protocol->facets[i]; i++) add_category(list, &n, fv_row_text(row, m->protocol->facets[i]));
+    if (n && m->by) add_category(list, &n, fv_row_text(row, m->by));
+    if (!n) add_category(list, &n, fv_tally_category(row, m->by));
+    return n;
+}
+
+/* `key` is the text of a field that is a number. */
+static const char *cluster_of(const fv_marks *m, const fv_row *row, char *key, size_t size) {
+    const char *field = by_protocol(m) ? m->protocol->cluster : NULL;
+    const json_t *value = field ? json_object_get(row->json, field) : NULL;
+    if (json_is_string(value)) return json_string_value(value);
+    if (!json_is_integer(value)) return fv_tally_cluster(row);
+    snprintf(key, size, "%lld", (long long)json_integer_value(value));
+    return key;
+}
+
+static fv_status count(fv_marks *m, const fv_mark *mark, const fv_row *row, const char *const *categories, int n, fv_error *err) {
+    char key[32];
+    const char *cluster = cluster_of(m, row, key, sizeof key);
+    FV_TRY(fv_tally_add(&m->all, mark->score, n ? categories[0] : NULL, cluster, err));
+    for (int k = 1; k < n; k++) FV_TRY(fv_tally_add_category(&m->all, mark->score, categories[k], err));
+    const fv_protocol *p = by_protocol(m) ? m->protocol : NULL;
+    for (int i = 0; p && p->metrics[i]; i++)
+        if (!isnan(mark->metrics[i])) m->metrics[i].sum += mark->metrics[i], m->metrics[i].n += 1;
+    for (int i = 0; p && p->levels && p->levels[i].category; i++)
+        if (!strcmp(p->levels[i].category, mark->category)) FV_TRY(fv_tally_add(&m->levels[i], mark->score, NULL, cluster, err));
+    return FV_OK;
+}
+
+fv_status fv_marks_add(fv_marks *m, int64_t number, const json_t *id, fv_response *r, const fv_row *row, fv_error *err) {
+    fv_mark mark = {0};
+    const char *categories[MOST_CATEGORIES];
+    fv_status s = r->error[0] ? FV_OK : mark_one(m, r, &mark, err);
+    if (s == FV_OK && !r->error[0]) {
+        int n = categories_of(m, &mark, row, categories);
+        if (mark.left_out) m->left_out++;
+        else s = count(m, &mark, row, categories, n, err);
+        if (s == FV_OK && m->samples) s = write_line(m, number, id, r, &mark, n ? categories[0] : NULL, err);
+    }
+    fv_mark_clear(&mark);
+    return s;
+}
+
+void fv_marks_write(const fv_marks *m, json_t *out) {
+    const fv_protocol *p = by_protocol(m) ? m->protocol : NULL;
+    fv_tally_write(&m->all, out);
+    if (!p) return;
+    if (p->levels) fv_strata_write(m->levels, p->levels, out);
+    json_t *metrics = p->metrics[0] ? json_object() : NULL;
+    for (int i = 0; p->metrics[i]; i++) json_object_set_new(metrics, p->metrics[i], m->metrics[i].n > 0 ? json_real(m->metrics[i].sum / m->metrics[i].n) : json_null());
+    if (metrics) json_object_set_new(out, "metrics", metrics);
+    json_object_set_new(out, "left_out", json_integer((json_int_t)m->left_out));
+}

@@ -1,0 +1,35 @@
+/* An evaluation's count: each response marked, by a protocol or by a recipe's term, added up, by category, and told a line each. */
+#ifndef FV_RL_MARKS_H
+#define FV_RL_MARKS_H
+
+#include "core/file.h"
+#include "rl/pipeline.h"
+#include "rl/protocol.h"
+#include "rl/tally.h"
+
+typedef struct {
+    /* Set before the first. */
+    const fv_protocol *protocol; /* NULL, or one without a mark of its own: `term` marks */
+    fv_pipeline *term;           /* one reward term */
+    const char *by;              /* row field of categories (fv_tally_category), beside the protocol's; NULL: none */
+    uint64_t seed;
+    fv_lines *samples;           /* NULL: none */
+    /* Start from {0}. */
+    fv_tally all, levels[FV_PROTOCOL_LEVELS];
+    fv_tally_entry metrics[FV_PROTOCOL_METRICS];
+    int64_t left_out;
+} fv_marks;
+void fv_marks_clear(fv_marks *m);
+
+/* What names the count: the protocol, or the term. And {"protocol": that, "extractor": its line, "source"} for results, the caller's; NULL: out of memory. */
+const char *fv_marks_name(const fv_marks *m);
+json_t *fv_marks_header(const fv_marks *m);
+
+/* Marks r (r->reward and r->terms[0], room for one), unless its error says that it couldn't be: the caller's to report, it is in no count. Else adds a line to `samples`:
+ * {"id" (as given), "response", "extracted", "answer", "score", "category" (where there is one)} and lmms-eval's keys; number: of the row in its file. */
+fv_status fv_marks_add(fv_marks *m, int64_t number, const json_t *id, fv_response *r, const fv_row *row, fv_error *err);
+
+/* What fv_tally_write writes; with a protocol's levels (rl/strata.h) the mean over tasks. And of a protocol "left_out", and "metrics" where it has some. */
+void fv_marks_write(const fv_marks *m, json_t *out);
+
+#endif

@@ -1,0 +1,122 @@
+#include "rl/protocols/reading.h"
+
+#include "rl/answer.h"
+
+#include <string.h>
+
+/* ---- Responses ---- */
+
+void fv_read_answer(fv_text *out, const char *response) { fv_edit_set(out, fv_answer_find(response)); }
+
+void fv_read_turn(fv_text *out, const char *response) {
+    static const char head[] = "<|im_start|>assistant\n";
+    const char *at = fv_py_find_last(fv_span_of(response), head);
+    fv_edit_set(out, fv_py_before(fv_span_of(at ? at + sizeof head - 1 : response), "<|im_end|>"));
+}
+
+/* Cuts one pair of tags after the other; an opening tag without a closing one behind it stays, and so does what follows. */
+static void cut_blocks(fv_text *t, const char *open, const char *close) {
+    for (;;) {
+        fv_span all = fv_edit_span(t);
+        const char *from = fv_py_find(all, open);
+        if (!from) break;
+        fv_span rest = {from, all.size - (size_t)(from - all.text)};
+        const char *to = fv_py_find(rest, close);
+        if (!to) return;
+        fv_text made = {0};
+        fv_text_bytes(&made, all.text, (size_t)(from - all.text));
+        fv_text_add(&made, to + strlen(close));
+        fv_edit_swap(t, &made);
+        if (t->failed) return;
+    }
+    fv_edit_set(t, fv_py_after_last(fv_edit_span(t), close));
+}
+
+void fv_read_lmms(fv_text *out, const char *response) {
+    fv_read_turn(out, response);
+    cut_blocks(out, "<think>", "</think>");
+    cut_blocks(out, "<analysis>", "</analysis>");
+    fv_edit_set(out, fv_py_strip(fv_edit_span(out)));
+}
+
+/* ---- Rows ---- */
+
+bool fv_row_word(fv_text *out, const json_t *row, const char *field) {
+    const json_t *v = json_object_get(row, field);
+    if (json_is_string(v)) fv_text_add(out, json_string_value(v));
+    else if (json_is_integer(v)) fv_text_i64(out, json_integer_value(v));
+    return json_is_string(v) || json_is_integer(v);
+}
+
+fv_span fv_row_span(const json_t *row, const char *field) { return fv_span_of(json_string_value(json_object_get(row, field))); }
+
+/* Values named A to Z of an object (or a0 to a9: first "a0"). */
+static void read_named(fv_options *o, const json_t *object, const char *first) {
+    char key[3] = "";
+    for (int i = 0; i < FV_OPTIONS && (!first[1] || i < 10); i++) {
+        memcpy(key, first, strlen(first));
+        key[strlen(first) - 1] = (char)(key[strlen(first) - 1] + i);
+        o->text[i] = fv_row_span(object, key);
+        if (o->text[i].text) o->count = i + 1;
+    }
+}
+
+fv_options fv_options_read(const json_t *row) {
+    static const char *const lists[] = {"options", "candidates", "choices"};
+    fv_options o = {0};
+    for (size_t k = 0; k < FV_COUNT(lists) && !o.count; k++) {
+        const json_t *list = json_object_get(row, lists[k]);
+        size_t n = json_array_size(list);
+        if (json_is_object(list)) read_named(&o, list, "A");
+        for (size_t i = 0; i < n && i < FV_OPTIONS; i++) {
+            const char *text = json_string_value(json_array_get(list, i));
+            o.text[i] = fv_span_of(text ? text : "");
+            o.count++;
+        }
+    }
+    if (!o.count) read_named(&o, row, "A");
+    if (!o.count) read_named(&o, row, "a0");
+    return o;
+}
+
+char fv_leading_letter(fv_span s, fv_span *rest) {
+    bool open = s.size && s.text[0] == '(';
+    if (open) s.text++, s.size--;
+    if (!s.size || s.text[0] < 'A' || s.text[0] > 'Z') return 0;
+    char letter = s.text[0];
+    s.text++, s.size--;
+    if (s.size && !strchr(open ? ")" : ".):", s.text[0])) return 0;
+    if (open && !s.size) return 0;
+    if (s.size) s.text++, s.size--;
+    *rest = fv_py_strip(s);
+    return letter;
+}
+
+fv_span fv_option_text(const fv_options *o, int i) {
+    fv_span s = fv_py_strip(o->text[i]), rest;
+    return fv_leading_letter(s, &rest) == (char)('A' + i) && rest.size ? rest : s;
+}
+
+int fv_options_right(const fv_options *o, const json_t *row) {
+    static const char *const fields[] = {"answer", "label", "ground_truth", "solution"};
+    fv_span s = {0}, rest;
+    for (size_t k = 0; k < FV_COUNT(fields) && !s.text; k++) {
+        const json_t *v = json_object_get(row, fields[k]);
+        if (json_is_integer(v)) return json_integer_value(v) >= 0 && json_integer_value(v) < o->count ? (int)json_integer_value(v) : -1;
+        s = fv_row_span(row, fields[k]);
+    }
+    if (!s.text) return -1;
+    (void)fv_py_pair(&s, s, "<answer>", "</answer>");
+    s = fv_py_strip(s);
+    char letter = fv_leading_letter(s, &rest);
+    if (letter && letter < 'A' + o->count) return letter - 'A';
+    for (int i = 0; i < o->count; i++)
+        if (fv_span_same(s, fv_option_text(o, i)) || fv_span_same(s, fv_py_strip(o->text[i]))) return i;
+    return -1;
+}
+
+void fv_mark_letter(fv_mark *m, char given, char right) {
+    if (given) fv_text_char(&m->extracted, given);
+    fv_text_char(&m->right, right);
+    m->score = given == right;
+}
