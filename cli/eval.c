@@ -9,7 +9,7 @@ static const fv_option options[] = {
     {"--model", FV_OPTION_VALUE, "DIR", "a Hugging Face folder, or a PEFT adapter's (with --data, instead of a recipe)"},
     {"--data", FV_OPTION_VALUE, "FILE", "rows with an answer"},
     {"--responses", FV_OPTION_VALUE, "FILE", "rows with `response` and answer: no model is run"},
-    {"--protocol", FV_OPTION_VALUE, "P", "how an answer is found and compared, and what is averaged; exact by default"},
+    {"--protocol", FV_OPTION_VALUE, "P", "how an answer is found and compared, and what is averaged; the recipe's evaluate.protocol, exact by default"},
     {"--out", FV_OPTION_VALUE, "DIR", "gets samples.jsonl (a line a row) and results.json"},
     {"--json", FV_OPTION_FLAG, "", "the result as JSON on stdout"},
     FV_SAMPLING_OPTIONS,
@@ -66,10 +66,10 @@ static fv_status show(const fv_args *a, json_t *result, fv_error *err) {
     return errors > 0 ? fv_fail(err, FV_BAD_DATA, "%.0f rows could not be used and are left out (see above)", errors) : FV_OK;
 }
 
-/* Settings as overrides of a recipe; those of sampling mean their fields. */
+/* Settings as overrides of a recipe; those of sampling and --protocol mean their fields. */
 typedef struct {
-    const char *list[FV_COUNT(((fv_args *)0)->settings) + 2];
-    char max_new[64];
+    const char *list[FV_COUNT(((fv_args *)0)->settings) + 4];
+    char max_new[64], protocol[96];
     int count;
 } overrides;
 
@@ -82,9 +82,14 @@ static void collect(overrides *o, const fv_args *a, const fv_sampling_args *s) {
         if (!own) o->list[o->count++] = a->settings[i];
     }
     if (fv_args_setting(a, "temperature")) o->list[o->count++] = s->temperature > 0 ? "evaluate.modes=[sampled]" : "evaluate.modes=[greedy]";
-    if (!fv_args_setting(a, "max_new_tokens")) return;
-    snprintf(o->max_new, sizeof o->max_new, "evaluate.max_new_tokens=%d", s->max_new_tokens);
-    o->list[o->count++] = o->max_new;
+    if (fv_args_setting(a, "max_new_tokens")) {
+        snprintf(o->max_new, sizeof o->max_new, "evaluate.max_new_tokens=%d", s->max_new_tokens);
+        o->list[o->count++] = o->max_new;
+    }
+    const char *protocol = fv_args_value(a, &fv_verb_eval, "--protocol");
+    if (!protocol) return;
+    snprintf(o->protocol, sizeof o->protocol, "evaluate.protocol=%s", protocol);
+    o->list[o->count++] = o->protocol;
 }
 
 static fv_status open_recipe(fv_recipe **out, const fv_args *a, const overrides *o, fv_error *err) {
@@ -102,16 +107,13 @@ static fv_status open_recipe(fv_recipe **out, const fv_args *a, const overrides 
 
 static fv_status run(const fv_args *a, fv_error *err) {
     const fv_verb *v = &fv_verb_eval;
-    const char *responses = fv_args_value(a, v, "--responses"), *protocol = fv_args_value(a, v, "--protocol");
+    const char *responses = fv_args_value(a, v, "--responses");
     fv_sampling_args sampling;
     overrides o = {.count = 0};
     fv_recipe *recipe;
     json_t *result;
     FV_TRY(fv_sampling_read(&sampling, a, 0, err));
-    const fv_protocol *rule = NULL;
-    if (protocol) FV_TRY(fv_protocol_find(&rule, protocol, err));
-    fv_evaluate_file_options how = {.protocol = rule, .folder = fv_args_value(a, v, "--out"), .temperature = sampling.temperature, .top_p = sampling.top_p, .bad = fv_say_bad_row,
-                                    .note = fv_say_note};
+    fv_evaluate_file_options how = {.folder = fv_args_value(a, v, "--out"), .temperature = sampling.temperature, .top_p = sampling.top_p, .bad = fv_say_bad_row, .note = fv_say_note};
     if (responses && (a->word_count || fv_args_value(a, v, "--model"))) return fv_fail(err, FV_BAD_USAGE, "fovea eval: --responses takes neither a recipe nor a model");
     collect(&o, a, &sampling);
     if (responses) FV_TRY(fv_evaluate_recipe_for(&recipe, "none", "none", o.list, o.count, err)); /* settings are checked, and say what is counted and how */

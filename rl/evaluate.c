@@ -61,7 +61,7 @@ static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t nu
     v->y.failures += t->failures;
     v->y.length += t->tokens;
     add_boxes(&v->y, t, row->json);
-    const char *term_name = fv_marks_name(&v->y.marks);
+    const char *term_name = fv_marking_name(v->y.marks.how);
     if (v->shown && number < v->o->show)
         FV_TRY(fv_trajectory_write(v->shown, v->o->show_folder, v->model, r, i, number, &response, &term_name, 1, err));
     return FV_OK;
@@ -136,11 +136,10 @@ static fv_status open_shown(evaluation *v, fv_error *err) {
     return s;
 }
 
-fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool *pool, fv_jobs *tools, const fv_dataset *data, fv_pipeline *score,
+fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool *pool, fv_jobs *tools, const fv_dataset *data, const fv_marking *marking,
                       const fv_evaluate_options *options, fv_error *err) {
     *result = NULL;
-    evaluation v = {.model = m, .slot = slot, .tools = tools, .o = options,
-                    .y.marks = {.protocol = options->protocol, .term = score, .by = options->by, .seed = options->seed}};
+    evaluation v = {.model = m, .slot = slot, .tools = tools, .o = options, .y.marks.how = marking};
     double start = fv_now();
     int64_t n = fv_dataset_count(data);
     if (options->n && options->n < n) n = options->n;

@@ -42,7 +42,7 @@ typedef struct {
     const fv_evaluate_file_options *o;
     fv_session session;
     fv_dataset *data;
-    fv_pipeline *score;
+    fv_marking marking;
 } evaluation;
 
 static fv_status run_mode(evaluation *v, const char *mode, bool several, json_t **result, fv_error *err) {
@@ -51,11 +51,11 @@ static fv_status run_mode(evaluation *v, const char *mode, bool several, json_t 
     snprintf(name, sizeof name, several ? "samples-%.32s.jsonl" : "samples.jsonl", mode);
     char *samples = path_in(v->o->folder, name);
     int room = v->session.model->config.text.max_positions;
-    fv_evaluate_options o = {.name = fv_get_text(r, "name"), .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .protocol = v->o->protocol, .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
+    fv_evaluate_options o = {.name = fv_get_text(r, "name"), .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .samples_path = samples,
                              .n = fv_get_int(r, "evaluate.n"), .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = room,
                              .temperature = v->o->temperature, .top_p = v->o->top_p, .seed = (uint64_t)fv_get_int(r, "seed"), .quiet = v->o->quiet, .bad = v->o->bad,
                              .context = v->o->context};
-    fv_status s = fv_evaluate(result, v->session.model, v->session.slot, v->session.pool, v->session.tools, v->data, v->score, &o, err);
+    fv_status s = fv_evaluate(result, v->session.model, v->session.slot, v->session.pool, v->session.tools, v->data, &v->marking, &o, err);
     free(samples);
     return s;
 }
@@ -82,7 +82,7 @@ static fv_status open_all(evaluation *v, fv_error *err) {
     const json_t *r = v->recipe->json;
     if (!fv_get(r, "eval_data")) return fv_fail(err, FV_BAD_RECIPE, "%s: eval_data is missing: rows to evaluate on", v->recipe->file);
     if (!fv_get(r, "model.path")) return fv_fail(err, FV_BAD_RECIPE, "%s: model.path is missing: a model to evaluate", v->recipe->file);
-    FV_TRY(fv_pipeline_term(&v->score, r, "evaluate.score", err));
+    FV_TRY(fv_marking_open(&v->marking, r, err));
     FV_TRY(fv_dataset_open(&v->data, fv_get(r, "eval_data"), (uint64_t)fv_get_int(r, "seed"), err));
     if (v->o->folder) FV_TRY(fv_folder_make(v->o->folder, err));
     fv_session_options how = {.model = fv_get_text(r, "model.path"), .adapter = fv_get_text(r, "adapter"), .device = fv_get_text(r, "device"),
@@ -106,12 +106,12 @@ fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_
     evaluation v = {.recipe = recipe, .o = options};
     *result = NULL;
     fv_status s = open_all(&v, err);
-    json_t *out = s == FV_OK ? fv_marks_header(&(fv_marks){.protocol = options->protocol, .term = v.score}) : NULL;
+    json_t *out = s == FV_OK ? fv_marking_header(&v.marking) : NULL;
     if (s == FV_OK) s = run_modes(&v, out, err);
     if (s == FV_OK) s = write_results(out, options->folder, err);
     if (s == FV_OK) *result = out;
     else json_decref(out);
-    fv_pipeline_close(v.score);
+    fv_marking_clear(&v.marking);
     fv_dataset_close(v.data);
     fv_session_close(&v.session);
     return s;
@@ -148,15 +148,16 @@ static fv_status open_samples(fv_lines **out, const char *folder, fv_error *err)
 }
 
 fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const char *path, const fv_evaluate_file_options *options, fv_error *err) {
-    fv_marks marks = {.protocol = options->protocol, .by = fv_get_text(recipe->json, "evaluate.by")};
+    fv_marking marking;
+    fv_marks marks = {.how = &marking};
     fv_responses rows = {0};
     int64_t errors = 0;
     *result = NULL;
-    fv_status s = fv_pipeline_term(&marks.term, recipe->json, "evaluate.score", err);
+    fv_status s = fv_marking_open(&marking, recipe->json, err);
     if (s == FV_OK) s = fv_responses_open(&rows, path, err);
     if (s == FV_OK) s = open_samples(&marks.samples, options->folder, err);
     if (s == FV_OK) s = mark_all(&marks, &errors, &rows, options, err);
-    json_t *out = s == FV_OK ? fv_marks_header(&marks) : NULL;
+    json_t *out = s == FV_OK ? fv_marking_header(&marking) : NULL;
     if (out) {
         fv_marks_write(&marks, out);
         json_object_set_new(out, "errors", json_integer((json_int_t)errors));
@@ -166,7 +167,7 @@ fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const 
     else json_decref(out);
     fv_lines_close(marks.samples);
     fv_responses_close(&rows);
-    fv_pipeline_close(marks.term);
     fv_marks_clear(&marks);
+    fv_marking_clear(&marking);
     return s;
 }

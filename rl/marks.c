@@ -7,13 +7,27 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool by_protocol(const fv_marks *m) { return m->protocol && m->protocol->mark; }
+/* ---- How ---- */
 
-const char *fv_marks_name(const fv_marks *m) { return by_protocol(m) ? m->protocol->name : m->term->terms.uses[0].part->name; }
+fv_status fv_marking_open(fv_marking *m, const json_t *recipe, fv_error *err) {
+    *m = (fv_marking){.by = fv_get_text(recipe, "evaluate.by"), .seed = (uint64_t)fv_get_int(recipe, "seed")};
+    FV_TRY(fv_protocol_find(&m->protocol, fv_get_text(recipe, "evaluate.protocol"), err));
+    return fv_pipeline_term(&m->term, recipe, "evaluate.score", err);
+}
 
-json_t *fv_marks_header(const fv_marks *m) {
-    const char *doc = by_protocol(m) ? m->protocol->doc : m->term->terms.uses[0].part->doc, *source = by_protocol(m) ? m->protocol->source : "Fovea";
-    return json_pack("{s: s, s: s, s: s}", "protocol", fv_marks_name(m), "extractor", doc, "source", source);
+void fv_marking_clear(fv_marking *m) {
+    fv_pipeline_close(m->term);
+    *m = (fv_marking){0};
+}
+
+/* The protocol that marks; NULL: the term does. */
+static const fv_protocol *rule_of(const fv_marking *m) { return m->protocol->mark ? m->protocol : NULL; }
+
+const char *fv_marking_name(const fv_marking *m) { return rule_of(m) ? m->protocol->name : m->term->terms.uses[0].part->name; }
+
+json_t *fv_marking_header(const fv_marking *m) {
+    const char *doc = rule_of(m) ? m->protocol->doc : m->term->terms.uses[0].part->doc, *source = rule_of(m) ? m->protocol->source : "Fovea";
+    return json_pack("{s: s, s: s, s: s}", "protocol", fv_marking_name(m), "extractor", doc, "source", source);
 }
 
 void fv_marks_clear(fv_marks *m) {
@@ -58,7 +72,7 @@ static fv_status write_line(const fv_marks *m, int64_t number, const json_t *id,
 /* ---- Marking ---- */
 
 /* By a recipe's term, whose answer is the one that `exact` finds. */
-static fv_status mark_by_term(const fv_marks *m, fv_response *r, fv_mark *mark, fv_error *err) {
+static fv_status mark_by_term(const fv_marking *m, fv_response *r, fv_mark *mark, fv_error *err) {
     fv_group g = {r, 1};
     FV_TRY(fv_pipeline_reward(m->term, &g, &(fv_moment){0, 1, m->seed}, err));
     fv_span extracted = r->text ? fv_answer_find(r->text) : (fv_span){"", 0};
@@ -68,8 +82,8 @@ static fv_status mark_by_term(const fv_marks *m, fv_response *r, fv_mark *mark, 
     return FV_OK;
 }
 
-static fv_status mark_one(const fv_marks *m, fv_response *r, fv_mark *mark, fv_error *err) {
-    if (!by_protocol(m)) return mark_by_term(m, r, mark, err);
+static fv_status mark_one(const fv_marking *m, fv_response *r, fv_mark *mark, fv_error *err) {
+    if (!rule_of(m)) return mark_by_term(m, r, mark, err);
     FV_TRY(fv_protocol_mark(m->protocol, r, mark, err));
     r->reward = r->terms[0] = mark->score;
     return FV_OK;
@@ -86,18 +100,19 @@ static void add_category(const char **list, int *n, const char *category) {
 }
 
 /* The categories that a row is counted in: the protocol's, and the field `by`; without a protocol's, fv_tally_category's. */
-static int categories_of(const fv_marks *m, const fv_mark *mark, const fv_row *row, const char **list) {
+static int categories_of(const fv_marking *m, const fv_mark *mark, const fv_row *row, const char **list) {
+    const fv_protocol *p = rule_of(m);
     int n = 0;
     add_category(list, &n, mark->category);
-    for (int i = 0; by_protocol(m) && m->protocol->facets[i]; i++) add_category(list, &n, fv_row_text(row, m->protocol->facets[i]));
+    for (int i = 0; p && p->facets[i]; i++) add_category(list, &n, fv_row_text(row, p->facets[i]));
     if (n && m->by) add_category(list, &n, fv_row_text(row, m->by));
     if (!n) add_category(list, &n, fv_tally_category(row, m->by));
     return n;
 }
 
 /* `key` is the text of a field that is a number. */
-static const char *cluster_of(const fv_marks *m, const fv_row *row, char *key, size_t size) {
-    const char *field = by_protocol(m) ? m->protocol->cluster : NULL;
+static const char *cluster_of(const fv_protocol *p, const fv_row *row, char *key, size_t size) {
+    const char *field = p ? p->cluster : NULL;
     const json_t *value = field ? json_object_get(row->json, field) : NULL;
     if (json_is_string(value)) return json_string_value(value);
     if (!json_is_integer(value)) return fv_tally_cluster(row);
@@ -107,10 +122,10 @@ static const char *cluster_of(const fv_marks *m, const fv_row *row, char *key, s
 
 static fv_status count(fv_marks *m, const fv_mark *mark, const fv_row *row, const char *const *categories, int n, fv_error *err) {
     char key[32];
-    const char *cluster = cluster_of(m, row, key, sizeof key);
+    const fv_protocol *p = rule_of(m->how);
+    const char *cluster = cluster_of(p, row, key, sizeof key);
     FV_TRY(fv_tally_add(&m->all, mark->score, n ? categories[0] : NULL, cluster, err));
     for (int k = 1; k < n; k++) FV_TRY(fv_tally_add_category(&m->all, mark->score, categories[k], err));
-    const fv_protocol *p = by_protocol(m) ? m->protocol : NULL;
     for (int i = 0; p && p->metrics[i]; i++)
         if (!isnan(mark->metrics[i])) m->metrics[i].sum += mark->metrics[i], m->metrics[i].n += 1;
     for (int i = 0; p && p->levels && p->levels[i].category; i++)
@@ -121,9 +136,9 @@ static fv_status count(fv_marks *m, const fv_mark *mark, const fv_row *row, cons
 fv_status fv_marks_add(fv_marks *m, int64_t number, const json_t *id, fv_response *r, const fv_row *row, fv_error *err) {
     fv_mark mark = {0};
     const char *categories[MOST_CATEGORIES];
-    fv_status s = r->error[0] ? FV_OK : mark_one(m, r, &mark, err);
+    fv_status s = r->error[0] ? FV_OK : mark_one(m->how, r, &mark, err);
     if (s == FV_OK && !r->error[0]) {
-        int n = categories_of(m, &mark, row, categories);
+        int n = categories_of(m->how, &mark, row, categories);
         if (mark.left_out) m->left_out++;
         else s = count(m, &mark, row, categories, n, err);
         if (s == FV_OK && m->samples) s = write_line(m, number, id, r, &mark, n ? categories[0] : NULL, err);
@@ -133,7 +148,7 @@ fv_status fv_marks_add(fv_marks *m, int64_t number, const json_t *id, fv_respons
 }
 
 void fv_marks_write(const fv_marks *m, json_t *out) {
-    const fv_protocol *p = by_protocol(m) ? m->protocol : NULL;
+    const fv_protocol *p = rule_of(m->how);
     fv_tally_write(&m->all, out);
     if (!p) return;
     if (p->levels) fv_strata_write(m->levels, p->levels, out);

@@ -7,23 +7,29 @@
 #include "rl/protocol.h"
 #include "rl/tally.h"
 
+/* What a recipe's `evaluate` says of marking. fv_marking_clear. */
 typedef struct {
-    /* Set before the first. */
-    const fv_protocol *protocol; /* NULL, or one without a mark of its own: `term` marks */
-    fv_pipeline *term;           /* one reward term */
-    const char *by;              /* row field of categories (fv_tally_category), beside the protocol's; NULL: none */
+    const fv_protocol *protocol; /* one without a mark of its own (`exact`): `term` marks */
+    fv_pipeline *term;           /* evaluate.score */
+    const char *by;              /* row field of categories (fv_tally_category), beside the protocol's; the recipe's; NULL: none */
     uint64_t seed;
-    fv_lines *samples;           /* NULL: none */
-    /* Start from {0}. */
+} fv_marking;
+fv_status fv_marking_open(fv_marking *m, const json_t *recipe, fv_error *err);
+void fv_marking_clear(fv_marking *m);
+
+/* What names the count: the protocol, or the term. And {"protocol": that, "extractor": its line, "source"} for results, the caller's; NULL: out of memory. */
+const char *fv_marking_name(const fv_marking *m);
+json_t *fv_marking_header(const fv_marking *m);
+
+/* Start from {0} but for the first two. fv_marks_clear. */
+typedef struct {
+    const fv_marking *how;
+    fv_lines *samples; /* NULL: none */
     fv_tally all, levels[FV_PROTOCOL_LEVELS];
     fv_tally_entry metrics[FV_PROTOCOL_METRICS];
     int64_t left_out;
 } fv_marks;
 void fv_marks_clear(fv_marks *m);
-
-/* What names the count: the protocol, or the term. And {"protocol": that, "extractor": its line, "source"} for results, the caller's; NULL: out of memory. */
-const char *fv_marks_name(const fv_marks *m);
-json_t *fv_marks_header(const fv_marks *m);
 
 /* Marks r (r->reward and r->terms[0], room for one), unless its error says that it couldn't be: the caller's to report, it is in no count. Else adds a line to `samples`:
  * {"id" (as given), "response", "extracted", "answer", "score", "category" (where there is one)} and lmms-eval's keys; number: of the row in its file. */

@@ -1,5 +1,6 @@
 #include "rl/recipe_tree.h"
 
+#include "rl/protocol.h"
 #include "rl/recipe_value.h"
 #include "rl/schedule.h"
 
@@ -210,9 +211,23 @@ static fv_status check_arms(const fv_recipe *r, const fv_yaml *y, fv_error *err)
     return FV_OK;
 }
 
+static fv_status check_evaluate(const fv_recipe *r, const fv_yaml *y, fv_error *err) {
+    const fv_yaml *modes = fv_yaml_find(y, "evaluate.modes"), *protocol = fv_yaml_find(y, "evaluate.protocol");
+    const fv_protocol *found;
+    const json_t *mode;
+    size_t k;
+    json_array_foreach(fv_get(r->json, "evaluate.modes"), k, mode) {
+        const char *m = json_string_value(mode);
+        if (!m || (strcmp(m, "sampled") && strcmp(m, "greedy") && strcmp(m, "no_tool"))) return fv_yaml_fail(modes ? modes : y, err, "evaluate.modes: each must be one of sampled|greedy|no_tool");
+    }
+    fv_error why;
+    if (fv_protocol_find(&found, fv_get_text(r->json, "evaluate.protocol"), &why) == FV_OK) return FV_OK;
+    return fv_yaml_fail(protocol ? protocol : y, err, "evaluate.protocol: %s", why.text);
+}
+
 static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err) {
     bool path = fv_get_text(r->json, "model.path") != NULL, init = fv_get_text(r->json, "model.init") != NULL;
-    const fv_yaml *model = fv_yaml_get(y, "model"), *stages = fv_yaml_get(y, "stages"), *modes = fv_yaml_find(y, "evaluate.modes");
+    const fv_yaml *model = fv_yaml_get(y, "model"), *stages = fv_yaml_get(y, "stages");
     if (path == init) return fv_yaml_fail(model ? model : y, err, "model needs either path: FOLDER or init: PRESET%s", path ? ", not both" : "");
     FV_TRY(check_judge(r, y, err));
     FV_TRY(check_ask(r, y, err));
@@ -229,13 +244,7 @@ static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err
         FV_TRY(check_source(r, i, fv_get(s->json, "data"), stages->items[i], err));
         if (s->kind != FV_STAGE_SFT && fv_get_int(s->json, "steps") == 0) return fv_yaml_fail(stages->items[i], err, "stages.%s.steps must be at least 1", s->name);
     }
-    const json_t *mode;
-    size_t k;
-    json_array_foreach(fv_get(r->json, "evaluate.modes"), k, mode) {
-        const char *m = json_string_value(mode);
-        if (!m || (strcmp(m, "sampled") && strcmp(m, "greedy") && strcmp(m, "no_tool"))) return fv_yaml_fail(modes ? modes : y, err, "evaluate.modes: each must be one of sampled|greedy|no_tool");
-    }
-    return FV_OK;
+    return check_evaluate(r, y, err);
 }
 
 /* A stage without a name is called after its kind, also by overrides. */

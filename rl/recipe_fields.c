@@ -50,6 +50,7 @@ static const fv_field fields[] = {
     {"evaluate.every", FV_TOP, FV_FIELD_INT, 0, 1e9, "0", "", "steps between evaluations in a stage; 0: at stage ends only"},
     {"evaluate.n", FV_TOP, FV_FIELD_INT, 0, 1e9, "0", "", "rows of eval_data to use; 0: all"},
     {"evaluate.modes", FV_TOP, FV_FIELD_LIST, 0, 0, "[greedy]", "", "sampled, greedy, no_tool (answer forced from the first view)"},
+    {"evaluate.protocol", FV_TOP, FV_FIELD_TEXT, 0, 0, "exact", "", "how an answer is found and compared, and what is averaged (docs/evaluation.md); exact: evaluate.score says"},
     {"evaluate.score", FV_TOP, FV_FIELD_PART, 0, 0, "{term: exact}", "reward", "the reward term that counts as accuracy"},
     {"evaluate.by", FV_TOP, FV_FIELD_TEXT, 0, 0, "problem_type", "", "row field that categories come from, else its category"},
     {"evaluate.max_new_tokens", FV_TOP, FV_FIELD_INT, 1, 1e6, "128", "", "tokens a turn in evaluations"},

@@ -101,7 +101,7 @@ static void note_bad_row(void *context, const fv_error *why) {
     fv_run_bad_row(t->run, NULL, why);
 }
 
-static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, fv_pipeline *score, const char *mode, const char *after, bool last, fv_error *err) {
+static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, const fv_marking *marking, const char *mode, const char *after, bool last, fv_error *err) {
     const json_t *r = t->recipe->json;
     char name[160];
     snprintf(name, sizeof name, "%s-%s%s%s", after, mode, last ? "" : "-step-", "");
@@ -109,13 +109,13 @@ static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, fv_pipelin
     char *base = fv_run_path(t->run, "evaluations"), *folder = base ? fv_path_join(base, name) : NULL, *samples = folder ? fv_path_join(folder, "samples.jsonl") : NULL;
     fv_status s = fv_folder_make(folder, err);
     json_t *result = NULL;
-    fv_evaluate_options o = {.name = name, .label = t->label, .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .by = fv_get_text(r, "evaluate.by"), .samples_path = samples,
+    fv_evaluate_options o = {.name = name, .label = t->label, .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .samples_path = samples,
                              .show_folder = folder, .show = last ? (int)fv_get_int(r, "report.samples") : 0, .n = fv_get_int(r, "evaluate.n"),
                              .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = FV_EVALUATE_TOKENS, .seed = t->seed, .quiet = t->quiet, .bad = note_bad_row,
                              .context = t};
     fv_jobs *tools = NULL;
     if (s == FV_OK) s = fv_jobs_open(&tools, fv_pool_threads(t->pool), err);
-    if (s == FV_OK) s = fv_evaluate(&result, t->model, t->policy, t->pool, tools, data, score, &o, err);
+    if (s == FV_OK) s = fv_evaluate(&result, t->model, t->policy, t->pool, tools, data, marking, &o, err);
     fv_jobs_close(tools);
     if (s == FV_OK) {
         json_object_set_new(result, "after_stage", json_string(after));
@@ -139,12 +139,12 @@ static fv_status evaluate(fv_trainer *t, const char *after, bool last, fv_error 
     const json_t *spec = fv_get(t->recipe->json, "eval_data"), *modes = fv_get(t->recipe->json, "evaluate.modes");
     if (!spec) return FV_OK;
     fv_dataset *data = NULL;
-    fv_pipeline *score = NULL;
+    fv_marking marking;
+    FV_TRY(fv_marking_open(&marking, t->recipe->json, err));
     fv_status s = fv_dataset_open(&data, spec, t->seed, err);
-    if (s == FV_OK) s = fv_pipeline_term(&score, t->recipe->json, "evaluate.score", err);
     for (size_t i = 0; i < json_array_size(modes) && s == FV_OK; i++)
-        s = evaluate_mode(t, data, score, json_string_value(json_array_get(modes, i)), after, last, err);
-    fv_pipeline_close(score);
+        s = evaluate_mode(t, data, &marking, json_string_value(json_array_get(modes, i)), after, last, err);
+    fv_marking_clear(&marking);
     fv_dataset_close(data);
     return s;
 }

@@ -1,4 +1,4 @@
-/* The protocol that every recipe evaluates by where nothing else is asked for: its evaluate.score, by default the reward term of this name (rl/rewards/exact.c). */
+/* The protocol of recipes that name none: their evaluate.score marks, by default the reward term of this name (rl/rewards/exact.c). */
 #include "rl/protocols/reading.h"
 
 const fv_protocol fv_protocol_exact = {.name = "exact",

@@ -46,17 +46,17 @@ static void write_rows(const char *path, const json_t *rows) {
 static void note_bad(void *context, const fv_error *why) { json_array_append_new(context, json_string(why->text)); }
 
 static json_t *evaluate(const char *protocol, const json_t *rows, const char *by) {
-    char path[128], samples[128], setting[64];
+    char path[128], samples[128], by_setting[64], protocol_setting[64];
     fv_error err = {0};
     fv_recipe *recipe = NULL;
     fv_evaluate_file_options o = {.folder = folder, .bad = note_bad, .context = json_array()};
     json_t *out = NULL, *lines = json_object(), *line;
     snprintf(path, sizeof path, "%s/rows.json", folder);
     snprintf(samples, sizeof samples, "%s/samples.jsonl", folder);
-    snprintf(setting, sizeof setting, "evaluate.by=%s", by ? by : "");
+    snprintf(protocol_setting, sizeof protocol_setting, "evaluate.protocol=%s", protocol);
+    snprintf(by_setting, sizeof by_setting, "evaluate.by=%s", by ? by : "");
     write_rows(path, rows);
-    if (fv_protocol_find(&o.protocol, protocol, &err) != FV_OK) fail_msg("%s", err.text);
-    if (fv_evaluate_recipe_for(&recipe, "none", "none", (const char *const[]){"data=none", setting}, by ? 2 : 1, &err) != FV_OK) fail_msg("%s", err.text);
+    if (fv_evaluate_recipe_for(&recipe, "none", "none", (const char *const[]){"data=none", protocol_setting, by_setting}, by ? 3 : 2, &err) != FV_OK) fail_msg("%s", err.text);
     if (fv_evaluate_responses(&out, recipe, path, &o, &err) != FV_OK) fail_msg("%s", err.text);
     char *text;
     assert_int_equal(fv_file_read(&text, NULL, samples, &err), FV_OK);
