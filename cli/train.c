@@ -20,15 +20,23 @@ static void say(FILE *stream, fv_text *text) {
     fv_text_clear(text);
 }
 
-static fv_status train(const fv_recipe *recipe, const fv_train_options *o, fv_error *err) {
+static fv_status plan(const fv_recipe *recipe, fv_needs *needs, fv_error *err) {
+    fv_text text = {0};
+    fv_error unknown; /* why the memory can't be told; the run will meet it */
+    fv_needs_find(needs, recipe, &unknown);
+    fv_status s = fv_plan_text(&text, recipe, needs, err);
+    say(stderr, &text);
+    return s;
+}
+
+static fv_status train(const fv_recipe *recipe, fv_train_options *o, fv_error *err) {
     fv_text text = {0};
     fv_needs needs;
-    fv_error unknown; /* why the memory can't be told; the run will meet it */
-    fv_needs_find(&needs, recipe, &unknown);
-    fv_status s = o->quiet ? FV_OK : fv_plan_text(&text, recipe, &needs, err);
-    say(stderr, &text);
-    if (s == FV_OK) s = fv_needs_check(&needs, recipe, err);
-    if (s == FV_OK) s = fv_train(recipe, o, err);
+    if (!o->quiet) {
+        FV_TRY(plan(recipe, &needs, err));
+        o->needs = &needs;
+    }
+    fv_status s = fv_train(recipe, o, err);
     if (s == FV_OK) s = fv_summary_text(&text, fv_get_text(recipe->json, "out"), err);
     say(stdout, &text);
     return s;

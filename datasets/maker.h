@@ -89,7 +89,7 @@ fv_status fv_maker_end(fv_maker *m, fv_status status, fv_row **out, fv_error *er
 /* ---- the generators (datasets/generators/, one a file), in the order of the list ---- */
 #define FV_GENERATOR_MAP(X)                                                                                                                 \
     X(visual_search) X(transcribe) X(describe) X(ask) X(locate) X(zoomed) X(count) X(relation) X(line) X(maze) X(dots) X(mark) X(chart) X(clip) \
-    X(several) X(words)
+    X(several) X(reason) X(words)
 #define X(name) extern const fv_generator fv_generator_##name;
 FV_GENERATOR_MAP(X)
 #undef X

@@ -4,6 +4,7 @@
 
 #include "core/progress.h"
 #include "rl/feed.h"
+#include "rl/needs.h"
 #include "rl/pack.h"
 #include "rl/recipe.h"
 #include "rl/run.h"
@@ -33,10 +34,11 @@ typedef struct fv_trainer {
 typedef struct {
     bool resume, quiet;
     const char *label;        /* which run this is, for progress lines: "trust-2, 5 of 6"; NULL: there is only one */
+    const fv_needs *needs;    /* of this recipe, where they have been found already; NULL: they are found */
     const volatile int *stop; /* set by a signal: finish the step, write a checkpoint, return FV_CANCELLED; may be NULL */
 } fv_train_options;
 
-/* Runs all of it. On failure the last checkpoint is whole and err says what went wrong. */
+/* Runs all of it, unless it can't fit into memory (FV_LIMIT, and nothing has been written). On failure the last checkpoint is whole and err says what went wrong. */
 fv_status fv_train(const fv_recipe *recipe, const fv_train_options *options, fv_error *err);
 
 /* The stages. `from` is the first step to do (0, or where a resumed run goes on). */

@@ -377,12 +377,20 @@ static fv_status restore(fv_trainer *t, bool resume, int64_t *stage_step, fv_err
     return t->state ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", t->recipe->file);
 }
 
+static fv_status check_memory(const fv_recipe *recipe, const fv_needs *needs, fv_error *err) {
+    fv_needs found;
+    fv_error unknown; /* why it can't be told; the run will meet it */
+    if (!needs) fv_needs_find(&found, recipe, &unknown);
+    return fv_needs_check(needs ? needs : &found, recipe, err);
+}
+
 fv_status fv_train(const fv_recipe *recipe, const fv_train_options *options, fv_error *err) {
     fv_trainer t = {.recipe = recipe, .quiet = options->quiet, .label = options->label, .stop = options->stop, .began = fv_now(), .checkpointed = fv_now()};
     char *moved = NULL;
     int64_t stage_step;
     if (fv_get(recipe->json, "arms")) return fv_fail(err, FV_BAD_RECIPE, "%s: has arms, which are runs of their own: fv_compare trains them", recipe->file);
     FV_TRY(check_export(recipe, err));
+    FV_TRY(check_memory(recipe, options->needs, err));
     fv_status s = fv_run_open(&t.run, recipe, options->resume, &moved, err);
     if (s == FV_OK && moved) fv_run_log(t.run, "an earlier run was moved to %s", moved);
     free(moved);

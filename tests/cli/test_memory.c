@@ -26,7 +26,19 @@ static void large_runs_are_refused(void **state) {
     assert_false(fv_folder_exists("run"));
 }
 
+/* Runs of a comparison are runs. */
+static void large_comparisons_are_refused(void **state) {
+    (void)state;
+    char text[1024];
+    write_file("large.json", config);
+    write_file("rows.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}]}\n");
+    snprintf(text, sizeof text, "%sarms: {plain: {}, fast: {stages.learn.optim.lr: 0.1}}\n", recipe);
+    write_file("compare.yaml", text);
+    assert_int_equal(run("train compare.yaml --quiet"), 1);
+    assert_says("stderr", "does not fit into memory");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(large_runs_are_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(large_runs_are_refused), cmocka_unit_test(large_comparisons_are_refused)};
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

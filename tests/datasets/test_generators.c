@@ -97,7 +97,7 @@ static void check_row(const fv_row *row, bool prompt) {
     assert_true(answer != NULL && answer[0] != '\0');
     assert_non_null(json_object_get(row->json, "problem_type"));
     bool search = strstr(row->id, "visual-search") != NULL; /* a trajectory, which ends with what came back where that shows no digit */
-    bool drawn = strstr(row->id, "dots") != NULL || strstr(row->id, "mark") != NULL;
+    bool drawn = strstr(row->id, "dots") != NULL || strstr(row->id, "mark") != NULL, reason = strstr(row->id, "reason") != NULL;
     if (prompt) assert_int_equal(count, 1);
     else if (search) assert_in_range(count, 3, 4);
     else assert_int_equal(count % 2, 0);
@@ -106,14 +106,14 @@ static void check_row(const fv_row *row, bool prompt) {
         snprintf(last, sizeof last, " Action: Answer\n<answer>%s</answer>", answer);
         assert_non_null(strstr(said(message(row, count - 1)), last));
     }
-    if (!prompt && !search && !drawn) assert_string_equal(said(message(row, count - 1)), answer);
+    if (!prompt && !search && !drawn && !reason) assert_string_equal(said(message(row, count - 1)), answer);
 }
 
 static void rows_are_whole(void **state) {
     (void)state;
     int count;
     const fv_generator *const *all = fv_generators(&count);
-    assert_int_equal(count, 16);
+    assert_int_equal(count, 17);
     for (int g = 0; g < count; g++) {
         bool search = strstr(all[g]->options, "mode=rl") != NULL; /* trajectories or prompts */
         for (int i = 0; i < 40; i++) {
@@ -176,7 +176,8 @@ static void every_option_can_be_set(void **state) {
         {"several", "{\"pictures\": 3, \"plates\": 6, \"kinds\": \"glyph\", \"glyphs\": \"none\"}"}, {"visual-search", "{\"mode\": \"sft\", \"sloppy\": 56, \"grow\": 8, \"view\": 56}"},
         {"visual-search", "{\"mode\": \"no_tool_sft\", \"size\": 480}"}, {"maze", "{\"mode\": \"sft\", \"side\": 6, \"sloppy\": 28}"}, {"maze", "{\"mode\": \"rl\", \"view\": 224}"},
         {"dots", "{\"mode\": \"sft\", \"sloppy\": 8, \"jitter\": 8, \"view\": 56}"}, {"mark", "{\"mode\": \"sft\", \"plates\": 8, \"radius\": 8, \"sloppy\": 28, \"reflect\": 1}"},
-        {"mark", "{\"kinds\": \"nearer\", \"glyphs\": \"both\", \"view\": 448}"}};
+        {"mark", "{\"kinds\": \"nearer\", \"glyphs\": \"both\", \"view\": 448}"}, {"reason", "{\"mode\": \"sft\", \"form\": \"describe\", \"leave\": 1, \"invent\": 1}"},
+        {"reason", "{\"mode\": \"judge\", \"kind\": \"several\", \"plates\": 8}"}, {"reason", "{\"mode\": \"second\", \"kind\": \"count\", \"plates\": 1, \"leave\": 1}"}};
     for (size_t i = 0; i < FV_COUNT(settings); i++)
         for (int k = 0; k < 6; k++) fv_row_free(make(settings[i][0], "train", settings[i][1], k));
 }
@@ -539,6 +540,31 @@ static void counts_add_up(void **state) {
     }
 }
 
+/* Where nothing is left out or made up, the answer follows from what is written before it, and judges say 1. */
+static void reasons_say_what_answers_need(void **state) {
+    (void)state;
+    for (int64_t i = 0; i < 40; i++) {
+        fv_row *glyph = make("reason", "train", "{\"mode\": \"second\", \"leave\": 0, \"invent\": 0}", i);
+        fv_row *several = make("reason", "train", "{\"mode\": \"sft\", \"kind\": \"several\", \"leave\": 0, \"invent\": 0}", i);
+        fv_row *judge = make("reason", "train", "{\"mode\": \"judge\", \"kind\": \"count\", \"leave\": 0, \"invent\": 0}", i);
+        char asked[16], note[32], want[64], answer[16] = "";
+        const char *text = said(message(glyph, 0));
+        assert_int_equal(sscanf(strstr(text, "\nWhich"), "\nWhich %*s is on the %15s plate?", asked), 1);
+        snprintf(note, sizeof note, "%s %s", asked, json_string_value(json_object_get(glyph->json, "answer")));
+        snprintf(want, sizeof want, "<think>%s</think>\\boxed{%s}", asked, json_string_value(json_object_get(glyph->json, "answer")));
+        assert_non_null(strstr(text, note));
+        assert_string_equal(said(message(glyph, 1)), want);
+        const char *offered = json_string_value(json_object_get(json_array_get(json_object_get(message(several, 0), "content"), 1), "text"));
+        for (const char *at = strchr(offered, '?') + 2; at; at = strchr(at + 2, ' '), at += at != NULL) {
+            snprintf(note, sizeof note, "%.*s", (int)strcspn(at + 2, " "), at + 2);
+            if (strstr(said(message(several, 1)), note)) snprintf(answer + strlen(answer), sizeof answer - strlen(answer), "%s%c", *answer ? "," : "", *at);
+        }
+        assert_string_equal(json_string_value(json_object_get(several->json, "answer")), answer);
+        assert_string_equal(said(message(judge, 1)), "<answer>1.0</answer>");
+        fv_row_free(glyph), fv_row_free(several), fv_row_free(judge);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_whole),
@@ -560,6 +586,7 @@ int main(void) {
         cmocka_unit_test(clips_show_how_each_plate_moves),
         cmocka_unit_test(charts_show_their_values),
         cmocka_unit_test(counts_add_up),
+        cmocka_unit_test(reasons_say_what_answers_need),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
