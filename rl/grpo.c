@@ -250,7 +250,7 @@ static fv_status run_micro(grpo *g, fv_grpo_batch *b, const int *leaves, int cou
         s.responses = u->responses;
         s.dlogp = FV_ZERO(t->arena, float, targets.count);
         s.dentropy = FV_ZERO(t->arena, float, targets.count);
-        if (g->reference) FV_TRY(score_reference(g, b, leaves, count, &targets, &s, sum, err));
+        if (needs(g, FV_NEED_REFERENCE)) FV_TRY(score_reference(g, b, leaves, count, &targets, &s, sum, err));
         for (int k = 0; k < g->pipeline->objectives.count; k++) {
             const fv_use *use = &g->pipeline->objectives.uses[k];
             use->part->objective(use, &s, &when, &sum->loss);
@@ -294,7 +294,7 @@ static fv_status check_beside(grpo *g, const fv_rollout *r, int64_t limit, step_
 /* A group whose advantages are all zero has no gradient, unless something besides the advantage has one: it is only compared. check (before the first
  * update after a rollout): so is all that other updates learn from. */
 static fv_status update(grpo *g, fv_grpo_batch *b, const span *u, bool check, step_sums *sum, double *norm, fv_error *err) {
-    bool all = g->pipeline->objectives.count > 1 || g->reference;
+    bool all = g->pipeline->objectives.count > 1 || needs(g, FV_NEED_REFERENCE);
     int64_t limit = fv_get_int(g->stage->json, "optim.micro_tokens");
     int *leaves = malloc((size_t)b->prompts * (size_t)b->group_size * sizeof *leaves);
     if (!leaves) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
@@ -342,7 +342,7 @@ static fv_status learn(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, f
     fv_metric(m, "clip_ratio/low_mean", sum.clipped_low / tokens);
     fv_metric(m, "clip_ratio/high_mean", sum.clipped_high / tokens);
     fv_metric(m, "clip_ratio/region_mean", (sum.clipped_low + sum.clipped_high) / tokens);
-    if (g->reference) fv_metric(m, "kl", sum.kl / tokens);
+    if (needs(g, FV_NEED_REFERENCE)) fv_metric(m, "kl", sum.kl / tokens);
     if (!sum.compared) return FV_OK;
     fv_metric(m, "sampling/sampling_logp_difference/mean", sum.logp_difference / (double)sum.compared);
     fv_metric(m, "sampling/sampling_logp_difference/max", sum.logp_difference_max);
@@ -467,7 +467,8 @@ size_t fv_train_record(const fv_stage *stage) {
  * the model without it, as in TRL: the weights are there already. */
 static fv_status open_reference(grpo *g, int64_t from, fv_error *err) {
     fv_trainer *t = g->t;
-    if (!(g->pipeline->needs & FV_NEED_REFERENCE)) return FV_OK;
+    bool judges = needs(g, FV_NEED_JUDGE) && fv_get_bool(t->recipe->json, "judge.reference");
+    if (!needs(g, FV_NEED_REFERENCE) && !judges) return FV_OK;
     fv_slot_options o = {.name = "reference", .lender = t->policy};
     if (t->model->lora) return fv_slot_open(&g->reference, t->ops, (fv_exec){t->pool, t->scratch}, t->model->weights, t->model->count, &o, err);
     char name[128];
@@ -503,7 +504,7 @@ static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
     if (missing) return fv_fail(err, FV_UNSUPPORTED, "%s: stages.%s: its parts need %s, which training does not provide yet", t->recipe->file, g->stage->name, fv_need_name(missing));
     FV_TRY(open_beside(g, err));
     FV_TRY(open_reference(g, from, err));
-    if (g->pipeline->needs & FV_NEED_JUDGE) FV_TRY(fv_judging_open(&g->judging, t, g->stage, g->pipeline, err));
+    if (needs(g, FV_NEED_JUDGE)) FV_TRY(fv_judging_open(&g->judging, t, g->reference, g->stage, g->pipeline, err));
     FV_TRY(fv_train_data(t, g->stage, &g->data, err));
     const json_t *env = fv_get(g->stage->json, "env") ? fv_get(g->stage->json, "env") : fv_get(t->recipe->json, "env");
     fv_feed_options options = {.env = env, .ask = fv_get(t->recipe->json, "ask"), .generate = true, .max_tokens = (int)fv_get_int(g->stage->json, "max_tokens")};

@@ -1,4 +1,4 @@
-/* A judge answers questions about responses: a model in this process, run in batches by an engine; the policy itself; or a server that speaks OpenAI's protocol. */
+/* A judge answers questions about responses: a model in this process, run in batches by an engine; the policy itself, as it is or as the stage found it; or a server that speaks OpenAI's protocol. */
 #ifndef FV_RL_JUDGE_H
 #define FV_RL_JUDGE_H
 
@@ -28,11 +28,12 @@ struct fv_judge {
     void (*close)(fv_judge *j);
 };
 
-/* By the recipe's `judge`: fv_judge_model where that is a folder or the policy, fv_judge_server where it is a URL. t is borrowed. On failure *out is NULL. */
-fv_status fv_judge_open(fv_judge **out, const fv_trainer *t, fv_error *err);
+/* By the recipe's `judge`: fv_judge_model where that is a folder, the policy or its reference, fv_judge_server where it is a URL. t and reference (of a recipe with
+ * judge.reference) are borrowed. On failure *out is NULL. */
+fv_status fv_judge_open(fv_judge **out, const fv_trainer *t, fv_slot *reference, fv_error *err);
 void fv_judge_close(fv_judge *j); /* NULL is fine */
 
-fv_status fv_judge_model(fv_judge **out, const fv_trainer *t, fv_error *err);
+fv_status fv_judge_model(fv_judge **out, const fv_trainer *t, fv_slot *reference, fv_error *err);
 fv_status fv_judge_server(fv_judge **out, const fv_trainer *t, fv_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* A judge in this process: a model of its own, or the policy as it is at this step. Its answers are a function of the question, the seed and the step alone, like any
+/* A judge in this process: a model of its own, or the policy as it is at this step, or as the stage found it. Its answers are a function of the question, the seed and the step alone, like any
  * answer of the engine. */
 #include "rl/judge.h"
 
@@ -13,7 +13,7 @@ enum { AT_ONCE = 32, CONTEXT = 32768 }; /* questions of one rollout: the patches
 typedef struct {
     fv_judge base;
     const fv_trainer *t;
-    fv_model *own_model; /* NULL: the policy judges */
+    fv_model *own_model; /* NULL: the policy or its reference judges */
     fv_slot *own_slot;
     const fv_model *model;
     fv_slot *slot;
@@ -101,12 +101,12 @@ static fv_status open_own(judge_model *j, const char *folder, fv_error *err) {
     return FV_OK;
 }
 
-fv_status fv_judge_model(fv_judge **out, const fv_trainer *t, fv_error *err) {
+fv_status fv_judge_model(fv_judge **out, const fv_trainer *t, fv_slot *reference, fv_error *err) {
     const char *folder = fv_get_text(t->recipe->json, "judge.path");
     judge_model *j = calloc(1, sizeof *j);
     *out = NULL;
     if (!j) return fv_fail(err, FV_NO_MEMORY, "judge: out of memory");
-    *j = (judge_model){.base = {ask, close_model}, .t = t, .model = t->model, .slot = t->policy};
+    *j = (judge_model){.base = {ask, close_model}, .t = t, .model = t->model, .slot = fv_get_bool(t->recipe->json, "judge.reference") ? reference : t->policy};
     fv_status s = folder ? open_own(j, folder, err) : FV_OK;
     if (s == FV_OK) s = fv_engine_open(&j->engine, j->model, j->slot, &(fv_engine_options){0}, err);
     if (s == FV_OK) *out = &j->base;

@@ -75,14 +75,14 @@ static fv_status find_use(fv_judging *j, fv_error *err) {
     return FV_OK;
 }
 
-fv_status fv_judging_open(fv_judging **out, const fv_trainer *t, const fv_stage *stage, const fv_pipeline *p, fv_error *err) {
+fv_status fv_judging_open(fv_judging **out, const fv_trainer *t, fv_slot *reference, const fv_stage *stage, const fv_pipeline *p, fv_error *err) {
     fv_judging *j = calloc(1, sizeof *j);
     *out = NULL;
     if (!j) return fv_fail(err, FV_NO_MEMORY, "judge: out of memory");
     *j = (fv_judging){.t = t, .stage = stage, .pipeline = p};
     char *path = fv_run_path(t->run, "judgements.jsonl");
     fv_status s = find_use(j, err);
-    if (s == FV_OK) s = fv_judge_open(&j->judge, t, err);
+    if (s == FV_OK) s = fv_judge_open(&j->judge, t, reference, err);
     if (s == FV_OK) s = read_prompts(j, err);
     if (s == FV_OK) s = fv_judge_record_open(&j->record, path, t->step + 1, err);
     free(path);

@@ -9,8 +9,8 @@
 
 typedef struct fv_judging fv_judging;
 
-/* For a stage whose pipeline needs a judge; all are borrowed. FV_BAD_RECIPE where the recipe has none, or a term no prompt. */
-fv_status fv_judging_open(fv_judging **out, const fv_trainer *t, const fv_stage *stage, const fv_pipeline *p, fv_error *err);
+/* For a stage whose pipeline needs a judge; all are borrowed. reference: see fv_judge_open. FV_BAD_RECIPE where the recipe has none, or a term no prompt. */
+fv_status fv_judging_open(fv_judging **out, const fv_trainer *t, fv_slot *reference, const fv_stage *stage, const fv_pipeline *p, fv_error *err);
 void fv_judging_close(fv_judging *j); /* NULL is fine */
 
 /* A response that somebody may be asked about, and what the policy was asked there. */

@@ -243,7 +243,8 @@ static fv_status reckon_updates(reckoning *k, const fv_stage *stage, const row_f
 static fv_status add_others(reckoning *k, const fv_pipeline *parts, fv_needs *n, fv_error *err) {
     fv_needs_weights w;
     const char *judge = fv_get_text(k->m->recipe->json, "judge.path");
-    if (parts->needs & FV_NEED_REFERENCE) {
+    bool judges = (parts->needs & FV_NEED_JUDGE) && fv_get_bool(k->m->recipe->json, "judge.reference");
+    if (judges || (parts->needs & FV_NEED_REFERENCE)) {
         FV_TRY(fv_needs_reference(k->m, &w, err));
         add_weights(n, &w);
     }

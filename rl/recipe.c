@@ -186,8 +186,8 @@ static fv_status check_judge(const fv_recipe *r, const fv_yaml *y, fv_error *err
     const fv_yaml *judge = fv_yaml_get(y, "judge");
     const char *address = fv_get_text(r->json, "judge.url");
     bool url = address != NULL, model = fv_get_text(r->json, "judge.model") != NULL;
-    int count = url + (fv_get_text(r->json, "judge.path") != NULL) + fv_get_bool(r->json, "judge.policy");
-    if (count > 1) return fv_yaml_fail(judge, err, "judge is one of path: FOLDER, url: ADDRESS and policy: true, not %d of them", count);
+    int count = url + (fv_get_text(r->json, "judge.path") != NULL) + fv_get_bool(r->json, "judge.policy") + fv_get_bool(r->json, "judge.reference");
+    if (count > 1) return fv_yaml_fail(judge, err, "judge is one of path: FOLDER, url: ADDRESS, policy: true and reference: true, not %d of them", count);
     if (url && strncmp(address, "http://", 7) != 0 && strncmp(address, "https://", 8) != 0) return fv_yaml_fail(judge, err, "judge.url must begin with http:// or https://, got %.200s", address);
     if (url != model) return fv_yaml_fail(judge, err, "judge needs both url and model, what the server calls its model");
     return FV_OK;
@@ -295,13 +295,13 @@ static fv_status name_run(fv_yaml *y, fv_error *err) {
     return s;
 }
 
-/* "judge: policy". */
+/* "judge: policy", "judge: reference". */
 static fv_status name_judge(fv_yaml *y, fv_error *err) {
     const fv_yaml *judge = fv_yaml_get(y, "judge");
     const char *word = judge ? fv_yaml_word(judge) : NULL;
-    if (!word || strcmp(word, "policy")) return FV_OK;
+    if (!word || (strcmp(word, "policy") && strcmp(word, "reference"))) return FV_OK;
     fv_yaml *m = fv_yaml_new(FV_YAML_MAPPING);
-    FV_TRY(fv_yaml_put(m, "policy", fv_yaml_new_bool(true), err));
+    FV_TRY(fv_yaml_put(m, word, fv_yaml_new_bool(true), err));
     return fv_yaml_put(y, "judge", m, err);
 }
 

@@ -34,6 +34,7 @@ static const fv_field fields[] = {
     {"judge.path", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "who answers what terms ask a judge: a Hugging Face folder, run in this process (docs/systems.md)"},
     {"judge.url", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "or a server that speaks OpenAI's protocol: http://127.0.0.1:8000/v1"},
     {"judge.policy", FV_TOP, FV_FIELD_BOOL, 0, 0, "false", "", "or the policy itself, as it is at each step; `judge: policy` for short"},
+    {"judge.reference", FV_TOP, FV_FIELD_BOOL, 0, 0, "false", "", "or the policy as the stage found it, frozen (an adapter's: the model without it); `judge: reference` for short"},
     {"judge.model", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "what the server calls its model"},
     {"judge.key_env", FV_TOP, FV_FIELD_TEXT, 0, 0, "OPENAI_API_KEY", "", "environment variable with the server's key; where it is empty, none is sent"},
     {"judge.temperature", FV_TOP, FV_FIELD_NUM, 0, 100, "0", "", "of the judge's answers; 0: greedy"},

@@ -162,6 +162,18 @@ static void the_policy_judges(void **state) {
     for (int step = 1; step <= 2; step++) assert_true(figure("self", step, "sampling/sampling_logp_difference/max") == 0);
 }
 
+/* The policy as the stage found it: at the first step the policy itself, later what it was; nothing is paid for staying near it. */
+static void the_reference_judges(void **state) {
+    (void)state;
+    must_run(rated("frozen", rater, "reference", 2, 2), false);
+    for (int step = 1; step <= 2; step++) {
+        assert_true(figure("frozen", step, "judge/questions") == QUESTIONS && figure("frozen", step, "judge/failure_frequency") < 0.5);
+        assert_true(figure("frozen", step, "sampling/sampling_logp_difference/max") == 0);
+    }
+    assert_true(figure("frozen", 1, "rewards/thinking/mean") == figure("self", 1, "rewards/thinking/mean"));
+    assert_true(figure("frozen", 2, "rewards/thinking/mean") != figure("self", 2, "rewards/thinking/mean"));
+}
+
 /* ---- Servers ---- */
 
 static void a_server_judges(void **state) {
@@ -417,7 +429,7 @@ static void what_is_missing_is_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_model_judges), cmocka_unit_test(shuffled_answers_are_judged), cmocka_unit_test(the_policy_judges), cmocka_unit_test(a_server_judges), cmocka_unit_test(failures_are_left_out), cmocka_unit_test(groups_that_stay_are_not_asked_again), cmocka_unit_test(nothing_is_asked_twice),
+        cmocka_unit_test(a_model_judges), cmocka_unit_test(shuffled_answers_are_judged), cmocka_unit_test(the_policy_judges), cmocka_unit_test(the_reference_judges), cmocka_unit_test(a_server_judges), cmocka_unit_test(failures_are_left_out), cmocka_unit_test(groups_that_stay_are_not_asked_again), cmocka_unit_test(nothing_is_asked_twice),
         cmocka_unit_test(a_judge_that_is_down), cmocka_unit_test(requests_go_together_and_time_out), cmocka_unit_test(the_published_recipes_train), cmocka_unit_test(prompts_are_filled),
         cmocka_unit_test(answers_can_be_read_or_not), cmocka_unit_test(kinds_are_asked_differently), cmocka_unit_test(what_is_missing_is_told),
     };
