@@ -35,7 +35,7 @@ fv_status fv_yaml_parse(fv_yaml **out, const char *text, size_t size, const char
 void fv_yaml_free(fv_yaml *node); /* with all below; NULL is fine. Only for nodes that are in no tree */
 
 /* A child by key (NULL if there is none or `node` is no mapping; node may be NULL), or by a path: "stages.rl.steps", where an
- * element of a sequence goes by its `name`, or by its number from 0. */
+ * element of a sequence goes by its `name`, else by the value of its first field ({term: exact}), or by its number from 0. */
 fv_yaml *fv_yaml_get(const fv_yaml *node, const char *key);
 fv_yaml *fv_yaml_find(const fv_yaml *root, const char *path);
 

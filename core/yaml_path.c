@@ -5,11 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The place of a child among its parent's items: by key, by `name`, or by number. -1 if there is none. */
+/* What an element of a list is called: its `name`, else the value of its first field ("thinking", of {term: thinking, weight: 0.3}); NULL: nothing. */
+static const char *element_word(const fv_yaml *item) {
+    const char *name = fv_yaml_word(fv_yaml_get(item, "name"));
+    return name || item->kind != FV_YAML_MAPPING || !item->count ? name : fv_yaml_word(item->items[0]);
+}
+
+/* The place of a child among its parent's items: by key, by what it is called, or by number. -1 if there is none. */
 static int child_index(const fv_yaml *node, const char *part) {
     for (size_t i = 0; i < node->count; i++) {
         const fv_yaml *item = node->items[i];
-        const char *word = node->kind == FV_YAML_MAPPING ? item->key : fv_yaml_word(fv_yaml_get(item, "name"));
+        const char *word = node->kind == FV_YAML_MAPPING ? item->key : element_word(item);
         if (word && strcmp(word, part) == 0) return (int)i;
     }
     if (node->kind != FV_YAML_SEQUENCE || !part[0] || part[strspn(part, "0123456789")]) return -1;
@@ -58,7 +64,7 @@ static fv_status no_element(const override *o, const fv_yaml *sequence, const ch
     size_t count = 0;
     fv_text list = {0};
     for (size_t i = 0; i < sequence->count && count < FV_COUNT(names); i++) {
-        const char *name = fv_yaml_word(fv_yaml_get(sequence->items[i], "name"));
+        const char *name = element_word(sequence->items[i]);
         if (!name) continue;
         fv_text_printf(&list, "%s%s", count ? ", " : "", name);
         names[count++] = name;

@@ -152,6 +152,26 @@ static void check_written(const fv_yaml *root, const char *want) {
     fv_text_clear(&t);
 }
 
+/* A name goes before a first field, which is a call name only where there is none. */
+static void elements_go_by_their_first_field(void **state) {
+    (void)state;
+    fv_yaml *root = parsed("terms: [{term: exact, name: accuracy}, {term: thinking, weight: 0}, {weight: 1, term: tool}, {}]\n");
+    fv_error err = {.text = ""};
+    if (fv_yaml_set(root, "terms.thinking.weight=0.3", &err) != FV_OK || fv_yaml_set(root, "terms.accuracy.weight=2", &err) != FV_OK) fail_msg("%s", err.text);
+    check_written(root, "terms:\n"
+                        "  - term: exact\n"
+                        "    name: accuracy\n"
+                        "    weight: 2\n"
+                        "  - term: thinking\n"
+                        "    weight: 0.3\n"
+                        "  - weight: 1\n"
+                        "    term: tool\n"
+                        "  - {}\n");
+    assert_int_equal(fv_yaml_set(root, "terms.exact.weight=2", &err), FV_BAD_USAGE);
+    assert_non_null(strstr(err.text, "there is no exact, only accuracy, thinking, 1"));
+    fv_yaml_free(root);
+}
+
 static void overrides(void **state) {
     (void)state;
     static const char *const fine[] = {
@@ -340,7 +360,7 @@ static void damaged_anywhere(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lookups_and_lines), cmocka_unit_test(core_schema), cmocka_unit_test(refused),
-        cmocka_unit_test(aliases_are_copies), cmocka_unit_test(overrides),  cmocka_unit_test(writing),
+        cmocka_unit_test(aliases_are_copies), cmocka_unit_test(elements_go_by_their_first_field), cmocka_unit_test(overrides),  cmocka_unit_test(writing),
         cmocka_unit_test(any_text_comes_back), cmocka_unit_test(damaged_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
