@@ -34,9 +34,9 @@ fv_status fv_model_adapt(fv_model *m, const char *folder, fv_error *err);
 fv_status fv_model_adapt_new(fv_model *m, const json_t *config, uint64_t seed, fv_error *err);
 const fv_adapter *fv_model_adapter(const fv_model *m); /* for fv_slot_options; NULL: none */
 
-/* How video files are looked at where a row does not say: fields of a part (fps, nframes, frames, min_frames, max_frames, min_pixels, max_pixels), copied.
- * NULL: as the folder has it. To be said before anything reads rows. FV_BAD_RECIPE: "video: fps must be positive, got 0". */
-fv_status fv_model_watch(fv_model *m, const json_t *fields, fv_error *err);
+/* How pictures (min_pixels, max_pixels) and video files (those, fps, nframes, frames, min_frames, max_frames) are looked at where a row does not say: fields of a part,
+ * copied. NULL: as the folder has it. To be said before anything reads rows. FV_BAD_RECIPE: "video: fps must be positive, got 0". */
+fv_status fv_model_watch(fv_model *m, const json_t *image, const json_t *video, fv_error *err);
 
 /* Writes a folder that transformers opens: the model's files with the slot's weights (NULL: the model's own) as `dtype` (F32, BF16, F16, or
  * FV_DTYPES: each as it is), names and layout as they were read. config.json keeps every key and gets the new dtype; the other files are

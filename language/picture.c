@@ -156,20 +156,44 @@ static bool is_in(const char *key, const char *const *list, size_t n) {
     return is;
 }
 
-fv_status fv_model_watch(fv_model *m, const json_t *fields, fv_error *err) {
+/* The limits that are said, in place of *p's. */
+static fv_status limit(fv_processor *p, fv_json_at at, fv_error *err) {
+    int64_t least, most;
+    FV_TRY(fv_json_int_or(at, "min_pixels", 1, INT64_MAX, p->min_pixels, &least, err));
+    FV_TRY(fv_json_int_or(at, "max_pixels", 1, INT64_MAX, p->max_pixels, &most, err));
+    if (least > most) return fv_fail(err, FV_BAD_RECIPE, "%s: min_pixels %lld is more than max_pixels %lld", at.place, (long long)least, (long long)most);
+    p->min_pixels = least;
+    p->max_pixels = most;
+    return FV_OK;
+}
+
+static fv_status watch_images(fv_model *m, const json_t *fields, fv_error *err) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)fields, key, value)
+        if (!is_in(key, limiting, FV_COUNT(limiting))) return fv_fail(err, FV_BAD_RECIPE, "image: there is no field %.40s; min_pixels and max_pixels are known", key);
+    return limit(&m->image, (fv_json_at){.root = fields, .place = "image", .status = FV_BAD_RECIPE}, err);
+}
+
+static fv_status watch_videos(fv_model *m, const json_t *fields, fv_error *err) {
     fv_json_at at = {.root = fields, .place = "video", .status = FV_BAD_RECIPE};
+    fv_processor said = {.min_pixels = 1, .max_pixels = INT64_MAX};
     fv_frame_wish wish;
-    int64_t pixels;
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)fields, key, value)
         if (!is_in(key, choosing, FV_COUNT(choosing)) && !is_in(key, limiting, FV_COUNT(limiting)))
             return fv_fail(err, FV_BAD_RECIPE, "video: there is no field %.40s; fps, nframes, frames, min_frames, max_frames, min_pixels, max_pixels are known", key);
     FV_TRY(fv_frame_wish_read(&wish, at, err));
-    for (size_t i = 0; i < FV_COUNT(limiting); i++) FV_TRY(fv_json_int_or(at, limiting[i], 1, INT64_MAX, 1, &pixels, err));
+    FV_TRY(limit(&said, at, err));
     json_decref(m->video_fields);
     m->video_fields = fields != NULL ? json_deep_copy(fields) : NULL;
     return fields == NULL || m->video_fields != NULL ? FV_OK : fv_fail(err, FV_NO_MEMORY, "video: out of memory");
+}
+
+fv_status fv_model_watch(fv_model *m, const json_t *image, const json_t *video, fv_error *err) {
+    if (image && m->config.has_vision) FV_TRY(watch_images(m, image, err));
+    return watch_videos(m, video, err);
 }
 
 /* The part with the fields of all rows that it does not say, a new reference. Values are copied: several threads read rows. */

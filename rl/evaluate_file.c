@@ -86,7 +86,7 @@ static fv_status open_all(evaluation *v, fv_error *err) {
     FV_TRY(fv_dataset_open(&v->data, fv_get(r, "eval_data"), (uint64_t)fv_get_int(r, "seed"), err));
     if (v->o->folder) FV_TRY(fv_folder_make(v->o->folder, err));
     fv_session_options how = {.model = fv_get_text(r, "model.path"), .adapter = fv_get_text(r, "adapter"), .device = fv_get_text(r, "device"),
-                              .precision = fv_get_text(r, "precision"), .threads = (int)fv_get_int(r, "threads"), .video = fv_get(r, "video"), .note = v->o->note};
+                              .precision = fv_get_text(r, "precision"), .threads = (int)fv_get_int(r, "threads"), .image = fv_get(r, "image"), .video = fv_get(r, "video"), .note = v->o->note};
     return fv_session_open(&v->session, &how, err);
 }
 

@@ -14,7 +14,7 @@ static fv_status open_model(fv_needs_model *m, fv_error *err) {
     if (!path && json_array_size(fv_get(r->json, "lora.modules_to_save")))
         return fv_fail(err, FV_UNSUPPORTED, "%s: what lora.modules_to_save takes of a model that is still to be made is not known", r->file);
     FV_TRY(path ? fv_model_open(&m->model, path, err) : fv_model_outline(&m->model, &m->shapes, fv_get_text(r->json, "model.init"), err));
-    FV_TRY(fv_model_watch(m->model, fv_get(r->json, "video"), err));
+    FV_TRY(fv_model_watch(m->model, fv_get(r->json, "image"), fv_get(r->json, "video"), err));
     return fv_train_adapt(m->model, r, err);
 }
 

@@ -106,7 +106,7 @@ static fv_status open_model(plan *p, fv_error *err) {
     const char *path = p->path;
     if (!path) return fv_fail(err, FV_UNSUPPORTED, "the model is still to be made");
     FV_TRY(fv_model_open(&p->model, path, err));
-    FV_TRY(fv_model_watch(p->model, fv_get(r, "video"), err));
+    FV_TRY(fv_model_watch(p->model, fv_get(r, "image"), fv_get(r, "video"), err));
     p->parameters = count_parameters(p->model);
     if (p->earlier.folder || p->parameters * PROBE * 64 > LIMIT) return FV_OK; /* a slot of a large model takes memory and time to pack */
     FV_TRY(fv_ops_find(&p->ops, fv_get_text(r, "device"), fv_get_text(r, "precision"), err));

@@ -30,6 +30,7 @@ static const fv_field fields[] = {
     {"ask.text", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "what a row's question is asked with: a text with {question} in it, and {hint} where there are hints"},
     {"ask.hints", FV_TOP, FV_FIELD_MAP, 0, 0, "", "", "{numerical: TEXT, multiple choice: TEXT}: what {hint} is, by the row's problem_type"},
     {"env", FV_TOP | ANY, FV_FIELD_ENV, 0, 0, "", "", "{tools: [image_zoom_in_tool], max_turns: 3}; a row's own env wins"},
+    {"image", FV_TOP, FV_FIELD_MAP, 0, 0, "", "", "{min_pixels: 262144, max_pixels: 4194304}: how large pictures are looked at where a row does not say, crops and drawings too; else as the model's folder has it"},
     {"video", FV_TOP, FV_FIELD_MAP, 0, 0, "", "", "{nframes: 16, max_pixels: 100352}: how video files are looked at where a row does not say (docs/video.md)"},
     {"judge.path", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "who answers what terms ask a judge: a Hugging Face folder, run in this process (docs/systems.md)"},
     {"judge.url", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "or a server that speaks OpenAI's protocol: http://127.0.0.1:8000/v1"},

@@ -10,7 +10,7 @@ typedef struct {
     const char *device;  /* "cpu", "cuda"; NULL: "cpu" */
     const char *precision; /* fv_ops_find; NULL: "f32" */
     int threads;         /* 0: all cores */
-    const json_t *video; /* fv_model_watch; NULL: none */
+    const json_t *image, *video; /* fv_model_watch; NULL: none */
     void (*note)(const char *model, const char *note); /* is told what is odd about the model: a chat template that is not known. NULL: nobody is */
     bool gradients;      /* weights (with an adapter: its own) are trained ones: f32, with gradients (no optimizer) */
 } fv_session_options;

@@ -269,7 +269,7 @@ static fv_status open_trainer(fv_trainer *t, fv_error *err) {
     if (!t->scratch || !t->arena) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", t->recipe->file);
     FV_TRY(open_whole_model(t, err));
     FV_TRY(fv_train_adapt(t->model, t->recipe, err));
-    FV_TRY(fv_model_watch(t->model, fv_get(t->recipe->json, "video"), err));
+    FV_TRY(fv_model_watch(t->model, fv_get(t->recipe->json, "image"), fv_get(t->recipe->json, "video"), err));
     return fv_train_policy(&t->policy, t->recipe, t->model, t->model->weights, t->ops, (fv_exec){t->pool, t->scratch}, err);
 }
 

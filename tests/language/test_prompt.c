@@ -290,7 +290,7 @@ static void rows_win_over_what_is_said_for_all(void **state) {
     fv_error err = {0};
     json_t *fields = parse("{\"nframes\": 4, \"min_pixels\": 9000}");
     check_film(m, "{\"video\": \"h264.mp4\"}", 12, 56);
-    assert_int_equal(fv_model_watch(m, fields, &err), FV_OK);
+    assert_int_equal(fv_model_watch(m, NULL, fields, &err), FV_OK);
     check_film(m, "{\"video\": \"h264.mp4\"}", 4, 112);
     check_film(m, "{\"video\": \"h264.mp4\", \"fps\": 4}", 6, 112);
     check_film(m, "{\"video\": \"h264.mp4\", \"min_pixels\": 3136}", 4, 56);
@@ -298,12 +298,37 @@ static void rows_win_over_what_is_said_for_all(void **state) {
     static const char *const bad[][2] = {{"{\"fps\": 0}", "video: fps must be positive"}, {"{\"frame\": 3}", "video: there is no field frame"}, {"{\"min_pixels\": \"a\"}", "video: min_pixels must be"}};
     for (size_t i = 0; i < FV_COUNT(bad); i++) {
         fields = parse(bad[i][0]);
-        assert_int_equal(fv_model_watch(m, fields, &err), FV_BAD_RECIPE);
+        assert_int_equal(fv_model_watch(m, NULL, fields, &err), FV_BAD_RECIPE);
         assert_non_null(strstr(err.text, bad[i][1]));
         json_decref(fields);
     }
-    assert_int_equal(fv_model_watch(m, NULL, &err), FV_OK);
+    assert_int_equal(fv_model_watch(m, NULL, NULL, &err), FV_OK);
     check_film(m, "{\"video\": \"h264.mp4\"}", 12, 56);
+}
+
+/* The same of pictures. Last of all tests: it stays said. */
+static void pictures_are_as_large_as_is_said(void **state) {
+    (void)state;
+    fv_model *m = models[QWEN2_5_VL];
+    fv_error err = {0};
+    fv_image *im;
+    assert_int_equal(fv_image_new(&im, 280, 280, (const uint8_t[3]){9, 9, 9}, &err), FV_OK);
+    fv_media media = {.images = &im, .image_count = 1};
+    json_t *limits = parse("{\"min_pixels\": 3136, \"max_pixels\": 12544}"), *unknown = parse("{\"fps\": 1}"), *crossed = parse("{\"min_pixels\": 9, \"max_pixels\": 8}");
+    json_t *parts[] = {parse("{\"image\": \"#0\"}"), parse("{\"image\": \"#0\", \"max_pixels\": 3136}")};
+    assert_int_equal(fv_model_watch(m, unknown, NULL, &err), FV_BAD_RECIPE);
+    assert_string_equal(err.text, "image: there is no field fps; min_pixels and max_pixels are known");
+    assert_int_equal(fv_model_watch(m, crossed, NULL, &err), FV_BAD_RECIPE);
+    assert_int_equal(fv_model_watch(m, limits, NULL, &err), FV_OK);
+    for (int i = 0; i < 2; i++) {
+        fv_picture *p;
+        assert_int_equal(fv_picture_load(m, parts[i], &media, &p, &err), FV_OK);
+        assert_int_equal(p->patches->view_width, i ? 56 : 112);
+        fv_picture_drop(p);
+        json_decref(parts[i]);
+    }
+    json_decref(limits), json_decref(unknown), json_decref(crossed);
+    fv_image_free(im);
 }
 
 int main(void) {
@@ -311,7 +336,7 @@ int main(void) {
         cmocka_unit_test(same_tokens_and_positions_as_transformers), cmocka_unit_test(mask_is_what_the_assistant_wrote),
         cmocka_unit_test(tokens_are_taken_as_they_are),              cmocka_unit_test(complaints_say_what_is_wrong),
         cmocka_unit_test(long_clips_push_positions_on),              cmocka_unit_test(videos_are_seen_as_by_transformers),
-        cmocka_unit_test(frames_stand_for_their_video),              cmocka_unit_test(rows_win_over_what_is_said_for_all),
+        cmocka_unit_test(frames_stand_for_their_video),              cmocka_unit_test(rows_win_over_what_is_said_for_all), cmocka_unit_test(pictures_are_as_large_as_is_said),
     };
     return cmocka_run_group_tests(tests, make_models, drop_models);
 }
