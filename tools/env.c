@@ -176,6 +176,26 @@ static fv_status fv_add_hint(const fv_env *e, json_t *messages, const json_t *ro
     return failed ? fv_fail(err, FV_NO_MEMORY, "env: out of memory") : FV_OK;
 }
 
+static bool says(const json_t *message, const char *word) {
+    const json_t *content = json_object_get(message, "content"), *part;
+    const char *text = json_string_value(content);
+    bool found = text && strstr(text, word);
+    size_t i;
+    json_array_foreach(content, i, part) {
+        text = json_string_value(json_object_get(part, "text"));
+        found |= text && strstr(text, word);
+    }
+    return found;
+}
+
+/* Whether the row brings all that there is to say: a system text that names every tool (DeepEyes' released rows), or any where the prompt would be all of it. */
+static bool fv_is_told(const fv_env *e, const json_t *messages) {
+    if (strcmp(fv_role(messages, 0), "system") != 0) return false;
+    for (int i = 0; i < e->tool_count && !e->prompt->whole; i++)
+        if (!says(json_array_get(messages, 0), e->tools[i]->name)) return false;
+    return e->prompt->whole || e->tool_count > 0;
+}
+
 bool fv_env_tells_size(const fv_env *e) {
     return e->prompt->whole;
 }
@@ -193,9 +213,9 @@ fv_status fv_env_messages(const fv_env *e, const json_t *messages, const json_t 
     if (!json_is_array(messages)) return fv_fail(err, FV_BAD_DATA, "messages must be a list");
     json_t *copy = json_copy((json_t *)messages);
     if (copy == NULL) return fv_fail(err, FV_NO_MEMORY, "env: out of memory");
-    bool complete = e->prompt->whole && strcmp(fv_role(copy, 0), "system") == 0;
-    fv_status s = complete ? FV_OK : fv_add_description(e, copy, first != NULL ? &corner : NULL, err);
-    if (s == FV_OK && !complete) s = fv_add_hint(e, copy, row, first != NULL ? &corner : NULL, err);
+    bool told = fv_is_told(e, copy);
+    fv_status s = told ? FV_OK : fv_add_description(e, copy, first != NULL ? &corner : NULL, err);
+    if (s == FV_OK && !told) s = fv_add_hint(e, copy, row, first != NULL ? &corner : NULL, err);
     if (s == FV_OK) *out = copy;
     else json_decref(copy);
     return s;

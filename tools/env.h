@@ -58,8 +58,8 @@ int fv_env_max_turns(const fv_env *e);
 /* Whether the messages tell the size of the first picture. */
 bool fv_env_tells_size(const fv_env *e);
 /* The row's messages with what the environment has to say: the description of the tools at the end of the system text (which is made if there
- * is none), the hint at the end of the last user turn before the first assistant turn. "vilasr" gives all of the system text and the form of the question, and
- * leaves messages with a system text as they are. row: the fields beside the messages, NULL: there are none. first: the first picture's size,
+ * is none), the hint at the end of the last user turn before the first assistant turn. Messages whose system text names all tools have been told, and stay as they
+ * are. "vilasr" gives all of the system text and the form of the question, and leaves any messages with a system text as they are. row: the fields beside the messages, NULL: there are none. first: the first picture's size,
  * where fv_env_tells_size; NULL: it is not told. A new list; `messages` stays as it is. */
 fv_status fv_env_messages(const fv_env *e, const json_t *messages, const json_t *row, const fv_frame_size *first, json_t **out, fv_error *err);
 

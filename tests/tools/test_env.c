@@ -238,6 +238,15 @@ static void messages_tell_of_the_tools(void **state) {
     assert_non_null(strstr(content(m, 0), "{\"type\": \"function\", \"function\": {\"name\": \"image_zoom_in_tool\""));
     assert_int_equal(strncmp(content(m, 1), "Which digit?\nThink first", 24), 0);
     json_decref(m);
+    /* A system text that names the tools says all that there is to say. */
+    m = told("{\"prompt\": \"deepeyes\"}", "[{\"role\": \"system\", \"content\": \"Call image_zoom_in_tool.\"}, {\"role\": \"user\", \"content\": \"What?\"}]");
+    assert_int_equal(json_array_size(m), 2);
+    assert_string_equal(content(m, 0), "Call image_zoom_in_tool.");
+    assert_string_equal(content(m, 1), "What?");
+    json_decref(m);
+    m = told("{\"prompt\": \"deepeyes\", \"tools\": [\"image_zoom_in_tool\", \"image_rotate_tool\"]}", "[{\"role\": \"system\", \"content\": \"Call image_zoom_in_tool.\"}, {\"role\": \"user\", \"content\": \"What?\"}]");
+    assert_non_null(strstr(content(m, 0), "image_rotate_tool")); /* not of all */
+    json_decref(m);
     /* A system text of its own, parts, and a trajectory behind the question. */
     m = told("{\"prompt\": \"compact\", \"hint\": true}", "[{\"role\": \"system\", \"content\": \"Be brief.\"}, {\"role\": \"user\", \"content\": [{\"type\": \"image\", "
              "\"image\": \"#0\"}]}, {\"role\": \"assistant\", \"content\": \"x\"}, {\"role\": \"user\", \"content\": \"y\"}]");
