@@ -86,7 +86,8 @@ typedef struct fv_ops {
 
     /* Memory on the device; *out is cleared. After a transfer the host's side of it may be written to, and read, at once. */
     fv_status (*alloc)(void **out, size_t bytes, fv_error *err);
-    void (*free)(void *data);
+    fv_status (*alloc_host)(void **out, size_t bytes, fv_error *err); /* in the host's memory, where operations reach it as well, and slower */
+    void (*free)(void *data);                                         /* of both */
     void (*upload)(void *device, const void *host, size_t bytes);
     void (*download)(void *host, const void *device, size_t bytes);
     void (*clear)(const fv_exec *x, void *data, size_t bytes); /* to zeros, whatever was there */
@@ -172,8 +173,8 @@ typedef struct fv_ops {
 /* Those with a matrix product in them: what a table of precision bf16 does in its own way. */
 #define FV_BF16_MAP(X) X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight) X(logprob) X(logprob_back) X(vocabulary) X(sample)
 
-/* The slots that are no kernels, as pointers: name, device (with what pads it), alloc, free, upload, download, clear, check. */
-enum { FV_PLAIN_SLOTS = 8 };
+/* The slots that are no kernels, as pointers: name, device (with what pads it), alloc, alloc_host, free, upload, download, clear, check. */
+enum { FV_PLAIN_SLOTS = 9 };
 
 #define FV_COUNT_KERNEL_(name) +1
 static_assert(sizeof(fv_ops) == (FV_PLAIN_SLOTS + (0 FV_KERNEL_MAP(FV_COUNT_KERNEL_))) * sizeof(void *), "FV_KERNEL_MAP lists every operation");

@@ -94,20 +94,20 @@ static fv_status check_patterns(const char *field, const char *const *patterns, 
     return FV_OK;
 }
 
-static fv_status make_buffer(const fv_ops *ops, fv_view *out, fv_view like, fv_error *err) {
+static fv_status make_buffer(const fv_ops *ops, fv_view *out, fv_view like, bool host, fv_error *err) {
     *out = like;
     out->dtype = FV_F32;
     out->device = ops->device;
     out->data = NULL;
-    return ops->alloc(&out->data, fv_bytes(*out), err);
+    return (host ? ops->alloc_host : ops->alloc)(&out->data, fv_bytes(*out), err);
 }
 
-static fv_status make_master(fv_slot *s, fv_param *p, fv_view stored, bool optimizer, fv_error *err) {
+static fv_status make_master(fv_slot *s, fv_param *p, fv_view stored, const fv_slot_options *o, fv_error *err) {
     p->w.data = NULL; /* the slot's from here on: closing after a failure must not free the model's */
-    FV_TRY(make_buffer(s->ops, &p->grad, stored, err));
-    if (optimizer) FV_TRY(make_buffer(s->ops, &p->m, stored, err));
-    if (optimizer && !p->muon) FV_TRY(make_buffer(s->ops, &p->v, stored, err));
-    FV_TRY(make_buffer(s->ops, &p->w, stored, err));
+    FV_TRY(make_buffer(s->ops, &p->grad, stored, false, err));
+    if (!o->no_optimizer) FV_TRY(make_buffer(s->ops, &p->m, stored, o->offload, err));
+    if (!o->no_optimizer && !p->muon) FV_TRY(make_buffer(s->ops, &p->v, stored, o->offload, err));
+    FV_TRY(make_buffer(s->ops, &p->w, stored, false, err));
     enum { PIECE = 4096 };
     float piece[PIECE];
     int64_t n = fv_elements(stored);
@@ -146,7 +146,7 @@ static fv_status open_param(fv_slot *s, fv_param *p, const fv_weight *w, const c
     p->name = w->name;
     p->w = w->view;
     p->muon = w->view.rank == 2 && named(o->muon, o->muon_count, owner);
-    if (train && !named(o->freeze, o->freeze_count, owner)) FV_TRY(make_master(s, p, w->view, !o->no_optimizer, err));
+    if (train && !named(o->freeze, o->freeze_count, owner)) FV_TRY(make_master(s, p, w->view, o, err));
     else FV_TRY(make_frozen(s, p, err));
     p->linear = w->linear;
     if (!w->linear) return FV_OK;

@@ -74,6 +74,7 @@ typedef struct fv_slot {
 typedef struct {
     const char *name;
     bool train;
+    bool offload;      /* moments in the host's memory (ops->alloc_host): of a device's memory 8 bytes a parameter less, over the bus at each step */
     bool no_optimizer; /* with train: gradients without AdamW's moments; fv_slot_step must not be called */
     const char *const *freeze; /* name patterns with '*', as in "visual.*"; a pattern matches the whole name or what follows "model." */
     int freeze_count;

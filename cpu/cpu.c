@@ -38,7 +38,7 @@ static fv_status host_check(fv_error *err) {
 }
 
 #define TABLE_HEAD_(isa)                                                                                               \
-    .name = "cpu-" #isa, .device = FV_CPU, .alloc = host_alloc, .free = host_free, .upload = host_copy_in,             \
+    .name = "cpu-" #isa, .device = FV_CPU, .alloc = host_alloc, .alloc_host = host_alloc, .free = host_free, .upload = host_copy_in, \
     .download = host_copy_out, .clear = host_clear, .check = host_check,
 
 #define KERNEL_(op) .op = fv_cpu_scalar_##op,

@@ -7,6 +7,7 @@ static const fv_ops table = {
     .name = "cuda",
     .device = FV_CUDA,
     .alloc = fv_cuda_alloc,
+    .alloc_host = fv_cuda_alloc_host,
     .free = fv_cuda_free,
     .upload = fv_cuda_upload,
     .download = fv_cuda_download,

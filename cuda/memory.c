@@ -1,13 +1,14 @@
 /* Device memory: blocks from cudaMalloc, kept when they are given back. All work is on one stream, so a block may be taken again while
- * earlier operations still read it: what its next owner does comes after them. */
+ * earlier operations still read it: what its next owner does comes after them. Pinned blocks of the host's memory are not kept: their owners live as long as a run. */
 #include "cuda/runtime.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     char *data;
     size_t size;
-    bool free;
+    bool free, pinned;
 } block;
 
 static struct {
@@ -50,14 +51,18 @@ static fv_status no_memory(size_t bytes, fv_error *err) {
                    (bytes >> 20) + 1, left >> 20, all >> 20);
 }
 
+static fv_status one_more(fv_error *err) {
+    if (pool.count < pool.room) return FV_OK;
+    size_t room = pool.room ? 2 * pool.room : 256;
+    block *more = realloc(pool.blocks, room * sizeof *more);
+    if (!more) return fv_fail(err, FV_NO_MEMORY, "cuda: out of memory for the list of blocks");
+    pool.blocks = more;
+    pool.room = room;
+    return FV_OK;
+}
+
 static fv_status new_block(block **out, size_t size, fv_error *err) {
-    if (pool.count == pool.room) {
-        size_t room = pool.room ? 2 * pool.room : 256;
-        block *more = realloc(pool.blocks, room * sizeof *more);
-        if (!more) return fv_fail(err, FV_NO_MEMORY, "cuda: out of memory for the list of blocks");
-        pool.blocks = more;
-        pool.room = room;
-    }
+    FV_TRY(one_more(err));
     void *data = NULL;
     cudaError_t status = cudaMalloc(&data, size);
     if (status == cudaErrorMemoryAllocation) {
@@ -86,12 +91,33 @@ fv_status fv_cuda_alloc(void **out, size_t bytes, fv_error *err) {
     return FV_OK;
 }
 
+fv_status fv_cuda_alloc_host(void **out, size_t bytes, fv_error *err) {
+    *out = NULL;
+    FV_TRY(one_more(err));
+    cudaError_t status = cudaMallocHost(out, bytes ? bytes : 1);
+    if (status == cudaErrorMemoryAllocation) {
+        cudaGetLastError();
+        return fv_fail(err, FV_NO_MEMORY, "cuda: cudaMallocHost: the host can't pin %zu MiB (`ulimit -l` and its free memory are limits); offload_optimizer: false needs none", (bytes >> 20) + 1);
+    }
+    if (!fv_cuda_fine(status, "cudaMallocHost", bytes)) return fv_cuda_check(err);
+    memset(*out, 0, bytes);
+    pool.blocks[pool.count++] = (block){ .data = *out, .size = bytes, .pinned = true };
+    return FV_OK;
+}
+
 void fv_cuda_free(void *data) {
-    for (size_t i = 0; data && i < pool.count; i++)
-        if (pool.blocks[i].data == data) {
-            pool.blocks[i].free = true;
+    for (size_t i = 0; data && i < pool.count; i++) {
+        block *b = &pool.blocks[i];
+        if (b->data != data) continue;
+        if (!b->pinned) {
+            b->free = true;
             return;
         }
+        if (fv_cuda_well()) fv_cuda_fine(cudaStreamSynchronize(fv_cuda_stream()), "cudaStreamSynchronize", 0);
+        fv_cuda_fine(cudaFreeHost(data), "cudaFreeHost", b->size);
+        *b = pool.blocks[--pool.count];
+        return;
+    }
 }
 
 void fv_cuda_clear(const fv_exec *x, void *data, size_t bytes) {

@@ -30,6 +30,7 @@ bool fv_cuda_well(void);
 
 /* cuda/memory.c. Blocks that are given back are kept for the next of their size: cudaMalloc and cudaFree wait for the whole card. */
 fv_status fv_cuda_alloc(void **out, size_t bytes, fv_error *err);
+fv_status fv_cuda_alloc_host(void **out, size_t bytes, fv_error *err); /* pinned, and so at the same address for the card */
 void fv_cuda_free(void *data);
 void fv_cuda_clear(const fv_exec *x, void *data, size_t bytes);
 

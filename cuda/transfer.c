@@ -1,6 +1,6 @@
 /* Between the host and the card, through a ring of pinned memory in two halves. A piece is copied into the ring and from there by the card,
  * in the stream's order, so an upload waits for nothing. A half is written again when the copies out of it have been made, which an
- * event at its end tells: the host is then up to a half ahead of the card. */
+ * event at its end tells: the host is then up to a half ahead of the card. What is the card's may be pinned memory as well (alloc_host): the driver tells by addresses. */
 #include "cuda/runtime.h"
 
 #include <string.h>
@@ -49,7 +49,7 @@ void fv_cuda_upload(void *device, const void *host, size_t bytes) {
         char *piece = ring_take(n);
         if (!piece) return;
         memcpy(piece, (const char *)host + at, n);
-        fv_cuda_fine(cudaMemcpyAsync((char *)device + at, piece, n, cudaMemcpyHostToDevice, fv_cuda_stream()), "cudaMemcpyAsync to the card", n);
+        fv_cuda_fine(cudaMemcpyAsync((char *)device + at, piece, n, cudaMemcpyDefault, fv_cuda_stream()), "cudaMemcpyAsync to the card", n);
     }
 }
 
@@ -58,7 +58,7 @@ void fv_cuda_download(void *host, const void *device, size_t bytes) {
     for (size_t at = 0, n; at < bytes; at += n) {
         n = piece_of(bytes - at);
         char *piece = ring_take(n);
-        bool fine = piece && fv_cuda_fine(cudaMemcpyAsync(piece, (const char *)device + at, n, cudaMemcpyDeviceToHost, fv_cuda_stream()),
+        bool fine = piece && fv_cuda_fine(cudaMemcpyAsync(piece, (const char *)device + at, n, cudaMemcpyDefault, fv_cuda_stream()),
                                           "cudaMemcpyAsync from the card", n);
         fine = fine && fv_cuda_fine(cudaStreamSynchronize(fv_cuda_stream()), "cudaStreamSynchronize", 0);
         if (fine) memcpy((char *)host + at, piece, n);

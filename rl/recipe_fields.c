@@ -23,6 +23,7 @@ static const fv_field fields[] = {
     {"lora.rslora", FV_TOP, FV_FIELD_BOOL, 0, 0, "false", "", "scale by alpha / sqrt(r)"},
     {"lora.dora", FV_TOP, FV_FIELD_BOOL, 0, 0, "false", "", "a learned length for every row as well"},
     {"lora.dropout", FV_TOP, FV_FIELD_NUM, 0, 0.999, "0", "", "of what the adapter sees, in sft stages; a policy learns from samples as it sampled them, without"},
+    {"offload_optimizer", FV_TOP, FV_FIELD_BOOL, 0, 0, "false", "", "the optimizer's moments in the host's pinned memory: a card has 8 bytes a parameter more for all else (docs/cuda.md)"},
     {"freeze", FV_TOP, FV_FIELD_LIST, 0, 0, "[]", "", "name patterns of weights that are not trained: [visual.*]"},
     {"muon", FV_TOP, FV_FIELD_LIST, 0, 0, "[]", "", "name patterns of matrices that Muon updates, AdamW the rest: [visual.blocks.*, language_model.layers.*]"},
     {"data", FV_TOP | ANY, FV_FIELD_SOURCE, 0, 0, "", "", "rows: a file, {make: GENERATOR, n: N, split: train}, {stage: NAME} (what that filter kept), or a list of those with weights"},

@@ -254,7 +254,7 @@ static fv_status read_patterns(const fv_recipe *r, const char *field, const char
 
 fv_status fv_train_policy(fv_slot **out, const fv_recipe *r, const fv_model *m, const fv_weight *weights, const fv_ops *ops, fv_exec exec, fv_error *err) {
     const char *freeze[PATTERNS_MAX], *muon[PATTERNS_MAX];
-    fv_slot_options o = {.name = "policy", .train = true, .freeze = freeze, .muon = muon, .adapter = fv_model_adapter(m)};
+    fv_slot_options o = {.name = "policy", .train = true, .freeze = freeze, .muon = muon, .offload = fv_get_bool(r->json, "offload_optimizer"), .adapter = fv_model_adapter(m)};
     FV_TRY(read_patterns(r, "freeze", freeze, &o.freeze_count, err));
     FV_TRY(read_patterns(r, "muon", muon, &o.muon_count, err));
     return fv_slot_open(out, ops, exec, weights, m->count, &o, err);

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-enum { MAX_THREADS = 1024, WARP = 32, STACK = 64 << 10, MAX_PIECES = 4096, MAX_COPIES = 256 };
+enum { MAX_THREADS = 1024, WARP = 32, STACK = 64 << 10, MAX_PIECES = 4096, MAX_PINNED = 1024, MAX_COPIES = 256 };
 static const size_t card_bytes = (size_t)8 << 30; /* of addresses; pages come when they are touched */
 
 static void stop(const char *what) {
@@ -26,10 +26,10 @@ typedef struct {
 } piece;
 
 static struct {
-    char *base, *pinned;
-    size_t used, limit, pinned_bytes, taken, allocations;
-    piece pieces[MAX_PIECES];
-    int count;
+    char *base;
+    size_t used, limit, taken, allocations;
+    piece pieces[MAX_PIECES], pinned[MAX_PINNED];
+    int count, pinned_count;
     cudaError_t sticky, last;
     int kernels_left; /* until one fails; < 0: none does */
 } card = {.limit = (size_t)4 << 30, .kernels_left = -1};
@@ -82,9 +82,22 @@ cudaError_t cudaFree(void *data) {
 }
 
 cudaError_t cudaMallocHost(void **out, size_t bytes) {
-    card.pinned = *out = malloc(bytes);
-    card.pinned_bytes = bytes;
-    return *out ? cudaSuccess : told(cudaErrorMemoryAllocation);
+    if (card.pinned_count == MAX_PINNED) stop("pinned memory is in too many pieces");
+    *out = malloc(bytes);
+    if (!*out) return told(cudaErrorMemoryAllocation);
+    card.pinned[card.pinned_count++] = (piece){*out, bytes, false};
+    return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void *data) {
+    run_stream();
+    for (int i = 0; i < card.pinned_count; i++)
+        if (card.pinned[i].data == data) {
+            card.pinned[i] = card.pinned[--card.pinned_count];
+            free(data);
+            return told(cudaSuccess);
+        }
+    return told(cudaErrorInvalidValue);
 }
 
 cudaError_t cudaMemGetInfo(size_t *left, size_t *all) {
@@ -359,13 +372,15 @@ cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t st
 }
 
 static bool pinned(const void *p, size_t bytes) {
-    return (const char *)p >= card.pinned && (const char *)p + bytes <= card.pinned + card.pinned_bytes;
+    bool found = false;
+    for (int i = 0; i < card.pinned_count; i++) found |= (const char *)p >= card.pinned[i].data && (const char *)p + bytes <= card.pinned[i].data + card.pinned[i].size;
+    return found;
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-    (void)stream;
-    bool up = kind == cudaMemcpyHostToDevice;
-    if (!fv_stand_in_owns(up ? to : from) || !pinned(up ? from : to, bytes)) stop("a copy that is not between the card and pinned memory");
+    (void)stream, (void)kind;
+    bool up = pinned(from, bytes), down = pinned(to, bytes);
+    if ((!up && !fv_stand_in_owns(from)) || (!down && !fv_stand_in_owns(to)) || (!up && !down)) stop("a copy that is not between the card and pinned memory");
     work *w = add(0);
     w->to = to;
     w->from = from;

@@ -70,6 +70,32 @@ static void transfers_are_the_callers_at_once(void **state) {
     free(host), free(want);
 }
 
+/* Pinned memory is an operand like any other, and goes both ways through the ring. */
+static void the_hosts_memory_is_an_operand(void **state) {
+    (void)state;
+    enum { N = 5000 };
+    float a[N], b[N];
+    void *host, *card = take(sizeof a);
+    fv_error err;
+    fv_exec x = {.scratch = fv_ops_arena(ops, 0)};
+    for (int i = 0; i < N; i++) a[i] = (float)i, b[i] = 0.5f;
+    assert_int_equal(ops->alloc_host(&host, sizeof a, &err), FV_OK);
+    assert_false(fv_stand_in_owns(host));
+    fv_view there = fv_vec(host, N), here = fv_vec(card, N);
+    there.device = here.device = FV_CUDA;
+    assert_true(ops->dot(&x, there, there) == 0); /* cleared */
+    ops->upload(host, a, sizeof a);
+    ops->upload(card, b, sizeof b);
+    ops->axpy(&x, there, 2, here);
+    ops->axpy(&x, here, 1, there);
+    ops->download(a, host, sizeof a);
+    ops->download(b, card, sizeof b);
+    for (int i = 0; i < N; i++) assert_true(a[i] == (float)i + 1 && b[i] == (float)i + 1.5f);
+    ops->free(host);
+    ops->free(card);
+    fv_arena_free(x.scratch);
+}
+
 static void running_out_of_memory_is_an_error(void **state) {
     (void)state;
     void *kept = take((size_t)4 << 20);
@@ -172,7 +198,7 @@ static void stages_hold_in_any_order(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_kept_and_cleared), cmocka_unit_test(transfers_are_the_callers_at_once),
-        cmocka_unit_test(running_out_of_memory_is_an_error), cmocka_unit_test(turns_change_nothing),
+        cmocka_unit_test(the_hosts_memory_is_an_operand), cmocka_unit_test(running_out_of_memory_is_an_error), cmocka_unit_test(turns_change_nothing),
         cmocka_unit_test(stages_hold_in_any_order),
         cmocka_unit_test(errors_come_late_and_stay),
     };
