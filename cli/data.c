@@ -5,6 +5,7 @@
 #include "datasets/generator.h"
 #include "datasets/survey.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +102,7 @@ static json_t *value_of(const char *text) {
     long long whole = strtoll(text, &end, 10);
     if (*text && !*end) return json_integer(whole);
     double number = strtod(text, &end);
-    return *text && !*end ? json_real(number) : json_string(text);
+    return *text && !*end && isfinite(number) ? json_real(number) : json_string(text);
 }
 
 static fv_status make_spec(json_t **out, const fv_args *a, fv_error *err) {
@@ -110,7 +111,9 @@ static fv_status make_spec(json_t **out, const fv_args *a, fv_error *err) {
     for (int i = 0; i < a->setting_count; i++) {
         char key[64];
         snprintf(key, sizeof key, "%.*s", (int)strcspn(a->settings[i], "="), a->settings[i]);
-        if (!is_common(a->settings[i])) json_object_set_new(spec, key, value_of(strchr(a->settings[i], '=') + 1));
+        if (is_common(a->settings[i]) || !json_object_set_new(spec, key, value_of(strchr(a->settings[i], '=') + 1))) continue;
+        json_decref(spec);
+        return fv_fail(err, FV_BAD_USAGE, "fovea data make: %.80s: names and values are plain text (UTF-8)", a->settings[i]);
     }
     *out = spec;
     return FV_OK;

@@ -180,6 +180,17 @@ static char *fv_row_id(const json_t *json, int64_t number) {
     return strdup(text);
 }
 
+/* "ID/ROW", where ids repeat. */
+static fv_status fv_add_number(fv_row *r, int64_t row, fv_error *err) {
+    char *id = NULL;
+    fv_text text = {0};
+    fv_text_printf(&text, "%s/%lld", r->id, (long long)row);
+    FV_TRY(fv_text_take(&text, &id, NULL, err));
+    free(r->id);
+    r->id = id;
+    return FV_OK;
+}
+
 static fv_status fv_read_row(fv_row *r, const fv_source *s, int64_t i, fv_error *err) {
     const fv_row_at *at = &s->file.rows[i];
     size_t room = strlen(s->file.path) + 16;
@@ -192,7 +203,7 @@ static fv_status fv_read_row(fv_row *r, const fv_source *s, int64_t i, fv_error 
     FV_TRY(fv_format_row(r->json, r->place, err));
     r->id = fv_row_id(r->json, i);
     if (r->id == NULL || r->id[0] == '\0') return fv_fail(err, FV_BAD_DATA, "%s: id must be a text or an integer", r->place);
-    return FV_OK;
+    return s->file.ids_repeat && json_object_get(r->json, "conversations") ? fv_add_number(r, i, err) : FV_OK;
 }
 
 static fv_status fv_file_row(fv_row **out, const fv_source *s, int64_t i, fv_error *err) {

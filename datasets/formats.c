@@ -84,6 +84,24 @@ static const char *fv_speaker(const char *name) {
     return NULL;
 }
 
+/* LLaMA-Factory's turn of calls: {"name", "arguments"} as text, or a list of them. */
+static fv_status fv_append_calls(json_t *messages, const char *text, const char *place, size_t turn, fv_error *err) {
+    json_t *calls = json_loads(text, JSON_REJECT_DUPLICATES, NULL), *list = json_array();
+    if (json_is_object(calls)) calls = json_pack("[o]", calls);
+    bool good = json_array_size(calls) > 0;
+    int failed = list == NULL;
+    for (size_t i = 0; i < json_array_size(calls) && good; i++) {
+        json_t *call = json_array_get(calls, i);
+        good = fv_string(call, "name") != NULL && json_is_object(json_object_get(call, "arguments"));
+        if (good) failed |= json_array_append_new(list, json_pack("{s:s, s:O}", "type", "function", "function", call));
+    }
+    json_decref(calls);
+    if (good) failed |= json_array_append_new(messages, json_pack("{s:s, s:s, s:O}", "role", "assistant", "content", "", "tool_calls", list));
+    json_decref(list);
+    if (!good) return fv_fail(err, FV_BAD_DATA, "%s: conversations[%zu].value of a function_call must be {\"name\", \"arguments\": {}} or a list of such, got \"%.40s\"", place, turn, text);
+    return failed ? fv_no_memory(place, err) : FV_OK;
+}
+
 static fv_status fv_from_conversations(json_t *messages, const json_t *row, const char *place, fv_error *err) {
     const json_t *turns = json_object_get(row, "conversations");
     if (json_array_size(turns) == 0) return fv_fail(err, FV_BAD_DATA, "%s: conversations must be a list with at least one turn", place);
@@ -97,15 +115,20 @@ static fv_status fv_from_conversations(json_t *messages, const json_t *row, cons
         if (role == NULL)
             return fv_fail(err, FV_BAD_DATA, "%s: conversations[%zu].from must be human, gpt, system or tool, got \"%.40s\"", place, i, from ? from : "nothing");
         if (!json_is_string(value) && !json_is_array(value)) return fv_fail(err, FV_BAD_DATA, "%s: conversations[%zu].value must be a text", place, i);
+        if (strcmp(from, "function_call") == 0 && json_is_string(value)) {
+            FV_TRY(fv_append_calls(messages, json_string_value(value), place, i, err));
+            continue;
+        }
         failed |= json_array_append_new(messages, fv_message(role, json_incref(value)));
     }
     return failed ? fv_no_memory(place, err) : FV_OK;
 }
 
-/* Text, then the options, one a line. What a system says around it (think, answer in tags) is its recipe's. */
+/* Text, then the options, one a line. What a system says around it (think, answer in tags) is its recipe's. Rows with a `process` (Video-R1's and SophiaVL-R1's thinking) also
+ * have what there is to learn from: it, and the solution (src/r1-v/src/open_r1/sft_video.py of Video-R1). */
 static fv_status fv_from_problem(json_t *messages, const json_t *row, const char *place, fv_error *err) {
-    const char *field = json_object_get(row, "problem") != NULL ? "problem" : "question";
-    const char *problem = fv_string(row, field);
+    const char *field = fv_json_find(row, "problem") != NULL ? "problem" : "question";
+    const char *problem = fv_string(row, field), *process = fv_string(row, "process"), *solution = fv_string(row, "solution");
     const json_t *options = json_object_get(row, "options");
     if (problem == NULL) return fv_fail(err, FV_BAD_DATA, "%s: %s must be a text", place, field);
     if (options != NULL && !json_is_null(options) && !json_is_array(options)) return fv_fail(err, FV_BAD_DATA, "%s: options must be a list", place);
@@ -121,7 +144,9 @@ static fv_status fv_from_problem(json_t *messages, const json_t *row, const char
     }
     json_t *message = text.failed ? NULL : fv_message("user", json_string(text.size ? text.data : ""));
     fv_text_clear(&text);
-    return json_array_append_new(messages, message) == 0 ? FV_OK : fv_no_memory(place, err);
+    int failed = json_array_append_new(messages, message);
+    if (process != NULL && process[0] != '\0' && solution != NULL) failed |= json_array_append_new(messages, fv_message("assistant", json_sprintf("%s\n%s", process, solution)));
+    return failed ? fv_no_memory(place, err) : FV_OK;
 }
 
 static fv_status fv_check_input_ids(const json_t *row, const char *place, fv_error *err) {
@@ -165,8 +190,25 @@ static fv_status fv_read_messages(json_t **out, const json_t *row, const char *p
     return fv_fail(err, FV_BAD_DATA, "%s: a row needs messages, prompt, conversations, problem or input_ids", place);
 }
 
+/* Fields beside the conversation that change what is asked. `tools` may be JSON as text, as TRL and LLaMA-Factory have it. */
+static fv_status fv_check_beside(json_t *row, const char *place, fv_error *err) {
+    const json_t *tools = fv_json_find(row, "tools"), *env = fv_json_find(row, "env");
+    if (env != NULL && !json_is_object(env)) return fv_fail(err, FV_BAD_DATA, "%s: env must be an object ({\"tools\": [\"image_zoom_in_tool\"]})", place);
+    if (json_is_string(tools)) {
+        const char *text = json_string_value(tools);
+        json_t *list = text[strspn(text, " \t\r\n")] != '\0' ? json_loads(text, 0, NULL) : json_array();
+        if (!json_is_array(list)) {
+            json_decref(list);
+            return fv_fail(err, FV_BAD_DATA, "%s: tools must be a list of JSON schemas, or such a list as text", place);
+        }
+        return json_object_set_new(row, "tools", list) == 0 ? FV_OK : fv_no_memory(place, err);
+    }
+    return tools == NULL || json_is_array(tools) ? FV_OK : fv_fail(err, FV_BAD_DATA, "%s: tools must be a list of JSON schemas", place);
+}
+
 fv_status fv_format_row(json_t *row, const char *place, fv_error *err) {
     if (!json_is_object(row)) return fv_fail(err, FV_BAD_DATA, "%s: a row must be an object", place);
+    FV_TRY(fv_check_beside(row, place, err));
     bool own = json_is_array(json_object_get(row, "messages"));
     json_t *messages;
     FV_TRY(fv_read_messages(&messages, row, place, err));

@@ -82,7 +82,7 @@ static int right_one(const json_t *row, int count) {
 
 /* False: the row is no question with one right option among at least two. */
 static bool read_question(question *q, const json_t *row) {
-    q->field = json_object_get(row, "problem") ? "problem" : "question";
+    q->field = fv_json_find(row, "problem") ? "problem" : "question";
     const char *text = json_string_value(json_object_get(row, q->field));
     const json_t *options = json_object_get(row, "options");
     q->listed = json_array_size(options) > 0;
@@ -158,6 +158,7 @@ static int rewrite(json_t *row, const question *q, fv_text *asked, const int *pi
     if (q->listed) failed |= json_object_set(row, "options", options);
     if (json_object_get(row, "answer")) failed |= set_text(row, "answer", &key);
     failed |= set_text(row, "solution", &solution) | json_object_set_new(row, "is_negated", json_true());
+    json_object_del(row, "process"); /* thoughts about the other question */
     json_decref(options);
     fv_text_clear(&key);
     fv_text_clear(&solution);

@@ -111,8 +111,9 @@ static size_t fv_media_count(const fv_media_list *m, int kind) {
     return json_array_size(m->parts[kind]);
 }
 
-/* The next medium of a kind, which `field` asks for. */
+/* The next medium of a kind, which `field` asks for. LLaVA-Video marks clips as pictures. */
 static fv_status fv_media_next(fv_media_list *m, int kind, json_t **out, const char *field, fv_error *err) {
+    if (kind == FV_MEDIA_IMAGE && fv_media_count(m, FV_MEDIA_IMAGE) == 0 && fv_media_count(m, FV_MEDIA_VIDEO) > 0) kind = FV_MEDIA_VIDEO;
     if (m->used[kind] >= fv_media_count(m, kind))
         return fv_fail(err, FV_BAD_DATA, "%s: %s asks for %s number %zu, but the row has %zu", m->place, field, fv_media_names[kind], m->used[kind] + 1,
                        fv_media_count(m, kind));

@@ -4,6 +4,8 @@
 
 #include "core/file.h"
 
+#include <stdbool.h>
+
 /* Where a row stands. */
 typedef struct {
     uint64_t offset;
@@ -15,10 +17,11 @@ typedef struct {
     char *path;
     fv_row_at *rows;
     int64_t count;
+    bool ids_repeat; /* LLaVA's conversations have their picture's id, and several rows a picture */
 } fv_rowfile;
 
 /* Maps and indexes `path`. A byte order mark, carriage returns, blank lines and a missing last newline are tolerated. FV_BAD_DATA for a file
- * without rows, an array that is not closed, or two rows with the same `id`; FV_UNSUPPORTED, with the remedy, for Parquet. */
+ * without rows, an array that is not closed, or two rows with the same `id` (but LLaVA's); FV_UNSUPPORTED, with the remedy, for Parquet. */
 fv_status fv_rowfile_open(fv_rowfile *out, const char *path, fv_error *err);
 void fv_rowfile_close(fv_rowfile *f); /* *f is {0} again */
 

@@ -26,7 +26,11 @@ static void count(json_t *table, const char *key) {
 
 static void complain(survey *v, const fv_error *why) {
     v->wrong++;
-    if (json_array_size(v->problems) < (size_t)(v->o->problems ? v->o->problems : 20)) json_array_append_new(v->problems, json_string(why->text));
+    if (json_array_size(v->problems) >= (size_t)(v->o->problems ? v->o->problems : 20)) return;
+    fv_text quoted = {0}; /* as JSON, where what was cut inside of a character is whole again */
+    fv_text_json(&quoted, why->text, strlen(why->text));
+    json_array_append_new(v->problems, quoted.failed ? json_string("out of memory") : json_loads(quoted.data, JSON_DECODE_ANY, NULL));
+    fv_text_clear(&quoted);
 }
 
 /* Which format datasets/formats.h reads a row as. */

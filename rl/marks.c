@@ -43,7 +43,7 @@ static void add_text(fv_text *t, const char *key, const fv_text *text) {
     fv_text_json(t, text->data ? text->data : "", text->size);
 }
 
-static fv_status write_line(const fv_marks *m, int64_t number, const json_t *id, const fv_response *r, const fv_mark *mark, const char *category, fv_error *err) {
+static fv_status write_line(const fv_marks *m, int64_t number, const json_t *id, const fv_row *row, const fv_response *r, const fv_mark *mark, const char *category, fv_error *err) {
     fv_text t = {0}, response = {0};
     if (r->text) fv_text_add(&response, r->text);
     fv_text_add(&t, "{\"id\": ");
@@ -57,7 +57,10 @@ static fv_status write_line(const fv_marks *m, int64_t number, const json_t *id,
         fv_text_add(&t, ", \"category\": ");
         fv_text_json(&t, category, strlen(category));
     }
-    fv_text_printf(&t, ", \"doc_id\": %lld", (long long)number);
+    const json_t *doc_id = fv_json_find(row->json, "doc_id"); /* of a log that was read */
+    fv_text_add(&t, ", \"doc_id\": ");
+    if (doc_id) fv_json_dump(&t, doc_id, 0);
+    else fv_text_printf(&t, "%lld", (long long)number);
     add_text(&t, ", \"target\": ", &mark->right);
     add_text(&t, ", \"resps\": [[", &response);
     add_text(&t, "]], \"filtered_resps\": [", &mark->extracted);
@@ -141,7 +144,7 @@ fv_status fv_marks_add(fv_marks *m, int64_t number, const json_t *id, fv_respons
         int n = categories_of(m->how, &mark, row, categories);
         if (mark.left_out) m->left_out++;
         else s = count(m, &mark, row, categories, n, err);
-        if (s == FV_OK && m->samples) s = write_line(m, number, id, r, &mark, n ? categories[0] : NULL, err);
+        if (s == FV_OK && m->samples) s = write_line(m, number, id, row, r, &mark, n ? categories[0] : NULL, err);
     }
     fv_mark_clear(&mark);
     return s;

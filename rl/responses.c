@@ -29,29 +29,60 @@ static double turns_of(const json_t *row) {
     return json_is_array(turns) ? (double)json_array_size(turns) : number_of(row, "turns");
 }
 
-/* The first text in lists within lists. */
-static const char *first_text(const json_t *v) {
+/* ---- Outputs of other evaluators ---- */
+
+/* The first text in lists within lists, a number as text; NULL: none. A new reference. */
+static json_t *first_text(const json_t *v) {
     while (json_is_array(v)) v = json_array_get(v, 0);
-    return json_string_value(v);
+    if (json_is_string(v)) return json_incref((json_t *)v);
+    if (!json_is_number(v)) return NULL;
+    fv_text text = {0};
+    fv_json_dump(&text, v, 0);
+    json_t *out = text.failed ? NULL : json_string(text.data);
+    fv_text_clear(&text);
+    return out;
 }
 
-/* Outputs of other evaluators become rows: lmms-eval's sample log has the row under `doc` and what was said under `resps`; VLMEvalKit says `prediction`. A row that has
- * `response` is itself. */
+/* lmms-eval's logs: what was said is in `resps`, and where no filter changed it in `filtered_resps` alone. */
+static json_t *what_was_said(const json_t *row) {
+    static const char *const fields[] = {"resps", "filtered_resps", "prediction"};
+    json_t *text = NULL;
+    for (size_t i = 0; i < FV_COUNT(fields) && !text; i++) text = first_text(json_object_get(row, fields[i]));
+    return text;
+}
+
+/* What the row has not. */
+static void add_missing(json_t *row, const json_t *from) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)from, key, value)
+        if (!fv_json_find(row, key)) json_object_set(row, key, value);
+}
+
+/* The row of a sample log of lmms-eval's: the benchmark's own under `doc` in older ones; newer ones leave it out and have what the task keeps for its own count (an object
+ * beside others: "videomme_perception_score": {"duration": ..}), and the right answer as `target`. `id` is the log's, which is unique. */
+static void take_log(json_t *row) {
+    json_t *doc = json_incref(json_object_get(row, "doc")), *before = json_copy(row), *value;
+    const char *key;
+    if (json_is_object(doc)) json_object_update(row, doc);
+    else
+        json_object_foreach(before, key, value)
+            if (json_is_object(value) && strcmp(key, "input")) add_missing(row, value);
+    if (!fv_json_find(row, "answer") && !json_is_object(doc)) json_object_set(row, "answer", json_object_get(before, "target"));
+    json_object_set(row, "id", json_object_get(before, fv_json_find(before, "id") ? "id" : "doc_id"));
+    json_decref(before);
+    json_decref(doc);
+}
+
+/* A row that has `response` is itself. VLMEvalKit's say `prediction`. */
 static void adopt(json_t *row) {
-    json_t *doc = json_object_get(row, "doc");
-    if (json_object_get(row, "response")) return;
-    const char *text = json_string_value(json_object_get(row, "prediction"));
-    if (json_is_object(doc)) text = first_text(json_object_get(row, "resps"));
-    json_t *response = text ? json_string(text) : NULL;
+    json_t *response = fv_json_find(row, "response") ? NULL : what_was_said(row);
     if (!response) return;
-    if (json_is_object(doc)) {
-        json_incref(doc); /* it may have a `doc` of its own */
-        if (!json_object_get(row, "id") && json_object_get(row, "doc_id")) json_object_set(row, "id", json_object_get(row, "doc_id"));
-        json_object_update(row, doc);
-        json_decref(doc);
-    }
+    if (fv_json_find(row, "doc_id") || json_is_object(json_object_get(row, "doc"))) take_log(row);
     json_object_set_new(row, "response", response);
 }
+
+/* ---- Rows ---- */
 
 static void fill(fv_responses *r, int64_t i) {
     fv_row *row = r->rows[i];

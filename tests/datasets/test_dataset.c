@@ -135,6 +135,23 @@ static void equal_ids_are_found_at_the_start(void **state) {
     fv_dataset_close(opened(json_string(FILE_OF("{\"x\": {\"id\": 1}, \"id\": 2}\n{\"x\": {\"id\": 1}, \"id\": 3}"))));
 }
 
+/* LLaVA's ids are their pictures'. Others that repeat are still mistakes. */
+static void pictures_may_have_several_conversations(void **state) {
+    (void)state;
+#define TALK(id) "{\"id\": " id ", \"conversations\": [{\"from\": \"human\", \"value\": \"q\"}]}\n"
+    fv_dataset *d = opened(json_string(FILE_OF(TALK("\"a\"") TALK("\"b\"") TALK("\"a\"") ROW("1", "x"))));
+    fv_row *row;
+    static const char *const ids[] = {"a/0", "b/1", "a/2", "1"};
+    for (int64_t i = 0; i < 4; i++) {
+        assert_int_equal(fv_dataset_row(d, i, &row, NULL), FV_OK);
+        assert_string_equal(row->id, ids[i]);
+        fv_row_free(row);
+    }
+    fv_dataset_close(d);
+    refused(json_string(FILE_OF(TALK("\"a\"") TALK("\"a\"") ROW("1", "x") "\n" ROW("1", "y"))), FV_BAD_DATA, "rows.jsonl:4: id must be unique");
+#undef TALK
+}
+
 /* Truncations and mutations of a file: an error or rows, never a crash (run under the sanitizers). */
 static void mutated_files(void **state) {
     (void)state;
@@ -274,7 +291,7 @@ int main(void) {
         cmocka_unit_test(arrays),
         cmocka_unit_test(files_that_are_none),
         cmocka_unit_test(bad_rows_spare_the_others),
-        cmocka_unit_test(equal_ids_are_found_at_the_start),
+        cmocka_unit_test(equal_ids_are_found_at_the_start), cmocka_unit_test(pictures_may_have_several_conversations),
         cmocka_unit_test(mutated_files),
         cmocka_unit_test(concatenation),
         cmocka_unit_test(weights),

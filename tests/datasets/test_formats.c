@@ -124,6 +124,29 @@ static void tokens_pass_through(void **state) {
     refused("{\"input_ids\": []}", "input_ids must be a list");
 }
 
+/* Forms that a field's own meaning has to be read from. */
+static void other_forms(void **state) {
+    (void)state;
+    becomes("{\"problem\": null, \"question\": \"Q?\"}", "user: Q?");
+    becomes("{\"problem\": \"Q?\", \"process\": \"<think>so</think>\", \"solution\": \"<answer>5</answer>\"}", "user: Q? | assistant: <think>so</think>\n<answer>5</answer>");
+    becomes("{\"problem\": \"Q?\", \"process\": \"\", \"solution\": \"<answer>5</answer>\"}", "user: Q?");
+    becomes("{\"video\": \"v.mp4\", \"conversations\": [{\"from\": \"human\", \"value\": \"<image>\\nWhat?\"}, {\"from\": \"gpt\", \"value\": \"A cup.\"}]}",
+            "user: <video \"v.mp4\">'\nWhat?' | assistant: A cup."); /* LLaVA-Video */
+    json_t *row = json_loads("{\"tools\": \"[{\\\"type\\\": \\\"function\\\"}]\", \"conversations\": [{\"from\": \"human\", \"value\": \"q\"}, {\"from\": \"function_call\", \"value\": "
+                             "\"{\\\"name\\\": \\\"w\\\", \\\"arguments\\\": {\\\"a\\\": 1}}\"}, {\"from\": \"observation\", \"value\": \"o\"}]}", 0, NULL);
+    assert_int_equal(fv_format_row(row, "a.jsonl:7", NULL), FV_OK);
+    json_t *want = json_loads("[{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"\", \"tool_calls\": [{\"type\": \"function\", \"function\": {\"name\": \"w\", "
+                              "\"arguments\": {\"a\": 1}}}]}, {\"role\": \"tool\", \"content\": \"o\"}]", 0, NULL);
+    assert_true(json_equal(json_object_get(row, "messages"), want));
+    assert_int_equal(json_array_size(json_object_get(row, "tools")), 1);
+    json_decref(want);
+    json_decref(row);
+    refused("{\"problem\": \"x\", \"tools\": 7}", "tools must be a list");
+    refused("{\"problem\": \"x\", \"tools\": \"zoom\"}", "tools must be a list of JSON schemas, or such a list as text");
+    refused("{\"problem\": \"x\", \"env\": \"zoom\"}", "env must be an object");
+    refused("{\"conversations\": [{\"from\": \"function_call\", \"value\": \"w(1)\"}]}", "conversations[0].value of a function_call must be");
+}
+
 static void what_is_wrong(void **state) {
     (void)state;
     refused("[1]", "a row must be an object");
@@ -158,7 +181,7 @@ static void what_is_wrong(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_messages), cmocka_unit_test(verl_and_trl_prompts), cmocka_unit_test(conversations),
-        cmocka_unit_test(problems),     cmocka_unit_test(tokens_pass_through),  cmocka_unit_test(what_is_wrong),
+        cmocka_unit_test(problems),     cmocka_unit_test(tokens_pass_through),  cmocka_unit_test(what_is_wrong), cmocka_unit_test(other_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -229,6 +229,21 @@ static void published_outputs_are_read(void **state) {
     json_decref(rows);
 }
 
+/* Newer logs leave the benchmark's row out, and what was said where the filter changed nothing; ids are the logs' own. */
+static void newer_logs_are_read(void **state) {
+    (void)state;
+    json_t *rows = json_of("[{\"doc_id\": 4, \"target\": \"C\", \"filtered_resps\": \"The best answer is (C).\", \"input\": {\"duration\": \"no\"}, \"videomme_perception_score\": {\"duration\": \"long\", \"answer\": \"C\"}},"
+                           " {\"doc_id\": 5, \"target\": \"B\", \"filtered_resps\": \"B\", \"resps\": [\"<think>C</think>B\"]},"
+                           " {\"doc_id\": 6, \"doc\": {\"id\": 7.5, \"answer\": \"B\"}, \"resps\": [[\"A\"]]}, {\"index\": 9, \"answer\": \"B\", \"response\": null, \"prediction\": 2}]");
+    json_t *out = evaluate("videomme@lmms", rows, NULL), *lines = json_object_get(out, "lines");
+    assert_true(near(json_object_get(out, "accuracy"), 0.5) && near(json_object_get(out, "n"), 4) && near(fv_json_find(out, "by.long.accuracy"), 1));
+    assert_int_equal(json_integer_value(fv_json_find(lines, "6.doc_id")), 6);
+    assert_string_equal(json_string_value(fv_json_find(lines, "5.response")), "<think>C</think>B");
+    assert_string_equal(json_string_value(fv_json_find(lines, "3.response")), "2");
+    json_decref(out);
+    json_decref(rows);
+}
+
 static void names_are_suggested(void **state) {
     (void)state;
     const fv_protocol *p;
@@ -251,7 +266,7 @@ static void names_are_suggested(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_those_of_the_evaluators), cmocka_unit_test(an_outcome_reward_is_a_protocol), cmocka_unit_test(choices_are_read_in_one_way), cmocka_unit_test(numbers_are_compared),
-        cmocka_unit_test(boxes_are_graded),                   cmocka_unit_test(tasks_are_averaged),              cmocka_unit_test(published_outputs_are_read),  cmocka_unit_test(names_are_suggested),
+        cmocka_unit_test(boxes_are_graded),                   cmocka_unit_test(tasks_are_averaged),              cmocka_unit_test(published_outputs_are_read), cmocka_unit_test(newer_logs_are_read),  cmocka_unit_test(names_are_suggested),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }
