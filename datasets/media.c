@@ -1,5 +1,7 @@
 #include "datasets/media.h"
 
+#include "vision/url.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -26,14 +28,15 @@ const char *fv_media_type(const json_t *part) {
 /* ---- one picture or video ------------------------------------------------------------------------------------------- */
 
 /* Where an entry that is an object has its picture, the best source first: {"bytes", "path"} of Hugging Face's datasets has a path that need not
- * exist here. */
+ * exist here. `base64` is transformers' name for the same bytes, or for a data: URL. */
 static json_t *fv_media_source(const json_t *entry, int kind) {
-    const char *const keys[] = {"bytes", kind == FV_MEDIA_VIDEO ? "video" : "image", kind == FV_MEDIA_VIDEO ? "video_url" : "image_url", "path", "url"};
+    const char *const keys[] = {"bytes", "base64", kind == FV_MEDIA_VIDEO ? "video" : "image", kind == FV_MEDIA_VIDEO ? "video_url" : "image_url", "path", "url"};
     for (size_t i = 0; i < FV_COUNT(keys); i++) {
         json_t *value = json_object_get(entry, keys[i]);
         if (value == NULL || json_is_null(value)) continue;
         if (json_is_object(value)) return fv_media_source(value, kind); /* OpenAI's {"image_url": {"url": ...}}, or {"image": {"bytes", "path"}} */
-        if (i == 0 && json_is_string(value)) return json_sprintf("data:%s/unknown;base64,%s", fv_media_names[kind], json_string_value(value));
+        bool bare = i < 2 && json_is_string(value) && !fv_url_is_data(json_string_value(value));
+        if (bare) return json_sprintf("data:%s/unknown;base64,%s", fv_media_names[kind], json_string_value(value));
         return json_incref(value);
     }
     return NULL;
@@ -57,7 +60,7 @@ fv_status fv_media_part(json_t **out, const json_t *entry, int kind, const char 
         return fv_fail(err, FV_BAD_DATA, "%s: %s must be a path, a URL or an object with \"%s\", \"path\", \"url\" or \"bytes\" (base64)%s", place, field, name,
                        kind == FV_MEDIA_VIDEO ? ", or a list of frames" : "");
     }
-    static const char *const sources[] = {"bytes", "image", "video", "image_url", "video_url", "path", "url"};
+    static const char *const sources[] = {"bytes", "base64", "image", "video", "image_url", "video_url", "path", "url"};
     for (size_t i = 0; i < FV_COUNT(sources); i++) json_object_del(part, sources[i]);
     if (json_object_set_new(part, "type", json_string(name)) != 0 || json_object_set_new(part, name, source) != 0) {
         json_decref(part);

@@ -30,14 +30,14 @@ static const fv_family_row families[] = {
      .family = FV_QWEN2_VL,
      .has_vision = true,
      .text = {.hidden = 8192, .layers = 80, .heads = 64, .kv_heads = 8, .intermediate = 29568, .vocabulary = 152064, .max_positions = 32768,
-              .rms_eps = 1e-5f, .rope_theta = 1e6, .mrope_section = {16, 24, 24}, .qkv_bias = true},
+              .rms_eps = 1e-5f, .rope_theta = 1e6, .mrope_section = {16, 24, 24}, .mrope_count = 3, .qkv_bias = true},
      .vision = {.hidden = 1280, .depth = 32, .heads = 16, .out_hidden = 3584, .patch = 14},
      .vision_act = "quick_gelu"},
     {.model_type = "qwen2_5_vl",
      .family = FV_QWEN2_5_VL,
      .has_vision = true,
      .text = {.hidden = 8192, .layers = 80, .heads = 64, .kv_heads = 8, .intermediate = 29568, .vocabulary = 152064, .max_positions = 32768,
-              .rms_eps = 1e-5f, .rope_theta = 1e6, .mrope_section = {16, 24, 24}, .qkv_bias = true},
+              .rms_eps = 1e-5f, .rope_theta = 1e6, .mrope_section = {16, 24, 24}, .mrope_count = 3, .qkv_bias = true},
      .vision = {.hidden = 3584, .depth = 32, .heads = 16, .intermediate = 3420, .out_hidden = 3584, .patch = 14, .rms_norm = true, .gated = true,
                 .window = 112, .full_blocks = 1ull << 7 | 1ull << 15 | 1ull << 23 | 1ull << 31},
      .vision_act = "silu"},
@@ -45,7 +45,7 @@ static const fv_family_row families[] = {
      .family = FV_QWEN3_VL,
      .has_vision = true,
      .text = {.hidden = 4096, .layers = 32, .heads = 32, .kv_heads = 32, .head_dim = 128, .intermediate = 22016, .vocabulary = 151936,
-              .max_positions = 128000, .rms_eps = 1e-6f, .rope_theta = 5e5, .mrope_section = {24, 20, 20}, .mrope_interleaved = true,
+              .max_positions = 128000, .rms_eps = 1e-6f, .rope_theta = 5e5, .mrope_section = {24, 20, 20}, .mrope_count = 3, .mrope_interleaved = true,
               .qk_norm = true},
      .vision = {.hidden = 1152, .depth = 27, .heads = 16, .intermediate = 4304, .out_hidden = 3584, .patch = 16, .patch_bias = true,
                 .positions = 2304, .deepstack = {8, 16, 24}, .deepstack_count = 3},
@@ -90,7 +90,6 @@ static fv_status refuse_unknown_text(fv_json_at at, fv_error *err) {
     static const char *const absent[] = {"attention_bias", "attention_dropout", "num_experts", "num_local_experts", "mlp_bias"};
     for (size_t i = 0; i < FV_COUNT(absent); i++) FV_TRY(must_be_zero(at, absent[i], err));
     FV_TRY(must_be_one_of(at, "hidden_act", "silu", "silu", "must be silu", err));
-    if (fv_json_find(at.root, "sliding_window") != NULL) FV_TRY(must_be_zero(at, "use_sliding_window", err));
     json_t *types;
     FV_TRY(fv_json_list_or(at, "layer_types", &types, err));
     for (size_t i = 0; i < json_array_size(types); i++) {
@@ -101,14 +100,26 @@ static fv_status refuse_unknown_text(fv_json_at at, fv_error *err) {
     return FV_OK;
 }
 
+/* Windows of attention (Qwen2 and Qwen3, text and vision; Qwen3-VL has none): layers from max_window_layers on have one, unless layer_types says otherwise. */
+static fv_status refuse_windows(fv_json_at at, const fv_text_config *t, fv_error *err) {
+    bool on;
+    int64_t first;
+    json_t *types = fv_json_find(at.root, "layer_types"), *window = json_object_get(at.root, "sliding_window");
+    FV_TRY(fv_json_bool_or(at, "use_sliding_window", false, &on, err));
+    FV_TRY(fv_json_int_or(at, "max_window_layers", 0, INT64_MAX, t->mrope_count ? 80 : 28, &first, err));
+    bool none = window != NULL && json_is_null(window); /* where it is absent it is 4096 */
+    return !on || none || types != NULL || t->mrope_interleaved || first >= t->layers ? FV_OK : unsupported(at, "use_sliding_window", "must be false", err);
+}
+
 static fv_status read_mrope(fv_json_at at, const char *key, fv_text_config *t, fv_error *err) {
     char field[64];
     snprintf(field, sizeof field, "%s.mrope_section", key);
     json_t *section;
     FV_TRY(fv_json_list_or(at, field, &section, err));
     if (section == NULL) return FV_OK;
-    if (json_array_size(section) != 3) return fv_json_wrong(at, field, "must have three numbers", err);
-    for (size_t i = 0; i < 3; i++) {
+    t->mrope_count = (int)json_array_size(section);
+    if (t->mrope_count < (t->mrope_interleaved ? 3 : 1) || t->mrope_count > FV_MROPE_SECTIONS) return fv_json_wrong(at, field, "must have three numbers", err);
+    for (size_t i = 0; i < (size_t)t->mrope_count; i++) {
         const json_t *n = json_array_get(section, i);
         if (!json_is_integer(n) || json_integer_value(n) < 0 || json_integer_value(n) > WIDEST)
             return fv_json_wrong(at, field, "must have three numbers", err);
@@ -117,9 +128,10 @@ static fv_status read_mrope(fv_json_at at, const char *key, fv_text_config *t, f
     return FV_OK;
 }
 
-/* transformers 4 has rope_theta and rope_scaling, transformers 5 both in rope_parameters; rope_scaling wins where both are there. */
+/* transformers 4 has rope_theta and rope_scaling, transformers 5 both in rope_parameters; rope_scaling wins where both are there and it says something. */
 static fv_status read_rope(fv_json_at at, fv_text_config *t, fv_error *err) {
-    const char *key = fv_json_find(at.root, "rope_scaling") != NULL ? "rope_scaling" : "rope_parameters";
+    const json_t *old = fv_json_find(at.root, "rope_scaling");
+    const char *key = old != NULL && !(json_is_object(old) && json_object_size(old) == 0) ? "rope_scaling" : "rope_parameters";
     char field[64];
     FV_TRY(fv_json_num_or(at, "rope_theta", t->rope_theta, &t->rope_theta, err));
     snprintf(field, sizeof field, "%s.rope_theta", key);
@@ -137,17 +149,16 @@ static fv_status read_rope(fv_json_at at, fv_text_config *t, fv_error *err) {
         FV_TRY(fv_json_num_or(at, field, 1, &factor, err));
         if (factor != 1) return unsupported(at, field, "must be 1", err);
     }
-    return t->mrope_section[0] ? read_mrope(at, key, t, err) : FV_OK;
+    return t->mrope_count ? read_mrope(at, key, t, err) : FV_OK;
 }
 
 static fv_status check_text(const fv_text_config *t, fv_json_at at, fv_error *err) {
     if (t->heads % t->kv_heads != 0) return fv_json_wrong(at, "num_key_value_heads", "must divide num_attention_heads", err);
     if (t->head_dim % 2 != 0) return fv_json_wrong(at, "head_dim", "must be even", err);
-    int64_t section = (int64_t)t->mrope_section[0] + t->mrope_section[1] + t->mrope_section[2];
-    if (section != 0 && section != t->head_dim / 2)
-        return fv_fail(err, at.status, "%s: mrope_section must add up to half of head_dim, %d, got %d + %d + %d", at.place, t->head_dim / 2,
-                       t->mrope_section[0], t->mrope_section[1], t->mrope_section[2]);
-    return FV_OK;
+    int64_t sum = 0; /* interleaved sections are cut at the end (transformers' apply_interleaved_mrope) */
+    for (int i = 0; i < t->mrope_count; i++) sum += t->mrope_section[i];
+    if (t->mrope_count == 0 || t->mrope_interleaved || sum == t->head_dim / 2) return FV_OK;
+    return fv_fail(err, at.status, "%s: mrope_section must add up to half of head_dim, %d, got %lld", at.place, t->head_dim / 2, (long long)sum);
 }
 
 static fv_status read_text(fv_json_at at, fv_text_config *t, fv_error *err) {
@@ -169,12 +180,13 @@ static fv_status read_text(fv_json_at at, fv_text_config *t, fv_error *err) {
     double eps;
     FV_TRY(fv_json_num_or(at, "rms_norm_eps", (double)t->rms_eps, &eps, err));
     t->rms_eps = (float)eps;
+    FV_TRY(refuse_windows(at, t, err));
     FV_TRY(read_rope(at, t, err));
     return check_text(t, at, err);
 }
 
-/* A list of block numbers, ascending and distinct. At most `room`. */
-static fv_status read_blocks(fv_json_at at, const char *field, int depth, int *out, int room, int *count, fv_error *err) {
+/* A list of block numbers, in any order; those that a tower of fewer blocks doesn't have say nothing. At most `room`. */
+static fv_status read_blocks(fv_json_at at, const char *field, int *out, int room, int *count, fv_error *err) {
     json_t *list;
     FV_TRY(fv_json_list_or(at, field, &list, err));
     if (list == NULL) return FV_OK;
@@ -182,10 +194,8 @@ static fv_status read_blocks(fv_json_at at, const char *field, int depth, int *o
     *count = 0;
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *n = json_array_get(list, i);
-        int64_t block = json_is_integer(n) ? json_integer_value(n) : -1;
-        if (block < 0 || block >= depth || (*count > 0 && block <= out[*count - 1]))
-            return fv_json_wrong(at, field, "must be ascending numbers of blocks (0..depth - 1)", err);
-        out[(*count)++] = (int)block;
+        if (!json_is_integer(n) || json_integer_value(n) < 0 || json_integer_value(n) > WIDEST) return fv_json_wrong(at, field, "must be numbers of blocks, from 0", err);
+        out[(*count)++] = (int)json_integer_value(n);
     }
     return FV_OK;
 }
@@ -235,17 +245,16 @@ static fv_status read_vision(fv_json_at at, const fv_family_row *row, fv_tower_c
         FV_TRY(size_field(at, "window_size", WIDEST, &v->window, err));
         if (v->window / v->patch / v->merge == 0) return fv_json_wrong(at, "window_size", "must hold a merged patch", err);
         int blocks[64], count = -1;
-        FV_TRY(read_blocks(at, "fullatt_block_indexes", v->depth, blocks, 64, &count, err));
+        FV_TRY(read_blocks(at, "fullatt_block_indexes", blocks, 64, &count, err));
         if (count >= 0) v->full_blocks = 0;
-        for (int i = 0; i < count; i++) v->full_blocks |= 1ull << blocks[i];
+        for (int i = 0; i < count; i++)
+            if (blocks[i] < 64) v->full_blocks |= 1ull << blocks[i];
     }
     if (row->family == FV_QWEN3_VL) {
         FV_TRY(size_field(at, "num_position_embeddings", WIDEST, &v->positions, err));
         int side = (int)sqrt((double)v->positions);
         if (side * side != v->positions) return fv_json_wrong(at, "num_position_embeddings", "must be a square", err);
-        FV_TRY(read_blocks(at, "deepstack_visual_indexes", v->depth, v->deepstack, FV_MAX_DEEPSTACK, &v->deepstack_count, err));
-        if (v->deepstack_count > 0 && v->deepstack[v->deepstack_count - 1] >= v->depth)
-            return fv_json_wrong(at, "deepstack_visual_indexes", "must be given for this depth", err);
+        FV_TRY(read_blocks(at, "deepstack_visual_indexes", v->deepstack, FV_MAX_DEEPSTACK, &v->deepstack_count, err));
     }
     return FV_OK;
 }
@@ -318,7 +327,7 @@ static fv_status read_all(fv_config *c, fv_json_at at, const fv_family_row *row,
     bool outer, inner;
     FV_TRY(fv_json_bool_or(at, "tie_word_embeddings", false, &outer, err));
     FV_TRY(fv_json_bool_or(text, "tie_word_embeddings", false, &inner, err));
-    c->text.tied = outer || inner;
+    c->text.tied = outer || inner; /* Qwen3-VL's class looks at the outer one alone; a head of its own in the file is used in any case (language/decoder.c) */
     FV_TRY(read_endings(text, c, err));
     if (!row->has_vision) return FV_OK;
     FV_TRY(fv_json_object(at, "vision_config", &sub, err));

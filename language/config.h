@@ -9,11 +9,13 @@
 
 typedef enum { FV_QWEN2, FV_QWEN3, FV_QWEN2_VL, FV_QWEN2_5_VL, FV_QWEN3_VL } fv_family;
 
+enum { FV_MROPE_SECTIONS = 16 };
+
 typedef struct {
     int hidden, layers, heads, kv_heads, head_dim, intermediate, vocabulary, max_positions;
     float rms_eps;
     double rope_theta;
-    int mrope_section[3];    /* 0,0,0: plain one-dimensional rotary */
+    int mrope_section[FV_MROPE_SECTIONS], mrope_count; /* 0: plain one-dimensional rotary */
     bool mrope_interleaved;  /* Qwen3-VL */
     bool qkv_bias;           /* Qwen2, Qwen2-VL, Qwen2.5-VL */
     bool qk_norm;            /* Qwen3, Qwen3-VL */

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Weights of a layer, by index in the slot; -1 where the family has none. */
 typedef struct {
@@ -53,15 +54,34 @@ static fv_status find_layer(layer *l, const fv_weight_list *list, int i, const f
     return FV_OK;
 }
 
+static const fv_weight *named(const fv_weight_list *list, const char *name) {
+    size_t n = strlen(list->prefix);
+    for (int i = 0; i < list->count; i++)
+        if (!strncmp(list->weights[i].name, list->prefix, n) && !strcmp(list->weights[i].name + n, name)) return &list->weights[i];
+    return NULL;
+}
+
+static bool same_values(const fv_weight *a, const fv_weight *b) {
+    return !a->view.data || !b->view.data || (a->view.dtype == b->view.dtype && fv_bytes(a->view) == fv_bytes(b->view) && !memcmp(a->view.data, b->view.data, fv_bytes(a->view)));
+}
+
+/* Embedding and head. Of a tied model they are one, whichever of the two names is in the file; where both are and differ, they are not tied, whatever config.json says (as
+ * transformers 5 has it: somebody trained the head). */
+static fv_status find_ends(fv_decoder *d, const fv_weight_list *list, const fv_weight_list *top, fv_error *err) {
+    const fv_text_config *c = &d->c;
+    const fv_weight *embed = named(list, "embed_tokens.weight"), *head = named(top, "lm_head.weight");
+    bool one = c->tied && !(embed && head && !same_values(embed, head)), by_head = one && !embed && head;
+    FV_TRY(fv_weight_find(by_head ? top : list, &d->embed, FV_AS_TABLE, c->vocabulary, c->hidden, err, by_head ? "lm_head.weight" : "embed_tokens.weight"));
+    return fv_weight_find(one && !by_head ? list : top, &d->head, FV_AS_LINEAR, c->vocabulary, c->hidden, err, one && !by_head ? "embed_tokens.weight" : "lm_head.weight");
+}
+
 static fv_status find_weights(fv_decoder *d, fv_weight *weights, int count, fv_error *err) {
     static const char *const prefixes[] = {"model.language_model.", "model."}; /* HF facts 2: new and old layout */
     const fv_text_config *c = &d->c;
     fv_weight_list list = {weights, count, fv_weight_prefix(weights, count, prefixes, 2)}, top = {weights, count, ""};
     if (!list.prefix) return fv_fail(err, FV_BAD_MODEL, "weights: no tensor model.embed_tokens.weight or model.language_model.embed_tokens.weight");
-    FV_TRY(fv_weight_find(&list, &d->embed, FV_AS_TABLE, c->vocabulary, c->hidden, err, "embed_tokens.weight"));
     FV_TRY(fv_weight_find(&list, &d->norm, FV_AS_VECTOR, c->hidden, 0, err, "norm.weight"));
-    if (c->tied) FV_TRY(fv_weight_find(&list, &d->head, FV_AS_LINEAR, c->vocabulary, c->hidden, err, "embed_tokens.weight"));
-    else FV_TRY(fv_weight_find(&top, &d->head, FV_AS_LINEAR, c->vocabulary, c->hidden, err, "lm_head.weight"));
+    FV_TRY(find_ends(d, &list, &top, err));
     for (int i = 0; i < c->layers; i++) FV_TRY(find_layer(&d->layers[i], &list, i, c, err));
     return FV_OK;
 }
@@ -70,8 +90,9 @@ static fv_status find_weights(fv_decoder *d, fv_weight *weights, int count, fv_e
 static int32_t axis_of(const fv_text_config *c, int i) {
     const int *section = c->mrope_section;
     if (c->mrope_interleaved) return i % 3 && i < 3 * section[i % 3] ? i % 3 : 0;
-    if (!section[0] && !section[1] && !section[2]) return 0;
-    return i < section[0] ? 0 : i < section[0] + section[1] ? 1 : 2;
+    int run = 0, end = c->mrope_count ? section[0] : 0;
+    while (run < c->mrope_count && i >= end) end += ++run < c->mrope_count ? section[run] : 0;
+    return run % 3;
 }
 
 fv_status fv_decoder_open(fv_decoder **out, const fv_text_config *c, fv_weight *weights, int count, fv_error *err) {

@@ -214,6 +214,7 @@ static fv_status open_files(fv_lora *l, fv_error *err) {
     l->place = fv_path_join(l->folder, config_name);
     fv_status s = fv_json_read(&l->json, l->place, FV_BAD_MODEL, err);
     if (s == FV_OK) s = fv_weights_open(&l->file, tensors, err);
+    if (s == FV_OK) s = fv_weights_widen(l->file, err); /* F16: modules_to_save are read as a model's weights are */
     free(tensors);
     return s;
 }

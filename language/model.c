@@ -38,8 +38,9 @@ static fv_status ending_from_tokenizer(fv_model *m, const char *key, int *id, fv
 
 static fv_status finish_endings(fv_model *m, fv_error *err) {
     if (m->config.eos_count == 0) {
-        FV_TRY(ending_from_tokenizer(m, "eos_token", &m->config.eos[0], err));
-        m->config.eos_count = m->config.eos[0] > 0;
+        int id = -1;
+        FV_TRY(ending_from_tokenizer(m, "eos_token", &id, err));
+        if (id >= 0) m->config.eos[m->config.eos_count++] = id;
     }
     if (m->config.pad < 0) FV_TRY(ending_from_tokenizer(m, "pad_token", &m->config.pad, err));
     if (m->config.eos_count == 0)

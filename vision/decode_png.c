@@ -58,8 +58,9 @@ static void over_white(uint8_t *px, size_t pixels) {
 static fv_status start(png_job *j, const char *name, int *channels, fv_error *err) {
     png_set_read_fn(j->png, j, on_read);
     png_set_user_limits(j->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* checked below, in our words */
-    /* Only IHDR, PLTE, tRNS, IDAT and IEND are looked at: no profile or text is unpacked, whatever size it claims. */
+    /* Only IHDR, PLTE, tRNS, IDAT, IEND and eXIf are looked at: no profile or text is unpacked, whatever size it claims. */
     png_set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep)"eXIf", 1);
     png_read_info(j->png, j->info);
     uint32_t width = png_get_image_width(j->png, j->info), height = png_get_image_height(j->png, j->info);
     /* deflate packs at most 1032 to 1 (258 bytes in two bits); each row has a filter byte. */
@@ -81,7 +82,7 @@ static void read_rows(png_job *j, int channels) {
     int passes = png_get_interlace_type(j->png, j->info) == PNG_INTERLACE_ADAM7 ? PNG_INTERLACE_ADAM7_PASSES : 1;
     for (int pass = 0; pass < passes; pass++)
         for (j->row = 0; j->row < j->height; j->row++) png_read_row(j->png, j->image->rgb + j->row * stride, NULL);
-    png_read_end(j->png, NULL);
+    png_read_end(j->png, j->info); /* eXIf may stand behind the rows */
 }
 
 static fv_status bad_png(const png_job *j, const char *name, fv_error *err) {
@@ -103,7 +104,10 @@ static fv_status run(png_job *j, const char *name, fv_error *err) {
         uint8_t *smaller = realloc(j->image->rgb, pixels * 3);
         if (smaller) j->image->rgb = smaller;
     }
-    return FV_OK;
+    png_bytep exif = NULL;
+    png_uint_32 bytes = 0;
+    if (!png_get_eXIf_1(j->png, j->info, &bytes, &exif)) return FV_OK;
+    return fv_orientation_turn(&j->image, fv_orientation_read(exif, bytes), err);
 }
 
 fv_status fv_decode_png(fv_image **out, const uint8_t *data, size_t size, const char *name, fv_error *err) {

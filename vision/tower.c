@@ -219,10 +219,9 @@ fv_tower_out fv_tower_forward(fv_pass *p, const fv_tower *t, const fv_patches *c
         at->weights = &t->blocks[i];
         at->kv = c->window && !(c->full_blocks >> i & 1) ? l->window : l->frame;
         x = fv_block(p, x, run_block, at);
-        if (level < c->deepstack_count && c->deepstack[level] == i) {
-            out.deepstack[level] = merge(p, x, &t->deepstack[level], true, l, c);
-            level++;
-        }
+        int k = 0;
+        while (k < c->deepstack_count && c->deepstack[k] != i) k++;
+        if (k < c->deepstack_count) out.deepstack[level++] = merge(p, x, &t->deepstack[k], true, l, c);
     }
     out.embeds = merge(p, x, &t->merger, false, l, c);
     return out;

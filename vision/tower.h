@@ -17,7 +17,7 @@ typedef struct {
     int window;             /* pixels; 0: every block attends over the whole frame */
     uint64_t full_blocks;   /* bit b: block b attends over the whole frame (Qwen2.5-VL) */
     int positions;          /* rows of the learned position table (a square), 0: none */
-    int deepstack[FV_MAX_DEEPSTACK], deepstack_count; /* after which blocks, ascending */
+    int deepstack[FV_MAX_DEEPSTACK], deepstack_count; /* after which block each merger stands; of several the first, of none none */
 } fv_tower_config;
 
 typedef struct fv_tower fv_tower;

@@ -45,14 +45,14 @@ static fv_status base64_decode(uint8_t *out, size_t *size, const char *text, fv_
 
 bool fv_url_is_data(const char *url) { return strncasecmp(url, "data:", 5) == 0; }
 
-/* RFC 2397: "data:image/png;base64,...". */
+/* RFC 2397: "data:image/png;base64,...", and as Qwen's own library has it "data:image;base64,...". */
 fv_status fv_url_data(uint8_t **out, size_t *size, const char *url, const char *kind, fv_error *err) {
     const char *comma = strchr(url, ',');
     size_t n = strlen(kind);
     *out = NULL;
-    if (!fv_url_is_data(url) || strncasecmp(url + 5, kind, n) != 0 || url[5 + n] != '/' || !comma)
+    if (!fv_url_is_data(url) || strncasecmp(url + 5, kind, n) != 0 || !strchr("/;", url[5 + n]) || !comma)
         return fv_fail(err, FV_BAD_DATA, "data: URL: must start with \"data:%s/...;base64,\", got \"%.32s\"", kind, url);
-    if (comma - url < 18 || strncasecmp(comma - 7, ";base64", 7) != 0)
+    if (comma - url < (ptrdiff_t)(5 + n + 7) || strncasecmp(comma - 7, ";base64", 7) != 0)
         return fv_fail(err, FV_BAD_DATA, "data: URL: only base64 can be read, got \"%.*s\"", (int)(comma - url < 64 ? comma - url : 64), url);
     uint8_t *bytes = malloc(strlen(comma) / 4 * 3 + 3);
     if (!bytes) return fv_fail(err, FV_NO_MEMORY, "data: URL: no memory");

@@ -132,6 +132,8 @@ static void other_forms(void **state) {
     becomes("{\"problem\": \"Q?\", \"process\": \"\", \"solution\": \"<answer>5</answer>\"}", "user: Q?");
     becomes("{\"video\": \"v.mp4\", \"conversations\": [{\"from\": \"human\", \"value\": \"<image>\\nWhat?\"}, {\"from\": \"gpt\", \"value\": \"A cup.\"}]}",
             "user: <video \"v.mp4\">'\nWhat?' | assistant: A cup."); /* LLaVA-Video */
+    becomes("{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"base64\": \"AAAA\"}, {\"type\": \"image\", \"image\": \"data:image;base64,AAAA\"}]}]}",
+            "user: <image \"data:image/unknown;base64,AAAA\"><image \"data:image;base64,AAAA\">");
     json_t *row = json_loads("{\"tools\": \"[{\\\"type\\\": \\\"function\\\"}]\", \"conversations\": [{\"from\": \"human\", \"value\": \"q\"}, {\"from\": \"function_call\", \"value\": "
                              "\"{\\\"name\\\": \\\"w\\\", \\\"arguments\\\": {\\\"a\\\": 1}}\"}, {\"from\": \"observation\", \"value\": \"o\"}]}", 0, NULL);
     assert_int_equal(fv_format_row(row, "a.jsonl:7", NULL), FV_OK);

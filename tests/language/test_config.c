@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <setjmp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -88,6 +89,25 @@ static void absent_keys_have_transformers_values(void **state) {
     fv_config_clear(&c);
 }
 
+/* What transformers takes though it says less, or more, than it has to. */
+static void legal_variations_are_read(void **state) {
+    (void)state;
+    static const char text[] = "\"hidden_size\": 64, \"num_attention_heads\": 2, \"num_key_value_heads\": 2, \"num_hidden_layers\": 4", vision[] = "\"hidden_size\": 32, \"out_hidden_size\": 64, \"num_heads\": 2, \"depth\": 4";
+    char json[1024];
+    snprintf(json, sizeof json, "{\"model_type\": \"qwen2_5_vl\", \"text_config\": {%s, \"use_sliding_window\": true, \"sliding_window\": 4096, \"rope_scaling\": {}, \"rope_parameters\": {\"rope_theta\": 5, \"mrope_section\": [8, 8]}}, "
+             "\"vision_config\": {%s, \"fullatt_block_indexes\": [15, 3, 1, 99]}}", text, vision);
+    fv_config c = read(json);
+    assert_true(c.text.rope_theta == 5 && c.text.mrope_count == 2 && c.text.mrope_section[1] == 8 && (c.vision.full_blocks & 15) == 10);
+    fv_config_clear(&c);
+    snprintf(json, sizeof json, "{\"model_type\": \"qwen3_vl\", \"text_config\": {%s, \"head_dim\": 32, \"use_sliding_window\": true, \"max_window_layers\": 0}, \"vision_config\": {%s, \"deepstack_visual_indexes\": [2, 0, 24]}}", text, vision);
+    c = read(json);
+    assert_true(c.text.mrope_section[0] == 24 && c.vision.deepstack_count == 3 && c.vision.deepstack[0] == 2 && c.vision.deepstack[2] == 24);
+    fv_config_clear(&c);
+    snprintf(json, sizeof json, "{\"model_type\": \"qwen3\", %s, \"use_sliding_window\": true, \"sliding_window\": null, \"max_window_layers\": 0}", text);
+    c = read(json);
+    fv_config_clear(&c);
+}
+
 /* Older nested files have it in text_config, newer ones at the top, flat ones where everything is. */
 static void ties_are_found_where_they_are(void **state) {
     (void)state;
@@ -133,10 +153,11 @@ static void refuses_what_changes_the_mathematics(void **state) {
         {"{\"model_type\": \"qwen3_vl\"}", "vision_config", FV_BAD_MODEL},
         {"{\"model_type\": \"qwen3_vl\", \"vision_config\": {}}", "the tower's output is 3584 wide, the text model 4096", FV_BAD_MODEL},
         {"{\"model_type\": \"qwen3_vl\", \"vision_config\": {\"num_position_embeddings\": 5}}", "num_position_embeddings must be a square, got 5", FV_BAD_MODEL},
-        {"{\"model_type\": \"qwen3_vl\", \"vision_config\": {\"deepstack_visual_indexes\": [3, 1]}}", "must be ascending numbers of blocks", FV_BAD_MODEL},
+        {"{\"model_type\": \"qwen3_vl\", \"vision_config\": {\"deepstack_visual_indexes\": [3, -1]}}", "must be numbers of blocks, from 0", FV_BAD_MODEL},
+        {"{\"model_type\": \"qwen2\", \"use_sliding_window\": true, \"max_window_layers\": 0}", "use_sliding_window must be false, got true", FV_UNSUPPORTED},
         {"{\"model_type\": \"qwen3_vl\", \"vision_config\": {\"hidden_act\": \"relu\"}}", "vision_config: hidden_act must be", FV_UNSUPPORTED},
-        {"{\"model_type\": \"qwen3_vl\", \"text_config\": {\"rope_parameters\": {\"mrope_section\": [1, 2, 3]}}, \"vision_config\": {}}",
-         "mrope_section must add up to half of head_dim, 64, got 1 + 2 + 3", FV_BAD_MODEL},
+        {"{\"model_type\": \"qwen3_vl\", \"text_config\": {\"rope_parameters\": {\"mrope_section\": [1, 2]}}, \"vision_config\": {}}", "mrope_section must have three numbers", FV_BAD_MODEL},
+        {"{\"model_type\": \"qwen2_5_vl\", \"text_config\": {\"rope_parameters\": {\"mrope_section\": [1, 2, 3]}}, \"vision_config\": {}}", "mrope_section must add up to half of head_dim, ", FV_BAD_MODEL},
         {"{\"model_type\": \"qwen3_vl\", \"text_config\": {\"vocab_size\": 100}, \"vision_config\": {\"out_hidden_size\": 4096}}", "image_token_id must be below vocab_size 100, got 151655",
          FV_BAD_MODEL},
     };
@@ -155,7 +176,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flat_and_nested_layouts_say_the_same),
         cmocka_unit_test(absent_keys_have_transformers_values),
-        cmocka_unit_test(ties_are_found_where_they_are),
+        cmocka_unit_test(legal_variations_are_read), cmocka_unit_test(ties_are_found_where_they_are),
         cmocka_unit_test(refuses_what_changes_the_mathematics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,6 +201,34 @@ static void the_old_layout_is_read_and_kept(void **state) {
     fv_model_close(m);
 }
 
+/* A tied model whose file has a head: one that is the embedding is tied, another is used, and one alone is both (as transformers 5). */
+static void heads_are_those_of_the_file(void **state) {
+    (void)state;
+    fv_model *m = open_model("tiny");
+    fv_error err = {0};
+    int embed = fv_decoder_head(m->decoder);
+    assert_true(m->config.text.tied && strstr(m->weights[embed].name, "embed_tokens"));
+    fv_tensor *tensors = calloc((size_t)m->count + 1, sizeof *tensors);
+    size_t bytes = fv_bytes(m->weights[embed].view);
+    float *other = malloc(bytes);
+    memcpy(other, m->weights[embed].view.data, bytes);
+    assert_int_equal(fv_model_save(m, NULL, in_root("heads"), FV_F32, &err), FV_OK);
+    for (int how = 0; how < 3; how++) {
+        if (how == 1) other[5] += 1;
+        for (int i = 0; i < m->count; i++) tensors[i] = (fv_tensor){.name = m->weights[i].name, .view = m->weights[i].view};
+        tensors[m->count] = (fv_tensor){.name = "lm_head.weight", .view = m->weights[embed].view};
+        tensors[m->count].view.data = other;
+        if (how == 2) tensors[embed] = tensors[m->count];
+        assert_int_equal(fv_weights_save(in_root("heads/model.safetensors"), tensors, (size_t)m->count + (how < 2), FV_F32, &err), FV_OK);
+        fv_model *again = open_model("heads");
+        assert_true(!strcmp(again->weights[fv_decoder_head(again->decoder)].name, "lm_head.weight") == (how > 0));
+        fv_model_close(again);
+    }
+    free(other);
+    free(tensors);
+    fv_model_close(m);
+}
+
 /* F16 on disk is f32 in memory, number for number, and F16 again where a folder is written as it was read. */
 static void half_floats_are_read_and_kept(void **state) {
     (void)state;
@@ -285,7 +313,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_model_has_all_it_needs),          cmocka_unit_test(new_weights_have_the_right_spread),
         cmocka_unit_test(every_family_can_be_new),               cmocka_unit_test(the_seed_decides),                      cmocka_unit_test(saving_keeps_files_names_and_keys),
-        cmocka_unit_test(the_old_layout_is_read_and_kept),       cmocka_unit_test(half_floats_are_read_and_kept),
+        cmocka_unit_test(the_old_layout_is_read_and_kept),       cmocka_unit_test(heads_are_those_of_the_file), cmocka_unit_test(half_floats_are_read_and_kept),
             cmocka_unit_test(policies_write_text_and_ends_of_turns),
         cmocka_unit_test(bad_folders_are_refused_with_their_place),
     };

@@ -62,6 +62,36 @@ static void malformed_exif_is_ignored(void **state) {
     free(data);
 }
 
+static void put32(uint8_t *to, uint32_t v) {
+    for (int i = 0; i < 4; i++) to[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+/* rgb8.png with an eXIf chunk behind its header, which says how to turn it. */
+static void png_is_turned_as_it_says(void **state) {
+    (void)state;
+    enum { SIGNATURE_AND_HEADER = 33, TIFF = 26 };
+    fv_error err;
+    char *data;
+    size_t size;
+    fv_image *plain, *turned;
+    OK(fv_file_read(&data, &size, DATA "rgb8.png", &err));
+    OK(fv_image_decode(&plain, data, size, "plain", &err));
+    uint8_t chunk[12 + TIFF] = {0, 0, 0, TIFF, 'e', 'X', 'I', 'f', 'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 6};
+    put32(chunk + 8 + TIFF, crc32_of(chunk + 4, 4 + TIFF));
+    uint8_t *with = malloc(size + sizeof chunk);
+    memcpy(with, data, SIGNATURE_AND_HEADER);
+    memcpy(with + SIGNATURE_AND_HEADER, chunk, sizeof chunk);
+    memcpy(with + SIGNATURE_AND_HEADER + sizeof chunk, data + SIGNATURE_AND_HEADER, size - SIGNATURE_AND_HEADER);
+    OK(fv_image_decode(&turned, with, size + sizeof chunk, "turned", &err));
+    assert_int_equal(turned->width, plain->height);
+    assert_int_equal(turned->height, plain->width);
+    for (int y = 0; y < turned->height; y++)
+        for (int x = 0; x < turned->width; x++) /* a quarter to the right: what was at the left, from the bottom up, is the top row */
+            assert_memory_equal(turned->rgb + 3 * (y * turned->width + x), plain->rgb + 3 * ((plain->height - 1 - x) * plain->width + y), 3);
+    fv_image_free(plain), fv_image_free(turned);
+    free(with), free(data);
+}
+
 static void refused(const void *data, size_t size, fv_status status, const char *text) {
     fv_error err;
     fv_image *im;
@@ -249,6 +279,7 @@ int main(void) {
         cmocka_unit_test(decodes_as_the_reference),
         cmocka_unit_test(every_prefix_is_truncated),
         cmocka_unit_test(malformed_exif_is_ignored),
+        cmocka_unit_test(png_is_turned_as_it_says),
         cmocka_unit_test(says_what_it_was_given),
         cmocka_unit_test(huge_headers_are_refused),
         cmocka_unit_test(damage_is_named_with_its_row),
