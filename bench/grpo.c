@@ -100,7 +100,7 @@ static fv_status judge(work *w, const fv_moment *when, fv_error *err) {
             free(text);
             items[k] = (fv_response){.reward = sum % 97 / 97.0, .tokens = s->count};
         }
-        fv_group group = {items, GROUP};
+        fv_group group = {.items = items, .count = GROUP};
         FV_TRY(fv_pipeline_advantage(w->pipeline, &group, when, err));
         for (int k = 0; k < GROUP; k++) w->advantage[p * GROUP + k] = items[k].advantage;
     }

@@ -201,7 +201,7 @@ typedef struct {
 
 typedef struct {
     double loss, logp_difference, logp_difference_max, ratio_min, ratio_max, ratio_sum, clipped_low, clipped_high, kl;
-    int64_t compared, tokens;
+    int64_t compared;
 } step_sums;
 
 static void compare(step_sums *sum, const float *now, const float *sampled, int n) {
@@ -257,7 +257,6 @@ static fv_status run_micro(grpo *g, fv_grpo_batch *b, const int *leaves, int cou
         }
         sum->clipped_low += s.clipped_low;
         sum->clipped_high += s.clipped_high;
-        sum->tokens += s.count;
         fv_stream(&pass, scored.logp, s.dlogp);
         fv_stream(&pass, scored.entropy, s.dentropy);
         fv_pass_back(&pass);
@@ -312,6 +311,8 @@ static fv_status update(grpo *g, fv_grpo_batch *b, const span *u, bool check, st
     if (check && s == FV_OK) s = check_beside(g, &g->second.rollout, limit, sum, err);
     if (check && s == FV_OK) s = check_beside(g, &g->shuffled.rollout, limit, sum, err);
     FV_TRY(s);
+    *norm = 0;
+    if (!u->tokens) return FV_OK; /* nothing could be scored: momentum is no reason to move */
     fv_optim how = fv_train_optim(g->stage, u->step, g->steps);
     fv_slot_step(g->t->policy, &how, norm);
     if (isfinite(sum->loss) && isfinite(*norm)) return FV_OK;
@@ -328,14 +329,15 @@ static fv_status learn(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, f
     int updates = (int)fv_get_int(g->stage->json, "updates"), every = (int)fv_get_int(g->stage->json, "verify");
     if (updates > b->prompts) updates = b->prompts;
     step_sums sum = {0};
-    double norm = 0, norms = 0;
+    double norm = 0, norms = 0, tokens = 0;
     for (int k = 0; k < updates; k++) {
         span u = {.first = b->prompts * k / updates, .last = b->prompts * (k + 1) / updates, .step = step};
         u.responses = fv_grpo_batch_sound(b, u.first, u.last, &u.tokens);
         FV_TRY(update(g, b, &u, k == 0 && every && step % every == 0, &sum, &norm, err));
         norms += norm;
+        tokens += (double)u.tokens; /* all that are trained on, also of groups without a gradient, as TRL and verl divide */
     }
-    double tokens = sum.tokens ? (double)sum.tokens : 1;
+    if (tokens == 0) tokens = 1;
     fv_metric(m, "loss", sum.loss / updates);
     fv_metric(m, "grad_norm", norms / updates);
     fv_metric(m, "learning_rate", fv_train_rate(g->stage, step, g->steps));
@@ -406,10 +408,15 @@ static void clear_step(grpo *g, fv_grpo_batch *b) {
     fv_grpo_batch_clear(b);
 }
 
-/* Rows that went through the policy to sample. */
-static double sampled_rows(const grpo *g, const fv_grpo_batch *b) {
-    return (double)(b->rollout.stats.rows + g->second.rollout.stats.rows + g->shuffled.rollout.stats.rows);
+/* Tokens of all samples, each with its prompt, as TRL and verl count them. */
+static double tokens_of(const fv_rollout *r) {
+    double n = 0;
+    for (int i = 0; r->tree && i < r->sample_count * r->group_size; i++)
+        if (r->trajectories[i].leaf >= 0) n += fv_tree_tokens(r->tree, r->trajectories[i].leaf);
+    return n;
 }
+
+static double sampled_tokens(const grpo *g, const fv_grpo_batch *b) { return tokens_of(&b->rollout) + tokens_of(&g->second.rollout) + tokens_of(&g->shuffled.rollout); }
 
 static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, fv_error *err) {
     double start = fv_now();
@@ -427,14 +434,15 @@ static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m
     if (!parts) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
     json_object_set_new(g->t->state, "parts", parts);
     double end = fv_now();
-    double tokens = json_number_value(json_object_get(g->t->state, "num_tokens")) + sampled_rows(g, b);
+    double tokens = json_number_value(json_object_get(g->t->state, "num_tokens")) + sampled_tokens(g, b);
     json_object_set_new(g->t->state, "num_tokens", json_real(tokens));
     fv_metric(m, "num_tokens", tokens);
     fv_metric(m, "timing_s/gen", rolled - start);
     fv_metric(m, "timing_s/reward", judged - rolled);
     fv_metric(m, "timing_s/update_actor", end - judged);
     fv_metric(m, "step_time", end - start);
-    fv_metric(m, "perf/throughput", sampled_rows(g, b) / (end - start));
+    fv_metric(m, "perf/throughput", sampled_tokens(g, b) / (end - start));
+    fv_metric(m, "epoch", (double)((step + 1) * b->prompts) / (double)fv_dataset_count(g->data));
     return FV_OK;
 }
 
@@ -452,6 +460,7 @@ static fv_status run_steps(grpo *g, fv_grpo_batch *b, int64_t from, fv_error *er
         smooth = isnan(smooth) ? reward : 0.8 * smooth + 0.2 * reward;
         fv_progress_update(progress, step + 1, "reward %.3f", smooth);
     }
+    if (s == FV_OK && from >= g->steps) s = fv_train_end(t, g->stage, from, err);
     fv_progress_close(progress);
     return s;
 }
@@ -506,8 +515,7 @@ static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
     FV_TRY(open_reference(g, from, err));
     if (needs(g, FV_NEED_JUDGE)) FV_TRY(fv_judging_open(&g->judging, t, g->reference, g->stage, g->pipeline, err));
     FV_TRY(fv_train_data(t, g->stage, &g->data, err));
-    const json_t *env = fv_get(g->stage->json, "env") ? fv_get(g->stage->json, "env") : fv_get(t->recipe->json, "env");
-    fv_feed_options options = {.env = env, .ask = fv_get(t->recipe->json, "ask"), .generate = true, .max_tokens = (int)fv_get_int(g->stage->json, "max_tokens")};
+    fv_feed_options options = {.env = fv_recipe_env(t->recipe, g->stage), .ask = fv_get(t->recipe->json, "ask"), .generate = true, .max_tokens = (int)fv_get_int(g->stage->json, "max_tokens")};
     FV_TRY(fv_feed_open(&g->feed, t->model, g->data, t->pool, &options, err));
     FV_TRY(fv_jobs_open(&g->tools, fv_pool_threads(t->pool), err));
     fv_engine_options how = {.record = fv_train_record(g->stage)};
@@ -571,6 +579,7 @@ fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv
         if (s == FV_OK) json_object_set_new(t->state, "filtered_bytes", json_integer((json_int_t)fv_lines_size(lines)));
         if (s == FV_OK) s = fv_train_after(t, stage, step + 1, g.steps, &m, err);
     }
+    if (s == FV_OK && from >= g.steps) s = fv_train_end(t, stage, from, err);
     fv_lines_close(lines);
     free(path);
     fv_grpo_batch_close(&b);

@@ -96,7 +96,7 @@ fv_status fv_grpo_batch_index(fv_grpo_batch *b, int terms, fv_error *err) {
         r->logp = logp;
         r->entropy = entropy;
     }
-    for (int p = 0; p < b->prompts; p++) b->groups[p] = (fv_group){b->responses + (size_t)p * (size_t)b->group_size, b->group_size};
+    for (int p = 0; p < b->prompts; p++) b->groups[p] = (fv_group){.items = b->responses + (size_t)p * (size_t)b->group_size, .count = b->group_size};
     return FV_OK;
 }
 
@@ -181,8 +181,9 @@ void fv_grpo_batch_metrics(const fv_grpo_batch *b, const fv_pipeline *p, fv_metr
         if (r->error[0]) continue;
         add(&reward, r->reward);
         add(&length, t->tokens);
-        if (!t->truncated) add(&terminated, t->tokens);
-        clipped += t->truncated;
+        bool cut = t->truncated && strcmp(t->stop_reason, "turns") != 0; /* after the last turn that is allowed a response has ended, too */
+        if (!cut) add(&terminated, t->tokens);
+        clipped += cut;
         add(&turns, t->turn_count);
         calls += t->calls;
         failures += t->failures;
@@ -205,6 +206,8 @@ void fv_grpo_batch_metrics(const fv_grpo_batch *b, const fv_pipeline *p, fv_metr
     fv_metric(m, "completions/min_length", length.min);
     fv_metric(m, "completions/max_length", length.max);
     fv_metric(m, "completions/mean_terminated_length", mean(&terminated));
+    fv_metric(m, "completions/min_terminated_length", terminated.n ? terminated.min : NAN);
+    fv_metric(m, "completions/max_terminated_length", terminated.n ? terminated.max : NAN);
     fv_metric(m, "completions/clipped_ratio", length.n ? clipped / length.n : NAN);
     fv_metric(m, "entropy", mean(&entropy));
     if (p->weights.count) {

@@ -184,11 +184,10 @@ typedef struct {
     fv_needs *out;
 } reckoning;
 
-static const json_t *own_or(const json_t *stage, const json_t *recipe, const char *name) { return fv_get(stage, name) ? fv_get(stage, name) : fv_get(recipe, name); }
-
 static bool stage_rows(reckoning *k, const fv_stage *stage, row_facts *f) {
     const json_t *s = stage->json, *r = k->m->recipe->json;
-    bool known = know_rows(f, k->m, own_or(s, r, "data"), own_or(s, r, "env"), stage->kind != FV_STAGE_SFT, fv_get_int(s, "max_tokens"), (int)(stage - k->m->recipe->stages));
+    const json_t *spec = fv_get(s, "data") ? fv_get(s, "data") : fv_get(r, "data");
+    bool known = know_rows(f, k->m, spec, fv_recipe_env(k->m->recipe, stage), stage->kind != FV_STAGE_SFT, fv_get_int(s, "max_tokens"), (int)(stage - k->m->recipe->stages));
     k->base.at_least |= !known;
     return known;
 }
@@ -281,7 +280,7 @@ static fv_status reckon_evaluation(reckoning *k, fv_needs *n, fv_error *err) {
     row_facts f;
     double arena, keys, rows = (double)fv_get_int(r, "evaluate.n");
     if (!spec || !json_array_size(fv_get(r, "evaluate.modes"))) return FV_OK;
-    k->base.at_least |= !know_rows(&f, k->m, spec, fv_get(r, "env"), true, FV_EVALUATE_TOKENS, 0);
+    k->base.at_least |= !know_rows(&f, k->m, spec, fv_recipe_env(k->m->recipe, NULL), true, FV_EVALUATE_TOKENS, 0);
     if (rows == 0 || rows > FV_EVALUATE_ROWS) rows = FV_EVALUATE_ROWS;
     if (f.bytes > 0) rows = fmin(rows, ceil((double)FV_FEED_BYTES / f.bytes) + 2 * fv_pool_threads(k->m->pool));
     forest t = plant(&f, rows, 1, (double)fv_get_int(r, "evaluate.max_new_tokens"), 0);

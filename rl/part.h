@@ -54,6 +54,7 @@ typedef struct fv_response {
 typedef struct {
     fv_response *items;
     int count;
+    int failed; /* of the group, beside those: they could not be scored (fv_pipeline_advantage) */
 } fv_group;
 
 /* When: for schedules and annealing. */

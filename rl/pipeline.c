@@ -141,10 +141,11 @@ static bool takes_part(const fv_response *r) { return !r->error[0] && !r->aside;
 
 /* Baselines see the responses that could be scored, and nothing of the others. */
 fv_status fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err) {
-    fv_group sound = {malloc((size_t)(g->count ? g->count : 1) * sizeof *g->items), 0};
+    fv_group sound = {.items = malloc((size_t)(g->count ? g->count : 1) * sizeof *g->items)};
     if (!sound.items) return fv_fail(err, FV_NO_MEMORY, "advantages: out of memory");
     for (int i = 0; i < g->count; i++)
         if (takes_part(&g->items[i])) sound.items[sound.count++] = g->items[i];
+        else sound.failed += g->items[i].error[0] != 0;
     for (int k = 0; k < p->shaping.count && sound.count; k++) p->shaping.uses[k].part->shape(&p->shaping.uses[k], &sound, when);
     for (int k = 0; k < p->advantage.count && sound.count; k++) p->advantage.uses[k].part->advantage(&p->advantage.uses[k], &sound, when);
     for (int i = 0, k = 0; i < g->count; i++) {
@@ -162,8 +163,9 @@ fv_status fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_mome
 }
 
 bool fv_pipeline_keeps(const fv_pipeline *p, const fv_response *r, const fv_moment *when) {
+    if (r->error[0]) return false;
     for (int k = 0; k < p->filters.count; k++)
-        if (r->error[0] || !p->filters.uses[k].part->keep(&p->filters.uses[k], r, when)) return false;
+        if (!p->filters.uses[k].part->keep(&p->filters.uses[k], r, when)) return false;
     return true;
 }
 

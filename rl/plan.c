@@ -198,7 +198,7 @@ static double beside(const json_t *stage) {
  * a packed pass. Answers are taken to be half of what they may be. */
 static double timed_step(plan *p, const fv_stage *stage) {
     const json_t *s = stage->json, *r = p->recipe->json;
-    const json_t *spec = fv_get(s, "data") ? fv_get(s, "data") : fv_get(r, "data"), *env = fv_get(s, "env") ? fv_get(s, "env") : fv_get(r, "env");
+    const json_t *spec = fv_get(s, "data") ? fv_get(s, "data") : fv_get(r, "data"), *env = fv_recipe_env(p->recipe, stage);
     row_cost cost;
     fv_error why;
     if (!p->slot || !spec || time_rows(p, spec, env, stage->kind != FV_STAGE_SFT, &cost, &why) != FV_OK) return NAN;
@@ -212,7 +212,7 @@ static double timed_sample(plan *p, bool forced) {
     const json_t *r = p->recipe->json;
     row_cost cost;
     fv_error why;
-    if (!p->slot || time_rows(p, fv_get(r, "eval_data"), fv_get(r, "env"), true, &cost, &why) != FV_OK) return NAN;
+    if (!p->slot || time_rows(p, fv_get(r, "eval_data"), fv_recipe_env(p->recipe, NULL), true, &cost, &why) != FV_OK) return NAN;
     return fmax(cost.make, 0) + cost.forward + (forced ? 2 : (double)fv_get_int(r, "evaluate.max_new_tokens") / 2) * 2 * cost.token;
 }
 

@@ -247,6 +247,12 @@ static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err
     return check_evaluate(r, y, err);
 }
 
+const json_t *fv_recipe_env(const fv_recipe *r, const fv_stage *stage) {
+    if (!stage && r->stage_count) stage = &r->stages[r->stage_count - 1];
+    const json_t *own = stage ? fv_get(stage->json, "env") : NULL;
+    return own ? own : fv_get(r->json, "env");
+}
+
 /* A stage without a name is called after its kind, also by overrides. */
 static fv_status name_stages(fv_yaml *y, fv_error *err) {
     const fv_yaml *stages = fv_yaml_get(y, "stages");

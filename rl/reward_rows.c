@@ -70,7 +70,7 @@ static fv_status chain_groups(job *j, bool *first, fv_error *err) {
 
 /* Rewards of the responses, then advantages and weights of all. */
 static fv_status run_group(job *j, int64_t first, fv_error *err) {
-    fv_group scored = {j->group, 0}, all = {j->group, 0};
+    fv_group scored = {.items = j->group}, all = {.items = j->group};
     for (int pass = 0; pass < 2; pass++) /* responses stand before rows for weights */
         for (int64_t i = first; i >= 0; i = j->next[i]) {
             if (j->r.items[i].error[0] || weights_only(&j->r.items[i]) != (pass == 1)) continue;

@@ -176,6 +176,10 @@ static fv_status run_steps(fv_trainer *t, const fv_stage *stage, fv_feed *feed, 
         fv_progress_update(progress, step + 1, "loss %.4f", smooth);
         if (enough) break;
     }
+    if (s == FV_OK && from >= steps) {
+        json_object_del(t->state, "smooth_loss");
+        s = fv_train_end(t, stage, from, err);
+    }
     clear_batch(b);
     fv_progress_close(progress);
     return s;
@@ -192,8 +196,7 @@ fv_status fv_train_sft(fv_trainer *t, const fv_stage *stage, int64_t from, fv_er
         fv_dataset_close(data);
         return fv_fail(err, FV_BAD_RECIPE, "%s: stages.%s: neither steps nor epochs says that there is anything to do", t->recipe->file, stage->name);
     }
-    const json_t *env = fv_get(stage->json, "env") ? fv_get(stage->json, "env") : fv_get(t->recipe->json, "env");
-    fv_feed_options options = {.env = env, .ask = fv_get(t->recipe->json, "ask"), .max_tokens = (int)fv_get_int(stage->json, "max_tokens")};
+    fv_feed_options options = {.env = fv_recipe_env(t->recipe, stage), .ask = fv_get(t->recipe->json, "ask"), .max_tokens = (int)fv_get_int(stage->json, "max_tokens")};
     fv_status s = fv_feed_open(&feed, t->model, data, t->pool, &options, err);
     b.samples = calloc((size_t)b.count, sizeof *b.samples);
     b.leaves = calloc((size_t)b.count, sizeof *b.leaves);

@@ -112,7 +112,7 @@ fv_group fv_shuffled_join(fv_shuffled *s, const fv_grpo_batch *b, int prompt) {
     memcpy(s->joined, ordered->items, (size_t)n * sizeof *s->joined);
     memcpy(s->joined + n, s->responses + (size_t)prompt * (size_t)s->size, (size_t)more * sizeof *s->joined);
     for (int i = 0; i < n; i++) s->joined[i].frames = "ordered";
-    return (fv_group){s->joined, n + more};
+    return (fv_group){.items = s->joined, .count = n + more};
 }
 
 void fv_shuffled_part(fv_shuffled *s, fv_grpo_batch *b, int prompt) {

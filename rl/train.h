@@ -52,6 +52,8 @@ double fv_train_rate(const fv_stage *stage, int64_t step, int64_t steps);       
 fv_optim fv_train_optim(const fv_stage *stage, int64_t step, int64_t steps);
 /* After a step: writes its metrics, and evaluates and checkpoints where that is due. done: steps of the stage that are finished. */
 fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int64_t steps, fv_metrics *m, fv_error *err);
+/* What the last step of a stage is followed by: its evaluation, entry and checkpoint. For stages that are resumed with fewer steps than they have taken. */
+fv_status fv_train_end(fv_trainer *t, const fv_stage *stage, int64_t done, fv_error *err);
 /* Opens the stage's data (its own, else the recipe's). */
 fv_status fv_train_data(fv_trainer *t, const fv_stage *stage, fv_dataset **out, fv_error *err);
 /* What a recipe trains, as fv_train opens it: the adapter that it names or describes is given to `m`; the policy is a slot over `weights` [m->count], the model's own or others of

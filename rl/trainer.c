@@ -101,15 +101,16 @@ static void note_bad_row(void *context, const fv_error *why) {
     fv_run_bad_row(t->run, NULL, why);
 }
 
-static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, const fv_marking *marking, const char *mode, const char *after, bool last, fv_error *err) {
+static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, const fv_marking *marking, const char *mode, const fv_stage *stage, bool last, fv_error *err) {
     const json_t *r = t->recipe->json;
+    const char *after = stage->name;
     char name[160];
     snprintf(name, sizeof name, "%s-%s%s%s", after, mode, last ? "" : "-step-", "");
     if (!last) snprintf(name + strlen(name), sizeof name - strlen(name), "%lld", (long long)t->step);
     char *base = fv_run_path(t->run, "evaluations"), *folder = base ? fv_path_join(base, name) : NULL, *samples = folder ? fv_path_join(folder, "samples.jsonl") : NULL;
     fv_status s = fv_folder_make(folder, err);
     json_t *result = NULL;
-    fv_evaluate_options o = {.name = name, .label = t->label, .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .samples_path = samples,
+    fv_evaluate_options o = {.name = name, .label = t->label, .mode = mode, .env = fv_recipe_env(t->recipe, stage), .ask = fv_get(r, "ask"), .samples_path = samples,
                              .show_folder = folder, .show = last ? (int)fv_get_int(r, "report.samples") : 0, .n = fv_get_int(r, "evaluate.n"),
                              .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = FV_EVALUATE_TOKENS, .seed = t->seed, .quiet = t->quiet, .bad = note_bad_row,
                              .context = t};
@@ -134,8 +135,8 @@ static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, const fv_m
     return s;
 }
 
-/* All modes of the recipe after `after` (a stage's name, or "start"). */
-static fv_status evaluate(fv_trainer *t, const char *after, bool last, fv_error *err) {
+/* All modes of the recipe. */
+static fv_status evaluate(fv_trainer *t, const fv_stage *stage, bool last, fv_error *err) {
     const json_t *spec = fv_get(t->recipe->json, "eval_data"), *modes = fv_get(t->recipe->json, "evaluate.modes");
     if (!spec) return FV_OK;
     fv_dataset *data = NULL;
@@ -143,7 +144,7 @@ static fv_status evaluate(fv_trainer *t, const char *after, bool last, fv_error 
     FV_TRY(fv_marking_open(&marking, t->recipe->json, err));
     fv_status s = fv_dataset_open(&data, spec, t->seed, err);
     for (size_t i = 0; i < json_array_size(modes) && s == FV_OK; i++)
-        s = evaluate_mode(t, data, &marking, json_string_value(json_array_get(modes, i)), after, last, err);
+        s = evaluate_mode(t, data, &marking, json_string_value(json_array_get(modes, i)), stage, last, err);
     fv_marking_clear(&marking);
     fv_dataset_close(data);
     return s;
@@ -164,21 +165,25 @@ static fv_status checkpoint(fv_trainer *t, int64_t stage_step, bool stage_done, 
 
 static bool due(int64_t every, int64_t done) { return every > 0 && done % every == 0; }
 
+fv_status fv_train_end(fv_trainer *t, const fv_stage *stage, int64_t done, fv_error *err) {
+    FV_TRY(evaluate(t, stage, true, err));
+    json_t *entry = json_pack("{s: s, s: s, s: I, s: f}", "name", stage->name, "kind", fv_get_text(stage->json, "kind"), "steps", (json_int_t)done, "seconds",
+                              t->earlier + fv_now() - t->began - json_number_value(json_object_get(t->state, "stage_began")));
+    json_array_append_new(json_object_get(t->state, "stages"), entry);
+    return checkpoint(t, done, true, err);
+}
+
 fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int64_t steps, fv_metrics *m, fv_error *err) {
     t->step++;
     fv_metric(m, "memory/peak_gib", (double)fv_memory_peak() / (double)(1 << 30));
     FV_TRY(fv_run_step(t->run, t->step, stage->name, m, err));
-    bool last = done >= steps, stopping = t->stop && *t->stop;
-    if (last || due(fv_get_int(t->recipe->json, "evaluate.every"), done)) FV_TRY(evaluate(t, stage->name, last, err));
+    bool stopping = t->stop && *t->stop;
+    if (done >= steps) return fv_train_end(t, stage, done, err);
+    if (due(fv_get_int(t->recipe->json, "evaluate.every"), done)) FV_TRY(evaluate(t, stage, false, err));
     double minutes = fv_get_num(t->recipe->json, "checkpoint.minutes");
     bool late = minutes > 0 && fv_now() - t->checkpointed > 60 * minutes;
-    if (last) {
-        json_t *entry = json_pack("{s: s, s: s, s: I, s: f}", "name", stage->name, "kind", fv_get_text(stage->json, "kind"), "steps", (json_int_t)done, "seconds",
-                                  t->earlier + fv_now() - t->began - json_number_value(json_object_get(t->state, "stage_began")));
-        json_array_append_new(json_object_get(t->state, "stages"), entry);
-    }
-    if (last || late || stopping || due(fv_get_int(t->recipe->json, "checkpoint.every"), done)) FV_TRY(checkpoint(t, done, last, err));
-    if (stopping && !last)
+    if (late || stopping || due(fv_get_int(t->recipe->json, "checkpoint.every"), done)) FV_TRY(checkpoint(t, done, false, err));
+    if (stopping)
         return fv_fail(err, FV_CANCELLED, "%s: stopped after step %lld; `fovea train ... --resume` goes on from there", t->run->folder, (long long)t->step);
     return FV_OK;
 }

@@ -11,7 +11,7 @@ static fv_status exact(const fv_use *u, fv_group *g, int term, const fv_moment *
     for (int i = 0; i < g->count; i++) {
         fv_response *r = &g->items[i];
         if (!r->text || !r->answer) {
-            snprintf(r->error, sizeof r->error, "%s: exact needs %s", r->place ? r->place : r->id, r->text ? "an answer" : "a response");
+            if (!r->error[0]) snprintf(r->error, sizeof r->error, "%s: exact needs %s", r->place ? r->place : r->id, r->text ? "an answer" : "a response");
             continue;
         }
         const json_t *own = r->row ? json_object_get(r->row, "tolerance") : NULL;

@@ -11,7 +11,7 @@ static fv_status length(const fv_use *u, fv_group *g, int term, const fv_moment 
     for (int i = 0; i < g->count; i++) {
         fv_response *r = &g->items[i];
         if (isnan(r->length)) {
-            snprintf(r->error, sizeof r->error, "%s: length needs the response's length in tokens", r->place ? r->place : r->id);
+            if (!r->error[0]) snprintf(r->error, sizeof r->error, "%s: length needs the response's length in tokens", r->place ? r->place : r->id);
             continue;
         }
         double over = r->length - (max - buffer);

@@ -5,6 +5,7 @@
 #include "rl/text/python.h"
 #include "rl/text/regex.h"
 
+#include <math.h>
 #include <string.h>
 
 double fv_thinking_score(fv_span text, bool *there) {
@@ -47,7 +48,7 @@ static fv_status thinking(const fv_use *u, fv_group *g, int term, const fv_momen
     int accuracy;
     FV_TRY(fv_pipeline_find(u, fv_get_text(u->options, "accuracy"), &accuracy, err));
     for (int i = 0; i < g->count; i++) {
-        if (g->items[i].error[0]) continue;
+        if (isnan(g->items[i].terms[accuracy])) continue; /* not one whose judge failed: who is asked is decided once */
         right &= g->items[i].terms[accuracy] >= 0.9;
         wrong &= g->items[i].terms[accuracy] <= 0.1;
     }

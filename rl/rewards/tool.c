@@ -26,7 +26,7 @@ static fv_status tool(const fv_use *u, fv_group *g, int term, const fv_moment *w
             continue;
         }
         if (!r->text || !r->answer || isnan(r->images)) {
-            snprintf(r->error, sizeof r->error, "%s: tool needs response, answer and images", r->place ? r->place : r->id);
+            if (!r->error[0]) snprintf(r->error, sizeof r->error, "%s: tool needs response, answer and images", r->place ? r->place : r->id);
             continue;
         }
         r->terms[term] = r->images >= 1 && fv_answer_same(fv_answer_find(r->text), r->answer, -1, false);

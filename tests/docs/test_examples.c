@@ -116,7 +116,7 @@ static void the_reward_pays(void **state) {
     fv_response items[] = {{.id = "a", .text = "It is seven.<|im_end|>", .terms = terms},
                            {.id = "b", .text = "<|im_start|>assistant\none two three four five six seven eight<|im_end|>", .terms = terms + 1},
                            {.id = "c", .place = "rows.jsonl:3", .terms = terms + 2}};
-    fv_group group = {items, 3};
+    fv_group group = {.items = items, .count = 3};
     MUST(fv_pipeline_reward(p, &group, &(fv_moment){.steps = 1}, err));
     assert_true(terms[0] == 1 && items[0].reward == 0.5);
     assert_true(terms[1] == 0.5 && items[1].reward == 0.25);

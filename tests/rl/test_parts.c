@@ -47,7 +47,7 @@ static double reward(const char *term, const char *text, const char *answer, dou
     fv_recipe *r = stage_of(line);
     fv_pipeline *p = pipeline_of(r);
     fv_response one = {.id = "a", .text = text, .answer = answer, .length = length, .images = images, .failures = failures, .terms = terms};
-    fv_group g = {&one, 1};
+    fv_group g = {.items = &one, .count = 1};
     assert_int_equal(fv_pipeline_reward(p, &g, &now, &err), FV_OK);
     assert_true(isnan(one.reward) == (one.error[0] != 0));
     double out = one.reward;
@@ -77,7 +77,7 @@ static void a_row_has_its_own_tolerance(void **state) {
     fv_pipeline *p = pipeline_of(r);
     json_t *row = json_pack("{si}", "tolerance", 3);
     fv_response one = {.id = "a", .text = "<answer>10</answer>", .answer = "12", .row = row, .terms = terms};
-    fv_group g = {&one, 1};
+    fv_group g = {.items = &one, .count = 1};
     assert_int_equal(fv_pipeline_reward(p, &g, &now, &err), FV_OK);
     assert_true(one.reward == 1);
     json_decref(row);
@@ -134,7 +134,7 @@ static void named_terms_are_found(void **state) {
     fv_recipe *r = stage_of("    reward: {terms: [{term: exact, name: right}, {term: tool, accuracy: right, weight: 0.5}]}\n"), *wrong = stage_of("    reward: {terms: [{term: tool, accuracy: right}, {term: exact, name: right}]}\n");
     fv_pipeline *p = pipeline_of(r), *none;
     fv_response one = {.id = "a", .text = "<answer>7</answer>", .answer = "7", .images = NAN, .terms = terms};
-    fv_group g = {&one, 1};
+    fv_group g = {.items = &one, .count = 1};
     assert_string_equal(p->terms.uses[0].label, "right");
     assert_int_equal(fv_pipeline_reward(p, &g, &now, &err), FV_OK);
     assert_true(terms[1] == 0 && one.reward == 1);
@@ -159,7 +159,7 @@ static void advantages_of(const char *line, const double *rewards, int n, double
         items[i] = (fv_response){.reward = rewards[i], .tokens = 1, .token_advantage = &advantage[i], .token_weight = &weight[i]};
         if (isnan(rewards[i])) strcpy(items[i].error, "could not be scored");
     }
-    fv_group g = {items, n};
+    fv_group g = {.items = items, .count = n};
     assert_int_equal(fv_pipeline_advantage(p, &g, &now, &err), FV_OK);
     for (int i = 0; i < n; i++) {
         out[i] = items[i].advantage;
@@ -299,7 +299,7 @@ static void terms_are_weighed(void **state) {
     fv_recipe *r = stage_of("    reward: {terms: [{term: exact, weight: 2}, {term: format, weight: 0.5}, {term: length, max: 10, buffer: 10}]}\n");
     fv_pipeline *p = pipeline_of(r);
     fv_response one = {.id = "a", .text = "<answer>7</answer>", .answer = "7", .length = 5, .terms = terms};
-    fv_group g = {&one, 1};
+    fv_group g = {.items = &one, .count = 1};
     assert_int_equal(fv_pipeline_reward(p, &g, &now, &err), FV_OK);
     assert_true(terms[0] == 1 && terms[1] == 1 && terms[2] == -0.5 && one.reward == 2 + 0.5 - 0.5);
     close_both(p, r);
