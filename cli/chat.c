@@ -235,7 +235,10 @@ static bool read_line(chat *c, const char *prompt) {
 static bool read_message(chat *c) {
     fv_text_rewind(&c->said);
     for (bool more = true, first = true; more; first = false) {
-        if (!read_line(c, first ? "> " : "  ")) break;
+        if (!read_line(c, first ? "> " : "  ")) {
+            if (fv_stop_requested) return false; /* what was begun is dropped */
+            break;
+        }
         const char *line = c->line.data ? c->line.data : "";
         size_t n = c->line.size;
         if (first && line[0] == '/' && line[1] != '/') {

@@ -145,6 +145,8 @@ static fv_status make(const fv_args *a, fv_error *err) {
 
 static fv_status run(const fv_args *a, fv_error *err) {
     if (!a->word_count) {
+        if (a->setting_count || fv_args_value(a, &fv_verb_data, "--out") || fv_args_flag(a, &fv_verb_data, "--json"))
+            return fv_fail(err, FV_BAD_USAGE, "fovea data: of what? name a FILE, or make GENERATOR\nusage: fovea %s", fv_verb_data.synopsis);
         list_generators();
         return FV_OK;
     }

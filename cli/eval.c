@@ -107,14 +107,18 @@ static fv_status open_recipe(fv_recipe **out, const fv_args *a, const overrides 
 
 static fv_status run(const fv_args *a, fv_error *err) {
     const fv_verb *v = &fv_verb_eval;
-    const char *responses = fv_args_value(a, v, "--responses");
+    const char *responses = fv_args_value(a, v, "--responses"), *protocol = fv_args_value(a, v, "--protocol");
+    const fv_protocol *rule;
+    fv_error why;
     fv_sampling_args sampling;
     overrides o = {.count = 0};
     fv_recipe *recipe;
     json_t *result;
     FV_TRY(fv_sampling_read(&sampling, a, 0, err));
     fv_evaluate_file_options how = {.folder = fv_args_value(a, v, "--out"), .temperature = sampling.temperature, .top_p = sampling.top_p, .bad = fv_say_bad_row, .note = fv_say_note};
-    if (responses && (a->word_count || fv_args_value(a, v, "--model"))) return fv_fail(err, FV_BAD_USAGE, "fovea eval: --responses takes neither a recipe nor a model");
+    if (responses && (a->word_count || fv_args_value(a, v, "--model") || fv_args_value(a, v, "--data")))
+        return fv_fail(err, FV_BAD_USAGE, "fovea eval: --responses takes neither a recipe nor a model, and its rows are all the data");
+    if (protocol && fv_protocol_find(&rule, protocol, &why) != FV_OK) return fv_fail(err, FV_BAD_USAGE, "fovea eval: --protocol: %s", why.text);
     collect(&o, a, &sampling);
     if (responses) FV_TRY(fv_evaluate_recipe_for(&recipe, "none", "none", o.list, o.count, err)); /* settings are checked, and say what is counted and how */
     else FV_TRY(open_recipe(&recipe, a, &o, err));

@@ -201,9 +201,9 @@ static fv_status fv_index(fv_rowfile *f, fv_error *err) {
     const char *at = (const char *)f->map.data, *end = at + f->map.size;
     if (f->map.size >= 4 && memcmp(at, "PAR1", 4) == 0)
         return fv_fail(err, FV_UNSUPPORTED,
-                       "%s: Parquet is not read; convert it (pip install pandas pyarrow):\n"
-                       "python3 -c \"import sys,json,base64,pandas as p; [print(json.dumps(r, default=lambda o: base64.b64encode(o).decode() if isinstance(o, bytes) "
-                       "else o.tolist())) for r in p.read_parquet(sys.argv[1]).to_dict('records')]\" '%s' > rows.jsonl",
+                       "%s: Parquet is not read; convert it (pip install pyarrow):\n"
+                       "python3 -c \"import sys,json,base64,pyarrow.parquet as q; [print(json.dumps(r, default=lambda o: base64.b64encode(o).decode() if isinstance(o, bytes) "
+                       "else str(o))) for r in q.read_table(sys.argv[1]).to_pylist()]\" '%s' > rows.jsonl",
                        f->path, f->path);
     if (f->map.size >= 3 && memcmp(at, "\xEF\xBB\xBF", 3) == 0) at += 3;
     fv_skim first = {at, end, 1};

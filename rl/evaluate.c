@@ -49,7 +49,7 @@ static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t nu
     double term = NAN;
     fv_response response;
     fv_trajectory_response(r, i, &term, &response);
-    FV_TRY(fv_marks_add(&v->y.marks, number, json_object_get(row->json, "id"), &response, row, err));
+    FV_TRY(fv_marks_add(&v->y.marks, number, row ? json_object_get(row->json, "id") : NULL, &response, row, err)); /* a row that can't be read has an error, and is NULL */
     if (response.error[0]) {
         fv_error why;
         fv_fail(&why, FV_BAD_DATA, "%s", response.error);

@@ -45,13 +45,14 @@ typedef struct {
     fv_marking marking;
 } evaluation;
 
-static fv_status run_mode(evaluation *v, const char *mode, bool several, json_t **result, fv_error *err) {
+/* The first mode's lines are samples.jsonl, as its figures are the result's. */
+static fv_status run_mode(evaluation *v, const char *mode, bool first, json_t **result, fv_error *err) {
     const json_t *r = v->recipe->json;
     char name[64];
-    snprintf(name, sizeof name, several ? "samples-%.32s.jsonl" : "samples.jsonl", mode);
+    snprintf(name, sizeof name, first ? "samples.jsonl" : "samples-%.32s.jsonl", mode);
     char *samples = path_in(v->o->folder, name);
     int room = v->session.model->config.text.max_positions;
-    fv_evaluate_options o = {.name = fv_get_text(r, "name"), .mode = mode, .env = fv_get(r, "env"), .ask = fv_get(r, "ask"), .samples_path = samples,
+    fv_evaluate_options o = {.name = fv_get_text(r, "name"), .mode = mode, .env = fv_recipe_env(v->recipe, NULL), .ask = fv_get(r, "ask"), .samples_path = samples,
                              .n = fv_get_int(r, "evaluate.n"), .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = room,
                              .temperature = v->o->temperature, .top_p = v->o->top_p, .seed = (uint64_t)fv_get_int(r, "seed"), .quiet = v->o->quiet, .bad = v->o->bad,
                              .context = v->o->context};
@@ -68,7 +69,7 @@ static fv_status run_modes(evaluation *v, json_t *out, fv_error *err) {
     for (size_t i = 0; i < n && s == FV_OK; i++) {
         json_t *result = NULL;
         const char *mode = json_string_value(json_array_get(modes, i));
-        s = run_mode(v, mode, n > 1, &result, err);
+        s = run_mode(v, mode, i == 0, &result, err);
         if (s == FV_OK && i == 0) json_object_update(out, result);
         if (s == FV_OK) json_object_set(all, mode, result);
         json_decref(result);
@@ -119,8 +120,8 @@ fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_
 
 /* ---- Responses ---- */
 
-static fv_status mark_all(fv_marks *m, int64_t *errors, fv_responses *rows, const fv_evaluate_file_options *o, fv_error *err) {
-    for (int64_t i = 0; i < rows->count; i++) {
+static fv_status mark_all(fv_marks *m, int64_t *errors, fv_responses *rows, int64_t most, const fv_evaluate_file_options *o, fv_error *err) {
+    for (int64_t i = 0; i < rows->count && (!most || i < most); i++) {
         double term = NAN;
         fv_response *r = &rows->items[i];
         r->terms = &term;
@@ -156,7 +157,7 @@ fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const 
     fv_status s = fv_marking_open(&marking, recipe->json, err);
     if (s == FV_OK) s = fv_responses_open(&rows, path, err);
     if (s == FV_OK) s = open_samples(&marks.samples, options->folder, err);
-    if (s == FV_OK) s = mark_all(&marks, &errors, &rows, options, err);
+    if (s == FV_OK) s = mark_all(&marks, &errors, &rows, fv_get_int(recipe->json, "evaluate.n"), options, err);
     json_t *out = s == FV_OK ? fv_marking_header(&marking) : NULL;
     if (out) {
         fv_marks_write(&marks, out);

@@ -5,7 +5,7 @@
 #include "rl/evaluate.h"
 
 typedef struct {
-    const char *folder;        /* samples.jsonl (by mode where there are several: samples-greedy.jsonl) and results.json; NULL: none */
+    const char *folder;        /* samples.jsonl (of the first mode; of others samples-greedy.jsonl) and results.json; NULL: none */
     float temperature, top_p;  /* of sampled mode; 0: 1 */
     bool quiet;
     fv_bad_row *bad;           /* may be NULL */
@@ -18,7 +18,7 @@ typedef struct {
 fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_evaluate_file_options *options, fv_error *err);
 
 /* The same from rows with `response` (rl/responses.h): {"protocol", "n", "accuracy", "se", "se_clustered", "ci95", "by", "errors", ... as fv_marks_write}. Of the
- * recipe only what fv_marking_open reads matters. */
+ * recipe only what fv_marking_open reads and evaluate.n matter. */
 fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const char *path, const fv_evaluate_file_options *options, fv_error *err);
 
 /* A recipe that only evaluates `model` on `data`, for fv_evaluate_recipe; overrides as fv_recipe_open's. */

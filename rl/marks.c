@@ -43,6 +43,18 @@ static void add_text(fv_text *t, const char *key, const fv_text *text) {
     fv_text_json(t, text->data ? text->data : "", text->size);
 }
 
+/* The row as it was, without what is shown and the tokens, so that the line can be marked again, by other protocols too. Rows that share a picture say so. */
+static void add_doc(fv_text *t, const fv_row *row) {
+    static const char *const left_out[] = {"messages", "prompt", "conversations", "images", "input_ids", "loss_mask", "logprobs", "response", "doc", "resps", "filtered_resps"};
+    json_t *doc = json_copy(row->json);
+    const char *cluster = fv_tally_cluster(row);
+    for (size_t i = 0; i < FV_COUNT(left_out); i++) json_object_del(doc, left_out[i]);
+    if (cluster && !json_object_get(doc, "group")) json_object_set_new(doc, "group", json_string(cluster));
+    if (doc) fv_json_dump(t, doc, 0);
+    else t->failed = true;
+    json_decref(doc);
+}
+
 static fv_status write_line(const fv_marks *m, int64_t number, const json_t *id, const fv_row *row, const fv_response *r, const fv_mark *mark, const char *category, fv_error *err) {
     fv_text t = {0}, response = {0};
     if (r->text) fv_text_add(&response, r->text);
@@ -64,7 +76,9 @@ static fv_status write_line(const fv_marks *m, int64_t number, const json_t *id,
     add_text(&t, ", \"target\": ", &mark->right);
     add_text(&t, ", \"resps\": [[", &response);
     add_text(&t, "]], \"filtered_resps\": [", &mark->extracted);
-    fv_text_add(&t, "]}");
+    fv_text_add(&t, "], \"doc\": ");
+    add_doc(&t, row);
+    fv_text_char(&t, '}');
     t.failed |= response.failed || mark->extracted.failed || mark->right.failed;
     fv_status s = fv_lines_text(m->samples, &t, err);
     fv_text_clear(&t);
@@ -76,7 +90,7 @@ static fv_status write_line(const fv_marks *m, int64_t number, const json_t *id,
 
 /* By a recipe's term, whose answer is the one that `exact` finds. */
 static fv_status mark_by_term(const fv_marking *m, fv_response *r, fv_mark *mark, fv_error *err) {
-    fv_group g = {r, 1};
+    fv_group g = {.items = r, .count = 1};
     FV_TRY(fv_pipeline_reward(m->term, &g, &(fv_moment){0, 1, m->seed}, err));
     fv_span extracted = r->text ? fv_answer_find(r->text) : (fv_span){"", 0};
     fv_text_bytes(&mark->extracted, extracted.text, extracted.size);
@@ -96,39 +110,38 @@ static fv_status mark_one(const fv_marking *m, fv_response *r, fv_mark *mark, fv
 
 enum { MOST_CATEGORIES = FV_COUNT(((fv_protocol *)0)->facets) + 2 };
 
-static void add_category(const char **list, int *n, const char *category) {
-    for (int i = 0; i < *n; i++)
-        if (category && !strcmp(list[i], category)) return;
-    if (category) list[(*n)++] = category;
+typedef struct {
+    int count;
+    const char *names[MOST_CATEGORIES];
+    char rooms[MOST_CATEGORIES][FV_TALLY_WORD]; /* of fields that are numbers */
+} categories;
+
+/* Where the next category's name may be put. */
+static char *room_in(categories *c) { return c->rooms[c->count]; }
+
+static void add_category(categories *c, const char *name) {
+    for (int i = 0; i < c->count; i++)
+        if (name && !strcmp(c->names[i], name)) return;
+    if (name) c->names[c->count++] = name;
 }
 
 /* The categories that a row is counted in: the protocol's, and the field `by`; without a protocol's, fv_tally_category's. */
-static int categories_of(const fv_marking *m, const fv_mark *mark, const fv_row *row, const char **list) {
+static void categories_of(categories *c, const fv_marking *m, const fv_mark *mark, const fv_row *row) {
     const fv_protocol *p = rule_of(m);
-    int n = 0;
-    add_category(list, &n, mark->category);
-    for (int i = 0; p && p->facets[i]; i++) add_category(list, &n, fv_row_text(row, p->facets[i]));
-    if (n && m->by) add_category(list, &n, fv_row_text(row, m->by));
-    if (!n) add_category(list, &n, fv_tally_category(row, m->by));
-    return n;
+    c->count = 0;
+    add_category(c, mark->category);
+    for (int i = 0; p && p->facets[i]; i++) add_category(c, fv_tally_word(row, p->facets[i], room_in(c)));
+    if (c->count && m->by) add_category(c, fv_tally_word(row, m->by, room_in(c)));
+    if (!c->count) add_category(c, fv_tally_category(row, m->by, room_in(c)));
 }
 
-/* `key` is the text of a field that is a number. */
-static const char *cluster_of(const fv_protocol *p, const fv_row *row, char *key, size_t size) {
-    const char *field = p ? p->cluster : NULL;
-    const json_t *value = field ? json_object_get(row->json, field) : NULL;
-    if (json_is_string(value)) return json_string_value(value);
-    if (!json_is_integer(value)) return fv_tally_cluster(row);
-    snprintf(key, size, "%lld", (long long)json_integer_value(value));
-    return key;
-}
-
-static fv_status count(fv_marks *m, const fv_mark *mark, const fv_row *row, const char *const *categories, int n, fv_error *err) {
-    char key[32];
+static fv_status count(fv_marks *m, const fv_mark *mark, const fv_row *row, const categories *c, fv_error *err) {
+    char room[FV_TALLY_WORD];
     const fv_protocol *p = rule_of(m->how);
-    const char *cluster = cluster_of(p, row, key, sizeof key);
-    FV_TRY(fv_tally_add(&m->all, mark->score, n ? categories[0] : NULL, cluster, err));
-    for (int k = 1; k < n; k++) FV_TRY(fv_tally_add_category(&m->all, mark->score, categories[k], err));
+    const char *cluster = p && p->cluster ? fv_tally_word(row, p->cluster, room) : NULL;
+    if (!cluster) cluster = fv_tally_cluster(row);
+    FV_TRY(fv_tally_add(&m->all, mark->score, c->count ? c->names[0] : NULL, cluster, err));
+    for (int k = 1; k < c->count; k++) FV_TRY(fv_tally_add_category(&m->all, mark->score, c->names[k], err));
     for (int i = 0; p && p->metrics[i]; i++)
         if (!isnan(mark->metrics[i])) m->metrics[i].sum += mark->metrics[i], m->metrics[i].n += 1;
     for (int i = 0; p && p->levels && p->levels[i].category; i++)
@@ -138,13 +151,13 @@ static fv_status count(fv_marks *m, const fv_mark *mark, const fv_row *row, cons
 
 fv_status fv_marks_add(fv_marks *m, int64_t number, const json_t *id, fv_response *r, const fv_row *row, fv_error *err) {
     fv_mark mark = {0};
-    const char *categories[MOST_CATEGORIES];
+    categories c;
     fv_status s = r->error[0] ? FV_OK : mark_one(m->how, r, &mark, err);
     if (s == FV_OK && !r->error[0]) {
-        int n = categories_of(m->how, &mark, row, categories);
+        categories_of(&c, m->how, &mark, row);
         if (mark.left_out) m->left_out++;
-        else s = count(m, &mark, row, categories, n, err);
-        if (s == FV_OK && m->samples) s = write_line(m, number, id, row, r, &mark, n ? categories[0] : NULL, err);
+        else s = count(m, &mark, row, &c, err);
+        if (s == FV_OK && m->samples) s = write_line(m, number, id, row, r, &mark, c.count ? c.names[0] : NULL, err);
     }
     fv_mark_clear(&mark);
     return s;

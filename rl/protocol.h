@@ -45,7 +45,8 @@ const fv_protocol *const *fv_protocols(int *count);
 /* FV_UNSUPPORTED, with a suggestion or all names, if there is none called so. */
 fv_status fv_protocol_find(const fv_protocol **out, const char *name, fv_error *err);
 
-/* Reads and marks a response of a row; r->error says what is missing. FV_NO_MEMORY. */
+/* Reads and marks a response of a row; r->error says what is missing. A row whose right answer stands elsewhere (fv_row_settle: verl's reward_model.ground_truth) has it as `answer`
+ * there. FV_NO_MEMORY. */
 fv_status fv_protocol_mark(const fv_protocol *p, fv_response *r, fv_mark *m, fv_error *err);
 
 #endif

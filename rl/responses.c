@@ -74,12 +74,12 @@ static void take_log(json_t *row) {
     json_decref(doc);
 }
 
-/* A row that has `response` is itself. VLMEvalKit's say `prediction`. */
+/* VLMEvalKit's rows say `prediction`. A row that has `response` is itself, and Fovea's own samples have the row under `doc`. */
 static void adopt(json_t *row) {
-    json_t *response = fv_json_find(row, "response") ? NULL : what_was_said(row);
-    if (!response) return;
-    if (fv_json_find(row, "doc_id") || json_is_object(json_object_get(row, "doc"))) take_log(row);
-    json_object_set_new(row, "response", response);
+    json_t *given = fv_json_find(row, "response"), *response = given ? json_incref(given) : what_was_said(row);
+    bool logged = json_is_object(json_object_get(row, "doc")) || (!given && fv_json_find(row, "doc_id"));
+    if (response && logged) take_log(row);
+    if (response) json_object_set_new(row, "response", response);
 }
 
 /* ---- Rows ---- */

@@ -1,6 +1,7 @@
 #include "rl/tally.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,10 +112,17 @@ void fv_tally_write(const fv_tally *t, json_t *out) {
     json_object_set_new(out, "by", by);
 }
 
-const char *fv_tally_category(const fv_row *row, const char *by) {
+const char *fv_tally_word(const fv_row *row, const char *field, char *room) {
+    const json_t *v = json_object_get(row->json, field);
+    if (!json_is_integer(v)) return json_string_value(v);
+    snprintf(room, FV_TALLY_WORD, "%lld", (long long)json_integer_value(v));
+    return room;
+}
+
+const char *fv_tally_category(const fv_row *row, const char *by, char *room) {
     const char *const fields[] = {by ? by : "category", "category", "problem_type"};
     const char *category = NULL;
-    for (size_t i = 0; i < FV_COUNT(fields) && !category; i++) category = fv_row_text(row, fields[i]);
+    for (size_t i = 0; i < FV_COUNT(fields) && !category; i++) category = fv_tally_word(row, fields[i], room);
     return category;
 }
 

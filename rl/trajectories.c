@@ -169,7 +169,7 @@ static fv_status compose(fv_text *out, const char *folder, const fv_model *m, co
     fv_text_printf(out, ", \"step\": %" PRId64, step);
     add_question(out, row);
     add_string(out, "answer", fv_row_answer(row));
-    static const char *const kept[] = {"problem_type", "data_type", "target_box", "data_source"};
+    static const char *const kept[] = {"problem_type", "question_type", "data_type", "data_source", "tolerance", "solution", "options", "target_box"}; /* what terms read (rl/rewards/) */
     for (size_t k = 0; k < FV_COUNT(kept); k++)
         if (json_object_get(row->json, kept[k])) {
             fv_text_printf(out, ", \"%s\": ", kept[k]);

@@ -36,8 +36,12 @@ static const char *mark(fv_mark *m, fv_span text, const json_t *row) {
     static const double at_least[] = {0.1, 0.3, 0.5, 0.7, 0.9};
     const json_t *list = json_object_get(row, "bbox");
     double v[4];
-    if (json_array_size(list) != 4) return "a `bbox` of four numbers";
-    for (size_t i = 0; i < 4; i++) v[i] = json_number_value(json_array_get(list, i));
+    bool good = json_array_size(list) == 4;
+    for (size_t i = 0; i < 4 && good; i++) {
+        good = json_is_number(json_array_get(list, i));
+        v[i] = json_number_value(json_array_get(list, i));
+    }
+    if (!good) return "a `bbox` of four numbers";
     if (!(fmax(v[2], v[3]) <= 2)) return "a `bbox` [x1, y1, x2, y2] as fractions of the picture";
     box right = {v[0], v[1], v[2], v[3]}, given = box_said(m, text);
     double x = (given.x1 + given.x2) / 2, y = (given.y1 + given.y2) / 2;

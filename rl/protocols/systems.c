@@ -12,7 +12,7 @@ typedef enum { MULTIPLE_CHOICE, NUMERICAL, REGRESSION, OTHER } problem;
 
 static problem problem_of(const json_t *row) {
     static const char *const names[] = {"multiple choice", "numerical", "regression"};
-    fv_span type = fv_row_span(row, "problem_type");
+    fv_span type = fv_row_span(row, fv_json_find(row, "problem_type") ? "problem_type" : "question_type");
     for (size_t i = 0; i < FV_COUNT(names); i++)
         if (fv_span_same(type, fv_span_of(names[i]))) return (problem)i;
     return OTHER;
@@ -48,7 +48,8 @@ static double relative(fv_span given, fv_span right, bool equal) {
 
 static fv_span right_text(const json_t *row) {
     fv_span s = fv_row_span(row, "solution");
-    return s.text ? s : fv_row_span(row, "answer");
+    if (!s.text) s = fv_row_span(row, "answer");
+    return s.text ? s : fv_row_span(row, "answer_text");
 }
 
 /* Both answers, kept in m. */
@@ -93,17 +94,19 @@ static int lower_first(fv_span s) {
 static const char *mark_vilasr(fv_mark *m, fv_span text, const json_t *row) {
     fv_span given = answer_in(text, text), answer = right_text(row);
     problem p = problem_of(row);
-    if (!answer.text || p == OTHER) return "an `answer`, and a `problem_type` that is multiple choice, numerical or regression";
+    if (!answer.text || !(json_object_get(row, "problem_type") || json_object_get(row, "question_type"))) return "an `answer` and a `problem_type`";
+    if (fv_span_same(fv_row_span(row, "problem_type"), fv_span_of("vci"))) return "another `problem_type`: its rule for camera movements (vci) is not there";
     fv_span right = answer_in(answer, answer);
     keep(m, given, right);
     if (p == MULTIPLE_CHOICE) m->score = lower_first(given) >= 0 && lower_first(given) == lower_first(right);
-    else m->score = p == NUMERICAL ? fv_compare_rounded(given, right) : relative(given, right, true);
+    else if (p == NUMERICAL) m->score = fv_compare_rounded(given, right);
+    else if (p == REGRESSION) m->score = relative(given, right, true);
     return NULL;
 }
 
 const fv_protocol fv_protocol_vilasr = {.name = "vilasr",
-                                        .doc = "the <answer> pair, else all: choices by their first character, numbers after rounding to two places, regression by mean relative accuracy",
-                                        .fields = "answer, problem_type",
+                                        .doc = "the <answer> pair, else all: choices by their first character, numbers after rounding to two places, regression by mean relative accuracy, others wrong",
+                                        .fields = "answer, problem_type or question_type",
                                         .source = "ViLaSR 61669c02, eval/evaluate.py",
                                         .facets = {"problem_type"},
                                         .read = fv_read_turn,
@@ -132,7 +135,7 @@ const fv_protocol fv_protocol_tw_grpo = {.name = "tw-grpo",
 /* DeepEyes' V* rows have the right option as A and its text as `answer`. */
 static const char *mark_deepeyes(fv_mark *m, fv_span text, const json_t *row) {
     static const char box[] = "\\boxed{";
-    fv_span answer = fv_row_span(row, "answer"), reply = fv_py_strip(fv_row_span(row, "judge_text")), inside;
+    fv_span answer = fv_row_span(row, fv_json_find(row, "answer_text") ? "answer_text" : "answer"), reply = fv_py_strip(fv_row_span(row, "judge_text")), inside;
     if (!answer.text) return "an `answer`, the right option's text";
     fv_text_add(&m->right, "A. ");
     fv_text_bytes(&m->right, answer.text, answer.size);

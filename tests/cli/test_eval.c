@@ -53,11 +53,39 @@ static void rows_without_answer_are_reported(void **state) {
     assert_near(r, "n", 1);
     assert_near(r, "errors", 2);
     json_decref(r);
-    run_badly("eval --responses some.jsonl --protocol mvbench@lms", 1, "did you mean mvbench@lmms?");
+    run_badly("eval --responses some.jsonl --protocol mvbench@lms", 2, "did you mean mvbench@lmms?");
     run_badly("eval --responses some.jsonl --protocol mvbench@lmms", 1, "some.jsonl:1: mvbench@lmms needs `candidates`");
     run_badly("eval --responses some.jsonl --model m", 2, "neither a recipe nor a model");
+    run_badly("eval --responses some.jsonl --data some.jsonl", 2, "its rows are all the data");
     run_badly("eval", 2, "--model is missing");
     run_badly("eval --responses some.jsonl evaluate.bye=x", 1, "did you mean evaluate.by?");
+}
+
+/* A row that can't be read is reported and left out, also of a model's evaluation; samples are rows that give the same figures again. */
+static void bad_rows_and_samples_again(void **state) {
+    (void)state;
+    make_model();
+    write_file("bad.jsonl", "{\"id\": \"a\", \"problem\": \"What?\", \"answer\": \"8\"}\n{\"id\": \"b\", \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"audio\"}]}], \"answer\": \"8\"}\n{broken\n");
+    run_badly("eval --model m --data bad.jsonl max_new_tokens=1 --json", 1, "bad.jsonl:2: messages[0].content[0].type must be");
+    assert_says("stderr", "bad.jsonl:3");
+    json_t *r = read_json("stdout");
+    assert_near(r, "n", 1);
+    assert_near(r, "errors", 2);
+    json_decref(r);
+    write_file("near.jsonl", "{\"id\": \"a\", \"response\": \"<answer>8</answer>\", \"answer\": \"9\", \"tolerance\": 5, \"group\": \"g\", \"level\": 3}\n{\"id\": \"b\", \"response\": \"2\", \"answer\": 7}\n");
+    for (int i = 0; i < 2; i++) {
+        run_well(i ? "eval --responses again1/samples.jsonl --json --out again2 evaluate.by=level" : "eval --responses near.jsonl --json --out again1 evaluate.by=level");
+        r = read_json("stdout");
+        assert_near(r, "accuracy", 0.5);
+        assert_near(r, "by.3.n", 1);
+        json_decref(r);
+    }
+    run_well("eval --responses near.jsonl --json evaluate.n=1");
+    r = read_json("stdout");
+    assert_near(r, "n", 1);
+    json_decref(r);
+    run_badly("data n=5", 2, "name a FILE");
+    run_badly("data make reason n=1 leave=nan --out bad-made", 1, "leave must be");
 }
 
 /* An id stays what it was: a text or a number. Categories come from the field that is asked for. */
@@ -171,7 +199,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(responses_are_evaluated),
         cmocka_unit_test(rows_without_answer_are_reported),
-        cmocka_unit_test(ids_are_as_given),
+        cmocka_unit_test(ids_are_as_given), cmocka_unit_test(bad_rows_and_samples_again),
         cmocka_unit_test(a_model_is_evaluated),
         cmocka_unit_test(rewards_come_with_advantages),
         cmocka_unit_test(trajectories_are_paid),

@@ -103,7 +103,7 @@ static void files_that_are_none(void **state) {
     refused(json_string("no-such-file.jsonl"), FV_IO, "no-such-file.jsonl");
     refused(json_string(FILE_OF("")), FV_BAD_DATA, "no rows in it");
     refused(json_string(FILE_OF(" \n\n")), FV_BAD_DATA, "no rows in it");
-    refused(json_string(FILE_OF("PAR1\x15\x04")), FV_UNSUPPORTED, "Parquet is not read; convert it (pip install pandas pyarrow):\npython3 -c \"");
+    refused(json_string(FILE_OF("PAR1\x15\x04")), FV_UNSUPPORTED, "Parquet is not read; convert it (pip install pyarrow):\npython3 -c \"");
 }
 
 static void bad_rows_spare_the_others(void **state) {
