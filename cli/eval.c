@@ -10,7 +10,7 @@ static const fv_option options[] = {
     {"--data", FV_OPTION_VALUE, "FILE", "rows with an answer"},
     {"--responses", FV_OPTION_VALUE, "FILE", "rows with `response` and answer: no model is run"},
     {"--protocol", FV_OPTION_VALUE, "P", "how an answer is found and compared, and what is averaged; the recipe's evaluate.protocol, exact by default"},
-    {"--out", FV_OPTION_VALUE, "DIR", "gets samples.jsonl (a line a row) and results.json"},
+    {"--out", FV_OPTION_VALUE, "DIR", "gets samples.jsonl (a line a row), results.json, and report/report.html"},
     {"--json", FV_OPTION_FLAG, "", "the result as JSON on stdout"},
     FV_SAMPLING_OPTIONS,
     FV_COMMON_OPTIONS,
@@ -62,6 +62,8 @@ static fv_status show(const fv_args *a, json_t *result, fv_error *err) {
         print_result(json_string_value(json_object_get(result, "protocol")), result);
         print_more(result);
     }
+    const char *folder = fv_args_value(a, &fv_verb_eval, "--out");
+    if (folder) fprintf(stderr, "report: %s/report/report.html\n", folder);
     json_decref(result);
     return errors > 0 ? fv_fail(err, FV_BAD_DATA, "%.0f rows could not be used and are left out (see above)", errors) : FV_OK;
 }

@@ -1,5 +1,6 @@
 #include "rl/evaluate_file.h"
 
+#include "rl/report.h"
 #include "rl/responses.h"
 #include "rl/session.h"
 
@@ -50,13 +51,16 @@ static fv_status run_mode(evaluation *v, const char *mode, bool first, json_t **
     const json_t *r = v->recipe->json;
     char name[64];
     snprintf(name, sizeof name, first ? "samples.jsonl" : "samples-%.32s.jsonl", mode);
-    char *samples = path_in(v->o->folder, name);
+    char *samples = path_in(v->o->folder, name), *shown = path_in(v->o->folder, "report/evaluations"), *here = path_in(shown, mode);
     int room = v->session.model->config.text.max_positions;
     fv_evaluate_options o = {.name = fv_get_text(r, "name"), .mode = mode, .env = fv_recipe_env(v->recipe, NULL), .ask = fv_get(r, "ask"), .samples_path = samples,
+                             .show_folder = here, .show = here ? (int)fv_get_int(r, "report.samples") : 0,
                              .n = fv_get_int(r, "evaluate.n"), .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = room,
                              .temperature = v->o->temperature, .top_p = v->o->top_p, .seed = (uint64_t)fv_get_int(r, "seed"), .quiet = v->o->quiet, .bad = v->o->bad,
                              .context = v->o->context};
     fv_status s = fv_evaluate(result, v->session.model, v->session.slot, v->session.pool, v->session.tools, v->data, &v->marking, &o, err);
+    free(here);
+    free(shown);
     free(samples);
     return s;
 }
@@ -103,6 +107,42 @@ static fv_status write_results(const json_t *result, const char *folder, fv_erro
     return s;
 }
 
+/* A line of evaluations.jsonl: of no stage, called after its mode, which names its folder. */
+static void add_evaluation(fv_text *text, const json_t *result) {
+    json_t *line = json_copy((json_t *)result);
+    const char *mode = json_string_value(json_object_get(result, "mode"));
+    json_object_set_new(line, "mode", json_string(mode ? mode : "responses"));
+    json_object_set_new(line, "name", json_string(mode ? mode : "responses"));
+    json_object_set_new(line, "after_stage", json_string(""));
+    if (line) fv_json_dump(text, line, 0);
+    else text->failed = true;
+    fv_text_char(text, '\n');
+    json_decref(line);
+}
+
+/* folder/report/report.html, with the files that it is made from beside it: apart from `folder`, which may be a run's with a report of its own. */
+static fv_status write_report(const fv_recipe *recipe, const json_t *out, const char *folder, fv_error *err) {
+    if (!folder) return FV_OK;
+    char *report = fv_path_join(folder, "report"), *settings = path_in(report, "recipe.yaml"), *lines = path_in(report, "evaluations.jsonl");
+    const json_t *modes = json_object_get(out, "modes");
+    fv_text yaml = {0}, text = {0};
+    const char *mode;
+    json_t *value;
+    if (!modes) add_evaluation(&text, out);
+    json_object_foreach((json_t *)modes, mode, value) add_evaluation(&text, value);
+    fv_recipe_write(recipe, &yaml);
+    fv_status s = yaml.failed || text.failed ? fv_fail(err, FV_NO_MEMORY, "%s: out of memory", folder) : fv_folder_make(report, err);
+    if (s == FV_OK) s = fv_file_write(settings, yaml.data, yaml.size, err);
+    if (s == FV_OK) s = fv_file_write(lines, text.data, text.size, err);
+    if (s == FV_OK) s = fv_report_write(report, err);
+    fv_text_clear(&yaml);
+    fv_text_clear(&text);
+    free(lines);
+    free(settings);
+    free(report);
+    return s;
+}
+
 fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_evaluate_file_options *options, fv_error *err) {
     evaluation v = {.recipe = recipe, .o = options};
     *result = NULL;
@@ -110,6 +150,7 @@ fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_
     json_t *out = s == FV_OK ? fv_marking_header(&v.marking) : NULL;
     if (s == FV_OK) s = run_modes(&v, out, err);
     if (s == FV_OK) s = write_results(out, options->folder, err);
+    if (s == FV_OK) s = write_report(recipe, out, options->folder, err);
     if (s == FV_OK) *result = out;
     else json_decref(out);
     fv_marking_clear(&v.marking);
@@ -163,6 +204,7 @@ fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const 
         fv_marks_write(&marks, out);
         json_object_set_new(out, "errors", json_integer((json_int_t)errors));
         s = write_results(out, options->folder, err);
+        if (s == FV_OK) s = write_report(recipe, out, options->folder, err);
     }
     if (s == FV_OK) *result = out;
     else json_decref(out);

@@ -5,7 +5,7 @@
 #include "rl/evaluate.h"
 
 typedef struct {
-    const char *folder;        /* samples.jsonl (of the first mode; of others samples-greedy.jsonl) and results.json; NULL: none */
+    const char *folder;        /* samples.jsonl (of the first mode; of others samples-greedy.jsonl), results.json, and report/report.html; NULL: none */
     float temperature, top_p;  /* of sampled mode; 0: 1 */
     bool quiet;
     fv_bad_row *bad;           /* may be NULL */

@@ -247,8 +247,10 @@ const char *fv_record_setting(const fv_record *r, const char *path) {
 
 /* ---- Before and after ---- */
 
+bool fv_record_alone(const fv_record *r) { return !r->rows && json_array_size(r->evaluations) && !fv_record_text(json_array_get(r->evaluations, 0), "after_stage")[0]; }
+
 const fv_record_stage *fv_record_rl(const fv_record *r) {
-    for (int i = 0; i < r->stage_count; i++)
+    for (int i = 0; i < r->stage_count && !fv_record_alone(r); i++)
         if (!strcmp(r->stages[i].kind, "grpo")) return &r->stages[i];
     return NULL;
 }

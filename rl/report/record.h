@@ -6,6 +6,8 @@
 #include "core/json.h"
 #include "core/yaml.h"
 
+#include <stdbool.h>
+
 /* metrics.jsonl by columns. values [rows]: NAN where a line has no such number. */
 typedef struct {
     char *name;
@@ -45,6 +47,8 @@ void fv_record_ends(const fv_record *r, const fv_record_stage *s, const char *na
 /* A scalar of recipe.yaml as it is written there; NULL if it is missing. */
 const char *fv_record_setting(const fv_record *r, const char *path);
 
+/* An evaluation by itself (`fovea eval --out`): nothing was trained, whatever the recipe plans. */
+bool fv_record_alone(const fv_record *r);
 /* The stage that reinforcement began with: the first "grpo"; NULL without. */
 const fv_record_stage *fv_record_rl(const fv_record *r);
 /* The evaluation of `mode` that reinforcement is measured against (the last one before it, or the first of several without reinforcement), and the last one of

@@ -56,9 +56,14 @@ static void write_lead(fv_text *out, const fv_record *r) {
     const json_t *before = fv_record_before(r, modes[k]), *after = fv_record_after(r, modes[k]), *now = after ? after : before;
     double low, high, accuracy = fv_record_number(now, "accuracy"), was = after && before ? fv_record_number(before, "accuracy") : NAN;
     if (isnan(accuracy)) return;
-    fv_text_add(out, "<p class=\"lead\">After <b>");
-    fv_html_text(out, fv_record_text(now, "after_stage"));
-    fv_text_printf(out, "</b>, %s accuracy on %.0f held-out samples is <b>", modes[k], fv_record_number(now, "n"));
+    fv_text_add(out, "<p class=\"lead\">");
+    if (!fv_record_alone(r)) {
+        fv_text_add(out, "After <b>");
+        fv_html_text(out, fv_record_text(now, "after_stage"));
+        fv_text_add(out, "</b>, ");
+    }
+    fv_html_text(out, modes[k]);
+    fv_text_printf(out, " accuracy on %.0f %s is <b>", fv_record_number(now, "n"), fv_record_alone(r) ? "samples" : "held-out samples");
     fv_chart_add_number(out, accuracy, true);
     fv_text_add(out, "</b>");
     if (interval(now, &low, &high)) fv_text_printf(out, " (95 %% interval %.1f to %.1f)", 100 * low, 100 * high);
@@ -70,15 +75,16 @@ static void write_lead(fv_text *out, const fv_record *r) {
 }
 
 void fv_results_head(fv_text *out, const fv_record *r) {
-    fv_text_add(out, "<header>\n<p class=\"eyebrow\">Fovea · training run</p>\n<h1>");
+    bool alone = fv_record_alone(r);
+    fv_text_printf(out, "<header>\n<p class=\"eyebrow\">Fovea · %s</p>\n<h1>", alone ? "evaluation" : "training run");
     fv_html_text(out, r->name);
-    if (isnan(r->seconds)) fv_text_printf(out, "<span class=\"state\">not finished · %zu steps</span>", r->rows);
+    if (isnan(r->seconds) && !alone) fv_text_printf(out, "<span class=\"state\">not finished · %zu steps</span>", r->rows);
     fv_text_add(out, "</h1>\n");
     write_lead(out, r);
     fv_text_add(out, "<dl class=\"facts\">\n");
     const char *path = fv_record_setting(r, "model.path"), *init = fv_record_setting(r, "model.init");
     fv_html_fact(out, path ? "model" : "model, from random weights", path ? path : init);
-    write_stages_line(out, r);
+    if (!alone) write_stages_line(out, r);
     const fv_yaml *tools = fv_yaml_find(r->yaml, "env.tools");
     if (tools && tools->count) {
         fv_html_fact_begin(out, tools->count > 1 ? "tools" : "tool");
@@ -155,7 +161,8 @@ static void write_change(fv_text *out, const json_t *before, const json_t *after
 }
 
 static void write_heading(fv_text *out, const char *tone, const char *title, const char *stage) {
-    fv_text_printf(out, "<th class=\"num %s\"><span class=\"tone\">%s</span>after ", tone, title);
+    fv_text_printf(out, "<th class=\"num %s\"><span class=\"tone\">%s</span>", tone, stage[0] ? title : "Accuracy");
+    if (stage[0]) fv_text_add(out, "after ");
     fv_html_text(out, stage);
     fv_text_add(out, "</th>");
 }

@@ -98,8 +98,9 @@ static void write_sample(fv_text *out, fv_gallery *g, bool rl, const shown_evalu
         write_side(out, &first, "before", rl ? "Before RL" : "Before", detail);
     }
     if (is) {
-        snprintf(detail, sizeof detail, "after %s", after->stage);
-        write_side(out, &second, "after", rl ? "After RL" : "After", detail);
+        bool alone = !after->stage[0];
+        snprintf(detail, sizeof detail, "%s%s", alone ? "" : "after ", after->stage);
+        write_side(out, &second, "after", alone ? "Answer" : rl ? "After RL" : "After", detail);
     }
     fv_text_add(out, "</div></article>\n");
 }

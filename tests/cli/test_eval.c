@@ -40,6 +40,7 @@ static void responses_are_evaluated(void **state) {
     assert_near(second, "score", 1);
     json_decref(lines);
     assert_true(fv_file_exists("e/results.json"));
+    assert_says("e/report/report.html", "Fovea · evaluation");
     run_well("eval --responses e/samples.jsonl");
     assert_says("stdout", "75.0 %");
 }
@@ -115,6 +116,8 @@ static void a_model_is_evaluated(void **state) {
     json_t *r = read_json("stdout");
     assert_near(r, "n", 6);
     assert_string_equal(json_string_value(json_object_get(r, "mode")), "greedy");
+    assert_says("e1/report/report.html", "greedy accuracy on 6 samples is");
+    assert_says("e1/report/report.html", "<h2>Held-out samples</h2>");
     assert_non_null(json_object_get(r, "se_clustered"));
     json_decref(r);
     run_well("eval --model m --data rows/visual-search.jsonl --out e3 max_new_tokens=6 --json --protocol numeric");
