@@ -42,7 +42,7 @@ function(fovea_cuda_library)
   file(GLOB cuda_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cuda/*.c ${CMAKE_SOURCE_DIR}/cuda/kernels/*.cu)
   add_library(fovea_cuda STATIC ${cuda_sources})
   # Exactness, as for the C sources: no contraction, true division and square root, nothing flushed to zero.
-  target_compile_options(fovea_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:--options-file ${CMAKE_SOURCE_DIR}/cuda/nvcc.options>")
+  target_compile_options(fovea_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:--options-file \"${CMAKE_SOURCE_DIR}/cuda/nvcc.options\">")
   set_target_properties(fovea_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON)
   target_link_libraries(fovea_cuda PUBLIC fovea_core CUDA::cudart_static)
   target_link_libraries(fovea_core INTERFACE fovea_cuda)

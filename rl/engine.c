@@ -3,6 +3,7 @@
 #include "core/recording.h"
 #include "rl/pages.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -424,7 +425,7 @@ static fv_status sample(fv_engine *e, fv_pass *pass, fv_var *hidden, fv_done *do
     FV_TRY(e->slot->ops->check(err));
     for (int i = 0; i < n; i++) {
         cursor *c = &e->cursors[who[i]];
-        if (id[i] < 0) return fv_fail(err, FV_LIMIT, "no token could be drawn at temperature %g: logits / temperature are no finite numbers; are the weights?", (double)c->ask.temperature);
+        if (id[i] < 0 || !isfinite(logp[i])) return fv_fail(err, FV_LIMIT, "no token could be drawn at temperature %g: logits / temperature are no finite numbers; are the weights?", (double)c->ask.temperature);
         FV_TRY(fv_tree_append(e->tree, c->ask.segment, id[i], logp[i], entropy[i], err));
         fv_stop stop = is_eos(&e->model->config, id[i])                                                     ? FV_STOP_END
                        : e->tree->segments[c->ask.segment]->count >= c->ask.max_new                         ? FV_STOP_LENGTH

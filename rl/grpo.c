@@ -281,7 +281,7 @@ static fv_status check_beside(grpo *g, const fv_rollout *r, int64_t limit, step_
         s = fv_pack_make_scored(&pack, r->tree, leaves + at, some, t->model->image.merge, t->arena, err);
         if (s != FV_OK) break;
         fv_pack_targets(&targets, &pack, true, 0, t->arena);
-        const float *now = fv_f32(fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), &targets).logp->v);
+        const float *now = fv_read(&pass, fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), &targets).logp->v);
         for (int i = 0; i < targets.count; i++) compare(sum, now + i, r->tree->segments[targets.segment[i]]->logp + targets.index[i], 1);
         fv_arena_reset(t->arena);
         if (pass.error.status != FV_OK) s = fv_fail(err, pass.error.status, "%s: %s", g->stage->name, pass.error.text);

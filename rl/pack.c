@@ -220,7 +220,8 @@ int fv_pack_source(const fv_pack *pack, int segment, int i) {
 
 void fv_pack_targets(fv_targets *out, const fv_pack *pack, bool only_masked, float temperature, fv_arena *arena) {
     memset(out, 0, sizeof *out);
-    int room = pack->rows ? pack->rows : 1;
+    int room = 1; /* not the rows: a leaf's last token is a target and may be no row (fv_pack_make_scored) */
+    for (int n = 0; n < pack->segments; n++) room += pack->tree->segments[pack->order[n]]->count;
     out->source = FV_TAKE(arena, int32_t, room);
     out->target = FV_TAKE(arena, int32_t, room);
     out->segment = FV_TAKE(arena, int, room);

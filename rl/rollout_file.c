@@ -52,7 +52,7 @@ static fv_status run_batch(writer *w, int64_t first, int *count, fv_sample *samp
     for (int i = 0; i < n; i++) numbers[i] = first + i;
     *count = n = fv_feed_some(w->feed, numbers, n, samples);
     fv_rollout_options o = {.group_size = group, .temperature = w->o->temperature, .top_p = w->o->top_p, .max_new_tokens = w->o->max_new_tokens,
-                            .max_tokens = w->o->max_tokens ? w->o->max_tokens : room, .seed = w->o->seed, .numbers = numbers};
+                            .max_tokens = w->o->max_tokens ? w->o->max_tokens : room, .seed = w->o->seed, .numbers = numbers, .stop = w->o->stop};
     fv_rollout r;
     fv_status s = fv_rollout_run(&r, w->engine, w->s->model, w->s->slot, w->s->tools, samples, n, &o, watch, w, err);
     if (s == FV_OK) {

@@ -55,7 +55,7 @@ static fv_status load_batch(fv_trainer *t, const fv_stage *stage, fv_feed *feed,
             if (stop) return fv_fail(err, s->error.status, "%s", s->error.text);
             continue;
         }
-        for (int k = 0; k < s->prompt.tokens.count; k++) b->targets += s->prompt.mask[k];
+        for (int k = 1; k < s->prompt.tokens.count; k++) b->targets += s->prompt.mask[k]; /* nothing predicts the first */
         b->sample_of[b->leaf_count] = i;
         FV_TRY(fv_tree_plant(b->tree, t->model, &s->prompt, &b->leaves[b->leaf_count++], err));
     }

@@ -148,8 +148,8 @@ static fv_status look_at_all(visit *v, fv_error *err) {
     v->list = malloc((size_t)fv_pool_threads(x->pool) * (size_t)v->answers * sizeof *v->list);
     if (!v->room || !v->list) return fv_fail(err, FV_NO_MEMORY, "rows of log-probs: out of memory");
     fv_head projection = {v->from->slot->params[head].w, fv_slot_packed(v->from->slot, head)};
-    fv_view temperature = fv_vec(v->temperature, v->rows), lse = fv_mat(FV_TAKE(v->from->arena, float, 2 * v->rows), v->rows, 2);
-    ops->logprob(x, fv_vec(FV_TAKE(v->from->arena, float, v->rows), v->rows), (fv_view){0}, lse, v->hidden, projection, fv_ints(v->target, v->rows), temperature);
+    fv_view temperature = fv_vec(v->temperature, v->rows), lse = fv_mat(FV_NUMBERS(v->from->arena, 2 * v->rows), v->rows, 2);
+    ops->logprob(x, fv_vec(FV_NUMBERS(v->from->arena, v->rows), v->rows), (fv_view){0}, lse, v->hidden, projection, fv_ints(v->target, v->rows), temperature);
     for (int n; v->at < v->positions; v->at += n) {
         n = some_positions(v, v->at, most);
         v->held = v->first[v->at];

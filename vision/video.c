@@ -124,7 +124,14 @@ static fv_status check_codec(const fv_video *v, fv_error *err) {
 /* The display matrix to the nearest quarter turn, as torchcodec takes it; mirroring is left out there as well. */
 static int turns_of(const AVStream *stream) {
     size_t size = 0;
+#if LIBAVFORMAT_VERSION_INT >= AV_VERSION_INT(60, 15, 100)
+    const AVCodecParameters *p = stream->codecpar;
+    const AVPacketSideData *side = av_packet_side_data_get(p->coded_side_data, p->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
+    const uint8_t *matrix = side ? side->data : NULL;
+    if (side) size = side->size;
+#else
     const uint8_t *matrix = av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
+#endif
     double degrees = matrix && size >= 9 * sizeof(int32_t) ? av_display_rotation_get((const int32_t *)(const void *)matrix) : 0;
     return isfinite(degrees) ? ((int)lround(degrees / 90) + 4) % 4 : 0;
 }

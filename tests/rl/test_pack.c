@@ -4,6 +4,8 @@
 #include "core/random.h"
 #include "rl/feed.h"
 
+#include <math.h>
+
 enum { SEGMENTS = 24, ROOM = 2048 };
 
 /* A tree of random words: segments of no, one, sixteen, many tokens, so that pages are shared, copied and begun at every place. */
@@ -154,12 +156,43 @@ static void tokens_are_predicted_by_the_one_before(void **state) {
     small_close(&s);
 }
 
+/* More answers than the prompt has tokens: the last token of each is a target and no row. */
+static void many_short_answers_fit(void **state) {
+    (void)state;
+    enum { ANSWERS = 200, LENGTH = 2 };
+    small s;
+    fv_tree *t;
+    fv_pack pack;
+    fv_targets targets;
+    int root, leaves[ANSWERS];
+    small_open(&s, 0, NULL, 1, false);
+    MUST(fv_tree_new(&t, s.model, err));
+    root = small_add(t, s.model, -1, "abc", 0, 0, 0);
+    for (int i = 0; i < ANSWERS; i++) {
+        MUST(fv_tree_branch(t, root, 0, 1.0f, 0, &leaves[i], err));
+        for (int k = 0; k < LENGTH; k++) MUST(fv_tree_append(t, leaves[i], (int32_t)((i + k) % 200), 0, 0, err));
+    }
+    MUST(fv_pack_make_scored(&pack, t, leaves, ANSWERS, s.model->image.merge, s.arena, err));
+    fv_pack_targets(&targets, &pack, true, 0, s.arena);
+    assert_int_equal(targets.count, ANSWERS * LENGTH);
+    assert_true(targets.count > pack.rows);
+    fv_pass pass = fv_pass_begin(s.slot, s.arena, false);
+    fv_scored scored = fv_pack_score(&pass, s.model, fv_pack_forward(&pass, s.model, &pack, NULL), &targets);
+    assert_int_equal(pass.error.status, FV_OK);
+    for (int i = 0; i < targets.count; i++) {
+        assert_true(isfinite(fv_f32(scored.logp->v)[i]) && targets.temperature[i] == 1.0f);
+        assert_int_equal(targets.target[i], t->segments[targets.segment[i]]->ids[targets.index[i]]);
+    }
+    fv_tree_free(t);
+    small_close(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tree_has_the_bits_of_its_paths),
         cmocka_unit_test(threads_and_instruction_sets_agree),
         cmocka_unit_test(equal_pictures_are_seen_once),
-        cmocka_unit_test(tokens_are_predicted_by_the_one_before),
+        cmocka_unit_test(tokens_are_predicted_by_the_one_before), cmocka_unit_test(many_short_answers_fit),
     };
     return cmocka_run_group_tests(tests, small_begin, small_end);
 }
