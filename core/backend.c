@@ -17,7 +17,7 @@ fv_status fv_ops_find(const fv_ops **out, const char *device, const char *precis
     if (!strcmp(device, "cuda")) return fv_cuda_table(out, bf16 ? FV_PRECISION_BF16 : FV_PRECISION_F32, err);
 #else
     if (!strcmp(device, "cuda"))
-        return fv_fail(err, FV_UNSUPPORTED, "device=cuda: this program was built without CUDA; use device=cpu");
+        return fv_fail(err, FV_UNSUPPORTED, "device=cuda: this program was built without CUDA; use device=cpu, or build it in with FOVEA_CUDA=1 (docs/cuda.md)");
 #endif
     return fv_fail(err, FV_BAD_USAGE, "device must be cpu or cuda, got %s", device);
 }

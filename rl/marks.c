@@ -47,7 +47,8 @@ static void add_text(fv_text *t, const char *key, const fv_text *text) {
 static void add_doc(fv_text *t, const fv_row *row) {
     static const char *const left_out[] = {"messages", "prompt", "conversations", "images", "input_ids", "loss_mask", "logprobs", "response", "doc", "resps", "filtered_resps"};
     json_t *doc = json_copy(row->json);
-    const char *cluster = fv_tally_cluster(row);
+    char room[FV_TALLY_WORD];
+    const char *cluster = fv_tally_cluster(row, room);
     for (size_t i = 0; i < FV_COUNT(left_out); i++) json_object_del(doc, left_out[i]);
     if (cluster && !json_object_get(doc, "group")) json_object_set_new(doc, "group", json_string(cluster));
     if (doc) fv_json_dump(t, doc, 0);
@@ -139,7 +140,7 @@ static fv_status count(fv_marks *m, const fv_mark *mark, const fv_row *row, cons
     char room[FV_TALLY_WORD];
     const fv_protocol *p = rule_of(m->how);
     const char *cluster = p && p->cluster ? fv_tally_word(row, p->cluster, room) : NULL;
-    if (!cluster) cluster = fv_tally_cluster(row);
+    if (!cluster) cluster = fv_tally_cluster(row, room);
     FV_TRY(fv_tally_add(&m->all, mark->score, c->count ? c->names[0] : NULL, cluster, err));
     for (int k = 1; k < c->count; k++) FV_TRY(fv_tally_add_category(&m->all, mark->score, c->names[k], err));
     for (int i = 0; p && p->metrics[i]; i++)

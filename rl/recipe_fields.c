@@ -69,7 +69,7 @@ static const fv_field fields[] = {
     {"name", ANY, FV_FIELD_TEXT, 0, 0, "", "", "the stage's name; its kind where left out"},
     {"kind", ANY, FV_FIELD_CHOICE, 0, 0, "", "sft|grpo|filter", "what the stage does"},
     {"epochs", FV_STAGE_SFT, FV_FIELD_NUM, 0, 1e6, "1", "", "passes over the data, where steps is 0"},
-    {"steps", ANY, FV_FIELD_INT, 0, 1e9, "0", "", "updates (filter: batches of prompts); 0: from epochs"},
+    {"steps", ANY, FV_FIELD_INT, 0, 1e9, "0", "", "sft: updates, 0: from epochs; grpo: batches of rollouts, on each of which `updates` steps are taken; filter: batches of prompts"},
     {"batch", FV_STAGE_SFT, FV_FIELD_INT, 1, 1e6, "32", "", "conversations an update"},
     {"max_tokens", ANY, FV_FIELD_INT, 16, 1e9, "32768", "", "context: longer conversations are skipped (sft) or end with stop_reason context"},
     {"stop_at", FV_STAGE_SFT, FV_FIELD_NUM, 0, 1000, "0", "", "end the stage early once the smoothed loss is below; 0: never"},

@@ -1,12 +1,15 @@
 #include "rl/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 char *fv_run_path(const fv_run *r, const char *name) { return fv_path_join(r->folder, name); }
 
@@ -41,6 +44,37 @@ fv_status fv_run_move_aside(const char *folder, char **moved, fv_error *err) {
     return fv_fail(err, FV_IO, "%s: holds an earlier run and there are too many older ones beside it; give another out=", folder);
 }
 
+/* Two processes in one folder would delete each other's checkpoints. The lock goes with the folder where that is moved, and with the process where that dies. */
+static fv_status lock_folder(int *out, const char *folder, fv_error *err) {
+    *out = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*out < 0 || !flock(*out, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) return FV_OK; /* file systems without locks have none */
+    close(*out);
+    *out = -1;
+    return fv_fail(err, FV_BAD_USAGE, "%s: another process trains in this folder; give another out=", folder);
+}
+
+/* What is moved aside for a new run has to be an old one: a wrong name must not cost anyone their files. */
+static fv_status check_earlier(const char *folder, fv_error *err) {
+    static const char *const ours[] = {"recipe.yaml", "log.txt", "checkpoints", "comparison.json"};
+    fv_names names;
+    if (!fv_folder_exists(folder)) return FV_OK;
+    FV_TRY(fv_folder_list(&names, folder, err));
+    bool run = names.count == 0;
+    for (size_t i = 0; i < names.count; i++)
+        for (size_t k = 0; k < FV_COUNT(ours); k++) run |= !strcmp(names.names[i], ours[k]);
+    fv_names_free(&names);
+    return run ? FV_OK : fv_fail(err, FV_BAD_USAGE, "out: %s is there and holds something else than a run; give another out=", folder);
+}
+
+static fv_status make_way(const char *folder, char **moved, fv_error *err) {
+    int lock;
+    FV_TRY(check_earlier(folder, err));
+    FV_TRY(lock_folder(&lock, folder, err));
+    fv_status s = fv_run_move_aside(folder, moved, err);
+    if (lock >= 0) close(lock);
+    return s;
+}
+
 static fv_status write_recipe(const fv_run *r, const fv_recipe *recipe, fv_error *err) {
     fv_text t = {0};
     fv_recipe_write(recipe, &t);
@@ -71,12 +105,17 @@ fv_status fv_run_open(fv_run **out, const fv_recipe *recipe, bool resume, char *
     *out = NULL;
     if (moved) *moved = NULL;
     const char *folder = fv_get_text(recipe->json, "out");
-    if (!resume) FV_TRY(fv_run_move_aside(folder, moved, err));
+    if (!resume) FV_TRY(make_way(folder, moved, err));
+    FV_TRY(fv_folder_make(folder, err));
+    int lock;
+    FV_TRY(lock_folder(&lock, folder, err));
     fv_run *r = calloc(1, sizeof *r);
     if (!r || !(r->folder = strdup(folder))) {
         free(r);
+        if (lock >= 0) close(lock);
         return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", folder);
     }
+    r->lock = lock;
     r->keep = (int)fv_get_int(recipe->json, "checkpoint.keep");
     fv_status s = make_folders(r, err);
     if (s == FV_OK) s = write_recipe(r, recipe, err);
@@ -91,6 +130,7 @@ void fv_run_close(fv_run *r) {
     fv_lines_close(r->evaluations);
     fv_lines_close(r->bad_rows);
     fv_lines_close(r->log);
+    if (r->lock >= 0) close(r->lock);
     free(r->folder);
     free(r);
 }

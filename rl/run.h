@@ -12,9 +12,11 @@ typedef struct fv_run {
     char *folder;
     fv_lines *metrics, *log, *evaluations, *bad_rows;
     int keep;
+    int lock; /* a descriptor of the folder, locked as long as the run is open; -1: none */
 } fv_run;
 
-/* Opens recipe's `out`. A folder with an earlier run is moved aside (NAME.1, NAME.2 ...) unless `resume`; *moved (may be NULL) gets its new name, malloc'ed. */
+/* Opens recipe's `out`. A folder with an earlier run is moved aside (NAME.1, NAME.2 ...) unless `resume`; *moved (may be NULL) gets its new name, malloc'ed. FV_BAD_USAGE where the
+ * folder is something else, or another process trains in it. */
 fv_status fv_run_open(fv_run **out, const fv_recipe *recipe, bool resume, char **moved, fv_error *err);
 void fv_run_close(fv_run *r);
 /* Gives a folder that has anything in it another name, NAME.1, NAME.2 ...: nothing that was there is lost. *moved (may be NULL) gets it, malloc'ed. */

@@ -138,12 +138,22 @@ static const char *first_picture(const json_t *parts) {
     return NULL;
 }
 
-const char *fv_tally_cluster(const fv_row *row) {
-    static const char *const keys[] = {"group", "videoID", "video_id"};
-    for (size_t i = 0; i < FV_COUNT(keys); i++)
-        if (fv_row_text(row, keys[i])) return fv_row_text(row, keys[i]);
+/* A name, or the first of a list of them (the frames of a clip, pictures of a row). */
+static const char *first_name(const json_t *v) {
+    while (json_is_array(v)) v = json_array_get(v, 0);
+    return json_is_string(v) && json_string_value(v)[0] && json_string_value(v)[0] != '#' ? json_string_value(v) : NULL;
+}
+
+const char *fv_tally_cluster(const fv_row *row, char *room) {
+    static const char *const keys[] = {"group", "videoID", "video_id"}, *const media[] = {"video", "videos", "path", "image", "image_path", "images"};
+    for (size_t i = 0; i < FV_COUNT(keys); i++) {
+        const char *word = fv_tally_word(row, keys[i], room);
+        if (word) return word;
+    }
     const json_t *messages = json_object_get(row->json, "messages"), *images = json_object_get(row->json, "images");
     const char *name = NULL;
     for (size_t i = 0; i < json_array_size(messages) && !name; i++) name = first_picture(json_object_get(json_array_get(messages, i), "content"));
-    return name ? name : first_picture(images);
+    if (!name) name = first_picture(images);
+    for (size_t i = 0; i < FV_COUNT(media) && !name; i++) name = first_name(json_object_get(row->json, media[i])); /* responses are read without their conversation */
+    return name;
 }

@@ -48,7 +48,8 @@ const char *fv_tally_word(const fv_row *row, const char *field, char *room);
 /* The category that a row is counted in: its field `by` (may be NULL), else its `category`, else its `problem_type`; NULL: none. */
 const char *fv_tally_category(const fv_row *row, const char *by, char *room);
 
-/* What a row shares with others that ask about the same thing: its `group`, `videoID`, `video_id`, or the first picture or clip that it names; NULL: nothing. */
-const char *fv_tally_cluster(const fv_row *row);
+/* What a row shares with others that ask about the same thing: its `group`, `videoID`, `video_id` (texts or whole numbers; room as above), or the first picture or clip that it
+ * names; NULL: nothing. */
+const char *fv_tally_cluster(const fv_row *row, char *room);
 
 #endif

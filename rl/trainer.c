@@ -332,6 +332,17 @@ static fv_status check_export(const fv_recipe *r, fv_error *err) {
     return s;
 }
 
+/* What a new run reads can't lie in the folder that is moved aside for it. */
+static fv_status check_sources(const fv_recipe *r, fv_error *err) {
+    static const char *const fields[] = {"model.path", "adapter", "data", "eval_data", "judge.path"};
+    const char *out = fv_get_text(r->json, "out");
+    for (size_t i = 0; i < FV_COUNT(fields); i++) {
+        const char *path = json_string_value(fv_get(r->json, fields[i]));
+        if (path && is_within(path, out)) return fv_fail(err, FV_BAD_RECIPE, "%s: %s %s lies in the run folder %s, which is moved aside for a new run; give another out=, or --resume", r->file, fields[i], path, out);
+    }
+    return FV_OK;
+}
+
 static fv_status export_model(const fv_trainer *t, fv_error *err) {
     const char *folder = fv_get_text(t->recipe->json, "export");
     if (!folder) return FV_OK;
@@ -395,6 +406,7 @@ fv_status fv_train(const fv_recipe *recipe, const fv_train_options *options, fv_
     int64_t stage_step;
     if (fv_get(recipe->json, "arms")) return fv_fail(err, FV_BAD_RECIPE, "%s: has arms, which are runs of their own: fv_compare trains them", recipe->file);
     FV_TRY(check_export(recipe, err));
+    if (!options->resume) FV_TRY(check_sources(recipe, err));
     FV_TRY(check_memory(recipe, options->needs, err));
     fv_status s = fv_run_open(&t.run, recipe, options->resume, &moved, err);
     if (s == FV_OK && moved) fv_run_log(t.run, "an earlier run was moved to %s", moved);
