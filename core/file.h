@@ -77,6 +77,7 @@ fv_status fv_out_commit(fv_out *o, fv_error *err);
 void fv_out_abandon(fv_out *o); /* removes the temporary file; NULL is fine */
 
 fv_status fv_file_write(const char *path, const void *bytes, size_t size, fv_error *err); /* all in one */
+fv_status fv_file_save(const char *folder, const char *name, fv_text *text, fv_error *err);    /* a text, which is cleared; FV_NO_MEMORY if it failed */
 fv_status fv_file_copy(const char *from, const char *to, fv_error *err);                  /* likewise: appears whole */
 
 /* ---- A file of lines that grows (metrics.jsonl): what was appended survives the process at once, the machine after a sync. ---- */

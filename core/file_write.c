@@ -251,6 +251,14 @@ fv_status fv_file_write(const char *path, const void *bytes, size_t size, fv_err
     return fv_out_commit(o, err);
 }
 
+fv_status fv_file_save(const char *folder, const char *name, fv_text *text, fv_error *err) {
+    char *path = fv_path_join(folder, name);
+    fv_status s = text->failed ? fv_fail(err, FV_NO_MEMORY, "%s/%s: out of memory", folder, name) : fv_file_write(path, text->data, text->size, err);
+    free(path);
+    fv_text_clear(text);
+    return s;
+}
+
 fv_status fv_file_copy(const char *from, const char *to, fv_error *err) {
     fv_map map;
     FV_TRY(fv_map_open(&map, from, err));

@@ -232,3 +232,17 @@ static void dump(fv_text *out, const json_t *value, int indent, int depth) {
 }
 
 void fv_json_dump(fv_text *out, const json_t *value, int indent) { dump(out, value, indent, 0); }
+
+fv_status fv_json_save(const json_t *value, const char *folder, const char *name, fv_error *err) {
+    fv_text text = {0};
+    if (value) fv_json_dump(&text, value, 2);
+    else text.failed = true;
+    fv_text_char(&text, '\n');
+    return fv_file_save(folder, name, &text, err);
+}
+
+const char *fv_json_word(const json_t *value, char *room) {
+    if (!json_is_integer(value)) return json_string_value(value);
+    snprintf(room, FV_JSON_WORD, "%lld", (long long)json_integer_value(value));
+    return room;
+}

@@ -52,4 +52,11 @@ fv_status fv_json_wrong(fv_json_at at, const char *field, const char *rule, fv_e
 /* Appends as json.dumps(value, ensure_ascii=False): ", " and ": " between, floats as repr. indent > 0: as json.dumps(indent=). */
 void fv_json_dump(fv_text *out, const json_t *value, int indent);
 
+/* folder/name with the value, indented by 2, and a line break. NULL (of a value that there was no memory for): FV_NO_MEMORY. */
+fv_status fv_json_save(const json_t *value, const char *folder, const char *name, fv_error *err);
+
+/* A text as it is, a whole number as text in `room` [FV_JSON_WORD]; NULL: neither. */
+enum { FV_JSON_WORD = 24 };
+const char *fv_json_word(const json_t *value, char *room);
+
 #endif

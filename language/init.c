@@ -99,7 +99,7 @@ static fv_status write_generation(const fv_tokenizer *t, const char *folder, fv_
     int end = fv_tokenizer_id(t, "<|im_end|>"), text_end = fv_tokenizer_id(t, "<|endoftext|>");
     json_t *json = json_pack("{s:i, s:b, s:[i, i], s:i, s:f}", "bos_token_id", text_end, "do_sample", 1, "eos_token_id", end, text_end,
                              "pad_token_id", text_end, "temperature", 1.0);
-    fv_status status = fv_model_write_json(json, folder, "generation_config.json", err);
+    fv_status status = fv_json_save(json, folder, "generation_config.json", err);
     json_decref(json);
     return status;
 }
@@ -122,9 +122,9 @@ static fv_status write_processors(const fv_config *c, const family_row *f, const
     json_object_set_new(video, "min_frames", json_integer(4));
     json_object_set_new(video, "max_frames", json_integer(768));
     if (c->family == FV_QWEN3_VL) json_object_set_new(video, "fps", json_integer(2));
-    fv_status status = fv_model_write_json(image, folder, "preprocessor_config.json", err);
+    fv_status status = fv_json_save(image, folder, "preprocessor_config.json", err);
     json_t *both = json_pack("{s:o?, s:s, s:o?}", "image_processor", image, "processor_class", f->processor, "video_processor", video);
-    if (status == FV_OK) status = fv_model_write_json(both, folder, "processor_config.json", err);
+    if (status == FV_OK) status = fv_json_save(both, folder, "processor_config.json", err);
     json_decref(both);
     return status;
 }

@@ -264,18 +264,15 @@ void fv_lora_close(fv_lora *l) {
 /* ---- saving ---- */
 
 static fv_status save_config(const fv_lora *l, const char *base_folder, const char *folder, fv_error *err) {
-    char *absolute = fv_path_absolute(base_folder), *path = fv_path_join(folder, config_name);
+    char *absolute = fv_path_absolute(base_folder);
     json_t *json = json_deep_copy(l->json);
     fv_text t = {0};
     if (json && absolute) json_object_set_new(json, "base_model_name_or_path", json_string(absolute));
     if (json) fv_json_dump(&t, json, 2);
-    bool made = json && absolute && !t.failed;
-    fv_status s = made ? fv_file_write(path, t.data, t.size, err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", folder);
-    fv_text_clear(&t);
+    t.failed |= !json || !absolute;
     json_decref(json);
-    free(path);
     free(absolute);
-    return s;
+    return fv_file_save(folder, config_name, &t, err);
 }
 
 /* Names are the adapter's, values the slot's where there is one. */

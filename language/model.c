@@ -249,18 +249,6 @@ static const char *dtype_word(fv_dtype dtype) {
     return dtype == FV_BF16 ? "bfloat16" : dtype == FV_F16 ? "float16" : "float32";
 }
 
-fv_status fv_model_write_json(const json_t *json, const char *folder, const char *name, fv_error *err) {
-    char *path = fv_path_join(folder, name);
-    fv_text text = {0};
-    if (json != NULL) fv_json_dump(&text, json, 2);
-    fv_text_char(&text, '\n');
-    fv_status status = json == NULL || text.failed ? fv_fail(err, FV_NO_MEMORY, "%s: no memory for %s", folder, name)
-                                                   : fv_file_write(path, text.data, text.size, err);
-    fv_text_clear(&text);
-    free(path);
-    return status;
-}
-
 fv_status fv_model_write_config(const json_t *config, const char *folder, fv_dtype dtype, fv_error *err) {
     json_t *copy = json_deep_copy(config);
     if (dtype != FV_DTYPES) {
@@ -268,7 +256,7 @@ fv_status fv_model_write_config(const json_t *config, const char *folder, fv_dty
         set_dtype(json_object_get(copy, "text_config"), dtype_word(dtype), false);
         set_dtype(json_object_get(copy, "vision_config"), dtype_word(dtype), false);
     }
-    fv_status status = fv_model_write_json(copy, folder, "config.json", err);
+    fv_status status = fv_json_save(copy, folder, "config.json", err);
     json_decref(copy);
     return status;
 }

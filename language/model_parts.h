@@ -10,7 +10,4 @@ fv_status fv_model_want_empty(const char *folder, fv_error *err);
 /* Writes folder/config.json: `config` with its dtype keys, in nested configs too, naming `dtype` (FV_DTYPES: as they are). */
 fv_status fv_model_write_config(const json_t *config, const char *folder, fv_dtype dtype, fv_error *err);
 
-/* Writes folder/NAME as json.dumps(indent=2) and a newline. */
-fv_status fv_model_write_json(const json_t *json, const char *folder, const char *name, fv_error *err);
-
 #endif

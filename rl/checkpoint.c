@@ -49,14 +49,7 @@ static fv_status save_state(const fv_run *r, const fv_slot *slot, const char *fo
     json_object_set_new(state, "bad_rows_bytes", json_integer((json_int_t)fv_lines_size(r->bad_rows)));
     json_object_set_new(state, "version", json_integer((json_int_t)slot->version));
     json_object_set_new(state, "optimizer_steps", json_integer((json_int_t)slot->steps));
-    fv_text t = {0};
-    fv_json_dump(&t, state, 2);
-    fv_text_char(&t, '\n');
-    char *path = fv_path_join(folder, "state.json");
-    fv_status s = t.failed ? fv_fail(err, FV_NO_MEMORY, "checkpoint: out of memory") : fv_file_write(path, t.data, t.size, err);
-    free(path);
-    fv_text_clear(&t);
-    return s;
+    return fv_json_save(state, folder, "state.json", err);
 }
 
 static long step_of(const char *name) {

@@ -46,17 +46,13 @@ static fv_status run_one(const fv_arms *a, const fv_recipe *run, int number, con
 
 static fv_status begin_folder(const fv_arms *a, bool resume, fv_error *err) {
     const char *folder = fv_arms_folder(a->recipe);
-    if (!resume) FV_TRY(fv_run_move_aside(folder, NULL, err));
+    if (!resume) FV_TRY(fv_run_make_way(folder, NULL, err));
     if (a->shared) FV_TRY(check_same(a->shared, err));
     for (int i = 0; i < a->seed_count * a->arm_count; i++) FV_TRY(check_same(a->runs[i].recipe, err));
     FV_TRY(fv_folder_make(folder, err));
     fv_text t = {0};
     fv_yaml_write(&t, a->tree);
-    char *path = fv_path_join(folder, "recipe.yaml");
-    fv_status s = t.failed ? fv_fail(err, FV_NO_MEMORY, "recipe.yaml: out of memory") : fv_file_write(path, t.data, t.size, err);
-    free(path);
-    fv_text_clear(&t);
-    return s;
+    return fv_file_save(folder, "recipe.yaml", &t, err);
 }
 
 static fv_status write_results(const fv_arms *a, fv_text *table, fv_error *err) {

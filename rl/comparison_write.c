@@ -75,13 +75,7 @@ static json_t *whole_json(const fv_comparison *c) {
 
 fv_status fv_comparison_write(const fv_comparison *c, fv_error *err) {
     json_t *all = whole_json(c);
-    fv_text text = {0};
-    fv_json_dump(&text, all, 2);
-    fv_text_char(&text, '\n');
-    char *path = fv_path_join(fv_arms_folder(c->arms->recipe), "comparison.json");
-    fv_status s = text.failed ? fv_fail(err, FV_NO_MEMORY, "comparison.json: out of memory") : fv_file_write(path, text.data, text.size, err);
-    free(path);
-    fv_text_clear(&text);
+    fv_status s = fv_json_save(all, fv_arms_folder(c->arms->recipe), "comparison.json", err);
     json_decref(all);
     return s;
 }

@@ -96,15 +96,7 @@ static fv_status open_all(evaluation *v, fv_error *err) {
 }
 
 static fv_status write_results(const json_t *result, const char *folder, fv_error *err) {
-    char *path = path_in(folder, "results.json");
-    if (!folder) return FV_OK;
-    fv_text t = {0};
-    fv_json_dump(&t, result, 2);
-    fv_text_char(&t, '\n');
-    fv_status s = t.failed ? fv_fail(err, FV_NO_MEMORY, "%s: out of memory", folder) : fv_file_write(path, t.data, t.size, err);
-    fv_text_clear(&t);
-    free(path);
-    return s;
+    return folder ? fv_json_save(result, folder, "results.json", err) : FV_OK;
 }
 
 /* A line of evaluations.jsonl: of no stage, called after its mode, which names its folder. */
@@ -123,22 +115,20 @@ static void add_evaluation(fv_text *text, const json_t *result) {
 /* folder/report/report.html, with the files that it is made from beside it: apart from `folder`, which may be a run's with a report of its own. */
 static fv_status write_report(const fv_recipe *recipe, const json_t *out, const char *folder, fv_error *err) {
     if (!folder) return FV_OK;
-    char *report = fv_path_join(folder, "report"), *settings = path_in(report, "recipe.yaml"), *lines = path_in(report, "evaluations.jsonl");
+    char *report = fv_path_join(folder, "report");
     const json_t *modes = json_object_get(out, "modes");
-    fv_text yaml = {0}, text = {0};
+    fv_text yaml = {0}, lines = {0};
     const char *mode;
     json_t *value;
-    if (!modes) add_evaluation(&text, out);
-    json_object_foreach((json_t *)modes, mode, value) add_evaluation(&text, value);
+    if (!modes) add_evaluation(&lines, out);
+    json_object_foreach((json_t *)modes, mode, value) add_evaluation(&lines, value);
     fv_recipe_write(recipe, &yaml);
-    fv_status s = yaml.failed || text.failed ? fv_fail(err, FV_NO_MEMORY, "%s: out of memory", folder) : fv_folder_make(report, err);
-    if (s == FV_OK) s = fv_file_write(settings, yaml.data, yaml.size, err);
-    if (s == FV_OK) s = fv_file_write(lines, text.data, text.size, err);
+    fv_status s = fv_folder_make(report, err);
+    if (s == FV_OK) s = fv_file_save(report, "recipe.yaml", &yaml, err);
+    if (s == FV_OK) s = fv_file_save(report, "evaluations.jsonl", &lines, err);
     if (s == FV_OK) s = fv_report_write(report, err);
     fv_text_clear(&yaml);
-    fv_text_clear(&text);
-    free(lines);
-    free(settings);
+    fv_text_clear(&lines);
     free(report);
     return s;
 }

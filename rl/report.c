@@ -31,11 +31,8 @@ fv_status fv_report_write(const char *folder, fv_error *err) {
     fv_status s = fv_record_open(&r, folder, err);
     if (s == FV_OK) {
         compose(&page, &r);
-        char *path = fv_path_join(folder, "report.html");
-        s = page.failed ? fv_fail(err, FV_NO_MEMORY, "%s: no memory for the report", folder) : fv_file_write(path, page.data, page.size, err);
-        free(path);
+        s = fv_file_save(folder, "report.html", &page, err);
     }
-    fv_text_clear(&page);
     fv_record_close(&r);
     return s;
 }

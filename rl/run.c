@@ -66,7 +66,7 @@ static fv_status check_earlier(const char *folder, fv_error *err) {
     return run ? FV_OK : fv_fail(err, FV_BAD_USAGE, "out: %s is there and holds something else than a run; give another out=", folder);
 }
 
-static fv_status make_way(const char *folder, char **moved, fv_error *err) {
+fv_status fv_run_make_way(const char *folder, char **moved, fv_error *err) {
     int lock;
     FV_TRY(check_earlier(folder, err));
     FV_TRY(lock_folder(&lock, folder, err));
@@ -78,11 +78,7 @@ static fv_status make_way(const char *folder, char **moved, fv_error *err) {
 static fv_status write_recipe(const fv_run *r, const fv_recipe *recipe, fv_error *err) {
     fv_text t = {0};
     fv_recipe_write(recipe, &t);
-    char *path = fv_run_path(r, "recipe.yaml");
-    fv_status s = t.failed ? fv_fail(err, FV_NO_MEMORY, "recipe.yaml: out of memory") : fv_file_write(path, t.data, t.size, err);
-    free(path);
-    fv_text_clear(&t);
-    return s;
+    return fv_file_save(r->folder, "recipe.yaml", &t, err);
 }
 
 static fv_status make_folders(fv_run *r, fv_error *err) {
@@ -105,7 +101,7 @@ fv_status fv_run_open(fv_run **out, const fv_recipe *recipe, bool resume, char *
     *out = NULL;
     if (moved) *moved = NULL;
     const char *folder = fv_get_text(recipe->json, "out");
-    if (!resume) FV_TRY(make_way(folder, moved, err));
+    if (!resume) FV_TRY(fv_run_make_way(folder, moved, err));
     FV_TRY(fv_folder_make(folder, err));
     int lock;
     FV_TRY(lock_folder(&lock, folder, err));

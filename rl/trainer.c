@@ -293,13 +293,7 @@ static void close_trainer(fv_trainer *t) {
 static fv_status write_summary(const fv_trainer *t, fv_error *err) {
     json_t *out = json_pack("{s: s, s: O, s: O, s: f}", "name", fv_get_text(t->recipe->json, "name"), "stages", json_object_get(t->state, "stages"), "evaluations",
                             json_object_get(t->state, "evaluations"), "seconds", t->earlier + fv_now() - t->began);
-    fv_text text = {0};
-    fv_json_dump(&text, out, 2);
-    fv_text_char(&text, '\n');
-    char *path = fv_run_path(t->run, "summary.json");
-    fv_status s = fv_file_write(path, text.data, text.size, err);
-    free(path);
-    fv_text_clear(&text);
+    fv_status s = fv_json_save(out, t->run->folder, "summary.json", err);
     json_decref(out);
     return s;
 }

@@ -358,9 +358,5 @@ fv_status fv_comparison_page(const fv_comparison *c, fv_error *err) {
     fv_text_add(&page, "<footer>Made by Fovea from the files of the runs alone. <a href=\"recipe.yaml\">recipe.yaml</a> repeats the comparison, "
                        "<a href=\"comparison.json\">comparison.json</a> has its figures.</footer>\n");
     fv_html_end(&page);
-    char *path = fv_path_join(folder, "comparison.html");
-    fv_status s = page.failed ? fv_fail(err, FV_NO_MEMORY, "%s: no memory for the page", folder) : fv_file_write(path, page.data, page.size, err);
-    free(path);
-    fv_text_clear(&page);
-    return s;
+    return fv_file_save(folder, "comparison.html", &page, err);
 }

@@ -1,0 +1,45 @@
+/* What `out` may be: nothing that is there is moved for a new run but an earlier run, that nobody trains in, and that the new one doesn't read. */
+#include "program.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+static const char recipe[] = "name: t\nmodel: {init: tiny}\ndata: {make: words, n: 8}\nstages:\n  - {name: learn, kind: sft, steps: 1, batch: 2, optim: {lr: 1.0e-3}}\n";
+
+static int begin(void **state) {
+    if (enter_folder(state)) return -1;
+    write_file("t.yaml", recipe);
+    char text[512];
+    snprintf(text, sizeof text, "%sarms: {a: {}, b: {stages.learn.optim.lr: 0.1}}\n", recipe);
+    write_file("arms.yaml", text);
+    return 0;
+}
+
+static void other_folders_stay(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("mine", 0700), 0);
+    write_file("mine/d.jsonl", "{}\n");
+    run_badly("train t.yaml out=mine", 2, "mine is there and holds something else than a run; give another out=");
+    run_badly("train arms.yaml out=mine", 2, "holds something else than a run");
+    assert_true(fv_file_exists("mine/d.jsonl") && !fv_folder_exists("mine.1"));
+}
+
+static void runs_are_moved_aside_unless_they_are_needed(void **state) {
+    (void)state;
+    run_well("train t.yaml out=run --quiet");
+    run_badly("train t.yaml out=run model.init=null model.path=run/checkpoints/step-1", 1, "lies in the run folder run, which is moved aside for a new run");
+    assert_true(fv_folder_exists("run/checkpoints/step-1") && !fv_folder_exists("run.1"));
+    int other = open("run", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* as another process would hold it */
+    assert_true(other >= 0 && !flock(other, LOCK_EX | LOCK_NB));
+    run_badly("train t.yaml out=run", 2, "run: another process trains in this folder; give another out=");
+    run_badly("train t.yaml out=run --resume", 2, "another process trains in this folder");
+    assert_false(fv_folder_exists("run.1"));
+    close(other);
+    run_well("train t.yaml out=run --quiet");
+    assert_true(fv_folder_exists("run.1/checkpoints/step-1"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(other_folders_stay), cmocka_unit_test(runs_are_moved_aside_unless_they_are_needed)};
+    return cmocka_run_group_tests(tests, begin, leave_folder);
+}
