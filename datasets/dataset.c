@@ -172,12 +172,12 @@ int64_t fv_dataset_count(const fv_dataset *d) {
 
 /* A row's id as given (a text or an integer), else its number in its file. NULL when out of memory or if the id is neither. */
 static char *fv_row_id(const json_t *json, int64_t number) {
-    const json_t *id = json_object_get(json, "id");
-    char text[32];
-    if (json_is_string(id)) return strdup(json_string_value(id));
-    if (id != NULL && !json_is_null(id) && !json_is_integer(id)) return NULL;
-    snprintf(text, sizeof text, "%lld", json_is_integer(id) ? (long long)json_integer_value(id) : (long long)number);
-    return strdup(text);
+    const json_t *id = fv_json_find(json, "id");
+    char text[FV_JSON_WORD];
+    const char *word = fv_json_word(id, text);
+    if (!word && id) return NULL;
+    if (!word) snprintf(text, sizeof text, "%lld", (long long)number);
+    return strdup(word ? word : text);
 }
 
 /* "ID/ROW", where ids repeat. */

@@ -47,7 +47,7 @@ static void add_text(fv_text *t, const char *key, const fv_text *text) {
 static void add_doc(fv_text *t, const fv_row *row) {
     static const char *const left_out[] = {"messages", "prompt", "conversations", "images", "input_ids", "loss_mask", "logprobs", "response", "doc", "resps", "filtered_resps"};
     json_t *doc = json_copy(row->json);
-    char room[FV_TALLY_WORD];
+    char room[FV_JSON_WORD];
     const char *cluster = fv_tally_cluster(row, room);
     for (size_t i = 0; i < FV_COUNT(left_out); i++) json_object_del(doc, left_out[i]);
     if (cluster && !json_object_get(doc, "group")) json_object_set_new(doc, "group", json_string(cluster));
@@ -114,7 +114,7 @@ enum { MOST_CATEGORIES = FV_COUNT(((fv_protocol *)0)->facets) + 2 };
 typedef struct {
     int count;
     const char *names[MOST_CATEGORIES];
-    char rooms[MOST_CATEGORIES][FV_TALLY_WORD]; /* of fields that are numbers */
+    char rooms[MOST_CATEGORIES][FV_JSON_WORD]; /* of fields that are numbers */
 } categories;
 
 /* Where the next category's name may be put. */
@@ -131,15 +131,15 @@ static void categories_of(categories *c, const fv_marking *m, const fv_mark *mar
     const fv_protocol *p = rule_of(m);
     c->count = 0;
     add_category(c, mark->category);
-    for (int i = 0; p && p->facets[i]; i++) add_category(c, fv_tally_word(row, p->facets[i], room_in(c)));
-    if (c->count && m->by) add_category(c, fv_tally_word(row, m->by, room_in(c)));
+    for (int i = 0; p && p->facets[i]; i++) add_category(c, fv_json_word(json_object_get(row->json, p->facets[i]), room_in(c)));
+    if (c->count && m->by) add_category(c, fv_json_word(json_object_get(row->json, m->by), room_in(c)));
     if (!c->count) add_category(c, fv_tally_category(row, m->by, room_in(c)));
 }
 
 static fv_status count(fv_marks *m, const fv_mark *mark, const fv_row *row, const categories *c, fv_error *err) {
-    char room[FV_TALLY_WORD];
+    char room[FV_JSON_WORD];
     const fv_protocol *p = rule_of(m->how);
-    const char *cluster = p && p->cluster ? fv_tally_word(row, p->cluster, room) : NULL;
+    const char *cluster = p && p->cluster ? fv_json_word(json_object_get(row->json, p->cluster), room) : NULL;
     if (!cluster) cluster = fv_tally_cluster(row, room);
     FV_TRY(fv_tally_add(&m->all, mark->score, c->count ? c->names[0] : NULL, cluster, err));
     for (int k = 1; k < c->count; k++) FV_TRY(fv_tally_add_category(&m->all, mark->score, c->names[k], err));

@@ -47,47 +47,12 @@ void fv_mark_clear(fv_mark *m) {
     *m = (fv_mark){0};
 }
 
-/* Numbers as text, as evaluators that read tables have them ("4", "4.5"). */
-static void write_out(json_t **v) {
-    fv_text text = {0};
-    if (!json_is_number(*v)) return;
-    fv_json_dump(&text, *v, 0);
-    json_t *word = text.failed ? NULL : json_string(text.data);
-    fv_text_clear(&text);
-    json_decref(*v);
-    *v = word;
-}
-
-/* Options are texts: in lists, in objects by letter, or in fields A, B, ... */
-static int write_options(json_t *row) {
-    static const char *const lists[] = {"options", "candidates", "choices"};
-    int failed = 0;
-    for (size_t k = 0; k < FV_COUNT(lists); k++) {
-        json_t *list = json_copy(json_object_get(row, lists[k]));
-        if (json_is_object(list)) failed |= write_options(list);
-        for (size_t i = 0; i < json_array_size(list); i++) {
-            json_t *v = json_incref(json_array_get(list, i));
-            write_out(&v);
-            failed |= json_array_set_new(list, i, v);
-        }
-        if (list) failed |= json_object_set_new(row, lists[k], list);
-    }
-    for (char name[2] = "A"; *name <= 'Z'; ++*name) {
-        json_t *v = json_object_get(row, name);
-        if (!json_is_number(v)) continue;
-        json_incref(v);
-        write_out(&v);
-        failed |= json_object_set_new(row, name, v);
-    }
-    return failed;
-}
-
-/* The row as rules read it, the caller's: options as texts; the right answer as `answer` where it stands elsewhere, as `answer_text` where it is a number, which rules of options
- * take for a place. NULL: out of memory. */
+/* The row as rules read it, the caller's: with the right answer as `answer` where it stands elsewhere, and as `answer_text` where it is a number, which rules of options take for a
+ * place. NULL: out of memory. */
 static json_t *settled(const fv_response *r) {
     json_t *row = json_copy((json_t *)r->row);
     bool elsewhere = !fv_json_find(row, "answer") && !fv_json_find(row, "solution");
-    int failed = row ? write_options(row) : -1;
+    int failed = row ? 0 : -1;
     if (!failed && r->answer && elsewhere) failed = json_object_set_new(row, "answer", json_string(r->answer));
     if (!failed && r->answer && json_is_number(json_object_get(row, "answer"))) failed = json_object_set_new(row, "answer_text", json_string(r->answer));
     if (!failed) return row;

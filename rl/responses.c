@@ -12,13 +12,11 @@ static double number_of(const json_t *row, const char *field) {
     return json_is_number(v) ? json_number_value(v) : NAN;
 }
 
-/* A text or a number, as text (malloc'ed); NULL for anything else. */
+/* A text or a whole number, as text (malloc'ed); NULL for anything else. */
 static char *word_of(const json_t *v) {
-    if (json_is_string(v)) return strdup(json_string_value(v));
-    if (!json_is_integer(v)) return NULL;
-    char text[32];
-    snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
-    return strdup(text);
+    char room[FV_JSON_WORD];
+    const char *word = fv_json_word(v, room);
+    return word ? strdup(word) : NULL;
 }
 
 /* Pictures that came back: `images` as a number, or what a trajectory says, whose `images` are the pictures themselves. */

@@ -1,7 +1,6 @@
 #include "rl/tally.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,48 +111,35 @@ void fv_tally_write(const fv_tally *t, json_t *out) {
     json_object_set_new(out, "by", by);
 }
 
-const char *fv_tally_word(const fv_row *row, const char *field, char *room) {
-    const json_t *v = json_object_get(row->json, field);
-    if (!json_is_integer(v)) return json_string_value(v);
-    snprintf(room, FV_TALLY_WORD, "%lld", (long long)json_integer_value(v));
-    return room;
-}
-
 const char *fv_tally_category(const fv_row *row, const char *by, char *room) {
     const char *const fields[] = {by ? by : "category", "category", "problem_type"};
     const char *category = NULL;
-    for (size_t i = 0; i < FV_COUNT(fields) && !category; i++) category = fv_tally_word(row, fields[i], room);
+    for (size_t i = 0; i < FV_COUNT(fields) && !category; i++) category = fv_json_word(json_object_get(row->json, fields[i]), room);
     return category;
 }
 
-/* The name of the first picture or clip in a list of content parts, or of `images`. Pictures in memory ("#0") are of this row alone. */
-static const char *first_picture(const json_t *parts) {
+/* The name of the first picture or clip: of a text itself, in a list (of content parts, pictures, or a clip's frames), in an object. Pictures in memory ("#0") are of this row alone. */
+static const char *first_picture(const json_t *v) {
     static const char *const keys[] = {"image", "video", "image_url.url", "image_url", "path", "url"};
-    for (size_t i = 0; i < json_array_size(parts); i++)
-        for (size_t k = 0; k < FV_COUNT(keys); k++) {
-            const json_t *value = fv_json_find(json_array_get(parts, i), keys[k]);
-            if (json_is_array(value)) value = json_array_get(value, 0);
-            if (json_is_string(value) && json_string_value(value)[0] != '#') return json_string_value(value);
-        }
-    return NULL;
-}
-
-/* A name, or the first of a list of them (the frames of a clip, pictures of a row). */
-static const char *first_name(const json_t *v) {
-    while (json_is_array(v)) v = json_array_get(v, 0);
-    return json_is_string(v) && json_string_value(v)[0] && json_string_value(v)[0] != '#' ? json_string_value(v) : NULL;
+    const char *name = json_string_value(v);
+    if (name) return name[0] && name[0] != '#' ? name : NULL;
+    for (size_t i = 0; i < json_array_size(v) && !name; i++) name = first_picture(json_array_get(v, i));
+    for (size_t k = 0; json_is_object(v) && k < FV_COUNT(keys) && !name; k++) name = first_picture(fv_json_find(v, keys[k]));
+    return name;
 }
 
 const char *fv_tally_cluster(const fv_row *row, char *room) {
-    static const char *const keys[] = {"group", "videoID", "video_id"}, *const media[] = {"video", "videos", "path", "image", "image_path", "images"};
+    static const char *const keys[] = {"group", "videoID", "video_id"}, *const media[] = {"images", "video", "videos", "path", "image", "image_path"};
     for (size_t i = 0; i < FV_COUNT(keys); i++) {
-        const char *word = fv_tally_word(row, keys[i], room);
+        const char *word = fv_json_word(json_object_get(row->json, keys[i]), room);
         if (word) return word;
     }
-    const json_t *messages = json_object_get(row->json, "messages"), *images = json_object_get(row->json, "images");
+    const json_t *messages = json_object_get(row->json, "messages");
     const char *name = NULL;
-    for (size_t i = 0; i < json_array_size(messages) && !name; i++) name = first_picture(json_object_get(json_array_get(messages, i), "content"));
-    if (!name) name = first_picture(images);
-    for (size_t i = 0; i < FV_COUNT(media) && !name; i++) name = first_name(json_object_get(row->json, media[i])); /* responses are read without their conversation */
+    for (size_t i = 0; i < json_array_size(messages) && !name; i++) {
+        const json_t *content = json_object_get(json_array_get(messages, i), "content");
+        if (json_is_array(content)) name = first_picture(content);
+    }
+    for (size_t i = 0; i < FV_COUNT(media) && !name; i++) name = first_picture(json_object_get(row->json, media[i])); /* responses are read without their conversation */
     return name;
 }

@@ -41,11 +41,7 @@ fv_status fv_tally_add_category(fv_tally *t, double score, const char *category,
  * 2411.00640, eq. 4). ci95 is Wilson's interval where all scores are 0 or 1, else the normal one, cut to 0..1. */
 void fv_tally_write(const fv_tally *t, json_t *out);
 
-/* A field that is a text or a whole number, as text: the row's own, or in `room` [FV_TALLY_WORD]. NULL: neither. */
-enum { FV_TALLY_WORD = 24 };
-const char *fv_tally_word(const fv_row *row, const char *field, char *room);
-
-/* The category that a row is counted in: its field `by` (may be NULL), else its `category`, else its `problem_type`; NULL: none. */
+/* The category that a row is counted in: its field `by` (may be NULL), else its `category`, else its `problem_type`, texts or whole numbers (fv_json_word); NULL: none. */
 const char *fv_tally_category(const fv_row *row, const char *by, char *room);
 
 /* What a row shares with others that ask about the same thing: its `group`, `videoID`, `video_id` (texts or whole numbers; room as above), or the first picture or clip that it

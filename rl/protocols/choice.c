@@ -20,7 +20,8 @@ static int option_said(const fv_options *o, fv_span answer) {
 }
 
 static const char *mark(fv_mark *m, fv_span text, const json_t *row) {
-    fv_options o = fv_options_read(row);
+    fv_options o;
+    fv_options_read(&o, row);
     fv_span rest;
     if (!o.count) return "`options`, `candidates` or `choices`";
     int right = fv_options_right(&o, row), given = option_said(&o, text);

@@ -63,7 +63,8 @@ char fv_mcq_kit(fv_span text, const fv_options *o) {
 }
 
 static const char *mark(fv_mark *m, fv_span text, const json_t *row) {
-    fv_options o = fv_options_read(row);
+    fv_options o;
+    fv_options_read(&o, row);
     if (!o.count) return "`options`, `candidates`, `choices` or fields A, B, ...";
     int right = fv_options_right(&o, row);
     if (right < 0) return "an `answer` that is one of its options";

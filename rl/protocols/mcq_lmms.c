@@ -81,7 +81,8 @@ char fv_mcq_lmms(fv_span text, int letters) {
 }
 
 static const char *mark(fv_mark *m, fv_span text, const json_t *row) {
-    fv_options o = fv_options_read(row);
+    fv_options o;
+    fv_options_read(&o, row);
     if (!o.count) o.count = 8; /* its default, A to H */
     int right = fv_options_right(&o, row);
     if (right < 0) return "an `answer` that is a letter or an option";

@@ -147,7 +147,8 @@ static const char *mark(fv_mark *m, fv_span text, const json_t *row) {
     answer = fv_py_strip(fv_edit_span(&m->right));
     if (!strcmp(type.text, "multiple-choice")) {
         if (answer.size != 1 || answer.text[0] < 'A' || answer.text[0] > 'E') return "an `answer` from A to E";
-        fv_options o = fv_options_read(row);
+        fv_options o;
+        fv_options_read(&o, row);
         m->score = choice_right(m, fv_py_strip(text), o.text[answer.text[0] - 'A'], answer.text[0]);
         return NULL;
     }

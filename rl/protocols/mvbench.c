@@ -70,7 +70,8 @@ static void read_letter(fv_text *out, fv_span answer) {
 
 static const char *mark_lmms(fv_mark *m, fv_span text, const json_t *row) {
     int last;
-    fv_options o = fv_options_read(row);
+    fv_options o;
+    fv_options_read(&o, row);
     int right = right_candidate(&o, row, &last);
     if (right < 0) return lacks;
     char letter = (char)('A' + right);
@@ -96,7 +97,8 @@ const fv_protocol fv_protocol_mvbench_lmms = {.name = "mvbench@lmms",
  * says the letter. Failed requests score -1, which its table counts as right. */
 static const char *mark_kit(fv_mark *m, fv_span text, const json_t *row) {
     int last;
-    fv_options o = fv_options_read(row);
+    fv_options o;
+    fv_options_read(&o, row);
     int right = right_candidate(&o, row, &last);
     if (right < 0) return lacks;
     fv_text word = {0}, bare = {0};

@@ -77,7 +77,8 @@ static int search(fv_span s, const fv_text *options) {
 }
 
 static const char *mark(fv_mark *m, fv_span text, const json_t *row) {
-    fv_options o = fv_options_read(row);
+    fv_options o;
+    fv_options_read(&o, row);
     int right = o.count == CHOICES ? fv_options_right(&o, row) : -1;
     if (right < 0) return "a0 to a4, and an `answer` from 0 to 4";
     fv_text options[CHOICES] = {0}, padded = {0};

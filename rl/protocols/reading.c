@@ -2,6 +2,7 @@
 
 #include "rl/answer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- Responses ---- */
@@ -42,13 +43,23 @@ void fv_read_lmms(fv_text *out, const char *response) {
 /* ---- Rows ---- */
 
 bool fv_row_word(fv_text *out, const json_t *row, const char *field) {
-    const json_t *v = json_object_get(row, field);
-    if (json_is_string(v)) fv_text_add(out, json_string_value(v));
-    else if (json_is_integer(v)) fv_text_i64(out, json_integer_value(v));
-    return json_is_string(v) || json_is_integer(v);
+    char room[FV_JSON_WORD];
+    const char *word = fv_json_word(json_object_get(row, field), room);
+    if (word) fv_text_add(out, word);
+    return word != NULL;
 }
 
 fv_span fv_row_span(const json_t *row, const char *field) { return fv_span_of(json_string_value(json_object_get(row, field))); }
+
+/* An option's text; a number as text, as evaluators that read tables have it ("4", "4.5"). */
+static fv_span option_of(fv_options *o, int i, const json_t *v) {
+    if (!json_is_number(v)) return fv_span_of(json_string_value(v));
+    fv_text text = {0};
+    fv_json_dump(&text, v, 0);
+    snprintf(o->numbers[i], sizeof o->numbers[i], "%s", text.data ? text.data : "");
+    fv_text_clear(&text);
+    return fv_span_of(o->numbers[i]);
+}
 
 /* Values named A to Z of an object (or a0 to a9: first "a0"). */
 static void read_named(fv_options *o, const json_t *object, const char *first) {
@@ -56,27 +67,26 @@ static void read_named(fv_options *o, const json_t *object, const char *first) {
     for (int i = 0; i < FV_OPTIONS && (!first[1] || i < 10); i++) {
         memcpy(key, first, strlen(first));
         key[strlen(first) - 1] = (char)(key[strlen(first) - 1] + i);
-        o->text[i] = fv_row_span(object, key);
+        o->text[i] = option_of(o, i, json_object_get(object, key));
         if (o->text[i].text) o->count = i + 1;
     }
 }
 
-fv_options fv_options_read(const json_t *row) {
+void fv_options_read(fv_options *o, const json_t *row) {
     static const char *const lists[] = {"options", "candidates", "choices"};
-    fv_options o = {0};
-    for (size_t k = 0; k < FV_COUNT(lists) && !o.count; k++) {
+    *o = (fv_options){0};
+    for (size_t k = 0; k < FV_COUNT(lists) && !o->count; k++) {
         const json_t *list = json_object_get(row, lists[k]);
         size_t n = json_array_size(list);
-        if (json_is_object(list)) read_named(&o, list, "A");
+        if (json_is_object(list)) read_named(o, list, "A");
         for (size_t i = 0; i < n && i < FV_OPTIONS; i++) {
-            const char *text = json_string_value(json_array_get(list, i));
-            o.text[i] = fv_span_of(text ? text : "");
-            o.count++;
+            o->text[i] = option_of(o, (int)i, json_array_get(list, i));
+            if (!o->text[i].text) o->text[i] = fv_span_of("");
+            o->count++;
         }
     }
-    if (!o.count) read_named(&o, row, "A");
-    if (!o.count) read_named(&o, row, "a0");
-    return o;
+    if (!o->count) read_named(o, row, "A");
+    if (!o->count) read_named(o, row, "a0");
 }
 
 char fv_leading_letter(fv_span s, fv_span *rest) {

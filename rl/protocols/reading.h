@@ -20,10 +20,11 @@ enum { FV_OPTIONS = 26 };
 typedef struct {
     int count;
     fv_span text[FV_OPTIONS]; /* as the row has them; text NULL: a letter that is left out */
+    char numbers[FV_OPTIONS][32]; /* of options that are numbers: spans point into it, so that a value is not copied */
 } fv_options;
 
 /* From `options`, `candidates` or `choices` (lists of texts, or objects by letter), fields A, B, ..., or a0, a1, ...; none of them: count 0. */
-fv_options fv_options_read(const json_t *row);
+void fv_options_read(fv_options *o, const json_t *row);
 
 /* The letter A..Z that a text begins with where nothing or one of . ) : stands behind it ("B", "(B) red", "B.", "B: red"), and the rest; 0: there is none. */
 char fv_leading_letter(fv_span s, fv_span *rest);

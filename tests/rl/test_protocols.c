@@ -244,6 +244,16 @@ static void newer_logs_are_read(void **state) {
     json_decref(rows);
 }
 
+static void numbers_are_options(void **state) {
+    (void)state;
+    json_t *rows = json_of("[{\"options\": [3, 4], \"answer\": \"B\", \"prediction\": \"4\"}, {\"A\": 3, \"B\": 4.5, \"answer\": \"B\", \"prediction\": \"it: 4.5\"}, "
+                           "{\"choices\": {\"A\": 7, \"B\": 8}, \"answer\": \"8\", \"prediction\": \"7\"}]");
+    json_t *out = evaluate("mcq@kit", rows, NULL);
+    assert_true(near(json_object_get(out, "n"), 3) && near(json_object_get(out, "accuracy"), 2.0 / 3));
+    json_decref(out);
+    json_decref(rows);
+}
+
 static void names_are_suggested(void **state) {
     (void)state;
     const fv_protocol *p;
@@ -266,7 +276,7 @@ static void names_are_suggested(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_those_of_the_evaluators), cmocka_unit_test(an_outcome_reward_is_a_protocol), cmocka_unit_test(choices_are_read_in_one_way), cmocka_unit_test(numbers_are_compared),
-        cmocka_unit_test(boxes_are_graded),                   cmocka_unit_test(tasks_are_averaged),              cmocka_unit_test(published_outputs_are_read), cmocka_unit_test(newer_logs_are_read),  cmocka_unit_test(names_are_suggested),
+        cmocka_unit_test(boxes_are_graded),                   cmocka_unit_test(tasks_are_averaged),              cmocka_unit_test(published_outputs_are_read), cmocka_unit_test(newer_logs_are_read), cmocka_unit_test(numbers_are_options),  cmocka_unit_test(names_are_suggested),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }
