@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "core/arena.h"
 #include "core/file.h"
 #include "core/text.h"
 
@@ -28,6 +29,13 @@ static void on_signal(int number) {
         raise(number);
     }
     fv_stop_requested = number;
+}
+
+/* In the middle of a pass, on any thread: there is no way back, and nothing that has a name is left half written. */
+static void on_exhaustion(size_t bytes, const char *why) {
+    fprintf(stderr, "fovea: %s: %.2f GiB more were asked for. A run's last checkpoint is whole: go on from it with --resume and smaller optim.micro_tokens, rollout.prompts, "
+                    "max_new_tokens or pictures (max_pixels).\n", why, (double)bytes / (1 << 30));
+    _exit(1);
 }
 
 static const fv_verb *find_verb(const char *name) {
@@ -61,6 +69,7 @@ static int run_verb(const fv_verb *verb, int argc, char **argv) {
         sigaction(SIGTERM, &action, NULL);
     }
     signal(SIGPIPE, SIG_IGN);
+    fv_arena_on_exhaustion(on_exhaustion);
     fv_args args;
     fv_error err = {0};
     fv_status s = fv_args_read(&args, verb, argc, argv, &err);

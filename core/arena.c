@@ -9,6 +9,8 @@ enum { MAX_CHUNKS = 48, ALIGNMENT = 64 }; /* chunks double: 48 pass any machine'
 
 static const size_t huge_page = (size_t)2 << 20;
 
+static fv_arena_handler *on_exhaustion; /* what to say is the program's matter, whichever arena it was */
+
 /* A piece of the numbers' side leaves a note on the host's: where either side was before. So a mark of the host's side alone says how
  * far the other goes back. */
 typedef struct note {
@@ -23,8 +25,6 @@ struct fv_arena {
     } chunk[MAX_CHUNKS];
     size_t chunks, at; /* allocated; the one that is being filled */
     size_t next_size, before, peak; /* before: bytes used in chunks below `at` */
-    fv_arena_handler *handler;
-    void *context;
     fv_arena *numbers; /* the other side; NULL: there is one side alone */
     note *last;        /* of the pieces that are taken on the other side */
     fv_arena_alloc *alloc;
@@ -42,21 +42,22 @@ void *fv_aligned_alloc(size_t bytes) {
 
 static fv_status host_alloc(void **out, size_t bytes, fv_error *err) {
     *out = fv_aligned_alloc(bytes);
-    return *out ? FV_OK : fv_fail(err, FV_NO_MEMORY, "arena: out of memory");
+    return *out ? FV_OK : fv_fail(err, FV_NO_MEMORY, "out of memory");
 }
 
 /* Twice the last one's size, or what is needed where there is not so much left: a device's memory is small beside its pieces. */
-static int add_chunk(fv_arena *a, size_t bytes) {
+static fv_status add_chunk(fv_arena *a, size_t bytes, fv_error *err) {
     size_t size = bytes > a->next_size ? bytes : a->next_size;
     void *data = NULL;
-    fv_error ignored;
-    if (a->chunks == MAX_CHUNKS) return 0;
-    if (a->alloc(&data, size, &ignored) != FV_OK && (size == bytes || a->alloc(&data, size = bytes, &ignored) != FV_OK)) return 0;
+    if (a->chunks == MAX_CHUNKS) return fv_fail(err, FV_NO_MEMORY, "out of memory: no machine has so much");
+    fv_status status = a->alloc(&data, size, err);
+    if (status != FV_OK && size > bytes) status = a->alloc(&data, size = bytes, err);
+    FV_TRY(status);
     a->chunk[a->chunks].data = data;
     a->chunk[a->chunks].size = size;
     a->chunk[a->chunks++].used = 0;
     a->next_size = size <= SIZE_MAX / 2 ? 2 * size : size;
-    return 1;
+    return FV_OK;
 }
 
 static fv_arena *new_side(fv_arena_alloc *alloc, fv_arena_give *give, size_t chunk) {
@@ -65,7 +66,7 @@ static fv_arena *new_side(fv_arena_alloc *alloc, fv_arena_give *give, size_t chu
     a->alloc = alloc;
     a->give = give;
     a->next_size = chunk ? chunk : (size_t)1 << 20;
-    if (!add_chunk(a, ALIGNMENT)) {
+    if (add_chunk(a, ALIGNMENT, NULL) != FV_OK) {
         free(a);
         return NULL;
     }
@@ -89,22 +90,19 @@ void fv_arena_free(fv_arena *a) {
     free(a);
 }
 
-void fv_arena_on_exhaustion(fv_arena *a, fv_arena_handler *handler, void *context) {
-    a->handler = handler;
-    a->context = context;
-    if (a->numbers) fv_arena_on_exhaustion(a->numbers, handler, context);
-}
+void fv_arena_on_exhaustion(fv_arena_handler *handler) { on_exhaustion = handler; }
 
-static void exhausted(const fv_arena *a, size_t bytes) {
-    if (a->handler) a->handler(a->context, bytes);
+static void exhausted(size_t bytes, const char *why) {
+    if (on_exhaustion) on_exhaustion(bytes, why);
     abort();
 }
 
 void *fv_arena_take(fv_arena *a, size_t bytes) {
-    if (bytes > SIZE_MAX - ALIGNMENT) exhausted(a, bytes);
+    fv_error err = {0};
+    if (bytes > SIZE_MAX - ALIGNMENT) exhausted(bytes, "out of memory: no machine has so much");
     size_t need = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     while (need > a->chunk[a->at].size - a->chunk[a->at].used) {
-        if (a->at + 1 == a->chunks && !add_chunk(a, need)) exhausted(a, bytes);
+        if (a->at + 1 == a->chunks && add_chunk(a, need, &err) != FV_OK) exhausted(bytes, err.text);
         a->before += a->chunk[a->at++].used;
     }
     char *p = a->chunk[a->at].data + a->chunk[a->at].used;

@@ -26,10 +26,11 @@ void fv_arena_free(fv_arena *a);
  * from `alloc`, a device's. Marks, releases and resets are of both at once, so that whoever gives an arena back need not know. */
 fv_arena *fv_arena_new_over(fv_arena_alloc *alloc, fv_arena_give *give, size_t chunk);
 
-/* Called with the size asked for when the system has no memory left. A pass cannot go on half way, so it must not return
- * (longjmp, exit); if it does, or if there is none, the process aborts: the run's last checkpoint is whole. */
-typedef void fv_arena_handler(void *context, size_t bytes);
-void fv_arena_on_exhaustion(fv_arena *a, fv_arena_handler *handler, void *context);
+/* Called, for any arena of the process, with the size asked for when there is no memory left, and with what the allocator says of it. A pass
+ * can't go on half way, so the handler must not return (longjmp, exit); if it does, or if there is none, the process aborts: the run's last checkpoint
+ * is whole. The program's own says which fields of a recipe to lower. Set it before there are threads. */
+typedef void fv_arena_handler(size_t bytes, const char *why);
+void fv_arena_on_exhaustion(fv_arena_handler *handler);
 
 /* 64-byte aligned, not cleared; lives until a reset or a release to an earlier mark. Never NULL (see above). */
 void *fv_arena_take(fv_arena *a, size_t bytes);

@@ -59,6 +59,7 @@ fv_status fv_folder_sweep(const char *path, fv_error *err);
  * To give up: fv_path_remove(temporary). */
 fv_status fv_folder_begin(char **temporary, const char *path, fv_error *err);
 fv_status fv_folder_commit(const char *temporary, const char *path, fv_error *err);
+fv_status fv_folder_replace(const char *temporary, const char *path, fv_error *err); /* a folder that is there is removed, once the new one has its name */
 
 /* ---- Writing a whole file: open, write as often as needed, then commit or abandon. ---- */
 typedef struct fv_out fv_out;
@@ -102,7 +103,7 @@ typedef enum {
     FV_INJECT_KILL  /* the process ends by SIGKILL before it */
 } fv_injection;
 
-/* The one thing in the library that is kept for the whole process; it does nothing unless a test arms it. The program arms
+/* Kept for the whole process (as only fv_arena_on_exhaustion is beside it); it does nothing unless a test arms it. The program arms
  * FV_INJECT_FULL from FOVEA_TEST_FAIL_WRITE=n when it starts. */
 void fv_file_inject(int64_t n, fv_injection kind);
 int64_t fv_file_operations(void); /* writes, syncs and renames so far */

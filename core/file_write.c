@@ -58,6 +58,7 @@ static bool sys_write(int fd, const void *bytes, size_t size) {
 
 static bool sys_sync(int fd) { return !injected() && fsync(fd) == 0; }
 static bool sys_rename(const char *from, const char *to) { return !injected() && rename(from, to) == 0; }
+static bool sys_exchange(const char *a, const char *b) { return !injected() && renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0; }
 
 /* Syncs a file or a folder by name. */
 static fv_status sync_path(const char *path, fv_error *err) {
@@ -140,6 +141,33 @@ fv_status fv_folder_commit(const char *temporary, const char *path, fv_error *er
     if (!temporary || !path) return no_memory(err, path);
     FV_TRY(sync_below(temporary, err));
     return settle(temporary, path, err);
+}
+
+/* Both change places at once, so that there is no moment without `path`. A file system that can't do that (some network ones) has such a moment. */
+static fv_status change_places(const char *temporary, const char *path, fv_error *err) {
+    char *aside;
+    if (sys_exchange(temporary, path)) return FV_OK;
+    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP) return refused(err, path, "rename");
+    FV_TRY(make_temporary(&aside, NULL, path, err));
+    fv_status status = sys_rename(path, aside) ? FV_OK : refused(err, path, "rename");
+    if (status != FV_OK) rmdir(aside);
+    else if (!sys_rename(temporary, path)) {
+        status = refused(err, path, "rename");
+        rename(aside, path);
+    } else if (!sys_rename(aside, temporary)) status = refused(err, aside, "rename");
+    free(aside);
+    return status;
+}
+
+fv_status fv_folder_replace(const char *temporary, const char *path, fv_error *err) {
+    if (!temporary || !path) return no_memory(err, path);
+    if (!fv_folder_exists(path)) return fv_folder_commit(temporary, path, err);
+    FV_TRY(sync_below(temporary, err));
+    FV_TRY(change_places(temporary, path, err));
+    char *above = fv_path_folder(path);
+    fv_status status = above ? sync_path(above, err) : no_memory(err, path);
+    free(above);
+    return status == FV_OK ? fv_path_remove(temporary, err) : status;
 }
 
 /* ---- Whole files ---- */

@@ -115,8 +115,7 @@ static fv_status remove_old(const fv_run *r, fv_error *err) {
 
 /* What was written into `temporary` becomes `path`, or is given up where s is an error. Frees temporary. */
 static fv_status finish_folder(fv_status s, char *temporary, const char *path, fv_error *err) {
-    if (s == FV_OK && fv_folder_exists(path)) s = retire(path, err);
-    if (s == FV_OK) s = fv_folder_commit(temporary, path, err);
+    if (s == FV_OK) s = fv_folder_replace(temporary, path, err);
     if (s != FV_OK && temporary) fv_path_remove(temporary, NULL);
     free(temporary);
     return s;

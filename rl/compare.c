@@ -1,6 +1,7 @@
 #include "rl/compare.h"
 
 #include "rl/comparison.h"
+#include "rl/sources.h"
 #include "rl/report/comparison.h"
 
 #include <stdio.h>
@@ -44,12 +45,22 @@ static fv_status run_one(const fv_arms *a, const fv_recipe *run, int number, con
     return fv_train(run, &one, err);
 }
 
+/* Of what the shared stages still have to make, the arms' runs find out themselves. */
+static fv_status check_sources(const fv_arms *a, fv_error *err) {
+    if (a->shared) return fv_sources_check(a->shared, true, err);
+    for (int i = 0; i < a->seed_count * a->arm_count; i++) FV_TRY(fv_sources_check(a->runs[i].recipe, true, err));
+    return FV_OK;
+}
+
 static fv_status begin_folder(const fv_arms *a, bool resume, fv_error *err) {
     const char *folder = fv_arms_folder(a->recipe);
+    if (!resume) FV_TRY(check_sources(a, err));
     if (!resume) FV_TRY(fv_run_make_way(folder, NULL, err));
     if (a->shared) FV_TRY(check_same(a->shared, err));
     for (int i = 0; i < a->seed_count * a->arm_count; i++) FV_TRY(check_same(a->runs[i].recipe, err));
     FV_TRY(fv_folder_make(folder, err));
+    if (a->shared) FV_TRY(fv_sources_keep(a->shared, folder, err));
+    for (int i = 0; i < a->seed_count * a->arm_count; i++) FV_TRY(fv_sources_keep(a->runs[i].recipe, folder, err));
     fv_text t = {0};
     fv_yaml_write(&t, a->tree);
     return fv_file_save(folder, "recipe.yaml", &t, err);

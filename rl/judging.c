@@ -2,6 +2,7 @@
 
 #include "core/random.h"
 #include "rl/judge_prompt.h"
+#include "rl/sources.h"
 #include "rl/judge_record.h"
 
 #include <inttypes.h>
@@ -29,29 +30,14 @@ struct fv_judging {
 
 /* ---- Opening ---- */
 
-/* A copy below the run folder, under the same name, for its recipe.yaml to find; names that lead elsewhere mean the same there. */
-static fv_status keep_copy(const fv_judging *j, const char *name, const char *from, fv_error *err) {
-    if (name[0] == '/' || strstr(name, "..")) return FV_OK;
-    char *to = fv_run_path(j->t->run, name), *folder = to ? fv_path_folder(to) : NULL;
-    fv_status s = fv_folder_make(folder, err);
-    if (s == FV_OK) s = fv_file_copy(from, to, err);
-    free(folder);
-    free(to);
-    return s;
-}
-
 static fv_status add_prompt(fv_judging *j, const char *name, const json_t *file, fv_error *err) {
     if (!json_is_string(file) || j->prompt_count == PROMPTS_MOST)
         return fv_fail(err, FV_BAD_RECIPE, "%s: %s: option prompt must be a file with what the judge is asked (recipes/judges/), or at most %d of them by kind", j->t->recipe->file, j->use->label, PROMPTS_MOST);
-    char *folder = fv_path_folder(j->t->recipe->file), *path = folder ? fv_path_join(folder, json_string_value(file)) : NULL;
+    char *path = fv_sources_beside(j->t->recipe, json_string_value(file));
     snprintf(j->names[j->prompt_count], sizeof j->names[0], "%.31s", name);
     fv_status s = fv_judge_prompt_read(&j->prompts[j->prompt_count], path, err);
-    if (s == FV_OK) {
-        j->prompt_count++;
-        s = keep_copy(j, json_string_value(file), path, err);
-    }
+    j->prompt_count += s == FV_OK;
     free(path);
-    free(folder);
     return s;
 }
 

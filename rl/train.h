@@ -38,7 +38,7 @@ typedef struct {
     const volatile int *stop; /* set by a signal: finish the step, write a checkpoint, return FV_CANCELLED; may be NULL */
 } fv_train_options;
 
-/* Runs all of it, unless it can't fit into memory (FV_LIMIT, and nothing has been written). On failure the last checkpoint is whole and err says what went wrong. */
+/* Runs all of it, unless what it reads is not there (rl/sources.h) or it can't fit into memory (FV_LIMIT): then nothing has been written. On failure the last checkpoint is whole and err says what went wrong. */
 fv_status fv_train(const fv_recipe *recipe, const fv_train_options *options, fv_error *err);
 
 /* The stages. `from` is the first step to do (0, or where a resumed run goes on). */

@@ -2,6 +2,7 @@
 #include "core/memory.h"
 #include "rl/evaluate.h"
 #include "rl/report.h"
+#include "rl/sources.h"
 #include "rl/train.h"
 
 #include <math.h>
@@ -73,25 +74,6 @@ static fv_status open_source(const fv_trainer *t, const json_t *spec, fv_dataset
 fv_status fv_train_data(fv_trainer *t, const fv_stage *stage, fv_dataset **out, fv_error *err) {
     const json_t *own = fv_get(stage->json, "data");
     return open_source(t, own ? own : fv_get(t->recipe->json, "data"), out, err);
-}
-
-static fv_status try_data(const fv_trainer *t, const json_t *spec, fv_error *err) {
-    fv_dataset *data;
-    FV_TRY(open_source(t, spec, &data, err));
-    fv_dataset_close(data);
-    return FV_OK;
-}
-
-/* Opens what later stages and evaluations will read: a wrong name stops the run here and not after hours. The present stage opens its own; what a filter makes
- * for the stages behind it is not there yet. */
-static fv_status check_data(const fv_trainer *t, fv_error *err) {
-    const fv_recipe *r = t->recipe;
-    for (int i = t->stage; i < r->stage_count; i++) {
-        const json_t *own = fv_get(r->stages[i].json, "data");
-        if (i > t->stage) FV_TRY(try_data(t, own ? own : fv_get(r->json, "data"), err));
-        if (r->stages[i].kind == FV_STAGE_FILTER) break;
-    }
-    return fv_get(r->json, "eval_data") ? try_data(t, fv_get(r->json, "eval_data"), err) : FV_OK;
 }
 
 /* ---- Evaluations ---- */
@@ -190,9 +172,8 @@ fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int
 
 /* ---- Opening ---- */
 
-static fv_status open_whole_model(fv_trainer *t, fv_error *err) {
-    const char *path = fv_get_text(t->recipe->json, "model.path"), *init = fv_get_text(t->recipe->json, "model.init");
-    if (path) return fv_model_open(&t->model, path, err);
+static fv_status open_new_model(fv_trainer *t, fv_error *err) {
+    const char *init = fv_get_text(t->recipe->json, "model.init");
     char *folder = fv_run_path(t->run, "model-init"), *temporary = NULL;
     fv_status s = FV_OK;
     if (!fv_folder_exists(folder)) { /* it may have been killed half way */
@@ -265,17 +246,30 @@ fv_status fv_train_policy(fv_slot **out, const fv_recipe *r, const fv_model *m, 
     return fv_slot_open(out, ops, exec, weights, m->count, &o, err);
 }
 
-static fv_status open_trainer(fv_trainer *t, fv_error *err) {
+static fv_status open_machine(fv_trainer *t, fv_error *err) {
     t->seed = (uint64_t)fv_get_int(t->recipe->json, "seed");
     FV_TRY(fv_ops_find(&t->ops, fv_get_text(t->recipe->json, "device"), fv_get_text(t->recipe->json, "precision"), err));
     FV_TRY(fv_pool_open(&t->pool, (int)fv_get_int(t->recipe->json, "threads"), err));
     t->scratch = fv_ops_arena(t->ops, (size_t)16 << 20);
     t->arena = fv_ops_arena(t->ops, (size_t)64 << 20);
-    if (!t->scratch || !t->arena) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", t->recipe->file);
-    FV_TRY(open_whole_model(t, err));
+    return t->scratch && t->arena ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", t->recipe->file);
+}
+
+static fv_status open_model(fv_trainer *t, fv_error *err) {
+    const char *path = fv_get_text(t->recipe->json, "model.path");
+    FV_TRY(path ? fv_model_open(&t->model, path, err) : open_new_model(t, err));
+    if (fv_chat_note(t->model->chat)[0]) fv_run_log(t->run, "%s: %s", t->model->folder, fv_chat_note(t->model->chat));
     FV_TRY(fv_train_adapt(t->model, t->recipe, err));
     FV_TRY(fv_model_watch(t->model, fv_get(t->recipe->json, "image"), fv_get(t->recipe->json, "video"), err));
     return fv_train_policy(&t->policy, t->recipe, t->model, t->model->weights, t->ops, (fv_exec){t->pool, t->scratch}, err);
+}
+
+static fv_status open_run(fv_trainer *t, bool resume, fv_error *err) {
+    char *moved;
+    fv_status s = fv_run_open(&t->run, t->recipe, resume, &moved, err);
+    if (s == FV_OK && moved) fv_run_log(t->run, "an earlier run was moved to %s", moved);
+    free(moved);
+    return s == FV_OK ? fv_sources_keep(t->recipe, t->run->folder, err) : s;
 }
 
 static void close_trainer(fv_trainer *t) {
@@ -296,45 +290,6 @@ static fv_status write_summary(const fv_trainer *t, fv_error *err) {
     fv_status s = fv_json_save(out, t->run->folder, "summary.json", err);
     json_decref(out);
     return s;
-}
-
-/* True if `path` is `folder` or lies below it. */
-static bool is_within(const char *path, const char *folder) {
-    char *inner = fv_path_absolute(path), *outer = fv_path_absolute(folder);
-    size_t n = outer ? strlen(outer) : 0;
-    if (n == 1) n = 0; /* "/" */
-    bool within = inner && outer && !strncmp(inner, outer, n) && (inner[n] == '/' || !inner[n]);
-    free(inner);
-    free(outer);
-    return within;
-}
-
-/* The exported model takes the place of an older one, which is moved aside, and of nothing else: a wrong name must not cost anyone their files, and is better
- * told before the first step than after the last. */
-static fv_status check_export(const fv_recipe *r, fv_error *err) {
-    const char *folder = fv_get_text(r->json, "export");
-    if (!folder) return FV_OK;
-    if (fv_file_exists(folder)) return fv_fail(err, FV_BAD_RECIPE, "%s: export must be a folder, %s is a file", r->file, folder);
-    if (is_within(fv_get_text(r->json, "out"), folder)) return fv_fail(err, FV_BAD_RECIPE, "%s: export must be a folder of its own, %s holds the run", r->file, folder);
-    if (!fv_folder_exists(folder)) return FV_OK;
-    fv_names names;
-    FV_TRY(fv_folder_list(&names, folder, err));
-    bool model = false;
-    for (size_t i = 0; i < names.count; i++) model |= !strcmp(names.names[i], "config.json");
-    fv_status s = !names.count || model ? FV_OK : fv_fail(err, FV_BAD_RECIPE, "%s: export must be a new or empty folder, or an older model's; %s holds something else", r->file, folder);
-    fv_names_free(&names);
-    return s;
-}
-
-/* What a new run reads can't lie in the folder that is moved aside for it. */
-static fv_status check_sources(const fv_recipe *r, fv_error *err) {
-    static const char *const fields[] = {"model.path", "adapter", "data", "eval_data", "judge.path"};
-    const char *out = fv_get_text(r->json, "out");
-    for (size_t i = 0; i < FV_COUNT(fields); i++) {
-        const char *path = json_string_value(fv_get(r->json, fields[i]));
-        if (path && is_within(path, out)) return fv_fail(err, FV_BAD_RECIPE, "%s: %s %s lies in the run folder %s, which is moved aside for a new run; give another out=, or --resume", r->file, fields[i], path, out);
-    }
-    return FV_OK;
 }
 
 static fv_status export_model(const fv_trainer *t, fv_error *err) {
@@ -396,19 +351,14 @@ static fv_status check_memory(const fv_recipe *recipe, const fv_needs *needs, fv
 
 fv_status fv_train(const fv_recipe *recipe, const fv_train_options *options, fv_error *err) {
     fv_trainer t = {.recipe = recipe, .quiet = options->quiet, .label = options->label, .stop = options->stop, .began = fv_now(), .checkpointed = fv_now()};
-    char *moved = NULL;
     int64_t stage_step;
     if (fv_get(recipe->json, "arms")) return fv_fail(err, FV_BAD_RECIPE, "%s: has arms, which are runs of their own: fv_compare trains them", recipe->file);
-    FV_TRY(check_export(recipe, err));
-    if (!options->resume) FV_TRY(check_sources(recipe, err));
+    FV_TRY(fv_sources_check(recipe, !options->resume, err));
     FV_TRY(check_memory(recipe, options->needs, err));
-    fv_status s = fv_run_open(&t.run, recipe, options->resume, &moved, err);
-    if (s == FV_OK && moved) fv_run_log(t.run, "an earlier run was moved to %s", moved);
-    free(moved);
-    if (s == FV_OK) s = open_trainer(&t, err);
-    if (s == FV_OK && fv_chat_note(t.model->chat)[0]) fv_run_log(t.run, "%s: %s", t.model->folder, fv_chat_note(t.model->chat));
+    fv_status s = open_machine(&t, err);
+    if (s == FV_OK) s = open_run(&t, options->resume, err);
+    if (s == FV_OK) s = open_model(&t, err);
     if (s == FV_OK) s = restore(&t, options->resume, &stage_step, err);
-    if (s == FV_OK) s = check_data(&t, err);
     if (s == FV_OK) s = run_stages(&t, stage_step, err);
     if (s != FV_OK && t.run) fv_run_log(t.run, "stopped: %s", err->text);
     close_trainer(&t);

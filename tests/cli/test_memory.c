@@ -16,6 +16,7 @@ static void large_runs_are_refused(void **state) {
     (void)state;
     write_file("large.json", config);
     write_file("large.yaml", recipe);
+    write_file("rows.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}]}\n");
     assert_int_equal(run("train large.yaml"), 1);
     assert_says("stderr", "  memory  needs at least 1");
     assert_says("stderr", "large.yaml: stage learn does not fit into memory, it needs at least 1");
@@ -31,14 +32,25 @@ static void large_comparisons_are_refused(void **state) {
     (void)state;
     char text[1024];
     write_file("large.json", config);
-    write_file("rows.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}]}\n");
     snprintf(text, sizeof text, "%sarms: {plain: {}, fast: {stages.learn.optim.lr: 0.1}}\n", recipe);
     write_file("compare.yaml", text);
     assert_int_equal(run("train compare.yaml --quiet"), 1);
     assert_says("stderr", "does not fit into memory");
 }
 
+/* What was not foreseen ends with a message, whichever allocation it is that fails. */
+static void memory_that_runs_out_is_told(void **state) {
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); /* a sanitizer's shadow has no room below such a limit */
+#endif
+    write_file("wide.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"" FOVEA_SOURCE "/datasets/photographs/cat.jpg\", \"min_pixels\": 12000000, "
+                             "\"max_pixels\": 20000000}]}, {\"role\": \"assistant\", \"content\": \"b\"}]}\n");
+    assert_int_equal(run_with("ulimit -v 900000;", "score --model " FOVEA_SOURCE "/models/tiny-vl --data wide.jsonl --out scores.jsonl threads=1"), 1);
+    assert_says("stderr", "out of memory");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(large_runs_are_refused), cmocka_unit_test(large_comparisons_are_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(large_runs_are_refused), cmocka_unit_test(large_comparisons_are_refused), cmocka_unit_test(memory_that_runs_out_is_told)};
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

@@ -39,7 +39,27 @@ static void runs_are_moved_aside_unless_they_are_needed(void **state) {
     assert_true(fv_folder_exists("run.1/checkpoints/step-1"));
 }
 
+/* A name that is wrong costs a message. */
+static void what_cannot_begin_moves_nothing(void **state) {
+    (void)state;
+    static const char *const wrong[][2] = {
+        {"model.init=null model.path=nowhere", "nowhere"}, {"model.init=tinny", "tinny"}, {"data=no.jsonl", "no.jsonl"}, {"'eval_data=[{make: words, n: 2}, no.jsonl]'", "no.jsonl"},
+        {"data=[kept/log.txt]", "lies in the run folder kept"}, {"judge.path=nobody", "nobody"},
+        {"'stages=[{kind: grpo, steps: 1, reward: {terms: [{term: judged, prompt: no.txt}]}}]' judge.policy=true", "no.txt"},
+    };
+    run_well("train t.yaml out=kept --quiet");
+    for (size_t i = 0; i < FV_COUNT(wrong); i++) {
+        char arguments[512];
+        snprintf(arguments, sizeof arguments, "train t.yaml out=kept %s", wrong[i][0]);
+        run_badly(arguments, 1, wrong[i][1]);
+        assert_false(fv_folder_exists("kept.1"));
+    }
+    run_badly("train arms.yaml out=kept model.init=null model.path=nowhere", 1, "nowhere");
+    assert_true(fv_folder_exists("kept/checkpoints/step-1") && !fv_folder_exists("kept.1"));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(other_folders_stay), cmocka_unit_test(runs_are_moved_aside_unless_they_are_needed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(other_folders_stay), cmocka_unit_test(runs_are_moved_aside_unless_they_are_needed),
+                                       cmocka_unit_test(what_cannot_begin_moves_nothing)};
     return cmocka_run_group_tests(tests, begin, leave_folder);
 }

@@ -243,6 +243,30 @@ static fv_status write_folder(fv_error *err) {
     return status;
 }
 
+/* `path` is whole at any moment: the new one, or what was there. */
+static void replaced_folders(void **state) {
+    (void)state;
+    fv_error err;
+    char *temporary;
+    bool done = false;
+    assert_int_equal(fv_folder_make("r/step-1", &err), FV_OK);
+    assert_int_equal(fv_file_write("r/step-1/a", "old", 3, &err), FV_OK);
+    for (int failing = 1; !done; failing++) {
+        assert_int_equal(fv_folder_begin(&temporary, "r/step-1", &err), FV_OK);
+        char *a = fv_path_join(temporary, "a");
+        assert_int_equal(fv_file_write(a, "new", 3, &err), FV_OK);
+        free(a);
+        fv_file_inject(failing, FV_INJECT_FULL);
+        done = fv_folder_replace(temporary, "r/step-1", &err) == FV_OK;
+        fv_file_inject(0, FV_INJECT_NOTHING);
+        if (!done) assert_int_equal(fv_path_remove(temporary, &err), FV_OK);
+        free(temporary);
+        assert_int_equal(entries("r"), 1);
+        assert_file("r/step-1/a", failing <= 3 ? "old" : "new"); /* after a file, a folder and the exchange: the folder above is synced */
+        assert_true(failing <= 5);
+    }
+}
+
 static void whole_folders(void **state) {
     (void)state;
     fv_error err;
@@ -330,7 +354,7 @@ static void sweeping_takes_nothing_else(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(paths), TEST(reading), TEST(folders), TEST(whole_files), TEST(pipes_and_devices), TEST(lines), TEST(whole_folders),
+        TEST(paths), TEST(reading), TEST(folders), TEST(whole_files), TEST(pipes_and_devices), TEST(lines), TEST(whole_folders), TEST(replaced_folders),
         TEST(every_failure_keeps_the_old_file), TEST(killed_anywhere), TEST(sweeping_takes_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,19 +189,24 @@ static void arena_is_stable_after_the_first_step(void **state) {
 }
 
 static jmp_buf out_of_memory;
+static size_t asked;
 
-static void leave(void *context, size_t bytes) {
-    *(size_t *)context = bytes;
+static void leave(size_t bytes, const char *why) {
+    asked = bytes;
+    assert_non_null(strstr(why, "memory"));
     longjmp(out_of_memory, 1);
 }
 
 static void arena_exhaustion_is_handled(void **state) {
     (void)state;
     fv_arena *a = fv_arena_new(0);
-    size_t asked = 0;
-    fv_arena_on_exhaustion(a, leave, &asked);
-    if (!setjmp(out_of_memory)) fv_arena_take(a, SIZE_MAX - 10);
-    assert_true(asked == SIZE_MAX - 10);
+    const size_t much[] = {SIZE_MAX - 10, SIZE_MAX / 2};
+    fv_arena_on_exhaustion(leave);
+    for (size_t i = 0; i < FV_COUNT(much); i++) {
+        if (!setjmp(out_of_memory)) fv_arena_take(a, much[i]);
+        assert_true(asked == much[i]);
+    }
+    fv_arena_on_exhaustion(NULL);
     assert_non_null(fv_arena_take(a, 100)); /* still usable */
     fv_arena_free(a);
 }
