@@ -64,7 +64,9 @@ static fv_status check_models(const fv_recipe *r, bool fresh, fv_error *err) {
     fv_new_weights shapes;
     fv_model *m;
     if (init) {
-        FV_TRY(fv_model_outline(&m, &shapes, init, err));
+        fv_status s = fv_model_outline(&m, &shapes, init, err);
+        if (s == FV_BAD_USAGE && err) err->status = FV_BAD_RECIPE; /* an unknown preset is a field's fault here */
+        if (s != FV_OK) return fv_fail_in(err, "%s: model.init", r->file);
         fv_model_close(m);
         fv_new_weights_clear(&shapes);
     }
