@@ -201,13 +201,24 @@ static int count_parameters(const fv_adapter *a) {
     return n;
 }
 
+/* Something is to be trained that `freeze` leaves. */
+static bool any_left(const fv_weight *weights, int count, const fv_slot_options *o) {
+    const fv_adapter *a = o->adapter;
+    for (int i = 0; !a && i < count; i++)
+        if (!named(o->freeze, o->freeze_count, weights[i].name)) return true;
+    for (int i = 0; a && i < a->part_count; i++)
+        if (!named(o->freeze, o->freeze_count, weights[a->parts[i].weight].name)) return true;
+    for (int i = 0; a && i < a->whole_count; i++)
+        if (!named(o->freeze, o->freeze_count, weights[a->wholes[i].weight].name)) return true;
+    return false;
+}
+
 fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_weight *weights, int count, const fv_slot_options *options, fv_error *err) {
     *out = NULL;
     FV_TRY(check_patterns("freeze", options->freeze, options->freeze_count, weights, count, err));
     FV_TRY(check_patterns("muon", options->muon, options->muon_count, weights, count, err));
-    bool left = !options->train || options->adapter || options->freeze_count == 0;
-    for (int i = 0; i < count && !left; i++) left = !named(options->freeze, options->freeze_count, weights[i].name);
-    if (!left) return fv_fail(err, FV_BAD_RECIPE, "freeze: all %d weights are frozen, nothing is left to train", count);
+    if (options->train && options->freeze_count && !any_left(weights, count, options))
+        return fv_fail(err, FV_BAD_RECIPE, "freeze: all weights%s are frozen, nothing is left to train", options->adapter ? " that the adapter changes" : "");
     int all = count + count_parameters(options->adapter), parts = options->adapter ? options->adapter->part_count : 0;
     fv_slot *s = calloc(1, sizeof *s);
     fv_param *params = calloc((size_t)all + 1, sizeof *params);

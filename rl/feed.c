@@ -214,8 +214,9 @@ static fv_status prepare(fv_feed *f, fv_sample *s) {
     if (fv_json_find(s->row->json, "input_ids")) FV_TRY(token_prompt(f, s->row, &s->prompt, err));
     else FV_TRY(message_prompt(f, s));
     if (!s->prompt.tokens.count) return fv_fail(err, FV_BAD_DATA, "there are no tokens");
-    if (f->options.max_tokens && s->prompt.tokens.count > f->options.max_tokens)
-        return fv_fail(err, FV_LIMIT, "%d tokens, more than max_tokens %d", s->prompt.tokens.count, f->options.max_tokens);
+    int tokens = s->prompt.tokens.count, most = f->options.max_tokens;
+    if (most && tokens > most) return fv_fail(err, FV_LIMIT, "%d tokens, more than max_tokens %d", tokens, most);
+    if (most && f->options.generate && tokens == most) return fv_fail(err, FV_LIMIT, "%d tokens, all of max_tokens: there is no room for an answer", tokens);
     return FV_OK;
 }
 

@@ -263,6 +263,33 @@ static fv_status name_stages(fv_yaml *y, fv_error *err) {
     return FV_OK;
 }
 
+/* "judge: policy", "judge: reference". */
+static fv_status name_judge(fv_yaml *y, fv_error *err) {
+    const fv_yaml *judge = fv_yaml_get(y, "judge");
+    const char *word = judge ? fv_yaml_word(judge) : NULL;
+    if (!word || (strcmp(word, "policy") && strcmp(word, "reference"))) return FV_OK;
+    fv_yaml *m = fv_yaml_new(FV_YAML_MAPPING);
+    FV_TRY(fv_yaml_put(m, word, fv_yaml_new_bool(true), err));
+    return fv_yaml_put(y, "judge", m, err);
+}
+
+/* There is one judge: an override that names one takes the place of the recipe's. */
+static fv_status replace_judge(fv_yaml *root, const char *assignment, fv_error *err) {
+    static const char *const kinds[] = {"path", "url", "policy", "reference"};
+    fv_yaml *judge = fv_yaml_get(root, "judge");
+    const char *field = strncmp(assignment, "judge.", 6) ? "" : assignment + 6;
+    for (size_t i = 0; judge && i < FV_COUNT(kinds); i++) {
+        const fv_yaml *given = fv_yaml_get(judge, kinds[i]);
+        bool on = given && !fv_yaml_is_null(given);
+        if (on && fv_yaml_bool(given, &on) && !on) continue;
+        if (!on || strlen(kinds[i]) != strcspn(field, "=") || strncmp(field, kinds[i], strlen(kinds[i])) != 0) continue;
+        for (size_t k = 0; k < FV_COUNT(kinds); k++)
+            if (k != i && fv_yaml_get(judge, kinds[k])) FV_TRY(fv_yaml_put(judge, kinds[k], fv_yaml_new(FV_YAML_SCALAR), err));
+        if (strcmp(kinds[i], "url") != 0 && fv_yaml_get(judge, "model")) FV_TRY(fv_yaml_put(judge, "model", fv_yaml_new(FV_YAML_SCALAR), err)); /* a server's name for it */
+    }
+    return FV_OK;
+}
+
 /* A stage's field may be overridden without "stages.NAME." where there is one stage. */
 static fv_status override(fv_yaml *root, const char *assignment, fv_error *err) {
     const fv_yaml *stages = fv_yaml_get(root, "stages");
@@ -301,16 +328,6 @@ static fv_status name_run(fv_yaml *y, fv_error *err) {
     return s;
 }
 
-/* "judge: policy", "judge: reference". */
-static fv_status name_judge(fv_yaml *y, fv_error *err) {
-    const fv_yaml *judge = fv_yaml_get(y, "judge");
-    const char *word = judge ? fv_yaml_word(judge) : NULL;
-    if (!word || (strcmp(word, "policy") && strcmp(word, "reference"))) return FV_OK;
-    fv_yaml *m = fv_yaml_new(FV_YAML_MAPPING);
-    FV_TRY(fv_yaml_put(m, word, fv_yaml_new_bool(true), err));
-    return fv_yaml_put(y, "judge", m, err);
-}
-
 /* "runs/mine/" is "runs/mine". */
 static void trim_folder(json_t *root, const char *field) {
     const char *text = fv_get_text(root, field);
@@ -322,7 +339,12 @@ static void trim_folder(json_t *root, const char *field) {
 fv_status fv_recipe_change(fv_yaml *y, const char *const *overrides, int override_count, fv_error *err) {
     if (y->kind != FV_YAML_MAPPING) return fv_yaml_fail(y, err, "a recipe is a mapping of fields (name, model, data, stages ...)");
     FV_TRY(name_stages(y, err));
-    for (int i = 0; i < override_count; i++) FV_TRY(override(y, overrides[i], err));
+    FV_TRY(name_judge(y, err));
+    for (int i = 0; i < override_count; i++) {
+        FV_TRY(override(y, overrides[i], err));
+        FV_TRY(name_judge(y, err));
+        FV_TRY(replace_judge(y, overrides[i], err));
+    }
     return name_stages(y, err); /* of stages that an override brought */
 }
 

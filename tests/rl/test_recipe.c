@@ -162,6 +162,28 @@ static void defaults_are_filled_in(void **state) {
     fv_recipe_close(r);
 }
 
+/* The last one that is named judges. */
+static void overrides_replace_the_judge(void **state) {
+    (void)state;
+    static const struct {
+        const char *recipe, *overrides[3], *now; /* the field that is set in the end */
+    } cases[] = {{"judge: {path: a}", {"judge.url=http://127.0.0.1:1/v1", "judge.model=m"}, "judge.url"},
+                 {"judge: {url: 'http://127.0.0.1:1/v1', model: m, timeout: 3}", {"judge.path=b"}, "judge.path"},
+                 {"judge: policy", {"judge.reference=true", "judge.max_new_tokens=5"}, "judge.reference"},
+                 {"judge: {path: a}", {"judge=policy"}, "judge.policy"},
+                 {"judge: {path: a}", {"judge.policy=false"}, "judge.path"}};
+    static const char *const kinds[] = {"judge.path", "judge.url", "judge.policy", "judge.reference"};
+    for (size_t i = 0; i < FV_COUNT(cases); i++) {
+        char text[1024];
+        int n = 0;
+        while (n < 3 && cases[i].overrides[n]) n++;
+        snprintf(text, sizeof text, "%s%s\n", plain, cases[i].recipe);
+        fv_recipe *r = must(text, cases[i].overrides, n);
+        for (size_t k = 0; k < FV_COUNT(kinds); k++) assert_int_equal(fv_get_text(r->json, kinds[k]) || fv_get_bool(r->json, kinds[k]), !strcmp(kinds[k], cases[i].now));
+        fv_recipe_close(r);
+    }
+}
+
 static void overrides_reach_their_fields(void **state) {
     (void)state;
     static const char *const words[] = {"steps=9",           "seed=4", "stages.rl.rollout.prompts=3", "objective.kl={cosine: [0.1, 0]}", "data={make: count, n: 5}",
@@ -265,7 +287,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_fields_have_suggestions), cmocka_unit_test(values_out_of_range_are_named), cmocka_unit_test(parts_are_checked),
         cmocka_unit_test(stages_are_checked),              cmocka_unit_test(nulls_are_defaults),            cmocka_unit_test(defaults_are_filled_in),
-        cmocka_unit_test(overrides_reach_their_fields),    cmocka_unit_test(what_is_written_reads_back),    cmocka_unit_test(the_table_is_sound),
+        cmocka_unit_test(overrides_reach_their_fields), cmocka_unit_test(overrides_replace_the_judge),
+        cmocka_unit_test(what_is_written_reads_back),    cmocka_unit_test(the_table_is_sound),
         cmocka_unit_test(shipped_recipes_are_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,9 +240,10 @@ static void mistakes_have_messages(void **state) {
         const char *model, *head, *stages, *want;
     } cases[] = {
         {"nowhere", "", "  - {kind: sft}\n", "nowhere"},
-        {NULL, "freeze: [nothing.*]", "  - {kind: sft}\n", "freeze: nothing.*"},
-        {NULL, "freeze: ['*']", "  - {kind: sft}\n", "nothing is left to train"},
-        {NULL, "muon: [nothing.*]", "  - {kind: sft}\n", "muon: nothing.*"},
+        {NULL, "freeze: [nothing.*]", "  - {kind: sft, data: LESSON}\n", "freeze: nothing.*"},
+        {NULL, "freeze: ['*']", "  - {kind: sft, data: LESSON}\n", "nothing is left to train"},
+        {NULL, "freeze: ['*q_proj*']\nlora: {r: 2, targets: [q_proj]}", "  - {kind: sft, data: LESSON}\n", "freeze: all weights that the adapter changes are frozen"},
+        {NULL, "muon: [nothing.*]", "  - {kind: sft, data: LESSON}\n", "muon: nothing.*"},
         {NULL, "", "  - {kind: sft, data: nowhere.jsonl}\n", "nowhere.jsonl"},
         {NULL, "", "  - {kind: sft, epochs: 0}\n", "lesson.yaml: stages.sft: neither steps nor epochs"},
         {NULL, "", "  - {kind: sft, max_tokens: 16, steps: 1}\n", "bad_rows.jsonl says what was skipped"},
