@@ -2,6 +2,7 @@
 
 #include "rl/part.h"
 #include "rl/recipe.h"
+#include "tools/env.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +36,19 @@ static void help_fields(const char *title, int where) {
     const fv_field *all = fv_recipe_fields(&n);
     printf("\n%s\n", title);
     for (int i = 0; i < n; i++)
-        if (all[i].where & where) printf("  %-26s %-28s %s%s%s\n", all[i].path, *all[i].fallback ? all[i].fallback : "-", all[i].help, *all[i].choices ? " | " : "", all[i].choices);
+        if (all[i].where & where) {
+            char limits[64] = "";
+            bool number = all[i].kind == FV_FIELD_INT || all[i].kind == FV_FIELD_NUM || all[i].kind == FV_FIELD_SCHEDULE;
+            if (number) snprintf(limits, sizeof limits, " | %.10g..%.10g", all[i].low, all[i].high);
+            printf("  %-26s %-28s %s%s%s%s\n", all[i].path, *all[i].fallback ? all[i].fallback : "-", all[i].help, limits, *all[i].choices ? " | " : "", all[i].choices);
+        }
+}
+
+static void help_env(void) {
+    int n;
+    const fv_env_field *all = fv_env_fields(&n);
+    printf("\nof env\n");
+    for (int i = 0; i < n; i++) printf("  %-26s %-28s %s\n", all[i].name, all[i].fallback, all[i].help);
 }
 
 static void help_recipe(void) {
@@ -44,11 +57,12 @@ static void help_recipe(void) {
     help_fields("of a stage with kind: sft", FV_STAGE_SFT);
     help_fields("of a stage with kind: grpo", FV_STAGE_GRPO);
     help_fields("of a stage with kind: filter", FV_STAGE_FILTER);
+    help_env();
     int n;
     const fv_part *const *parts = fv_parts(&n);
     printf("\nparts\n");
-    for (int i = 0; i < n; i++) printf("  %-10s %-14s %-60s %s\n", fv_hook_name(parts[i]->hook), parts[i]->name, parts[i]->fields, parts[i]->doc);
-    printf("\nAny field can be given on the command line: fovea train R.yaml stages.rl.steps=20\n");
+    for (int i = 0; i < n; i++) printf("  %-10s %-14s %-60s %s%s%s\n", fv_hook_name(parts[i]->hook), parts[i]->name, parts[i]->fields, parts[i]->doc, parts[i]->limits ? " | " : "", parts[i]->limits ? parts[i]->limits : "");
+    printf("\n`fovea data` lists generators and their options. Any field can be given on the command line: fovea train R.yaml stages.rl.steps=20\n");
 }
 
 static fv_status run(const fv_args *a, fv_error *err) {

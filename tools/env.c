@@ -34,8 +34,28 @@ void fv_observation_clear(fv_observation *o) {
 
 /* ---- configuration -------------------------------------------------------------------------------------------------- */
 
+static const fv_env_field fields[] = {
+    {"name", "tools", "the built-in environment, the only one"},
+    {"tools", "[image_zoom_in_tool]", "what may be called"},
+    {"max_turns", "5", "1..100 turns of the assistant; the call of the last one is not run. With format actions a row that has a grid_size (ViLaSR's mazes) has 10 more"},
+    {"coordinates", "view", "the space that the model writes in (tools/coords.h) | view (pixels of what it sees, as Qwen2.5-VL)|picture (pixels of the original)|thousand (0..1000 each way, as Qwen2-VL and Qwen3-VL)"},
+    {"prompt", "deepeyes", "what the system text says of the tools (tools/prompts.c) | deepeyes|plain|compact|none, with format actions vilasr (its default)|actions|none"},
+    {"hint", "true for deepeyes", "a line on the form of an answer after the question and in every observation"},
+    {"calls", "last", "of several calls in a turn the last is run (DeepEyes), or each in turn (Hermes), at most 8 | last|all"},
+    {"format", "tool_call", "<tool_call>{\"name\", \"arguments\"}</tool_call>, or ViLaSR's actions and fenced lists of items on any picture by its number (tools/actions.h), with the tools that draw boxes and lines | tool_call|actions"},
+    {"errors", "answer", "a bad call is answered by what was wrong with it, or ends the episode (ViLaSR's release) | answer|end"},
+    {"min_side", "30", "pixels that a zoom must have at least (tools/crop.h), 1..16384; with min_side_rule grow the default is the processor's factor"},
+    {"min_side_rule", "refuse", "a smaller zoom is refused, or grown to that | refuse|grow"},
+};
+
+const fv_env_field *fv_env_fields(int *count) {
+    *count = (int)FV_COUNT(fields);
+    return fields;
+}
+
 static fv_status fv_check_keys(fv_json_at at, fv_error *err) {
-    static const char *const known[] = {"name", "tools", "max_turns", "coordinates", "prompt", "hint", "calls", "min_side", "min_side_rule", "format", "errors"};
+    const char *known[FV_COUNT(fields)];
+    for (size_t k = 0; k < FV_COUNT(fields); k++) known[k] = fields[k].name;
     void *i = json_object_iter((json_t *)at.root);
     for (; i != NULL; i = json_object_iter_next((json_t *)at.root, i)) {
         const char *key = json_object_iter_key(i);

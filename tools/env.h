@@ -36,20 +36,13 @@ typedef struct {
 typedef struct fv_env fv_env;
 typedef struct fv_episode fv_episode;
 
-/* config: a recipe's or a row's `env`, an object; unknown keys and wrong values are FV_BAD_RECIPE ("env.max_turns must be ..."):
- *   name           "tools", the built-in environment (the default)
- *   tools          names from tools/registry.c; the default is ["image_zoom_in_tool"]
- *   max_turns      1..100 assistant turns, the default is 5; the call of the last one is not run. With format "actions" a row that has a grid_size (ViLaSR's
- *                  mazes) has 10 more
- *   coordinates    "view" (the default), "picture", "thousand": the space that the model writes in (tools/coords.h)
- *   prompt         what the system text says of the tools (tools/prompts.c): "deepeyes" (the default), "plain", "compact", "none"
- *   hint           a line on the form of an answer after the question and in every observation; the default is true for "deepeyes" only
- *   calls          "last": of several calls in a turn the last is run (DeepEyes, the default); "all": each in turn (Hermes), at most 8
- *   format         "tool_call" (the default): calls are <tool_call>{"name", "arguments"}</tool_call>; "actions": they are ViLaSR's (tools/actions.h): Action: Object Mapper
- *                  or Path Tracer and a fenced list of items, each on any picture by its number; of the tools it offers image_draw_boxes_tool and
- *                  image_draw_lines_tool (both by default), of the prompts "vilasr" (the default), "actions" and "none"
- *   errors         "answer": a bad call is answered by what was wrong with it (the default); "end": it ends the episode (ViLaSR's release)
- *   min_side, min_side_rule  how small a zoom may be (tools/crop.h): "refuse" and 30 by default; with "grow" the default side is `factor`
+/* The fields of a recipe's or a row's `env`, for help and docs/recipe.md. */
+typedef struct {
+    const char *name, *fallback, *help;
+} fv_env_field;
+const fv_env_field *fv_env_fields(int *count);
+
+/* config: an object with fields of that table; unknown ones and wrong values are FV_BAD_RECIPE ("env.max_turns must be ...").
  * factor: what the processor rounds sides to (patch * merge). *out may be shared by threads. */
 fv_status fv_env_open(fv_env **out, const json_t *config, int factor, fv_error *err);
 void fv_env_close(fv_env *e);

@@ -6,6 +6,7 @@
 #include "rl/protocol.h"
 #include "rl/recipe.h"
 #include "tools/actions.h"
+#include "tools/env.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,10 +97,23 @@ static void add_generators(fv_text *t) {
     }
 }
 
+static void add_env(fv_text *t) {
+    int n;
+    const fv_env_field *all = fv_env_fields(&n);
+    fv_text_add(t, "\n## Environments\n\n`env: {tools: [image_zoom_in_tool], max_turns: 3}`, of the recipe, a stage, or a row.\n\n| field | default | |\n|---|---|---|\n");
+    for (int i = 0; i < n; i++) {
+        fv_text_printf(t, "| `%s` | ", all[i].name);
+        add_code(t, all[i].fallback);
+        fv_text_add(t, " | ");
+        add_cell(t, all[i].help);
+        fv_text_add(t, " |\n");
+    }
+}
+
 static void add_tools(fv_text *t) {
     int n;
     const fv_tool *const *all = fv_tools(&n);
-    fv_text_add(t, "\n## Tools\n\nFor `env: {tools: [...]}`; `tools/env.h` says what else an environment takes.\n\n| name | arguments, for example | |\n|---|---|---|\n");
+    fv_text_add(t, "\n## Tools\n\nFor `env: {tools: [...]}`.\n\n| name | arguments, for example | |\n|---|---|---|\n");
     for (int i = 0; i < n; i++) fv_text_printf(t, "| `%s` | `%s` | %s |\n", all[i]->name, all[i]->example, all[i]->description);
     fv_text_add(t, "\nWith `env: {format: actions}` calls are ViLaSR's ([papers/vilasr.md](papers/vilasr.md)): an action and a fenced list of items, each on any picture by its number (`tools/actions.h`).\n\n"
                    "| name | action | an item, for example | |\n|---|---|---|---|\n");
@@ -124,6 +138,7 @@ static void recipe_page_is_current(void **state) {
     add_fields(&t, "A stage with `kind: filter` (rejection sampling)", FV_STAGE_FILTER);
     add_parts(&t);
     add_generators(&t);
+    add_env(&t);
     add_tools(&t);
     assert_false(t.failed);
     if (getenv("FOVEA_WRITE_DOCS")) {
