@@ -1,6 +1,7 @@
 #include "datasets/formats.h"
 
 #include "datasets/media.h"
+#include "datasets/options.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -129,18 +130,13 @@ static fv_status fv_from_conversations(json_t *messages, const json_t *row, cons
 static fv_status fv_from_problem(json_t *messages, const json_t *row, const char *place, fv_error *err) {
     const char *field = fv_json_find(row, "problem") != NULL ? "problem" : "question";
     const char *problem = fv_string(row, field), *process = fv_string(row, "process"), *solution = fv_string(row, "solution");
-    const json_t *options = json_object_get(row, "options");
     if (problem == NULL) return fv_fail(err, FV_BAD_DATA, "%s: %s must be a text", place, field);
-    if (options != NULL && !json_is_null(options) && !json_is_array(options)) return fv_fail(err, FV_BAD_DATA, "%s: options must be a list", place);
     fv_text text = {0};
     fv_text_add(&text, problem);
-    for (size_t i = 0; i < json_array_size(options); i++) {
-        const char *option = json_string_value(json_array_get(options, i));
-        if (option == NULL) {
-            fv_text_clear(&text);
-            return fv_fail(err, FV_BAD_DATA, "%s: options[%zu] must be a text", place, i);
-        }
-        fv_text_printf(&text, "\n%s", option);
+    fv_status s = fv_options_write(&text, row, place, err);
+    if (s != FV_OK) {
+        fv_text_clear(&text);
+        return s;
     }
     json_t *message = text.failed ? NULL : fv_message("user", json_string(text.size ? text.data : ""));
     fv_text_clear(&text);

@@ -11,7 +11,8 @@
  *   messages               ours, OpenAI's, transformers', TRL's (pictures in the parts, or in `images`)
  *   prompt                 verl, TRL: a list of messages or a text; with `completion`, both in a row
  *   conversations          LLaVA, ShareGPT: {"from", "value"} or {"role", "content"}
- *   problem or question    EasyR1 (`images`), Video-R1 and SophiaVL-R1 (`path` by `data_type`), ViLaSR (`image_path`): media, text, options a line each
+ *   problem or question    EasyR1 (`images`), Video-R1 and SophiaVL-R1 (`path` by `data_type`), ViLaSR (`image_path`): media, text, options a line each (datasets/options.h:
+ *                          also lmms-eval's `candidates`, NExT-QA's a0 to a4, VLMEvalKit's A to D)
  * Marks <image> and <video> in texts become the pictures of `images`/`image`/`image_path` and `videos`/`video` in order, all of them;
  * without marks they stand before the first user turn's text.
  * FV_BAD_DATA: "train.jsonl:17: messages[0].content[1].image must be ...". */

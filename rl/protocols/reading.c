@@ -61,32 +61,13 @@ static fv_span option_of(fv_options *o, int i, const json_t *v) {
     return fv_span_of(o->numbers[i]);
 }
 
-/* Values named A to Z of an object (or a0 to a9: first "a0"). */
-static void read_named(fv_options *o, const json_t *object, const char *first) {
-    char key[3] = "";
-    for (int i = 0; i < FV_OPTIONS && (!first[1] || i < 10); i++) {
-        memcpy(key, first, strlen(first));
-        key[strlen(first) - 1] = (char)(key[strlen(first) - 1] + i);
-        o->text[i] = option_of(o, i, json_object_get(object, key));
-        if (o->text[i].text) o->count = i + 1;
-    }
-}
-
 void fv_options_read(fv_options *o, const json_t *row) {
-    static const char *const lists[] = {"options", "candidates", "choices"};
-    *o = (fv_options){0};
-    for (size_t k = 0; k < FV_COUNT(lists) && !o->count; k++) {
-        const json_t *list = json_object_get(row, lists[k]);
-        size_t n = json_array_size(list);
-        if (json_is_object(list)) read_named(o, list, "A");
-        for (size_t i = 0; i < n && i < FV_OPTIONS; i++) {
-            o->text[i] = option_of(o, (int)i, json_array_get(list, i));
-            if (!o->text[i].text) o->text[i] = fv_span_of("");
-            o->count++;
-        }
+    const json_t *values[FV_OPTIONS];
+    *o = (fv_options){.count = fv_options_find(row, values)};
+    for (int i = 0; i < o->count; i++) {
+        o->text[i] = option_of(o, i, values[i]);
+        if (values[i] && !o->text[i].text) o->text[i] = fv_span_of("");
     }
-    if (!o->count) read_named(o, row, "A");
-    if (!o->count) read_named(o, row, "a0");
 }
 
 char fv_leading_letter(fv_span s, fv_span *rest) {

@@ -2,6 +2,7 @@
 #ifndef FV_RL_PROTOCOLS_READING_H
 #define FV_RL_PROTOCOLS_READING_H
 
+#include "datasets/options.h"
 #include "rl/protocol.h"
 #include "rl/text/python.h"
 
@@ -15,15 +16,14 @@ void fv_read_turn(fv_text *out, const char *response);
  * without an opening one dropped, white space about the rest too. */
 void fv_read_lmms(fv_text *out, const char *response);
 
-/* A row's options in order; letters are A, B, C ... */
-enum { FV_OPTIONS = 26 };
+/* A row's options in order. */
 typedef struct {
     int count;
     fv_span text[FV_OPTIONS]; /* as the row has them; text NULL: a letter that is left out */
     char numbers[FV_OPTIONS][32]; /* of options that are numbers: spans point into it, so that a value is not copied */
 } fv_options;
 
-/* From `options`, `candidates` or `choices` (lists of texts, or objects by letter), fields A, B, ..., or a0, a1, ...; none of them: count 0. */
+/* Those that fv_options_find finds; none: count 0. */
 void fv_options_read(fv_options *o, const json_t *row);
 
 /* The letter A..Z that a text begins with where nothing or one of . ) : stands behind it ("B", "(B) red", "B.", "B: red"), and the rest; 0: there is none. */

@@ -107,6 +107,14 @@ static void problems(void **state) {
             "user: <video \"./CLEVRER/1.mp4\">'What happens?\nA. it falls\nB. it rises'");
     becomes("{\"problem\": \"<image>How many?\", \"data_type\": \"image\", \"options\": [], \"path\": \"a.png\"}", "user: <image \"a.png\">'How many?'");
     becomes("{\"problem\": \"1 + 1?\", \"data_type\": \"text\", \"path\": \"\"}", "user: 1 + 1?");
+    /* options by other names, and without their letters */
+    becomes("{\"question\": \"Where?\", \"options\": [\"hall\", \"yard\"], \"answer\": \"yard\"}", "user: Where?\nhall\nyard");
+    becomes("{\"question\": \"Where?\", \"options\": [\"hall\", \"yard\"], \"answer\": \"(B)\"}", "user: Where?\nA. hall\nB. yard");
+    becomes("{\"question\": \"Where?\", \"options\": [\"(A) hall\", \"(B) yard\"], \"answer\": \"B\"}", "user: Where?\n(A) hall\n(B) yard");
+    becomes("{\"question\": \"Where?\", \"candidates\": [\"hall\", \"yard\"], \"answer\": \"yard\", \"video\": \"1.mp4\"}", "user: <video \"1.mp4\">'Where?\nA. hall\nB. yard'");
+    becomes("{\"question\": \"How many?\", \"choices\": {\"A\": 3, \"B\": 4.5, \"D\": \"none\"}}", "user: How many?\nA. 3\nB. 4.5\nD. none");
+    becomes("{\"question\": \"Why?\", \"a0\": \"to eat\", \"a1\": \"to run\", \"answer\": 1}", "user: Why?\nA. to eat\nB. to run");
+    becomes("{\"question\": \"Why?\", \"A\": \"A. to eat\", \"B\": \"to run\", \"answer\": \"B\"}", "user: Why?\nA. to eat\nB. to run");
     becomes("{\"problem\": \"Compare <image> and <image>.\", \"answer\": \"same\", \"images\": [\"a.png\", \"b.png\"]}", "user: 'Compare '<image \"a.png\">' and '<image \"b.png\">'.'");
     becomes("{\"question\": \"Where?\", \"image_path\": [\"a.png\", \"b.png\"], \"data_type\": \"maze\"}", "user: <image \"a.png\"><image \"b.png\">'Where?'");
 }
@@ -175,7 +183,7 @@ static void what_is_wrong(void **state) {
     refused("{\"conversations\": [{\"from\": \"gpt\", \"value\": \"x\"}], \"image\": \"a\"}", "no user turn");
     refused("{\"problem\": 3}", "problem must be a text");
     refused("{\"problem\": \"x\", \"options\": \"A\"}", "options must be a list");
-    refused("{\"problem\": \"x\", \"options\": [1]}", "options[0] must be a text");
+    refused("{\"problem\": \"x\", \"options\": [\"A. b\", {}]}", "options[1] must be a text");
     refused("{\"problem\": \"x\", \"data_type\": \"image\"}", "data_type is image, but there is no path");
     refused("{\"problem\": \"x\", \"data_type\": \"sound\", \"path\": \"a\"}", "data_type must be image, video or text");
 }
