@@ -7,9 +7,11 @@
 #include <string.h>
 
 static const fv_bench list[] = {
-    {"decode", "one answer's tokens a second, as bytes of weights against the memory's bandwidth", fv_bench_decode},
-    {"grpo", "a GRPO step of 4 prompts with a picture x 8 answers of 64 tokens, as arithmetic against the peak rate", fv_bench_grpo},
-    {"tree", "training a group of 8 over the tree against its answers one by one", fv_bench_tree},
+    {"decode", "a prompt of 512 tokens against the peak rate; one answer and eight, as bytes of weights against the memory's bandwidth", false, fv_bench_decode},
+    {"grpo", "a GRPO step of 4 prompts with a picture x 8 answers of 64 tokens, as arithmetic against the peak rate", false, fv_bench_grpo},
+    {"sft", "a supervised step of 8 conversations with a picture, as arithmetic against the peak rate; four answers a prompt against one", false, fv_bench_sft},
+    {"tree", "training a group of 8 over the tree against its answers one by one", false, fv_bench_tree},
+    {"video", "a video file decoded and made into patches, against its decoding alone (--video FILE)", true, fv_bench_video},
 };
 
 const fv_bench *fv_benches(int *count) {
@@ -35,20 +37,20 @@ static fv_status open_model(fv_bench_rig *r, const fv_bench_options *o, const ch
     return s;
 }
 
-static fv_status open_rig(fv_bench_rig *r, const fv_bench_options *o, const char *preset, fv_error *err) {
+static fv_status open_rig(fv_bench_rig *r, const fv_bench_options *o, const char *preset, bool train, fv_error *err) {
     FV_TRY(fv_ops_find(&r->ops, o->device ? o->device : "cpu", o->precision, err));
     FV_TRY(fv_pool_open(&r->pool, o->threads, err));
     FV_TRY(open_model(r, o, preset, err));
     r->scratch = fv_ops_arena(r->ops, (size_t)16 << 20);
     r->arena = fv_ops_arena(r->ops, (size_t)64 << 20);
     if (!r->scratch || !r->arena) return fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
-    fv_slot_options how = {.name = "policy", .train = true};
+    fv_slot_options how = {.name = "policy", .train = train};
     return fv_slot_open(&r->slot, r->ops, (fv_exec){r->pool, r->scratch}, r->model->weights, r->model->count, &how, err);
 }
 
-fv_status fv_bench_open(fv_bench_rig *r, const fv_bench_options *o, const char *preset, fv_error *err) {
+fv_status fv_bench_open(fv_bench_rig *r, const fv_bench_options *o, const char *preset, bool train, fv_error *err) {
     memset(r, 0, sizeof *r);
-    fv_status s = open_rig(r, o, preset, err);
+    fv_status s = open_rig(r, o, preset, train, err);
     if (s != FV_OK) fv_bench_close(r);
     return s;
 }
@@ -61,6 +63,13 @@ void fv_bench_close(fv_bench_rig *r) {
     fv_arena_free(r->scratch);
     memset(r, 0, sizeof *r);
 }
+
+double fv_bench_body(const fv_model *m) {
+    const fv_text_config *c = &m->config.text;
+    return c->layers * ((double)c->hidden * c->head_dim * (2 * c->heads + 2 * c->kv_heads) + 3.0 * c->hidden * c->intermediate);
+}
+
+double fv_bench_head(const fv_model *m) { return (double)m->config.text.hidden * m->config.text.vocabulary; }
 
 /* ---- limits ---- */
 

@@ -4,10 +4,11 @@
 #ifndef FV_BENCH_BENCH_H
 #define FV_BENCH_BENCH_H
 
-#include "language/model.h"
+#include "language/prompt.h"
 
 typedef struct {
     const char *model;  /* a Hugging Face folder; NULL: random weights of a preset that suits the bench */
+    const char *video;  /* a file, for benches of videos */
     const char *device, *precision; /* NULL: "cpu", "f32" */
     int threads;        /* 0: all */
     int steps;          /* that are timed; 0: the bench's own number */
@@ -23,12 +24,13 @@ typedef struct {
 
 typedef struct {
     const char *name, *summary;
+    bool of_video; /* needs a file */
     fv_status (*run)(const fv_bench_options *o, fv_bench_out *out, fv_error *err);
 } fv_bench;
 const fv_bench *fv_benches(int *count);
 const fv_bench *fv_bench_find(const char *name); /* NULL: none of this name */
 
-/* What a bench runs on: a model in a trained slot, threads, memory. */
+/* What a bench runs on: a model in a slot, threads, memory. */
 typedef struct {
     fv_model *model;
     const fv_ops *ops;
@@ -36,8 +38,18 @@ typedef struct {
     fv_arena *scratch, *arena;
     fv_slot *slot;
 } fv_bench_rig;
-fv_status fv_bench_open(fv_bench_rig *r, const fv_bench_options *o, const char *preset, fv_error *err); /* preset: of fv_model_init, where no model is given */
+/* preset: of fv_model_init, where no model is given; train: the slot has masters and moments, else weights stay in the type of their file. */
+fv_status fv_bench_open(fv_bench_rig *r, const fv_bench_options *o, const char *preset, bool train, fv_error *err);
 void fv_bench_close(fv_bench_rig *r);
+
+/* What is asked: a picture of 224 x 224 (the caller's) and a question about it. */
+fv_status fv_bench_wants_tower(const fv_model *m, fv_error *err);
+fv_status fv_bench_picture(fv_image **out, uint64_t seed, fv_error *err);
+fv_status fv_bench_prompt(fv_prompt *out, const fv_model *m, fv_image *picture, fv_error *err);
+
+/* Multiply-adds of a token: through the decoder's matrices, and through the projection. */
+double fv_bench_body(const fv_model *m);
+double fv_bench_head(const fv_model *m);
 
 /* Limits of the machine, by the threads of `pool`: floats read per second from 256 MB (as bytes), and f32 operations per second of fused multiply-adds in
  * registers (a product whose operands stay in the first cache). */
@@ -47,7 +59,9 @@ double fv_bench_fma(const fv_ops *ops, fv_exec exec);
 /* The list's. */
 fv_status fv_bench_decode(const fv_bench_options *o, fv_bench_out *out, fv_error *err);
 fv_status fv_bench_grpo(const fv_bench_options *o, fv_bench_out *out, fv_error *err);
+fv_status fv_bench_sft(const fv_bench_options *o, fv_bench_out *out, fv_error *err);
 fv_status fv_bench_tree(const fv_bench_options *o, fv_bench_out *out, fv_error *err);
+fv_status fv_bench_video(const fv_bench_options *o, fv_bench_out *out, fv_error *err);
 
 double fv_bench_median(double *values, int count); /* sorts them */
 

@@ -1,7 +1,8 @@
-/* One answer alone, token by token: every step reads all of the decoder's weights once, so the memory's bandwidth is the limit. (Models whose weights fit
- * into a cache can be above it.) */
+/* Reading and writing. A prompt alone: arithmetic is the limit. One answer alone, token by token: every step reads all of the decoder's weights once, so the memory's bandwidth is the limit. Eight
+ * answers beside each other read them once for all. (Models whose weights fit into a cache can be above it.) */
 #include "bench/bench.h"
 
+#include "core/memory.h"
 #include "core/progress.h"
 #include "core/random.h"
 #include "rl/engine.h"
@@ -9,58 +10,76 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { PROMPT = 32, TOKENS = 64, TURNS = 5 };
+enum { READ = 512, PROMPT = 32, TOKENS = 64, MANY = 8, TURNS = 5 };
 
-/* Seconds a token. */
-static fv_status write_answer(fv_engine *e, const fv_bench_rig *r, const uint8_t *banned, uint64_t key, double *seconds, fv_error *err) {
+/* Seconds that `answers` prompts of `length` tokens take with the first token of each answer, and that each further token of all of them takes (0: `tokens` is 1). */
+static fv_status write_answers(fv_engine *e, const fv_bench_rig *r, const uint8_t *banned, int answers, int length, int tokens, uint64_t key, double *read, double *each, fv_error *err) {
     fv_tree *t;
-    int prompt, answer, count;
-    fv_done done[1];
+    int count;
+    fv_done done[MANY];
     FV_TRY(fv_tree_new(&t, r->model, err));
     fv_engine_begin(e, t);
-    fv_status s = fv_tree_branch(t, -1, FV_BY_ENVIRONMENT, 1, 0, &prompt, err);
-    for (int i = 0; i < PROMPT && s == FV_OK; i++) s = fv_tree_append(t, prompt, (int32_t)(fv_random_at(key, (uint64_t)i) % 200), 0, 0, err);
-    if (s == FV_OK) s = fv_tree_branch(t, prompt, 0, 1, 0, &answer, err);
-    if (s == FV_OK) s = fv_engine_ask(e, &(fv_ask){.segment = answer, .temperature = 1, .top_p = 1, .key = key, .max_new = TOKENS, .banned = banned}, err);
-    if (s == FV_OK) s = fv_engine_step(e, done, 1, &count, err); /* the prompt */
+    fv_status s = FV_OK;
+    for (int a = 0; a < answers && s == FV_OK; a++) {
+        int prompt, answer;
+        s = fv_tree_branch(t, -1, FV_BY_ENVIRONMENT, 1, 0, &prompt, err);
+        for (int i = 0; i < length && s == FV_OK; i++) s = fv_tree_append(t, prompt, (int32_t)(fv_random_at(key, (uint64_t)(a * length + i)) % 200), 0, 0, err);
+        if (s == FV_OK) s = fv_tree_branch(t, prompt, 0, 1, 0, &answer, err);
+        if (s == FV_OK) s = fv_engine_ask(e, &(fv_ask){.segment = answer, .temperature = 1, .top_p = 1, .key = key + (uint64_t)a, .max_new = tokens, .banned = banned}, err);
+    }
     double start = fv_now();
-    while (s == FV_OK && fv_engine_active(e)) s = fv_engine_step(e, done, 1, &count, err);
-    *seconds = (fv_now() - start) / (TOKENS - 1);
+    if (s == FV_OK) s = fv_engine_step(e, done, MANY, &count, err);
+    double middle = fv_now();
+    while (s == FV_OK && fv_engine_active(e)) s = fv_engine_step(e, done, MANY, &count, err);
+    *read = middle - start;
+    *each = tokens > 1 ? (fv_now() - middle) / (tokens - 1) : 0;
     fv_tree_free(t);
     return s;
 }
 
-/* Bytes of weights that a token reads: the decoder's matrices, and the projection. */
-static double weight_bytes(const fv_model *m) {
-    const fv_text_config *c = &m->config.text;
-    double layer = (double)c->hidden * c->head_dim * (2 * c->heads + 2 * c->kv_heads) + 3.0 * c->hidden * c->intermediate;
-    return sizeof(float) * (c->layers * layer + (double)c->hidden * c->vocabulary);
+/* Bytes of weights that a token reads: the decoder's matrices, and the projection, in their file's type. */
+static double weight_bytes(const fv_bench_rig *r) {
+    const fv_param *head = &r->slot->params[fv_decoder_head(r->model->decoder)];
+    return (double)fv_dtype_size(head->w.dtype) * (fv_bench_body(r->model) + fv_bench_head(r->model));
 }
 
-static fv_status measure(fv_bench_rig *r, fv_engine *e, const fv_bench_options *o, fv_bench_out *out, fv_error *err) {
-    double best = 1e9, seconds, bar = fv_bench_bandwidth(r->pool); /* best of each: what other processes take is not the program's */
-    uint8_t *banned = calloc(1, (size_t)r->model->config.text.vocabulary);
-    if (!banned) return fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
-    fv_status s = FV_OK;
-    fv_model_banned(r->model, banned);
-    for (int i = 0; i < r->model->config.eos_count; i++) banned[r->model->config.eos[i]] = 1;
-    for (int i = 0; i <= TURNS && s == FV_OK; i++) {
-        s = write_answer(e, r, banned, o->seed + (uint64_t)i, &seconds, err);
-        if (s == FV_OK && i && seconds < best) best = seconds; /* the first one packs the weights */
+/* The best of each: what other processes take is not the program's. */
+static fv_status best_of(fv_engine *e, const fv_bench_rig *r, const uint8_t *banned, const fv_bench_options *o, int answers, int length, int tokens, double *read, double *each, fv_error *err) {
+    int turns = o->steps ? o->steps : TURNS;
+    *read = *each = 1e9;
+    for (int i = 0; i <= turns; i++) { /* the first one packs the weights */
+        double reading, writing;
+        FV_TRY(write_answers(e, r, banned, answers, length, tokens, o->seed + (uint64_t)(1000 * i), &reading, &writing, err));
+        if (i && reading < *read) *read = reading;
+        if (i && writing < *each) *each = writing;
     }
-    free(banned);
-    FV_TRY(s);
-    bar = fmax(bar, fv_bench_bandwidth(r->pool));
-    out->line(out->context, "decode one answer GB/s", weight_bytes(r->model) / best * 1e-9, bar * 1e-9);
+    return FV_OK;
+}
+
+static fv_status measure(fv_bench_rig *r, fv_engine *e, const uint8_t *banned, const fv_bench_options *o, fv_bench_out *out, fv_error *err) {
+    double prompt, one, many, unused, bytes = weight_bytes(r), fma = fv_bench_fma(r->ops, r->slot->exec), bandwidth = fv_bench_bandwidth(r->pool);
+    FV_TRY(best_of(e, r, banned, o, 1, READ, 1, &prompt, &unused, err));
+    FV_TRY(best_of(e, r, banned, o, 1, PROMPT, TOKENS, &unused, &one, err));
+    FV_TRY(best_of(e, r, banned, o, MANY, PROMPT, TOKENS, &unused, &many, err));
+    bandwidth = fmax(bandwidth, fv_bench_bandwidth(r->pool));
+    json_object_set_new(out->facts, "tokens_per_s", json_pack("{s: f, s: f, s: f}", "prompt", READ / prompt, "one", 1 / one, "eight", MANY / many));
+    json_object_set_new(out->facts, "peak_gib", json_real((double)fv_memory_peak() / (double)(1 << 30)));
+    out->line(out->context, "prompt of 512 tokens GFLOP/s", 2 * (READ * fv_bench_body(r->model) + fv_bench_head(r->model)) / prompt * 1e-9, fma * 1e-9);
+    out->line(out->context, "decode one answer GB/s", bytes / one * 1e-9, bandwidth * 1e-9);
+    out->line(out->context, "decode eight answers GB/s", bytes / many * 1e-9, bandwidth * 1e-9);
     return FV_OK;
 }
 
 fv_status fv_bench_decode(const fv_bench_options *o, fv_bench_out *out, fv_error *err) {
     fv_bench_rig r;
     fv_engine *e = NULL;
-    FV_TRY(fv_bench_open(&r, o, "mid", err));
-    fv_status s = fv_engine_open(&e, r.model, r.slot, NULL, err);
-    if (s == FV_OK) s = measure(&r, e, o, out, err);
+    FV_TRY(fv_bench_open(&r, o, "mid", false, err));
+    uint8_t *banned = calloc(1, (size_t)r.model->config.text.vocabulary);
+    fv_status s = banned ? fv_engine_open(&e, r.model, r.slot, NULL, err) : fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
+    if (s == FV_OK) fv_model_banned(r.model, banned);
+    for (int i = 0; i < r.model->config.eos_count && s == FV_OK; i++) banned[r.model->config.eos[i]] = 1;
+    if (s == FV_OK) s = measure(&r, e, banned, o, out, err);
+    free(banned);
     fv_engine_close(e);
     fv_bench_close(&r);
     return s;

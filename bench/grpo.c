@@ -14,7 +14,6 @@
 
 enum { PROMPTS = 4, GROUP = 8, ANSWERS = PROMPTS * GROUP, NEW = 64, SIDE = 224, WARMUP = 2, STEPS = 5, MOST_STEPS = 1000 };
 
-static const char question[] = "How many boxes are there in the picture? Think first and give a number.";
 static const char recipe_text[] = "model: {init: tiny}\ndata: none\nstages: [{kind: grpo, steps: 1, optim: {lr: 1.0e-6, clip: 1.0}}]\n";
 
 typedef enum { PREPARE, PROMPT, DECODE, REWARD, UPDATE, OPTIMIZER, LAPS } lap;
@@ -27,7 +26,6 @@ typedef struct {
     fv_pipeline *pipeline;
     uint8_t *banned;
     fv_image *pictures[PROMPTS];
-    json_t *messages;
     fv_prompt prompts[PROMPTS];
     fv_error prompt_errors[PROMPTS];
     fv_tree *tree;
@@ -36,26 +34,12 @@ typedef struct {
     int64_t rows; /* of the update's pass */
 } work;
 
-/* Noise below, three coloured boxes above. */
-static fv_status draw_picture(fv_image **out, uint64_t seed, fv_error *err) {
-    fv_random r = fv_random_stream(fv_random_key(seed, "bench", 0, 0));
-    FV_TRY(fv_image_new(out, SIDE, SIDE, (const uint8_t[]){0, 0, 0}, err));
-    for (int i = 0; i < SIDE * SIDE * 3; i++) (*out)->rgb[i] = (uint8_t)(180 + fv_below(&r, 76));
-    for (int b = 0; b < 3; b++) {
-        int64_t x = fv_below(&r, SIDE - 64), y = fv_below(&r, SIDE - 64), width = 16 + fv_below(&r, 48), height = 16 + fv_below(&r, 48);
-        uint8_t colour[3] = {(uint8_t)fv_below(&r, 256), (uint8_t)fv_below(&r, 256), (uint8_t)fv_below(&r, 256)};
-        for (int64_t row = y; row < y + height; row++)
-            for (int64_t col = x; col < x + width; col++) memcpy((*out)->rgb + 3 * (row * SIDE + col), colour, sizeof colour);
-    }
-    return FV_OK;
-}
-
 static void make_prompts(void *context, int64_t begin, int64_t end, int worker) {
     (void)worker;
     work *w = context;
     for (int64_t i = begin; i < end; i++) {
-        fv_media media = {.images = &w->pictures[i], .image_count = 1};
-        fv_prompt_make(w->rig.model, w->messages, &(fv_chat_options){.generation_prompt = true}, &media, &w->prompts[i], &w->prompt_errors[i]);
+        w->prompt_errors[i].status = FV_OK;
+        fv_bench_prompt(&w->prompts[i], w->rig.model, w->pictures[i], &w->prompt_errors[i]);
     }
 }
 
@@ -180,15 +164,14 @@ static fv_status timed_step(work *w, int64_t number, uint64_t seed, double laps[
 }
 
 static fv_status open_work(work *w, const fv_bench_options *o, fv_error *err) {
-    FV_TRY(fv_bench_open(&w->rig, o, "tiny", err));
+    FV_TRY(fv_bench_open(&w->rig, o, "tiny", true, err));
     fv_model *m = w->rig.model;
-    if (!m->tower) return fv_fail(err, FV_BAD_MODEL, "%s: the bench shows pictures, and this model has no vision tower", m->folder);
+    FV_TRY(fv_bench_wants_tower(m, err));
     FV_TRY(fv_engine_open(&w->engine, m, w->rig.slot, &(fv_engine_options){.record = (size_t)1 << 30}, err));
     FV_TRY(fv_recipe_parse(&w->recipe, recipe_text, "bench", NULL, 0, err));
     FV_TRY(fv_pipeline_open(&w->pipeline, w->recipe->stages[0].json, err));
-    w->messages = json_pack("[{s: s, s: [{s: s, s: s}, {s: s, s: s}]}]", "role", "user", "content", "type", "image", "image", "#0", "type", "text", "text", question);
     w->banned = malloc((size_t)m->config.text.vocabulary);
-    if (!w->messages || !w->banned) return fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
+    if (!w->banned) return fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
     fv_model_banned(m, w->banned);
     for (int i = 0; i < m->config.eos_count; i++) w->banned[m->config.eos[i]] = 1; /* every answer has 64 tokens */
     return FV_OK;
@@ -197,7 +180,6 @@ static fv_status open_work(work *w, const fv_bench_options *o, fv_error *err) {
 static void close_work(work *w) {
     end_step(w);
     free(w->banned);
-    json_decref(w->messages);
     fv_pipeline_close(w->pipeline);
     fv_recipe_close(w->recipe);
     fv_engine_close(w->engine);
@@ -207,10 +189,7 @@ static void close_work(work *w) {
 /* Multiply-adds of a step, two operations each: the rows of rollout and update through the decoder's matrices (three times in the update: forward, and two
  * ways back), sampled tokens through the projection. The tower and attention are left out. */
 static double operations(const work *w) {
-    const fv_text_config *c = &w->rig.model->config.text;
-    double layer = (double)c->hidden * c->head_dim * (2 * c->heads + 2 * c->kv_heads) + 3.0 * c->hidden * c->intermediate;
-    double body = c->layers * layer, head = (double)c->hidden * c->vocabulary;
-    return 2 * (4 * (double)w->rows * body + 4.0 * ANSWERS * NEW * head);
+    return 2 * (4 * (double)w->rows * fv_bench_body(w->rig.model) + 4.0 * ANSWERS * NEW * fv_bench_head(w->rig.model));
 }
 
 static fv_status run_steps(work *w, const fv_bench_options *o, fv_bench_out *out, fv_error *err) {
@@ -218,7 +197,7 @@ static fv_status run_steps(work *w, const fv_bench_options *o, fv_bench_out *out
     if (steps > MOST_STEPS) steps = MOST_STEPS;
     double times[LAPS + 1][MOST_STEPS], laps[LAPS], total;
     for (int64_t i = 0; i < WARMUP + steps; i++) {
-        for (int p = 0; p < PROMPTS; p++) FV_TRY(draw_picture(&w->pictures[p], (uint64_t)(i * PROMPTS + p), err));
+        for (int p = 0; p < PROMPTS; p++) FV_TRY(fv_bench_picture(&w->pictures[p], (uint64_t)(i * PROMPTS + p), err));
         FV_TRY(timed_step(w, i, o->seed, laps, err));
         end_step(w);
         if (i < WARMUP) continue;

@@ -59,7 +59,7 @@ fv_status fv_bench_tree(const fv_bench_options *o, fv_bench_out *out, fv_error *
     fv_bench_rig r;
     fv_tree *t = NULL;
     int leaves[GROUP];
-    FV_TRY(fv_bench_open(&r, o, "tiny", err));
+    FV_TRY(fv_bench_open(&r, o, "tiny", true, err));
     fv_status s = make_tree(&t, leaves, r.model, err);
     if (s == FV_OK) s = measure(&r, t, leaves, o, out, err);
     fv_tree_free(t);

@@ -6,6 +6,7 @@
 
 static const fv_option options[] = {
     {"--model", FV_OPTION_VALUE, "DIR", "a Hugging Face folder; a small random model where left out"},
+    {"--video", FV_OPTION_VALUE, "FILE", "a video, for the bench of that name"},
     {"--json", FV_OPTION_FLAG, "", "one JSON object instead of lines; of all benches: by name"},
     {"steps", FV_OPTION_SETTING, "N", "measurements that the median is of; 0: each bench's own number"},
     FV_COMMON_OPTIONS,
@@ -51,15 +52,17 @@ static fv_status run(const fv_args *a, fv_error *err) {
     FV_TRY(fv_common_read(&common, a, err));
     FV_TRY(fv_args_int(a, "steps", 0, 1000, 0, &steps, err));
     bool as_json = fv_args_flag(a, v, "--json");
-    fv_bench_options o = {.model = fv_args_value(a, v, "--model"), .device = common.device, .precision = common.precision, .threads = common.threads, .steps = (int)steps, .seed = common.seed};
+    fv_bench_options o = {.model = fv_args_value(a, v, "--model"), .video = fv_args_value(a, v, "--video"), .device = common.device, .precision = common.precision, .threads = common.threads, .steps = (int)steps, .seed = common.seed};
     const fv_bench *one = a->word_count ? fv_bench_find(a->words[0]) : NULL;
     if (a->word_count && !one) return unknown(a->words[0], err);
+    if (one && one->of_video && !o.video) return fv_fail(err, FV_BAD_USAGE, "fovea bench: %s needs --video FILE", one->name);
     int count = 1;
     const fv_bench *list = one ? one : fv_benches(&count);
     json_t *all = as_json ? json_object() : NULL;
     if (!as_json) printf("what,ours,bar,ratio\n");
     fv_status s = FV_OK;
-    for (int i = 0; i < count && s == FV_OK; i++) s = run_one(&list[i], &o, all, err);
+    for (int i = 0; i < count && s == FV_OK; i++)
+        if (!list[i].of_video || o.video) s = run_one(&list[i], &o, all, err);
     if (s == FV_OK && as_json) fv_print_json(one ? json_object_get(all, one->name) : all);
     json_decref(all);
     return s;
@@ -69,8 +72,9 @@ const fv_verb fv_verb_bench = {
     .name = "bench",
     .synopsis = "bench [NAME] [--model DIR] [--json] [steps=N]",
     .summary = "how fast it is, beside limits that are measured in the same run",
-    .help = "Prints lines of what,ours,bar,ratio: decoding against the memory's bandwidth (decode), a whole GRPO step against the peak rate of multiply-adds\n"
-            "(grpo), training over a tree against the same conversations one by one (tree). bench/README.md says what the bars are.\n\n"
+    .help = "Prints lines of what,ours,bar,ratio: reading a prompt against the peak rate of multiply-adds, decoding against the memory's bandwidth (decode), a whole GRPO step (grpo)\n"
+            "and a supervised one (sft) against the peak rate, training over a tree against the same conversations one by one (tree), a video's way to patches against its decoding\n"
+            "alone (video). bench/README.md says what the bars are.\n\n"
             "  fovea model init --preset tiny m\n"
             "  fovea bench grpo --model m --json threads=2\n\n"
             "`grpo --json` gives the median seconds of a step and of its parts: 4 prompts with a picture of 224 x 224, 8 answers of exactly 64 tokens each.",

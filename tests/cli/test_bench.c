@@ -28,14 +28,34 @@ static void a_step_is_timed_in_its_parts(void **state) {
 static void unknown_benches_are_usage_errors(void **state) {
     (void)state;
     assert_int_equal(run("bench gpro"), 2);
-    assert_says("stderr", "decode, grpo, tree");
+    assert_says("stderr", "decode, grpo, sft, tree, video");
+    run_badly("bench video", 2, "needs --video FILE");
     assert_int_equal(run("bench grpo --model nowhere --json"), 1);
     assert_says("stderr", "nowhere");
+}
+
+static void each_bench_has_its_lines(void **state) {
+    (void)state;
+    static const struct {
+        const char *arguments;
+        size_t lines;
+    } benches[] = {{"decode --model m", 3}, {"sft --model m", 2}, {"tree --model m", 1}, {"video --video " FOVEA_SOURCE "/tests/vision/data/video/h264.mp4", 1}};
+    for (size_t i = 0; i < FV_COUNT(benches); i++) {
+        char arguments[512];
+        snprintf(arguments, sizeof arguments, "bench %s --json steps=1 threads=2", benches[i].arguments);
+        run_well(arguments);
+        json_t *facts = read_stdout(), *lines = json_object_get(facts, "lines"), *line;
+        size_t k;
+        assert_int_equal(json_array_size(lines), benches[i].lines);
+        json_array_foreach(lines, k, line) assert_true(json_number_value(json_object_get(line, "ours")) > 0 && json_number_value(json_object_get(line, "bar")) > 0);
+        json_decref(facts);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_is_timed_in_its_parts),
+        cmocka_unit_test(each_bench_has_its_lines),
         cmocka_unit_test(unknown_benches_are_usage_errors),
     };
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);

@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""hf.py text|train|video --fovea build/fovea --model DIR [--video FILE] [--threads 2] [--rounds 3]
+
+transformers and Fovea in turns, on the same model and machine; prints what,ours,bar,ratio, where the bar is transformers'.
+
+  text   a prompt of 512 tokens, in f32 and bf16 (ours: precision=bf16); writing one answer and eight beside each other, in the
+         type of the file (ours: f32 arithmetic over weights as they lie). DIR: a text model
+  train  a supervised step of 8 conversations with a picture of 224 x 224 and 64 tokens of answer: forward, backward, AdamW.
+         Ours with a prompt each, and with four answers a prompt (the peer has no way to share one). DIR: a vision model
+  video  FILE decoded, resized and cut into patches by the folder's processor (torchcodec decodes). DIR: a vision model
+
+Each figure is the best of its rounds on either side: what other processes take is neither program's.
+"""
+import argparse
+import json
+import os
+import subprocess
+import time
+import warnings
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+warnings.filterwarnings("ignore")
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("what", choices=["text", "train", "video"])
+parser.add_argument("--fovea", default="build/fovea")
+parser.add_argument("--model", required=True)
+parser.add_argument("--video")
+parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--rounds", type=int, default=3)
+args = parser.parse_args()
+
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+
+torch.set_num_threads(args.threads)
+transformers.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+
+QUESTION = "How many boxes are there in the picture? Think first and give a number."
+
+
+def ours(bench, *more):
+    command = [args.fovea, "bench", bench, "--model", args.model, "--json", f"threads={args.threads}", "steps=2", *more]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def line(what, mine, theirs):
+    print(f"{what},{mine:.4g},{theirs:.4g},{mine / theirs:.3f}", flush=True)
+
+
+def seconds(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def in_turns(measure_ours, measure_theirs):
+    """Two dictionaries of the largest figures of all rounds, ours after a first, uncounted round of theirs."""
+    measure_theirs()
+    best = [{}, {}]
+    for _ in range(args.rounds):
+        for kept, measure in zip(best, (measure_ours, measure_theirs)):
+            for name, value in measure().items():
+                kept[name] = max(value, kept.get(name, 0))
+    return best
+
+
+def text():
+    def theirs(model):
+        def generate(answers, length, new):
+            ids = torch.randint(0, 200, (answers, length), generator=torch.Generator().manual_seed(answers))
+            with torch.no_grad():
+                model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, min_new_tokens=new, do_sample=True, top_k=0,
+                               top_p=1.0, pad_token_id=0)
+
+        def measure():
+            out = {"prompt": 512 / seconds(lambda: generate(1, 512, 1))}
+            for name, answers in (("one", 1), ("eight", 8)):
+                first = seconds(lambda: generate(answers, 32, 1))
+                out[name] = answers * 63 / (seconds(lambda: generate(answers, 32, 64)) - first)
+            return out
+
+        return measure
+
+    for dtype, precision in ((torch.float32, "f32"), (torch.bfloat16, "bf16")):
+        model = transformers.AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype).eval()
+        a, b = in_turns(lambda: ours("decode", f"precision={precision}")["tokens_per_s"], theirs(model))
+        line(f"prompt of 512 tokens/s {precision}", a["prompt"], b["prompt"])
+        if precision == "f32":
+            f32 = a
+        else:  # the bits of ours are those of f32 arithmetic in both
+            line("one answer tokens/s bf16 weights f32 arithmetic", f32["one"], b["one"])
+            line("eight answers tokens/s bf16 weights f32 arithmetic", f32["eight"], b["eight"])
+            line("eight answers tokens/s precision=bf16", a["eight"], b["eight"])
+
+
+def pictures(count):
+    """Noise below, three coloured boxes above."""
+    out = []
+    for i in range(count):
+        draw = np.random.default_rng(i)
+        a = draw.integers(180, 256, (224, 224, 3), dtype=np.uint8)
+        for _ in range(3):
+            x, y, w, h = (int(draw.integers(*r)) for r in ((0, 160), (0, 160), (16, 64), (16, 64)))
+            a[y:y + h, x:x + w] = draw.integers(0, 256, 3)
+        out.append(Image.fromarray(a))
+    return out
+
+
+def train():
+    processor = transformers.AutoProcessor.from_pretrained(args.model)
+    prompt = processor.apply_chat_template([{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}], add_generation_prompt=True)
+    x = dict(processor(text=[prompt] * 8, images=pictures(8), return_tensors="pt"))
+    answers = torch.randint(0, 200, (8, 64), generator=torch.Generator().manual_seed(0))
+    before = x["input_ids"].shape[1]
+    x["input_ids"] = torch.cat((x["input_ids"], answers), 1)
+    x["attention_mask"] = torch.ones_like(x["input_ids"])
+    if "mm_token_type_ids" in x:
+        x["mm_token_type_ids"] = torch.cat((x["mm_token_type_ids"], torch.zeros_like(answers, dtype=x["mm_token_type_ids"].dtype)), 1)
+    x["labels"] = x["input_ids"].clone()
+    x["labels"][:, :before] = -100
+    for dtype, precision in ((torch.float32, "f32"), (torch.bfloat16, "bf16")):
+        model = transformers.AutoModelForImageTextToText.from_pretrained(args.model, dtype=torch.float32).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+
+        def step():
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):  # masters stay f32, as ours do
+                loss = model(**x, use_cache=False).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+
+        def theirs():
+            return {"step": 512 / min(seconds(step) for _ in range(3))}
+
+        def mine():
+            s = ours("sft", f"precision={precision}")["seconds"]
+            return {"apart": 512 / s["apart"], "shared": 512 / s["shared"]}
+
+        a, b = in_turns(mine, theirs)
+        line(f"training answer tokens/s {precision} a prompt each", a["apart"], b["step"])
+        line(f"training answer tokens/s {precision} four answers a prompt", a["shared"], b["step"])
+
+
+def video():
+    processor = transformers.AutoProcessor.from_pretrained(args.model)
+    frames = 0
+
+    def ready():
+        nonlocal frames
+        out = processor(text=["<|vision_start|><|video_pad|><|vision_end|>"], videos=[args.video], return_tensors="pt")
+        frames = int(out["video_grid_thw"][0, 0])
+
+    a, b = in_turns(lambda: {"files": 1 / ours("video", "--video", args.video)["seconds"]}, lambda: {"files": 1 / seconds(ready)})
+    line(f"video files/s to patches ({frames} frame pairs)", a["files"], b["files"])
+
+
+{"text": text, "train": train, "video": video}[args.what]()
