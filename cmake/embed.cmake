@@ -1,5 +1,5 @@
-# cmake -DOUT=assets.c "-DFILES=a.json,b.jinja" -P embed.cmake: writes a C file with the bytes of each file (language/assets.h).
-string(REPLACE "," ";" files "${FILES}")
+# cmake -DOUT=assets.c "-DFILES=a.json|b.jinja" -P embed.cmake: writes a C file with the bytes of each file (language/assets.h).
+string(REPLACE "|" ";" files "${FILES}")
 set(arrays "")
 set(table "")
 set(number 0)

@@ -51,6 +51,7 @@ static fv_status try_model(const fv_recipe *r, const char *field, const char *ad
     const char *path = fv_get_text(r->json, field), *beside = adapter ? fv_get_text(r->json, adapter) : NULL;
     fv_model *m;
     if (!path) return FV_OK;
+    if (path[0] != '/' && !fv_folder_exists(path)) return fv_fail(err, FV_BAD_MODEL, "%s: %s: there is no folder %s here; a recipe's paths are meant from the working folder", r->file, field, path);
     FV_TRY(check_place(r, field, path, fresh, err));
     if (beside) FV_TRY(check_place(r, adapter, beside, fresh, err));
     FV_TRY(fv_model_open(&m, path, err));
