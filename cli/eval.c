@@ -78,12 +78,12 @@ typedef struct {
 static void collect(overrides *o, const fv_args *a, const fv_sampling_args *s) {
     static const char *const sampling[] = {"temperature=", "top_p=", "max_new_tokens="};
     o->list[o->count++] = "data=none"; /* nothing is trained */
+    if (fv_args_setting(a, "temperature")) o->list[o->count++] = s->temperature > 0 ? "evaluate.modes=[sampled]" : "evaluate.modes=[greedy]"; /* modes that are named win */
     for (int i = 0; i < a->setting_count; i++) {
         bool own = false;
         for (size_t k = 0; k < FV_COUNT(sampling); k++) own |= !strncmp(a->settings[i], sampling[k], strlen(sampling[k]));
         if (!own) o->list[o->count++] = a->settings[i];
     }
-    if (fv_args_setting(a, "temperature")) o->list[o->count++] = s->temperature > 0 ? "evaluate.modes=[sampled]" : "evaluate.modes=[greedy]";
     if (fv_args_setting(a, "max_new_tokens")) {
         snprintf(o->max_new, sizeof o->max_new, "evaluate.max_new_tokens=%d", s->max_new_tokens);
         o->list[o->count++] = o->max_new;

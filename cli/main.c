@@ -33,8 +33,8 @@ static void on_signal(int number) {
 
 /* In the middle of a pass, on any thread: there is no way back, and nothing that has a name is left half written. */
 static void on_exhaustion(size_t bytes, const char *why) {
-    fprintf(stderr, "fovea: %s: %.2f GiB more were asked for. A run's last checkpoint is whole: go on from it with --resume and smaller optim.micro_tokens, rollout.prompts, "
-                    "max_new_tokens or pictures (max_pixels).\n", why, (double)bytes / (1 << 30));
+    fprintf(stderr, "fovea: %s (%.2f GiB more were asked for). A run's last checkpoint is whole: --resume goes on from it, with smaller optim.micro_tokens, rollout.prompts, max_new_tokens or "
+                    "pictures (max_pixels) if need be.\n", why, (double)bytes / (1 << 30));
     _exit(1);
 }
 

@@ -22,8 +22,7 @@ static void say(FILE *stream, fv_text *text) {
 
 static fv_status plan(const fv_recipe *recipe, fv_needs *needs, fv_error *err) {
     fv_text text = {0};
-    fv_error unknown; /* why the memory can't be told; the run will meet it */
-    fv_needs_find(needs, recipe, &unknown);
+    fv_needs_find(needs, recipe, NULL); /* where it can't be told, the run says why */
     fv_status s = fv_plan_text(&text, recipe, needs, err);
     say(stderr, &text);
     return s;
@@ -34,7 +33,7 @@ static fv_status train(const fv_recipe *recipe, fv_train_options *o, fv_error *e
     fv_needs needs;
     if (!o->quiet) {
         FV_TRY(plan(recipe, &needs, err));
-        o->needs = &needs;
+        if (needs.stage) o->needs = &needs;
     }
     fv_status s = fv_train(recipe, o, err);
     if (s == FV_OK) s = fv_summary_text(&text, fv_get_text(recipe->json, "out"), err);

@@ -268,7 +268,7 @@ void fv_slot_close(fv_slot *s) {
 const void *fv_slot_packed(fv_slot *s, int weight) {
     if (borrowed(s, weight)) return fv_slot_packed(s->lender, weight);
     fv_param *p = &s->params[weight];
-    if (p->stale) s->ops->linear_pack(&s->exec, p->packed, fv_weight_matrix(p->w));
+    if (p->stale && p->packed) s->ops->linear_pack(&s->exec, p->packed, fv_weight_matrix(p->w));
     p->stale = false;
     return p->packed;
 }

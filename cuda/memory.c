@@ -46,8 +46,7 @@ static fv_status no_memory(size_t bytes, fv_error *err) {
     size_t left = 0, all = 0;
     cudaMemGetInfo(&left, &all);
     return fv_fail(err, FV_NO_MEMORY,
-                   "cuda: cudaMalloc: %zu MiB are needed, %zu of the card's %zu MiB are free; smaller batches (rollout.max_rows, optim.micro_tokens), fewer pages "
-                   "or a smaller model need less",
+                   "cuda: cudaMalloc: %zu MiB are needed, %zu of the card's %zu MiB are free; smaller optim.micro_tokens, rollout.prompts, pictures or a smaller model need less",
                    (bytes >> 20) + 1, left >> 20, all >> 20);
 }
 

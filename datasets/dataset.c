@@ -253,3 +253,8 @@ int64_t fv_dataset_draw(const fv_dataset *d, uint64_t seed, int64_t draw) {
     int s = fv_mixed(d->places, d->source_count, draw, &nth);
     return d->sources[s].first + fv_shuffled(fv_random_key(key, "source", (uint64_t)s, 0), d->sources[s].count, nth);
 }
+
+int64_t fv_dataset_some(const fv_dataset *d, int64_t i, int64_t n) {
+    if (n == d->count || d->source_count == 1) return i;
+    return d->places ? fv_dataset_draw(d, 0, i) : (int64_t)((double)i * (double)d->count / (double)n);
+}

@@ -159,6 +159,7 @@ static fv_status add_weight(maker *m, int weight, bool *used_names) {
     if (fv_lora_config_saves(&m->l->config, &layer, used_names)) {
         /* PEFT would train a copy beside the output projection, which stays what it was */
         if (is_embedding(&layer) && w->linear) return refuse(m, &layer, "is also the output projection (tied), so it can't be among modules_to_save");
+        if (is_projection(&layer) && !w->linear) return refuse(m, &layer, "is not used, since the output projection is tied to the embeddings; it can't be among modules_to_save");
         return add_whole(m, weight, &layer, suffix);
     }
     if (strcmp(suffix, ".weight")) return FV_OK;
@@ -297,7 +298,7 @@ fv_status fv_lora_save(const fv_lora *l, const fv_slot *slot, const char *base_f
     FV_TRY(save_config(l, base_folder, folder, err));
     char *path = fv_path_join(folder, tensors_name);
     fv_tensor *tensors = calloc(3 * (size_t)l->adapter.part_count + (size_t)l->adapter.whole_count + 1, sizeof *tensors);
-    fv_status s = path && tensors ? fv_weights_save(path, tensors, list_tensors(l, slot, tensors), dtype, err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", folder);
+    fv_status s = path && tensors ? fv_weights_save_from(path, tensors, list_tensors(l, slot, tensors), dtype, slot ? slot->ops : NULL, err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", folder);
     free(tensors);
     free(path);
     return s;

@@ -272,12 +272,19 @@ static fv_status save_whole(const fv_model *m, const fv_tensor *tensors, const f
     return status;
 }
 
+/* A tied model's file may have the projection once more, which nothing reads: it is what the embeddings are, also after they were trained. */
+static bool is_spare_head(const fv_model *m, int weight) {
+    const char *name = m->weights[weight].name;
+    size_t n = strlen(name), end = strlen("lm_head.weight");
+    return n >= end && !strcmp(name + n - end, "lm_head.weight") && weight != fv_decoder_head(m->decoder);
+}
+
 /* The model's weights as a slot has them (NULL: its own), malloc'ed. */
 static fv_status list_tensors(fv_tensor **out, const fv_model *m, const fv_slot *slot, fv_error *err) {
     *out = calloc((size_t)m->count + 1, sizeof **out);
     if (*out == NULL) return fv_fail(err, FV_NO_MEMORY, "%s: no memory for the list of weights", m->folder);
     for (int i = 0; i < m->count; i++)
-        (*out)[i] = (fv_tensor){.name = m->weights[i].name, .view = slot != NULL ? slot->params[i].w : fv_weights_stored(m->file, (size_t)i)};
+        (*out)[i] = (fv_tensor){.name = m->weights[i].name, .view = slot != NULL ? slot->params[is_spare_head(m, i) ? fv_decoder_head(m->decoder) : i].w : fv_weights_stored(m->file, (size_t)i)};
     return FV_OK;
 }
 
@@ -331,7 +338,7 @@ fv_status fv_model_save_merged(const fv_model *m, fv_slot *slot, const char *fol
         if (slot->params[done].adapted != NULL) status = merge_weight(&tensors[done].view, slot, done, err);
     if (status == FV_OK) status = save_whole(m, tensors, NULL, folder, dtype, err);
     for (int i = 0; i < done; i++)
-        if (tensors[i].view.data != slot->params[i].w.data) free(tensors[i].view.data);
+        if (slot->params[i].adapted != NULL && tensors[i].view.data != slot->params[i].w.data) free(tensors[i].view.data);
     free(tensors);
     return status;
 }

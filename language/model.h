@@ -15,6 +15,7 @@ typedef struct fv_model {
     fv_tokenizer *tokenizer;
     fv_chat *chat;
     fv_processor image, video;
+    bool image_watched;   /* the limits of pictures are not the folder's (fv_model_watch) */
     json_t *video_fields; /* of parts that show a video file and don't say them (fv_model_watch); NULL: none */
     fv_weights *file;     /* mapped */
     fv_weight *weights;   /* [count] in the order of their names */

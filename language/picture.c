@@ -80,7 +80,11 @@ static fv_status load_list(fv_picture *p, const fv_model *m, const json_t *part,
     static const char *const others[] = {"nframes", "frames", "min_frames", "max_frames", "video_start", "video_end"};
     for (size_t i = 0; i < FV_COUNT(others); i++)
         if (fv_json_find(part, others[i]) != NULL) return fv_json_wrong(part_at(part), others[i], "must be absent where video is a list or a folder of pictures", err);
-    FV_TRY(fv_json_num_or(part_at(part), "fps", 2, &p->fps, err));
+    double sampled = 2; /* as qwen-vl-utils has it, and calls it; its users write texts, too */
+    const char *word = json_string_value(json_object_get(part, "sample_fps"));
+    if (word) sampled = strtod(word, NULL);
+    else FV_TRY(fv_json_num_or(part_at(part), "sample_fps", 2, &sampled, err));
+    FV_TRY(fv_json_num_or(part_at(part), "fps", sampled, &p->fps, err));
     if (!(p->fps > 0)) return fv_json_wrong(part_at(part), "fps", "must be positive", err);
     p->second_per_grid = m->video.temporal / p->fps;
     return load_frames(p, names, media, err);
@@ -192,7 +196,8 @@ static fv_status watch_videos(fv_model *m, const json_t *fields, fv_error *err) 
 }
 
 fv_status fv_model_watch(fv_model *m, const json_t *image, const json_t *video, fv_error *err) {
-    if (image && m->config.has_vision) FV_TRY(watch_images(m, image, err));
+    m->image_watched = image != NULL && m->config.has_vision;
+    if (m->image_watched) FV_TRY(watch_images(m, image, err));
     return watch_videos(m, video, err);
 }
 
@@ -225,13 +230,25 @@ static fv_status load_film(fv_picture *p, const fv_model *m, const json_t *part,
     return status;
 }
 
+/* Of frames that are chosen already, the limits alone are left open. */
+static fv_status limit_frames(fv_picture *p, const fv_model *m, const json_t *part, const fv_media *media, fv_error *err) {
+    json_t *whole = whole_part(m, part);
+    fv_status status = whole ? read_limits(p, media, whole, err) : fv_fail(err, FV_NO_MEMORY, "video: out of memory");
+    json_decref(whole);
+    return status;
+}
+
 static fv_status load_video(fv_picture *p, const fv_model *m, const json_t *part, const json_t *source, const fv_media *media, fv_error *err) {
-    if (json_is_array(source)) return load_list(p, m, part, source, media, err);
+    if (json_is_array(source)) {
+        FV_TRY(limit_frames(p, m, part, media, err));
+        return load_list(p, m, part, source, media, err);
+    }
     const char *name = json_string_value(source);
     char *path = NULL;
     if (!fv_url_is_data(name)) FV_TRY(fv_url_path(&path, media->folder, name, "videos", err));
     if (path && fv_folder_exists(path)) {
-        fv_status status = load_folder(p, m, part, path, media, err);
+        fv_status status = limit_frames(p, m, part, media, err);
+        if (status == FV_OK) status = load_folder(p, m, part, path, media, err);
         free(path);
         return status;
     }
@@ -284,6 +301,10 @@ fv_status fv_picture_load(const fv_model *m, const json_t *part, const fv_media 
     if (status == FV_OK && p->video) status = load_video(p, m, part, source, media, err);
     else if (status == FV_OK && json_is_array(source)) status = fv_fail(err, FV_BAD_DATA, "image must be one name, got a list");
     else if (status == FV_OK) status = load_image(json_string_value(source), media, &p->image, err);
+    if (status == FV_OK && !p->video && m->image_watched) { /* the folder alone does not say them: whoever reads the picture again must be told */
+        if (!p->min_pixels) p->min_pixels = m->image.min_pixels;
+        if (!p->max_pixels) p->max_pixels = m->image.max_pixels;
+    }
     if (status == FV_OK) status = make_patches(p, m, err);
     if (status == FV_OK) *out = p;
     else fv_picture_drop(p);

@@ -230,29 +230,14 @@ static fv_status resolve_run(const fv_arms *a, const fv_yaml *arm, fv_arm_run *r
     return s;
 }
 
-/* ---- Checks that the runs would make when their turn comes, hours later ---- */
-
-/* What the shared stages, or a filter of the run, are still to write can't be opened yet. */
-static fv_status check_source(const fv_arms *a, const json_t *spec, fv_error *err) {
-    const json_t *parts = json_is_array(spec) ? spec : NULL;
-    const char *path = json_is_string(spec) ? json_string_value(spec) : json_string_value(json_object_get(spec, "path")), *folder = fv_arms_folder(a->recipe);
-    for (size_t i = 0; i < json_array_size(parts); i++) FV_TRY(check_source(a, json_array_get(parts, i), err));
-    if (!spec || parts || json_object_get(spec, "stage") || (path && !strncmp(path, folder, strlen(folder)) && path[strlen(folder)] == '/')) return FV_OK;
-    fv_dataset *data;
-    FV_TRY(fv_dataset_open(&data, spec, 1, err));
-    fv_dataset_close(data);
-    return FV_OK;
-}
-
-static fv_status check_run(const fv_arms *a, const fv_recipe *r, fv_error *err) {
+/* Parts are looked at now: their turn may come hours later. */
+static fv_status check_run(const fv_recipe *r, fv_error *err) {
     fv_pipeline *parts;
     for (int i = 0; i < r->stage_count; i++) {
-        const json_t *stage = r->stages[i].json, *own = fv_get(stage, "data");
-        FV_TRY(fv_pipeline_open(&parts, stage, err));
+        FV_TRY(fv_pipeline_open(&parts, r->stages[i].json, err));
         fv_pipeline_close(parts);
-        FV_TRY(check_source(a, own ? own : fv_get(r->json, "data"), err));
     }
-    return check_source(a, fv_get(r->json, "eval_data"), err);
+    return FV_OK;
 }
 
 /* Puts the arm and its place before what is wrong with it, which is a fault of the recipe, whoever noticed. */
@@ -276,7 +261,7 @@ static fv_status resolve_all(fv_arms *a, fv_error *err) {
         *run = (fv_arm_run){.arm = i % a->arm_count, .seed = a->seeds[i / a->arm_count]};
         const fv_yaml *arm = arms->items[run->arm];
         FV_TRY(in_arm(a, resolve_run(a, arm, run, err), arm, err));
-        if (i < a->arm_count) FV_TRY(in_arm(a, check_run(a, run->recipe, err), arm, err));
+        if (i < a->arm_count) FV_TRY(in_arm(a, check_run(run->recipe, err), arm, err));
     }
     return FV_OK;
 }

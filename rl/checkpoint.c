@@ -165,7 +165,7 @@ static fv_status load_trainer(fv_slot *s, const char *folder, fv_error *err) {
             }
             if (status == FV_OK) s->ops->upload(to.data, from.data, fv_bytes(to));
         }
-        p->stale = true;
+        p->stale = p->packed != NULL; /* weights that are read as they lie have none */
     }
     fv_weights_close(w);
     free(path);
@@ -200,5 +200,5 @@ fv_status fv_run_restore(fv_run *r, fv_slot *slot, int64_t *step, json_t **state
     free(path);
     free(trainer);
     free(file);
-    return s;
+    return s == FV_OK ? remove_old(r, err) : s; /* the run may have been killed before it got to that */
 }

@@ -45,23 +45,39 @@ static fv_status run_one(const fv_arms *a, const fv_recipe *run, int number, con
     return fv_train(run, &one, err);
 }
 
-/* Of what the shared stages still have to make, the arms' runs find out themselves. */
-static fv_status check_sources(const fv_arms *a, fv_error *err) {
-    if (a->shared) return fv_sources_check(a->shared, true, err);
-    for (int i = 0; i < a->seed_count * a->arm_count; i++) FV_TRY(fv_sources_check(a->runs[i].recipe, true, err));
+/* Adds what a run reads to *prompts; a run that is done reads nothing more. */
+static fv_status check_one(json_t *prompts, const fv_arms *a, const fv_recipe *run, bool resume, fv_error *err) {
+    json_t *own;
+    fv_sources_when when = {.moved = resume ? NULL : fv_arms_folder(a->recipe), .made = a->shared && run != a->shared ? fv_arms_folder(a->shared) : NULL};
+    if (resume && has_file(fv_arms_folder(run), "report.html")) return FV_OK;
+    fv_status s = fv_sources_open(&own, run, when, err);
+    if (s != FV_OK) return fv_fail_in(err, "%s", fv_arms_name(run));
+    int failed = json_object_update(prompts, own);
+    json_decref(own);
+    return failed ? fv_fail(err, FV_NO_MEMORY, "%s: out of memory", a->recipe->file) : FV_OK;
+}
+
+/* Mistakes of any run are told before an earlier comparison makes way and before the first one is trained. Seeds differ in nothing that is read. */
+static fv_status check_sources(json_t **prompts, const fv_arms *a, bool resume, fv_error *err) {
+    *prompts = json_object();
+    if (!*prompts) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", a->recipe->file);
+    if (a->shared) FV_TRY(check_one(*prompts, a, a->shared, resume, err));
+    for (int i = 0; i < (resume ? a->seed_count : 1) * a->arm_count; i++) FV_TRY(check_one(*prompts, a, a->runs[i].recipe, resume, err));
     return FV_OK;
 }
 
 static fv_status begin_folder(const fv_arms *a, bool resume, fv_error *err) {
     const char *folder = fv_arms_folder(a->recipe);
-    if (!resume) FV_TRY(check_sources(a, err));
-    if (!resume) FV_TRY(fv_run_make_way(folder, NULL, err));
-    if (a->shared) FV_TRY(check_same(a->shared, err));
-    for (int i = 0; i < a->seed_count * a->arm_count; i++) FV_TRY(check_same(a->runs[i].recipe, err));
-    FV_TRY(fv_folder_make(folder, err));
-    if (a->shared) FV_TRY(fv_sources_keep(a->shared, folder, err));
-    for (int i = 0; i < a->seed_count * a->arm_count; i++) FV_TRY(fv_sources_keep(a->runs[i].recipe, folder, err));
+    json_t *prompts;
     fv_text t = {0};
+    fv_status s = check_sources(&prompts, a, resume, err);
+    if (s == FV_OK && !resume) s = fv_run_make_way(folder, NULL, err);
+    if (s == FV_OK && a->shared) s = check_same(a->shared, err);
+    for (int i = 0; i < a->seed_count * a->arm_count && s == FV_OK; i++) s = check_same(a->runs[i].recipe, err);
+    if (s == FV_OK) s = fv_folder_make(folder, err);
+    if (s == FV_OK) s = fv_sources_keep(prompts, folder, err);
+    json_decref(prompts);
+    FV_TRY(s);
     fv_yaml_write(&t, a->tree);
     return fv_file_save(folder, "recipe.yaml", &t, err);
 }

@@ -40,6 +40,8 @@ typedef struct {
     fv_feed *feed;
     const fv_evaluate_options *o;
     fv_lines *shown;
+    const fv_dataset *data;
+    int64_t total; /* rows to answer */
     tally y;
 } evaluation;
 
@@ -71,11 +73,14 @@ static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t nu
 static fv_status run_batch(evaluation *v, int64_t first, int *count, fv_error *err) {
     int n = *count;
     fv_sample *samples = calloc((size_t)n, sizeof *samples);
-    int64_t *numbers = malloc((size_t)n * sizeof *numbers);
-    fv_status s = samples && numbers ? FV_OK : fv_fail(err, FV_NO_MEMORY, "evaluation: out of memory");
+    int64_t *numbers = malloc((size_t)n * sizeof *numbers), *rows = malloc((size_t)n * sizeof *rows);
+    fv_status s = samples && numbers && rows ? FV_OK : fv_fail(err, FV_NO_MEMORY, "evaluation: out of memory");
     if (s == FV_OK) {
-        for (int i = 0; i < n; i++) numbers[i] = first + i;
-        *count = n = fv_feed_some(v->feed, numbers, n, samples);
+        for (int i = 0; i < n; i++) {
+            numbers[i] = first + i;
+            rows[i] = fv_dataset_some(v->data, numbers[i], v->total);
+        }
+        *count = n = fv_feed_some(v->feed, rows, n, samples);
         bool sampled = !strcmp(v->o->mode, "sampled");
         fv_rollout r;
         fv_rollout_options o = {.group_size = 1, .temperature = !sampled ? 0 : v->o->temperature > 0 ? v->o->temperature : 1, .top_p = v->o->top_p,
@@ -88,6 +93,7 @@ static fv_status run_batch(evaluation *v, int64_t first, int *count, fv_error *e
     }
     free(samples);
     free(numbers);
+    free(rows);
     return s;
 }
 
@@ -143,6 +149,8 @@ fv_status fv_evaluate(json_t **result, const fv_model *m, fv_slot *slot, fv_pool
     double start = fv_now();
     int64_t n = fv_dataset_count(data);
     if (options->n && options->n < n) n = options->n;
+    v.data = data;
+    v.total = n;
     fv_feed_options feed = {.env = options->env, .ask = options->ask, .generate = true, .no_tools = !strcmp(options->mode, "no_tool"), .max_tokens = options->max_tokens};
     fv_status s = open_shown(&v, err);
     if (s == FV_OK) s = fv_engine_open(&v.engine, m, slot, NULL, err);

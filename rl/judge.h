@@ -16,6 +16,7 @@ typedef struct {
     char *reply;                     /* malloc'ed; NULL: none, and error says why */
     fv_error error;
     int requests;                    /* that it took */
+    int tries;                       /* of composing it: each draws anew */
 } fv_question;
 
 /* Keeps a text as the reply if the term can read it; FV_BAD_DATA quotes it otherwise. */
@@ -27,6 +28,9 @@ struct fv_judge {
     fv_status (*ask)(fv_judge *j, fv_question *questions, int count, int64_t step, int64_t budget, fv_error *err);
     void (*close)(fv_judge *j);
 };
+
+/* FV_BAD_RECIPE where the recipe has no judge. */
+fv_status fv_judge_wanted(const fv_recipe *r, fv_error *err);
 
 /* By the recipe's `judge`: fv_judge_model where that is a folder, the policy or its reference, fv_judge_server where it is a URL. t and reference (of a recipe with
  * judge.reference) are borrowed. On failure *out is NULL. */

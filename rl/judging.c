@@ -31,8 +31,6 @@ struct fv_judging {
 /* ---- Opening ---- */
 
 static fv_status add_prompt(fv_judging *j, const char *name, const json_t *file, fv_error *err) {
-    if (!json_is_string(file) || j->prompt_count == PROMPTS_MOST)
-        return fv_fail(err, FV_BAD_RECIPE, "%s: %s: option prompt must be a file with what the judge is asked (recipes/judges/), or at most %d of them by kind", j->t->recipe->file, j->use->label, PROMPTS_MOST);
     char *path = fv_sources_beside(j->t->recipe, json_string_value(file));
     snprintf(j->names[j->prompt_count], sizeof j->names[0], "%.31s", name);
     fv_status s = fv_judge_prompt_read(&j->prompts[j->prompt_count], path, err);
@@ -50,15 +48,28 @@ static fv_status read_prompts(fv_judging *j, fv_error *err) {
     return FV_OK;
 }
 
-/* A response has one judge_text. */
-static fv_status find_use(fv_judging *j, fv_error *err) {
-    for (int k = 0; k < j->pipeline->terms.count; k++) {
-        const fv_use *u = &j->pipeline->terms.uses[k];
+/* Options that name prompts, or are none. */
+static bool is_prompts(const json_t *given) {
+    const char *kind;
+    json_t *of_kind;
+    if (!json_is_object(given)) return json_is_string(given);
+    json_object_foreach((json_t *)given, kind, of_kind)
+        if (!json_is_string(of_kind)) return false;
+    return json_object_size(given) > 0 && json_object_size(given) <= PROMPTS_MOST;
+}
+
+fv_status fv_judging_use(const fv_use **out, const fv_recipe *r, const fv_stage *stage, const fv_pipeline *p, fv_error *err) {
+    *out = NULL;
+    for (int k = 0; k < p->terms.count; k++) {
+        const fv_use *u = &p->terms.uses[k];
         if (!(u->part->needs & FV_NEED_JUDGE)) continue;
-        if (j->use) return fv_fail(err, FV_UNSUPPORTED, "%s: stages.%s: %s and %s both ask a judge; one term of a stage may", j->t->recipe->file, j->stage->name, j->use->label, u->label);
-        j->use = u;
+        if (*out) return fv_fail(err, FV_UNSUPPORTED, "%s: stages.%s: %s and %s both ask a judge; one term of a stage may", r->file, stage->name, (*out)->label, u->label); /* a response has one judge_text */
+        *out = u;
     }
-    return FV_OK;
+    if (!*out) return FV_OK;
+    if (!is_prompts(json_object_get((*out)->options, "prompt")))
+        return fv_fail(err, FV_BAD_RECIPE, "%s: %s: option prompt must be a file with what the judge is asked (recipes/judges/), or at most %d of them by kind", r->file, (*out)->label, PROMPTS_MOST);
+    return fv_judge_wanted(r, err);
 }
 
 fv_status fv_judging_open(fv_judging **out, const fv_trainer *t, fv_slot *reference, const fv_stage *stage, const fv_pipeline *p, fv_error *err) {
@@ -67,7 +78,7 @@ fv_status fv_judging_open(fv_judging **out, const fv_trainer *t, fv_slot *refere
     if (!j) return fv_fail(err, FV_NO_MEMORY, "judge: out of memory");
     *j = (fv_judging){.t = t, .stage = stage, .pipeline = p};
     char *path = fv_run_path(t->run, "judgements.jsonl");
-    fv_status s = find_use(j, err);
+    fv_status s = fv_judging_use(&j->use, t->recipe, stage, p, err);
     if (s == FV_OK) s = fv_judge_open(&j->judge, t, reference, err);
     if (s == FV_OK) s = read_prompts(j, err);
     if (s == FV_OK) s = fv_judge_record_open(&j->record, path, t->step + 1, err);

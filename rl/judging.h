@@ -9,6 +9,9 @@
 
 typedef struct fv_judging fv_judging;
 
+/* The term of a stage that asks a judge (NULL: none does), as far as can be told before it does: FV_BAD_RECIPE where the recipe has no judge, or the term no prompt. */
+fv_status fv_judging_use(const fv_use **out, const fv_recipe *r, const fv_stage *stage, const fv_pipeline *p, fv_error *err);
+
 /* For a stage whose pipeline needs a judge; all are borrowed. reference: see fv_judge_open. FV_BAD_RECIPE where the recipe has none, or a term no prompt. */
 fv_status fv_judging_open(fv_judging **out, const fv_trainer *t, fv_slot *reference, const fv_stage *stage, const fv_pipeline *p, fv_error *err);
 void fv_judging_close(fv_judging *j); /* NULL is fine */

@@ -96,7 +96,7 @@ static fv_status mark_by_term(const fv_marking *m, fv_response *r, fv_mark *mark
     fv_span extracted = r->text ? fv_answer_find(r->text) : (fv_span){"", 0};
     fv_text_bytes(&mark->extracted, extracted.text, extracted.size);
     if (r->answer) fv_text_add(&mark->right, r->answer);
-    mark->score = r->reward;
+    mark->score = isnan(r->reward) ? NAN : r->terms[0]; /* whatever its weight is */
     return FV_OK;
 }
 

@@ -30,6 +30,7 @@ typedef struct fv_response {
     const char *id, *group;
     const char *place;              /* "responses.jsonl:3", for messages */
     const json_t *row;              /* the sample's (or response row's) fields */
+    const json_t *given;            /* of a response that was read from a file: its fields, of which some replace what training knows by itself (`fovea reward`); else NULL */
     const char *text;               /* everything after the first prompt, observations included, special tokens kept */
     const char *answer;             /* the right answer, NULL if the row has none */
     const char *judge_text;

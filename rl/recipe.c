@@ -290,27 +290,89 @@ static fv_status replace_judge(fv_yaml *root, const char *assignment, fv_error *
     return FV_OK;
 }
 
-/* A stage's field may be overridden without "stages.NAME." where there is one stage. */
-static fv_status override(fv_yaml *root, const char *assignment, fv_error *err) {
-    const fv_yaml *stages = fv_yaml_get(root, "stages");
+/* Where an assignment without "stages.NAME." belongs. */
+typedef struct {
+    bool top, stage; /* there is such a field of the recipe itself; of stages */
+} places;
+
+static places places_of(const char *assignment) {
     int n;
     const fv_field *all = fv_recipe_fields(&n);
     size_t length = strcspn(assignment, "=");
-    bool top = !strncmp(assignment, "stages.", 7), stage = false;
+    places p = {.top = !strncmp(assignment, "stages.", 7)};
     for (int i = 0; i < n; i++) {
         size_t m = strlen(all[i].path), first = strcspn(all[i].path, ".");
         bool same = (m == length && !strncmp(assignment, all[i].path, m)) || (strcspn(assignment, ".=") == first && !strncmp(assignment, all[i].path, first));
-        top |= same && (all[i].where & FV_TOP);
-        stage |= same && (all[i].where & (FV_STAGE_SFT | FV_STAGE_GRPO | FV_STAGE_FILTER));
+        p.top |= same && (all[i].where & FV_TOP);
+        p.stage |= same && (all[i].where & (FV_STAGE_SFT | FV_STAGE_GRPO | FV_STAGE_FILTER));
     }
-    if (top || !stage || !stages || stages->kind != FV_YAML_SEQUENCE || stages->count != 1) return fv_yaml_set(root, assignment, err);
+    return p;
+}
+
+static fv_status set_in_stage(fv_yaml *root, size_t number, const char *before, const char *assignment, fv_error *err) {
     fv_text t = {0};
-    fv_text_printf(&t, "stages.0.%s", assignment);
     char *longer;
+    fv_text_printf(&t, "stages.%zu.%s%s", number, before, assignment);
     FV_TRY(fv_text_take(&t, &longer, NULL, err));
     fv_status s = fv_yaml_set(root, longer, err);
     free(longer);
     return s;
+}
+
+/* How many stages have a field of their own (its first word). */
+static size_t count_own(const fv_yaml *stages, const char *assignment) {
+    char first[64];
+    size_t count = 0;
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(assignment, ".="), assignment);
+    for (size_t i = 0; i < stages->count; i++) {
+        const fv_yaml *own = fv_yaml_get(stages->items[i], first);
+        count += own && !fv_yaml_is_null(own);
+    }
+    return count;
+}
+
+/* temperature=, top_p= and max_new_tokens= are what every verb calls them: here, of all stages that sample. */
+static fv_status override_sampling(fv_yaml *root, const fv_yaml *stages, const char *assignment, bool *done, fv_error *err) {
+    static const char *const names[] = {"temperature=", "top_p=", "max_new_tokens="};
+    bool is = false;
+    for (size_t i = 0; i < FV_COUNT(names); i++) is |= !strncmp(assignment, names[i], strlen(names[i]));
+    for (size_t i = 0; is && i < stages->count; i++) {
+        const fv_yaml *kind = fv_yaml_get(stages->items[i], "kind");
+        const char *word = kind ? fv_yaml_word(kind) : NULL;
+        if (!word || (strcmp(word, "grpo") && strcmp(word, "filter"))) continue;
+        FV_TRY(set_in_stage(root, i, "rollout.", assignment, err));
+        *done = true;
+    }
+    return FV_OK;
+}
+
+/* A stage's field may be overridden without "stages.NAME." where there is one stage. What recipe and stages may both say (data, env) is meant where it counts: a stage's own wins. */
+static fv_status override(fv_yaml *root, const char *assignment, fv_error *err) {
+    const fv_yaml *stages = fv_yaml_get(root, "stages");
+    places p = places_of(assignment);
+    bool listed = stages && stages->kind == FV_YAML_SEQUENCE && stages->count, done = false;
+    if (!listed) return fv_yaml_set(root, assignment, err);
+    FV_TRY(override_sampling(root, stages, assignment, &done, err));
+    if (done) return FV_OK;
+    bool other = !strncmp(assignment, "name=", 5) || !strcmp(assignment, "data=none"); /* evaluations say the latter: nothing is trained */
+    bool hidden = p.top && p.stage && !other && count_own(stages, assignment) == stages->count;
+    if (hidden && stages->count > 1) {
+        size_t n = strcspn(assignment, ".=");
+        return fv_fail(err, FV_BAD_USAGE, "%s: every stage has its own %.*s, which wins; say stages.NAME.%.*s", assignment, (int)n, assignment, (int)n, assignment);
+    }
+    return (p.top || !p.stage || stages->count != 1) && !hidden ? fv_yaml_set(root, assignment, err) : set_in_stage(root, 0, "", assignment, err);
+}
+
+/* A model has one origin: an override of model.path takes the place of the recipe's model.init, and the other way round. */
+static fv_status replace_model(fv_yaml *root, const char *assignment, fv_error *err) {
+    static const char *const kinds[] = {"model.path=", "model.init="};
+    fv_yaml *model = fv_yaml_get(root, "model");
+    for (size_t i = 0; i < FV_COUNT(kinds); i++) {
+        const char *mine = i ? "init" : "path", *other = i ? "path" : "init";
+        if (strncmp(assignment, kinds[i], strlen(kinds[i])) != 0 || fv_yaml_is_null(fv_yaml_get(model, mine)) || !fv_yaml_get(model, other)) continue;
+        FV_TRY(fv_yaml_put(model, other, fv_yaml_new(FV_YAML_SCALAR), err));
+    }
+    return FV_OK;
 }
 
 /* Names that were left out. */
@@ -344,6 +406,7 @@ fv_status fv_recipe_change(fv_yaml *y, const char *const *overrides, int overrid
         FV_TRY(override(y, overrides[i], err));
         FV_TRY(name_judge(y, err));
         FV_TRY(replace_judge(y, overrides[i], err));
+        FV_TRY(replace_model(y, overrides[i], err));
     }
     return name_stages(y, err); /* of stages that an override brought */
 }

@@ -89,6 +89,7 @@ static void fill(fv_responses *r, int64_t i) {
                                 .group = r->groups[i],
                                 .place = row->place,
                                 .row = row->json,
+                                .given = row->json,
                                 .text = fv_row_text(row, "response"),
                                 .answer = fv_row_answer(row),
                                 .judge_text = fv_row_text(row, "judge_text"),

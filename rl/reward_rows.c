@@ -23,9 +23,12 @@ typedef struct {
 /* A row with log-probs and no response wants token weights only. */
 static bool weights_only(const fv_response *r) { return r->row && !r->text && json_is_array(json_object_get(r->row, "logprobs")); }
 
+/* The last stage that learns by rewards, else the last that filters by them. */
 static fv_status find_stage(job *j, fv_error *err) {
-    for (int i = j->recipe->stage_count; i-- > 0 && !j->stage;)
-        if (json_array_size(fv_get(j->recipe->stages[i].json, "reward.terms"))) j->stage = &j->recipe->stages[i];
+    static const fv_stage_kind kinds[] = {FV_STAGE_GRPO, FV_STAGE_FILTER};
+    for (size_t k = 0; k < FV_COUNT(kinds); k++)
+        for (int i = j->recipe->stage_count; i-- > 0 && !j->stage;)
+            if (j->recipe->stages[i].kind == kinds[k] && json_array_size(fv_get(j->recipe->stages[i].json, "reward.terms"))) j->stage = &j->recipe->stages[i];
     if (!j->stage) return fv_fail(err, FV_BAD_RECIPE, "%s: no stage has reward terms (stages of kind grpo and filter do)", j->recipe->file);
     return fv_pipeline_open(&j->pipeline, j->stage->json, err);
 }
@@ -114,7 +117,7 @@ static void add_line(fv_text *t, const job *j, int64_t i) {
             fv_json_dump(t, json_object_get(r->row, "group"), 0);
         }
         if (!weights_only(r)) add_terms(t, j, r);
-        if (!r->aside && r->group) {
+        if (!r->aside && r->group && j->pipeline->advantage.count) { /* a filter has none */
             fv_text_add(t, ", \"advantage\": ");
             fv_text_f64(t, r->advantage);
         }

@@ -47,6 +47,10 @@ static fv_status write_all(writer *w, const fv_rollout *r, fv_error *err) {
 }
 
 /* Rows from `first` on, at most *count; *count becomes how many that were. */
+static fv_status stopped(const writer *w, int64_t rows, fv_error *err) {
+    return fv_fail(err, FV_CANCELLED, "rollout: stopped after %lld of %lld rows; %s holds what was done", (long long)rows, (long long)(w->total / (w->o->group_size ? w->o->group_size : 1)), w->o->folder);
+}
+
 static fv_status run_batch(writer *w, int64_t first, int *count, fv_sample *samples, int64_t *numbers, fv_error *err) {
     int n = *count, group = w->o->group_size ? w->o->group_size : 1, room = w->s->model->config.text.max_positions;
     for (int i = 0; i < n; i++) numbers[i] = first + i;
@@ -56,8 +60,10 @@ static fv_status run_batch(writer *w, int64_t first, int *count, fv_sample *samp
     fv_rollout r;
     fv_status s = fv_rollout_run(&r, w->engine, w->s->model, w->s->slot, w->s->tools, samples, n, &o, watch, w, err);
     if (s == FV_OK) {
+        bool cut = false; /* answers of a batch that was stopped are not what they would have become */
+        for (int i = 0; i < n * group; i++) cut |= r.trajectories[i].stop_reason && !strcmp(r.trajectories[i].stop_reason, "stopped");
         r.numbered = w->o->group_size > 0;
-        s = write_all(w, &r, err);
+        s = cut ? stopped(w, first, err) : write_all(w, &r, err);
         fv_rollout_clear(&r);
     }
     for (int i = 0; i < n; i++) fv_sample_clear(&samples[i]);
@@ -74,8 +80,7 @@ static fv_status run_all(writer *w, int64_t rows, fv_error *err) {
         int count = (int)(rows - first < most ? rows - first : most);
         s = run_batch(w, first, &count, samples, numbers, err);
         first += count;
-        if (s == FV_OK && w->o->stop && *w->o->stop && first < rows)
-            s = fv_fail(err, FV_CANCELLED, "rollout: stopped after %lld of %lld rows; %s holds what was done", (long long)first, (long long)rows, w->o->folder);
+        if (s == FV_OK && w->o->stop && *w->o->stop && first < rows) s = stopped(w, first, err);
     }
     free(samples);
     free(numbers);

@@ -75,7 +75,7 @@ fv_status fv_run_make_way(const char *folder, char **moved, fv_error *err) {
     return s;
 }
 
-static fv_status write_recipe(const fv_run *r, const fv_recipe *recipe, fv_error *err) {
+fv_status fv_run_write_recipe(const fv_run *r, const fv_recipe *recipe, fv_error *err) {
     fv_text t = {0};
     fv_recipe_write(recipe, &t);
     return fv_file_save(r->folder, "recipe.yaml", &t, err);
@@ -101,7 +101,7 @@ fv_status fv_run_open(fv_run **out, const fv_recipe *recipe, bool resume, char *
     *out = NULL;
     if (moved) *moved = NULL;
     const char *folder = fv_get_text(recipe->json, "out");
-    if (!resume) FV_TRY(fv_run_make_way(folder, moved, err));
+    FV_TRY(resume ? check_earlier(folder, err) : fv_run_make_way(folder, moved, err));
     FV_TRY(fv_folder_make(folder, err));
     int lock;
     FV_TRY(lock_folder(&lock, folder, err));
@@ -114,7 +114,6 @@ fv_status fv_run_open(fv_run **out, const fv_recipe *recipe, bool resume, char *
     r->lock = lock;
     r->keep = (int)fv_get_int(recipe->json, "checkpoint.keep");
     fv_status s = make_folders(r, err);
-    if (s == FV_OK) s = write_recipe(r, recipe, err);
     if (s == FV_OK) *out = r;
     else fv_run_close(r);
     return s;

@@ -19,6 +19,7 @@ typedef struct fv_run {
  * folder is something else, or another process trains in it. */
 fv_status fv_run_open(fv_run **out, const fv_recipe *recipe, bool resume, char **moved, fv_error *err);
 void fv_run_close(fv_run *r);
+fv_status fv_run_write_recipe(const fv_run *r, const fv_recipe *recipe, fv_error *err); /* recipe.yaml, once it is sure that the run goes by it */
 /* Makes way for a new run or comparison: what is moved aside has to be an earlier one that nobody trains in. FV_BAD_USAGE. */
 fv_status fv_run_make_way(const char *folder, char **moved, fv_error *err);
 /* Gives a folder that has anything in it another name, NAME.1, NAME.2 ...: nothing that was there is lost. *moved (may be NULL) gets it, malloc'ed. */

@@ -5,13 +5,22 @@
 
 #include "rl/recipe.h"
 
-/* The export's place is free or an older model's; nothing that is read lies in the run folder of a new run (fresh); models, adapter, data, the
- * prompts of judges, and a new model's preset can be opened. What stages of the run itself write for later ones is not there yet. FV_BAD_RECIPE, or whatever opening says. */
-fv_status fv_sources_check(const fv_recipe *r, bool fresh, fv_error *err);
+/* When it is looked at. */
+typedef struct {
+    const char *moved; /* the folder that is moved aside for the run, so that nothing in it can be read; NULL: none is */
+    const char *made;  /* a folder that is still to be made (a comparison's shared run): what lies in it is not looked for; NULL: none */
+    int stage;         /* the first that is still to run: what those before it read is not needed any more */
+} fv_sources_when;
 
-/* A file that a recipe names beside itself (prompts of judges), malloc'ed; NULL when out of memory. */
+/* The export's place is free or an older model's; models, adapter, data, and a new model's preset can be opened; a stage that needs a judge has one, and its prompts can be read: *prompts
+ * gets {name: text}, the caller's, since a recipe may lie, with them, in the folder that is moved. What filters of the run write for stages behind them is not there yet. FV_BAD_RECIPE, or
+ * whatever opening says. */
+fv_status fv_sources_open(json_t **prompts, const fv_recipe *r, fv_sources_when when, fv_error *err);
+
+/* Writes prompts below `folder`, under the names that its recipe.yaml has for them (absolute names mean the same there). */
+fv_status fv_sources_keep(const json_t *prompts, const char *folder, fv_error *err);
+
+/* A file that a recipe names beside itself, malloc'ed; NULL when out of memory. */
 char *fv_sources_beside(const fv_recipe *r, const char *name);
-/* Copies the prompts that its judges are asked with below `folder`, under the names that its recipe.yaml has for them; names that lead elsewhere mean the same there. */
-fv_status fv_sources_keep(const fv_recipe *r, const char *folder, fv_error *err);
 
 #endif

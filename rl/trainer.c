@@ -92,9 +92,10 @@ static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, const fv_m
     char *base = fv_run_path(t->run, "evaluations"), *folder = base ? fv_path_join(base, name) : NULL, *samples = folder ? fv_path_join(folder, "samples.jsonl") : NULL;
     fv_status s = fv_folder_make(folder, err);
     json_t *result = NULL;
+    int own = (int)fv_get_int(stage->json, "max_tokens"), context = own > FV_EVALUATE_TOKENS ? own : FV_EVALUATE_TOKENS;
     fv_evaluate_options o = {.name = name, .label = t->label, .mode = mode, .env = fv_recipe_env(t->recipe, stage), .ask = fv_get(r, "ask"), .samples_path = samples,
                              .show_folder = folder, .show = last ? (int)fv_get_int(r, "report.samples") : 0, .n = fv_get_int(r, "evaluate.n"),
-                             .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = FV_EVALUATE_TOKENS, .seed = t->seed, .quiet = t->quiet, .bad = note_bad_row,
+                             .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = context, .seed = t->seed, .quiet = t->quiet, .bad = note_bad_row,
                              .context = t};
     fv_jobs *tools = NULL;
     if (s == FV_OK) s = fv_jobs_open(&tools, fv_pool_threads(t->pool), err);
@@ -151,6 +152,8 @@ fv_status fv_train_end(fv_trainer *t, const fv_stage *stage, int64_t done, fv_er
     FV_TRY(evaluate(t, stage, true, err));
     json_t *entry = json_pack("{s: s, s: s, s: I, s: f}", "name", stage->name, "kind", fv_get_text(stage->json, "kind"), "steps", (json_int_t)done, "seconds",
                               t->earlier + fv_now() - t->began - json_number_value(json_object_get(t->state, "stage_began")));
+    const json_t *epochs = fv_get_int(stage->json, "steps") ? NULL : fv_get(stage->json, "epochs");
+    if (epochs) json_object_set(entry, "epochs", (json_t *)epochs);
     json_array_append_new(json_object_get(t->state, "stages"), entry);
     return checkpoint(t, done, true, err);
 }
@@ -269,7 +272,7 @@ static fv_status open_run(fv_trainer *t, bool resume, fv_error *err) {
     fv_status s = fv_run_open(&t->run, t->recipe, resume, &moved, err);
     if (s == FV_OK && moved) fv_run_log(t->run, "an earlier run was moved to %s", moved);
     free(moved);
-    return s == FV_OK ? fv_sources_keep(t->recipe, t->run->folder, err) : s;
+    return s;
 }
 
 static void close_trainer(fv_trainer *t) {
@@ -292,37 +295,57 @@ static fv_status write_summary(const fv_trainer *t, fv_error *err) {
     return s;
 }
 
+/* The folder may be the one that the model came from, whose tokenizer and other files are copied: it is moved aside when they have been. */
 static fv_status export_model(const fv_trainer *t, fv_error *err) {
     const char *folder = fv_get_text(t->recipe->json, "export");
-    if (!folder) return FV_OK;
-    FV_TRY(fv_run_move_aside(folder, NULL, err));
     fv_dtype save = !strcmp(fv_get_text(t->recipe->json, "save"), "bf16") ? FV_BF16 : FV_F32;
-    return fv_run_save_model(folder, t->model, t->policy, save, err);
+    char *temporary;
+    FV_TRY(fv_folder_begin(&temporary, folder, err));
+    fv_status s = fv_model_save(t->model, t->policy, temporary, save, err);
+    if (s == FV_OK) s = fv_run_move_aside(folder, NULL, err);
+    if (s == FV_OK) s = fv_folder_commit(temporary, folder, err);
+    if (s != FV_OK) fv_path_remove(temporary, NULL);
+    free(temporary);
+    return s;
+}
+
+/* What is written at the end; all of it is there already where a run was resumed that had ended. */
+static fv_status finish_run(const fv_trainer *t, bool ended, fv_error *err) {
+    const char *folder = fv_get_text(t->recipe->json, "export");
+    char *report = fv_run_path(t->run, "report.html");
+    bool whole = ended && report && fv_file_exists(report);
+    free(report);
+    if (!whole) FV_TRY(write_summary(t, err));
+    if (folder && !(whole && fv_folder_exists(folder))) FV_TRY(export_model(t, err));
+    return whole ? FV_OK : fv_report_write(t->run->folder, err);
 }
 
 static fv_status run_stages(fv_trainer *t, int64_t stage_step, fv_error *err) {
     static fv_status (*const by_kind[])(fv_trainer *, const fv_stage *, int64_t, fv_error *) = {
         [FV_STAGE_SFT] = fv_train_sft, [FV_STAGE_GRPO] = fv_train_grpo, [FV_STAGE_FILTER] = fv_train_filter};
+    bool ended = t->stage >= t->recipe->stage_count;
     for (; t->stage < t->recipe->stage_count; t->stage++, stage_step = 0) {
         const fv_stage *stage = &t->recipe->stages[t->stage];
         if (!stage_step) json_object_set_new(t->state, "stage_began", json_real(t->earlier + fv_now() - t->began));
         fv_run_log(t->run, "stage %s (%s), from step %lld", stage->name, fv_get_text(stage->json, "kind"), (long long)stage_step);
         FV_TRY(by_kind[stage->kind](t, stage, stage_step, err));
     }
-    FV_TRY(write_summary(t, err));
-    FV_TRY(export_model(t, err));
-    return fv_report_write(t->run->folder, err);
+    return finish_run(t, ended, err);
 }
 
-/* A finished run has nothing to go on with: its schedules ended where they should. Being asked for more steps is not met by silence. */
+/* A finished stage has nothing to go on with: its schedules ended where they should. Being asked for more steps of it is not met by silence. */
 static fv_status check_finished(const fv_trainer *t, fv_error *err) {
     const json_t *stages = json_object_get(t->state, "stages");
-    if (t->stage < t->recipe->stage_count || !json_array_size(stages)) return FV_OK;
-    const json_t *last = t->recipe->stages[t->recipe->stage_count - 1].json;
-    int64_t done = fv_get_int(json_array_get(stages, json_array_size(stages) - 1), "steps"), wanted = fv_get_int(last, "steps");
-    if (wanted <= done || fv_get_num(last, "stop_at") > 0) return FV_OK;
-    return fv_fail(err, FV_BAD_RECIPE, "%s: the run ended after its %lld steps, %lld can't be made of them; train on with model.path=%s/checkpoints/step-%lld and another out", t->run->folder,
-                   (long long)done, (long long)wanted, t->run->folder, (long long)t->step);
+    for (int i = 0; i < t->stage && i < t->recipe->stage_count; i++) {
+        const fv_stage *stage = &t->recipe->stages[i];
+        const json_t *then = json_array_get(stages, (size_t)i);
+        const char *unit = stage->kind == FV_STAGE_SFT && !fv_get_int(stage->json, "steps") ? "epochs" : "steps";
+        double done = fv_get_num(then, unit), wanted = fv_get_num(stage->json, unit);
+        if (!json_object_get(then, unit) || wanted <= done || fv_get_num(stage->json, "stop_at") > 0) continue;
+        return fv_fail(err, FV_BAD_RECIPE, "%s: stage %s ended after its %g %s, %g can't be made of them; train on with model.path=%s/checkpoints/step-%lld and another out", t->run->folder,
+                       stage->name, done, unit, wanted, t->run->folder, (long long)t->step);
+    }
+    return FV_OK;
 }
 
 static fv_status restore(fv_trainer *t, bool resume, int64_t *stage_step, fv_error *err) {
@@ -344,21 +367,32 @@ static fv_status restore(fv_trainer *t, bool resume, int64_t *stage_step, fv_err
 
 static fv_status check_memory(const fv_recipe *recipe, const fv_needs *needs, fv_error *err) {
     fv_needs found;
-    fv_error unknown; /* why it can't be told; the run will meet it */
-    if (!needs) fv_needs_find(&found, recipe, &unknown);
+    if (!needs) FV_TRY(fv_needs_find(&found, recipe, err));
     return fv_needs_check(needs ? needs : &found, recipe, err);
+}
+
+/* A resumed run needs what its stages from the present one on read. */
+static fv_status begin(fv_trainer *t, const fv_train_options *o, int64_t *stage_step, fv_error *err) {
+    json_t *prompts = NULL;
+    bool resume = o->resume;
+    fv_status s = resume ? FV_OK : fv_sources_open(&prompts, t->recipe, (fv_sources_when){.moved = fv_get_text(t->recipe->json, "out")}, err);
+    if (s == FV_OK) s = check_memory(t->recipe, o->needs, err);
+    if (s == FV_OK) s = open_machine(t, err);
+    if (s == FV_OK) s = open_run(t, resume, err);
+    if (s == FV_OK) s = open_model(t, err);
+    if (s == FV_OK) s = restore(t, resume, stage_step, err);
+    if (s == FV_OK && resume) s = fv_sources_open(&prompts, t->recipe, (fv_sources_when){.stage = t->stage}, err);
+    if (s == FV_OK) s = fv_sources_keep(prompts, t->run->folder, err);
+    if (s == FV_OK) s = fv_run_write_recipe(t->run, t->recipe, err);
+    json_decref(prompts);
+    return s;
 }
 
 fv_status fv_train(const fv_recipe *recipe, const fv_train_options *options, fv_error *err) {
     fv_trainer t = {.recipe = recipe, .quiet = options->quiet, .label = options->label, .stop = options->stop, .began = fv_now(), .checkpointed = fv_now()};
     int64_t stage_step;
     if (fv_get(recipe->json, "arms")) return fv_fail(err, FV_BAD_RECIPE, "%s: has arms, which are runs of their own: fv_compare trains them", recipe->file);
-    FV_TRY(fv_sources_check(recipe, !options->resume, err));
-    FV_TRY(check_memory(recipe, options->needs, err));
-    fv_status s = open_machine(&t, err);
-    if (s == FV_OK) s = open_run(&t, options->resume, err);
-    if (s == FV_OK) s = open_model(&t, err);
-    if (s == FV_OK) s = restore(&t, options->resume, &stage_step, err);
+    fv_status s = begin(&t, options, &stage_step, err);
     if (s == FV_OK) s = run_stages(&t, stage_step, err);
     if (s != FV_OK && t.run) fv_run_log(t.run, "stopped: %s", err->text);
     close_trainer(&t);

@@ -169,7 +169,8 @@ static fv_status compose(fv_text *out, const char *folder, const fv_model *m, co
     fv_text_printf(out, ", \"step\": %" PRId64, step);
     add_question(out, row);
     add_string(out, "answer", fv_row_answer(row));
-    static const char *const kept[] = {"problem_type", "question_type", "data_type", "data_source", "tolerance", "solution", "options", "target_box"}; /* what terms read (rl/rewards/) */
+    static const char *const kept[] = {"problem_type", "question_type", "data_type", "data_source", "tolerance", "solution", "options", "target_box", "category",
+                                       "extra_info", "env", "grid_size", "enable_thinking"}; /* what terms (rl/rewards/), judges, and whoever rolls out from it again read */
     for (size_t k = 0; k < FV_COUNT(kept); k++)
         if (json_object_get(row->json, kept[k])) {
             fv_text_printf(out, ", \"%s\": ", kept[k]);

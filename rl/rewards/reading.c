@@ -81,7 +81,7 @@ static fv_status add_message(fv_turns *t, const json_t *message, fv_error *err) 
 
 fv_status fv_turns_open(fv_turns *out, const fv_response *r, fv_error *err) {
     *out = (fv_turns){0};
-    const json_t *turns = r->row ? json_object_get(r->row, "turns") : NULL;
+    const json_t *turns = json_object_get(r->given, "turns");
     fv_status s = FV_OK;
     if (!json_object_get(json_array_get(turns, 0), "role")) return r->text ? cut_response(out, r->text, err) : FV_OK;
     for (size_t i = 0; i < json_array_size(turns) && s == FV_OK; i++) s = add_message(out, json_array_get(turns, i), err);

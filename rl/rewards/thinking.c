@@ -33,7 +33,7 @@ double fv_thinking_score(fv_span text, bool *there) {
 
 /* True if the row has what the judge said, as a number or as its text. */
 static bool said(const fv_response *r, double *score) {
-    const json_t *given = r->row ? json_object_get(r->row, "thinking_reward") : NULL;
+    const json_t *given = json_object_get(r->given, "thinking_reward");
     if (json_is_number(given)) *score = json_number_value(given);
     else if (r->judge_text) *score = fv_thinking_score(fv_span_of(r->judge_text), NULL);
     return json_is_number(given) || r->judge_text;

@@ -23,7 +23,7 @@ static split by_accuracy(const fv_group *g, int accuracy, int thinking) {
 
 /* The row's own number, else `fallback`. */
 static double own_number(const fv_response *r, const char *field, double fallback) {
-    const json_t *v = r->row ? json_object_get(r->row, field) : NULL;
+    const json_t *v = r->given ? json_object_get(r->given, field) : NULL;
     return json_is_number(v) ? json_number_value(v) : fallback;
 }
 

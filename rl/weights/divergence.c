@@ -24,7 +24,7 @@ static double divergence_at(const fv_use *u, const double *const *rows, int coun
 
 /* ---- Rows of a file: `logprobs`, [own tokens][vocabulary] ---- */
 
-static const json_t *rows_of(const fv_response *r) { return r->row ? json_object_get(r->row, "logprobs") : NULL; }
+static const json_t *rows_of(const fv_response *r) { return r->given ? json_object_get(r->given, "logprobs") : NULL; }
 
 /* All rows are lists of numbers of one length; if not, r->error says so. */
 static bool sound(fv_response *r, int vocabulary) {
@@ -69,7 +69,7 @@ static void spread(const fv_use *u, fv_response *const *items, int count, const 
     const fv_response *last = items[0]; /* the longest */
     for (int i = 1; i < count; i++) last = items[i]->tokens > last->tokens ? items[i] : last;
     int longest = last->tokens;
-    const json_t *own = json_object_get(items[0]->row, "alpha");
+    const json_t *own = json_object_get(items[0]->given, "alpha");
     double alpha = json_is_number(own) ? json_number_value(own) : fv_get_at(u->options, "alpha", when->step, when->steps);
     double low = INFINITY, high = -INFINITY, *d = malloc((size_t)(longest ? longest : 1) * sizeof *d);
     bool there = d != NULL;

@@ -27,7 +27,7 @@ static void other_folders_stay(void **state) {
 static void runs_are_moved_aside_unless_they_are_needed(void **state) {
     (void)state;
     run_well("train t.yaml out=run --quiet");
-    run_badly("train t.yaml out=run model.init=null model.path=run/checkpoints/step-1", 1, "lies in the run folder run, which is moved aside for a new run");
+    run_badly("train t.yaml out=run model.init=null model.path=run/checkpoints/step-1", 1, "lies in the folder run, which is moved aside for a new run");
     assert_true(fv_folder_exists("run/checkpoints/step-1") && !fv_folder_exists("run.1"));
     int other = open("run", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* as another process would hold it */
     assert_true(other >= 0 && !flock(other, LOCK_EX | LOCK_NB));
@@ -44,7 +44,7 @@ static void what_cannot_begin_moves_nothing(void **state) {
     (void)state;
     static const char *const wrong[][2] = {
         {"model.init=null model.path=nowhere", "nowhere"}, {"model.init=tinny", "tinny"}, {"data=no.jsonl", "no.jsonl"}, {"'eval_data=[{make: words, n: 2}, no.jsonl]'", "no.jsonl"},
-        {"data=[kept/log.txt]", "lies in the run folder kept"}, {"judge.path=nobody", "nobody"},
+        {"data=[kept/log.txt]", "lies in the folder kept"},
         {"'stages=[{kind: grpo, steps: 1, reward: {terms: [{term: judged, prompt: no.txt}]}}]' judge.policy=true", "no.txt"},
     };
     run_well("train t.yaml out=kept --quiet");

@@ -202,6 +202,18 @@ static void overrides_reach_their_fields(void **state) {
     assert_int_equal(fv_get_int(r->stages[0].json, "batch"), 3);
     assert_int_equal(fv_get_int(r->stages[1].json, "steps"), 2);
     fv_recipe_close(r);
+    /* where a stage's own would win, an override is the stage's; of several stages it is none's */
+    r = must("model: {path: m}\nstages:\n  - {kind: sft, data: a, env: {max_turns: 2}}\n", (const char *const[]){"data=b", "env.max_turns=3"}, 2);
+    assert_string_equal(fv_get_text(r->stages[0].json, "data"), "b");
+    assert_int_equal(fv_get_int(fv_recipe_env(r, NULL), "max_turns"), 3);
+    fv_recipe_close(r);
+    refused("model: {path: m}\nstages:\n  - {name: a, kind: sft, data: x}\n  - {name: b, kind: sft, data: y}\n", (const char *const[]){"data=z"}, 1, "every stage has its own data, which wins");
+    r = must("model: {path: m}\ndata: d\nstages:\n  - {kind: sft}\n  - {kind: grpo, steps: 1}\n", (const char *const[]){"temperature=0.5", "max_new_tokens=7", "model.init=tiny", "data=e"}, 4);
+    assert_true(fv_get_at(r->stages[1].json, "rollout.temperature", 0, 1) == 0.5);
+    assert_int_equal(fv_get_int(r->stages[1].json, "rollout.max_new_tokens"), 7);
+    assert_string_equal(fv_get_text(r->json, "model.init"), "tiny");
+    assert_null(fv_get_text(r->json, "model.path"));
+    fv_recipe_close(r);
     refused(plain, (const char *const[]){"rollout.group_size=1"}, 1, "override");
     refused(plain, (const char *const[]){"rollout.group_size=1"}, 1, "stages.rl.rollout.group_size must be 2..1024, got 1");
     refused(plain, (const char *const[]){"sted=1"}, 1, "unknown field sted; did you mean seed?");
