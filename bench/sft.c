@@ -85,7 +85,7 @@ static fv_status time_steps(work *w, int sharing, int turns, double *seconds, fv
 static double operations(const work *w) { return 6 * ((double)w->rows * fv_bench_body(w->rig.model) + (double)BATCH * NEW * fv_bench_head(w->rig.model)); }
 
 static fv_status measure(work *w, const fv_bench_options *o, fv_bench_out *out, fv_error *err) {
-    int turns = o->steps && o->steps < MOST ? o->steps : TURNS;
+    int turns = !o->steps ? TURNS : o->steps < MOST ? o->steps : MOST;
     double apart, shared;
     FV_TRY(time_steps(w, 1, turns, &apart, err));
     double work_apart = operations(w), fma = fv_bench_fma(w->rig.ops, w->rig.slot->exec);

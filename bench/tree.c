@@ -39,7 +39,7 @@ static fv_status train(fv_bench_rig *r, const fv_tree *t, const int *leaves, int
 
 static fv_status measure(fv_bench_rig *r, const fv_tree *t, const int *leaves, const fv_bench_options *o, fv_bench_out *out, fv_error *err) {
     enum { MOST = 100 };
-    int turns = o->steps && o->steps < MOST ? o->steps : TURNS;
+    int turns = !o->steps ? TURNS : o->steps < MOST ? o->steps : MOST;
     double shared[MOST], alone[MOST];
     for (int i = -1; i < turns; i++) { /* the first turn is not counted */
         double start = fv_now();

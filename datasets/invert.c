@@ -2,39 +2,22 @@
 
 #include "core/random.h"
 #include "core/text.h"
+#include "datasets/options.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 26 };
-
 /* A question as a row has it. Texts lie in `copy`. */
 typedef struct {
     char *copy;             /* owned: the question's field */
     const char *field;      /* problem, question */
-    const char *options[MOST]; /* without their letters */
+    const char *options[FV_OPTIONS]; /* without their letters */
     char label[4];          /* how the first is marked: "(A)", "A.", "A)", "A:", "A" */
-    bool listed;            /* options are a list of their own */
+    bool listed;            /* options stand beside the question, in whatever fields */
     int count, right;
 } question;
-
-/* The text behind option `i`'s letter, or NULL if it has none: "(B) text", "B. text", "B) text", "B: text", "B text". label [4] receives the mark. */
-static const char *behind_letter(const char *option, int i, char *label) {
-    bool bracket = option[0] == '(';
-    const char *at = option + bracket;
-    if (*at++ != 'A' + i) return NULL;
-    bool marked = *at && strchr(bracket ? ")" : ".):", *at);
-    if (bracket && !marked) return NULL;
-    at += marked;
-    if (*at != ' ') return NULL;
-    size_t n = (size_t)(at - option);
-    memcpy(label, option, n);
-    label[n] = '\0';
-    while (*at == ' ') at++;
-    return *at ? at : NULL;
-}
 
 /* Options in the last lines of the question: "...?\nA red\nB blue". They are cut off. */
 static void cut_lines(question *q) {
@@ -44,7 +27,7 @@ static void cut_lines(question *q) {
             *line = '\0';
             return;
         }
-        const char *text = q->count < MOST ? behind_letter(line + 1, q->count, label) : NULL;
+        const char *text = q->count < FV_OPTIONS ? fv_option_behind(line + 1, q->count, label) : NULL;
         if (!text) {
             if (q->count) q->count = -1; /* something follows them: no such question */
             if (q->count < 0) return;
@@ -56,14 +39,20 @@ static void cut_lines(question *q) {
     }
 }
 
-static void read_list(question *q, const json_t *options) {
-    for (size_t i = 0; i < json_array_size(options) && q->count >= 0; i++) {
-        char label[4];
-        const char *option = json_string_value(json_array_get(options, i)), *text = option && i < MOST ? behind_letter(option, (int)i, label) : NULL;
+/* Those beside the question; a list `options` with letters, all others with or without. False: there are none. */
+static bool read_beside(question *q, const json_t *row) {
+    const json_t *values[FV_OPTIONS];
+    bool list = json_array_size(json_object_get(row, "options")) > 0;
+    int count = json_array_size(json_object_get(row, "options")) > FV_OPTIONS ? FV_OPTIONS : fv_options_find(row, values);
+    for (int i = 0; i < count && q->count >= 0; i++) {
+        char label[4] = "A.";
+        const char *option = json_string_value(values[i]), *text = option ? fv_option_behind(option, i, label) : NULL;
+        if (!text && !list) text = option;
         if (text && !i) memcpy(q->label, label, sizeof label);
         if (text) q->options[q->count++] = text;
         else q->count = -1;
     }
+    return count > 0;
 }
 
 /* Which one is right: the letter of "<answer>B</answer>", "(B)" or "B"; -1 if that is anything else. */
@@ -84,11 +73,9 @@ static int right_one(const json_t *row, int count) {
 static bool read_question(question *q, const json_t *row) {
     q->field = fv_json_find(row, "problem") ? "problem" : "question";
     const char *text = json_string_value(json_object_get(row, q->field));
-    const json_t *options = json_object_get(row, "options");
-    q->listed = json_array_size(options) > 0;
     if (!text || json_object_get(row, "messages") || !(q->copy = strdup(text))) return false;
-    if (q->listed) read_list(q, options);
-    else cut_lines(q);
+    q->listed = read_beside(q, row);
+    if (!q->listed) cut_lines(q);
     q->right = q->count >= 2 ? right_one(row, q->count) : -1;
     return q->right >= 0;
 }
@@ -121,7 +108,7 @@ static bool negate(fv_text *out, const char *text) {
 }
 
 /* The old answer and some others in a new order: picks [count] by their old numbers. Returns how many. */
-static int pick(const question *q, fv_random *draws, int picks[MOST]) {
+static int pick(const question *q, fv_random *draws, int picks[FV_OPTIONS]) {
     int n = 0;
     for (int i = 0; i < q->count; i++)
         if (i != q->right) picks[n++] = i;
@@ -169,7 +156,7 @@ fv_status fv_row_invert(json_t *row, double share, uint64_t key, fv_error *err) 
     question q = {0};
     fv_text asked = {0};
     fv_random draws = fv_random_stream(key);
-    int failed = 0, picks[MOST];
+    int failed = 0, picks[FV_OPTIONS];
     if (fv_uniform(&draws) < share && read_question(&q, row) && negate(&asked, q.copy)) {
         int n = pick(&q, &draws, picks);
         failed = rewrite(row, &q, &asked, picks, n);

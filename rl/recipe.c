@@ -178,6 +178,8 @@ static fv_status resolve_stage(fv_recipe *r, fv_yaml *y, size_t number, json_t *
     const char *name = fv_get_text(stage, "name");
     for (size_t i = 0; i + 1 < json_array_size(stages); i++)
         if (!strcmp(name, fv_get_text(json_array_get(stages, i), "name"))) return fv_yaml_fail(y, err, "two stages are called %s", name);
+    int64_t turn = fv_get_int(stage, "rollout.max_new_tokens"), all = fv_get_int(stage, "rollout.max_response");
+    if (turn > all) return fv_yaml_fail(y, err, "%srollout.max_new_tokens %lld is more than rollout.max_response %lld, which bounds all turns together", prefix, (long long)turn, (long long)all);
     r->stages[r->stage_count++] = (fv_stage){.name = name, .kind = (fv_stage_kind)kind, .json = stage};
     return FV_OK;
 }

@@ -113,6 +113,9 @@ static void problems(void **state) {
     becomes("{\"question\": \"Where?\", \"options\": [\"(A) hall\", \"(B) yard\"], \"answer\": \"B\"}", "user: Where?\n(A) hall\n(B) yard");
     becomes("{\"question\": \"Where?\", \"candidates\": [\"hall\", \"yard\"], \"answer\": \"yard\", \"video\": \"1.mp4\"}", "user: <video \"1.mp4\">'Where?\nA. hall\nB. yard'");
     becomes("{\"question\": \"How many?\", \"choices\": {\"A\": 3, \"B\": 4.5, \"D\": \"none\"}}", "user: How many?\nA. 3\nB. 4.5\nD. none");
+    becomes("{\"question\": \"How many?\", \"N\": 10, \"T\": 300, \"A\": \"7\", \"answer\": \"7\"}", "user: How many?"); /* fields that are none */
+    becomes("{\"question\": \"What?\", \"choices\": [{\"choice_id\": 0, \"choice\": \"x\"}]}", "user: What?");
+    becomes("{\"question\": \"What?\", \"options\": [\"A red\", \"B blue\"], \"answer\": \"B\"}", "user: What?\nA red\nB blue");
     becomes("{\"question\": \"Why?\", \"a0\": \"to eat\", \"a1\": \"to run\", \"answer\": 1}", "user: Why?\nA. to eat\nB. to run");
     becomes("{\"question\": \"Why?\", \"A\": \"A. to eat\", \"B\": \"to run\", \"answer\": \"B\"}", "user: Why?\nA. to eat\nB. to run");
     becomes("{\"problem\": \"Compare <image> and <image>.\", \"answer\": \"same\", \"images\": [\"a.png\", \"b.png\"]}", "user: 'Compare '<image \"a.png\">' and '<image \"b.png\">'.'");
