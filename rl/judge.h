@@ -16,7 +16,6 @@ typedef struct {
     char *reply;                     /* malloc'ed; NULL: none, and error says why */
     fv_error error;
     int requests;                    /* that it took */
-    int tries;                       /* of composing it: each draws anew */
 } fv_question;
 
 /* Keeps a text as the reply if the term can read it; FV_BAD_DATA quotes it otherwise. */

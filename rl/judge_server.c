@@ -52,8 +52,8 @@ static fv_status add_content(fv_text *out, const json_t *content, const fv_quest
 
 static fv_status compose(void *context, int item, fv_text *out, fv_error *err) {
     const judge_server *j = context;
-    fv_question *q = &j->questions[item];
-    uint64_t key = fv_random_key(j->t->seed, "judge", (uint64_t)j->step, (uint64_t)q->number + ((uint64_t)q->tries++ << 32)); /* an answer that can't be read would be the same again */
+    const fv_question *q = &j->questions[item];
+    uint64_t key = fv_random_key(j->t->seed, "judge", (uint64_t)j->step, (uint64_t)q->number);
     const char *model = fv_get_text(j->how, "model");
     fv_text_add(out, "{\"model\": ");
     fv_text_json(out, model, strlen(model));

@@ -138,6 +138,9 @@ static void a_model_is_evaluated(void **state) {
     assert_near(r, "modes.sampled.n", 3);
     json_decref(r);
     run_badly("eval --model m --data rows/visual-search.jsonl evaluate.modes=[fast]", 1, "evaluate.modes");
+    write_file("sized.jsonl", "{\"id\": 1, \"problem\": \"What is it?\", \"answer\": \"cat\", \"images\": [\"" FOVEA_SOURCE "/datasets/photographs/cat.jpg\"]}\n");
+    run_well("eval --model m --data sized.jsonl --out e3 max_new_tokens=3 'image={min_pixels: 30000, max_pixels: 60000}'"); /* what was seen is seen again by whoever reads the trajectory */
+    run_well("score --model m --data e3/report/evaluations/greedy/trajectories.jsonl --out again.jsonl");
     run_badly("eval " FOVEA_SOURCE "/recipes/grpo.yaml model.path=m", 1, "eval_data is missing");
 }
 
@@ -169,6 +172,17 @@ static void rewards_come_with_advantages(void **state) {
     assert_int_equal(json_object_size(json_array_get(lines, 4)), 2);
     assert_non_null(strstr(json_string_value(json_object_get(json_array_get(lines, 5), "error")), "token weights"));
     json_decref(lines);
+    write_file("filter.yaml", "model: {init: tiny}\ndata: d\nstages:\n  - {kind: grpo, steps: 1, reward: {terms: [{term: exact, weight: 2.0}]}}\n  - {kind: filter, steps: 1}\n");
+    run_well("reward --recipe filter.yaml --data answers.jsonl --out f.jsonl"); /* what the objective sees, though the filter stands behind it */
+    lines = read_lines("f.jsonl");
+    assert_near(json_array_get(lines, 0), "reward", 2);
+    assert_non_null(json_object_get(json_array_get(lines, 0), "advantage"));
+    json_decref(lines);
+    write_file("right.jsonl", "{\"id\": 1, \"response\": \"<answer>8</answer>\", \"answer\": \"8\"}\n");
+    run_well("eval --responses right.jsonl 'evaluate.score={term: exact, weight: 2.0}' --json"); /* an accuracy, whatever the weight */
+    json_t *r = read_json("stdout");
+    assert_near(r, "accuracy", 1);
+    json_decref(r);
     run_well("reward --recipe " FOVEA_SOURCE "/recipes/grpo.yaml --data answers.jsonl --out o.jsonl advantage.std=false 'reward.terms=[{term: exact, weight: 2.0}, {term: format, weight: 0.5}]'");
     lines = read_lines("o.jsonl");
     assert_near(json_array_get(lines, 0), "reward", 2.5);

@@ -248,7 +248,7 @@ static void weights_of(fv_pipeline *p, stage *g, bool visited, int64_t micro, fl
     MUST(fv_grpo_batch_index(&g->batch, 0, err));
     fv_group *all = &g->batch.groups[0];
     snprintf(all->items[2].error, sizeof all->items[2].error, "left out");
-    for (int i = 0; i < GROUP && !visited; i++) all->items[i].row = rows[i] = rows_of(g, i);
+    for (int i = 0; i < GROUP && !visited; i++) all->items[i].given = rows[i] = rows_of(g, i);
     if (visited) MUST(fv_vocabulary_visit_group(&from, &g->batch, 0, all, p, &when, err));
     MUST(fv_pipeline_advantage(p, all, &when, err));
     for (int i = 0; i < GROUP; i++) {

@@ -80,9 +80,9 @@ static int add(const char **all, int n, const char *const *more) {
 static fv_recipe *recipe_of(const struct system *s, const char *out, int threads, const char *const *more) {
     static char set[5][400];
     const char *all[SETTINGS] = {"steps=2", "rollout.prompts=4", "rollout.group_size=4", "rollout.max_new_tokens=60", "updates=1", "optim.lr=2.0e-3", "checkpoint.every=1",
-                                 "image=null", "ask.text='{question}'"}; /* what the model was taught by; as released: tests/rl/test_ask.c */
+                                 "image=null", "video=null", "ask.text='{question}'"}; /* what the model was taught by; as released: tests/rl/test_ask.c */
     char path[256];
-    int n = 9;
+    int n = 10;
     snprintf(path, sizeof path, "%s/recipes/%s.yaml", FOVEA_SOURCE, s->name);
     snprintf(set[0], sizeof set[0], "out=%s", small_path(out));
     snprintf(set[1], sizeof set[1], "model.path=%s", small_path("taught/checkpoints/step-80"));

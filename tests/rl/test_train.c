@@ -307,6 +307,14 @@ static void exports_cost_nobody_anything(void **state) {
     for (int i = 0; i < 2; i++) assert_int_equal(lesson_run(lesson_recipe(0, "exports/", NULL, head, stages), false, &why), FV_OK);
     assert_true(fv_file_exists(small_path("shelf/model/config.json")) && fv_file_exists(small_path("shelf/model.1/config.json")));
     assert_true(fv_file_exists(small_path("exports/report.html")) && fv_file_exists(small_path("exports.1/report.html")));
+    assert_int_equal(lesson_run(lesson_recipe(0, "exports/", NULL, head, stages), true, &why), FV_OK); /* it had ended: nothing is written again */
+    assert_false(fv_folder_exists(small_path("shelf/model.2")));
+    snprintf(head, sizeof head, "export: %s/shelf/model", small_root); /* trained on in its own place: whole, with all that is copied from it */
+    assert_int_equal(lesson_run(lesson_recipe(0, "exports", "shelf/model", head, stages), false, &why), FV_OK);
+    assert_true(fv_file_exists(small_path("shelf/model/tokenizer.json")) && fv_folder_exists(small_path("shelf/model.2")));
+    fv_model *m;
+    MUST(fv_model_open(&m, small_path("shelf/model"), err));
+    fv_model_close(m);
 }
 
 /* A second run of the same name does not cost anyone the first. */
