@@ -259,6 +259,7 @@ static fv_status reckon_rollouts(reckoning *k, const fv_stage *stage, fv_needs *
     fv_pipeline *parts;
     double arena, keys;
     stage_rows(k, stage, &f);
+    k->base.at_least |= fv_get_int(s, "dynamic_sampling") > 0; /* what replaced groups held is held until the step ends, and how many there will be nobody knows */
     forest t = plant(&f, (double)fv_get_int(s, "rollout.prompts"), (double)fv_get_int(s, "rollout.group_size"), (double)fv_get_int(s, "rollout.max_new_tokens"),
                      (double)fv_get_int(s, "rollout.max_response"));
     FV_TRY(fv_pipeline_open(&parts, s, err));

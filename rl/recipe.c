@@ -311,6 +311,11 @@ static places places_of(const char *assignment) {
     return p;
 }
 
+bool fv_recipe_of_stages(const char *assignment) {
+    places p = places_of(assignment);
+    return p.stage && !p.top;
+}
+
 static fv_status set_in_stage(fv_yaml *root, size_t number, const char *before, const char *assignment, fv_error *err) {
     fv_text t = {0};
     char *longer;

@@ -40,6 +40,7 @@ typedef struct fv_recipe {
 fv_status fv_recipe_open(fv_recipe **out, const char *path, const char *const *overrides, int override_count, fv_error *err);
 fv_status fv_recipe_parse(fv_recipe **out, const char *text, const char *name, const char *const *overrides, int override_count, fv_error *err);
 void fv_recipe_close(fv_recipe *r);
+bool fv_recipe_of_stages(const char *assignment); /* "path=value" is of a field that stages alone have */
 /* What rows without an `env` have in a stage (NULL: in the last one, which is what an evaluation by itself is of): the stage's own, else the recipe's; NULL: none. */
 const json_t *fv_recipe_env(const fv_recipe *r, const fv_stage *stage);
 /* As YAML with every default: what a run folder keeps as recipe.yaml, and what reads back to the same recipe. */

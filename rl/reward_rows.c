@@ -23,12 +23,16 @@ typedef struct {
 /* A row with log-probs and no response wants token weights only. */
 static bool weights_only(const fv_response *r) { return r->row && !r->text && json_is_array(json_object_get(r->row, "logprobs")); }
 
-/* The last stage that learns by rewards, else the last that filters by them. */
-static fv_status find_stage(job *j, fv_error *err) {
+const fv_stage *fv_reward_stage(const fv_recipe *r) {
     static const fv_stage_kind kinds[] = {FV_STAGE_GRPO, FV_STAGE_FILTER};
     for (size_t k = 0; k < FV_COUNT(kinds); k++)
-        for (int i = j->recipe->stage_count; i-- > 0 && !j->stage;)
-            if (j->recipe->stages[i].kind == kinds[k] && json_array_size(fv_get(j->recipe->stages[i].json, "reward.terms"))) j->stage = &j->recipe->stages[i];
+        for (int i = r->stage_count; i-- > 0;)
+            if (r->stages[i].kind == kinds[k] && json_array_size(fv_get(r->stages[i].json, "reward.terms"))) return &r->stages[i];
+    return NULL;
+}
+
+static fv_status find_stage(job *j, fv_error *err) {
+    j->stage = fv_reward_stage(j->recipe);
     if (!j->stage) return fv_fail(err, FV_BAD_RECIPE, "%s: no stage has reward terms (stages of kind grpo and filter do)", j->recipe->file);
     return fv_pipeline_open(&j->pipeline, j->stage->json, err);
 }

@@ -173,6 +173,8 @@ static void rewards_come_with_advantages(void **state) {
     assert_non_null(strstr(json_string_value(json_object_get(json_array_get(lines, 5), "error")), "token weights"));
     json_decref(lines);
     write_file("filter.yaml", "model: {init: tiny}\ndata: d\nstages:\n  - {kind: grpo, steps: 1, reward: {terms: [{term: exact, weight: 2.0}]}}\n  - {kind: filter, steps: 1}\n");
+    run_well("reward --recipe " FOVEA_SOURCE "/recipes/visual-search.yaml --data answers.jsonl --out f.jsonl");
+    run_well("reward --recipe " FOVEA_SOURCE "/recipes/vilasr.yaml --data answers.jsonl --out f.jsonl reward.variant=paper advantage.std=false");
     run_well("reward --recipe filter.yaml --data answers.jsonl --out f.jsonl"); /* what the objective sees, though the filter stands behind it */
     lines = read_lines("f.jsonl");
     assert_near(json_array_get(lines, 0), "reward", 2);
