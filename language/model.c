@@ -334,8 +334,13 @@ fv_status fv_model_save_merged(const fv_model *m, fv_slot *slot, const char *fol
     FV_TRY(list_tensors(&tensors, m, slot, err));
     fv_status status = FV_OK;
     int done = 0;
-    for (; done < m->count && status == FV_OK; done++)
-        if (slot->params[done].adapted != NULL) status = merge_weight(&tensors[done].view, slot, done, err);
+    for (; done < m->count && status == FV_OK; done++) {
+        fv_view stored = fv_weights_stored(m->file, (size_t)done); /* F16 is F32 in memory, and F16 again in the file */
+        bool merged = slot->params[done].adapted != NULL;
+        if (merged) tensors[done].view.dtype = stored.dtype;
+        if (merged) status = merge_weight(&tensors[done].view, slot, done, err);
+        else if (slot->params[done].w.data == m->weights[done].view.data) tensors[done].view = stored;
+    }
     if (status == FV_OK) status = save_whole(m, tensors, NULL, folder, dtype, err);
     for (int i = 0; i < done; i++)
         if (slot->params[i].adapted != NULL && tensors[i].view.data != slot->params[i].w.data) free(tensors[i].view.data);
