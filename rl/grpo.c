@@ -183,11 +183,13 @@ static fv_status replace_flat(grpo *g, fv_grpo_batch *b, int64_t step, int retry
     return s;
 }
 
-/* DAPO's dynamic sampling (arXiv 2503.14476, section 3.2): groups without a difference teach nothing; further prompts take their places. */
-static fv_status resample(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
+/* DAPO's dynamic sampling (arXiv 2503.14476, section 3.2): groups without a difference teach nothing; further prompts take their places. Seconds of their rollouts are added to *rolling. */
+static fv_status resample(grpo *g, fv_grpo_batch *b, int64_t step, double *rolling, fv_error *err) {
     int tries = (int)fv_get_int(g->stage->json, "dynamic_sampling");
     for (int k = 1; k <= tries && fv_grpo_batch_flat(b); k++) {
+        double start = fv_now();
         FV_TRY(replace_flat(g, b, step, k, err));
+        *rolling += fv_now() - start;
         FV_TRY(judge(g, b, step, err));
     }
     return FV_OK;
@@ -421,9 +423,9 @@ static double sampled_tokens(const grpo *g, const fv_grpo_batch *b) { return tok
 static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, fv_error *err) {
     double start = fv_now();
     FV_TRY(roll(g, b, step, err));
-    double rolled = fv_now();
+    double rolling = fv_now() - start;
     FV_TRY(judge(g, b, step, err));
-    FV_TRY(resample(g, b, step, err));
+    FV_TRY(resample(g, b, step, &rolling, err));
     FV_TRY(check_fruit(g, b, step, err));
     double judged = fv_now();
     FV_TRY(show(g, b, step, err));
@@ -437,8 +439,8 @@ static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m
     double tokens = json_number_value(json_object_get(g->t->state, "num_tokens")) + sampled_tokens(g, b);
     json_object_set_new(g->t->state, "num_tokens", json_real(tokens));
     fv_metric(m, "num_tokens", tokens);
-    fv_metric(m, "timing_s/gen", rolled - start);
-    fv_metric(m, "timing_s/reward", judged - rolled);
+    fv_metric(m, "timing_s/gen", rolling);
+    fv_metric(m, "timing_s/reward", judged - start - rolling);
     fv_metric(m, "timing_s/update_actor", end - judged);
     fv_metric(m, "step_time", end - start);
     fv_metric(m, "perf/throughput", sampled_tokens(g, b) / (end - start));
