@@ -1,11 +1,11 @@
-/* count: how many plates, of a colour, of a shape, of each colour. */
+/* count: how many plates, of a colour, of a shape, of each colour; and which cells they are in, which has a label a plate where a number has one a picture. */
 #include "datasets/scene.h"
 
 #include <stdio.h>
 #include <string.h>
 
-typedef enum { TOTAL, COLOR, SHAPE, EACH, KIND_COUNT } kind;
-static const fv_asked kinds[KIND_COUNT] = {{"total", "numerical", 0}, {"color", "numerical", 0}, {"shape", "numerical", 0}, {"each", "free-form", 0}};
+typedef enum { TOTAL, COLOR, SHAPE, EACH, CELLS, KIND_COUNT } kind;
+static const fv_asked kinds[KIND_COUNT] = {{"total", "numerical", 0}, {"color", "numerical", 0}, {"shape", "numerical", 0}, {"each", "free-form", 0}, {"cells", "free-form", 0}};
 
 /* Few colours and shapes, so that there is something to count. */
 static fv_status draw(fv_image **out, fv_plate *plates, int *count, fv_maker *m, fv_error *err) {
@@ -33,7 +33,16 @@ static void count_each(char *text, size_t size, const fv_plate *plates, int coun
     }
 }
 
-static void ask(fv_maker *m, kind k, const fv_plate *plates, int count) {
+/* "a f f": the letters of the cells of all plates. */
+static void cells_of(char *text, fv_plate *plates, int count, int view) {
+    fv_scene_sort_cells(plates, count, view);
+    for (int i = 0; i < count; i++) {
+        text[2 * i] = fv_scene_cell(&plates[i], view);
+        text[2 * i + 1] = i + 1 < count ? ' ' : '\0';
+    }
+}
+
+static void ask(fv_maker *m, kind k, fv_plate *plates, int count) {
     char question[96], answer[160] = "";
     int same = 0;
     /* Mostly of something that is there, now and then of what may not be. */
@@ -46,6 +55,10 @@ static void ask(fv_maker *m, kind k, const fv_plate *plates, int count) {
     case TOTAL: snprintf(question, sizeof question, "How many plates are there?"); break;
     case COLOR: snprintf(question, sizeof question, "How many %s plates are there?", fv_plate_color_name(like.color)); break;
     case SHAPE: snprintf(question, sizeof question, "How many %s%s are there?", fv_shape_name(like.shape), like.shape == FV_SHAPE_CROSS ? "es" : "s"); break;
+    case CELLS:
+        snprintf(question, sizeof question, "Which cells are the plates in?");
+        cells_of(answer, plates, count, m->view);
+        break;
     default:
         snprintf(question, sizeof question, "How many plates of each colour are there?");
         answer[0] = '\0';
@@ -74,5 +87,5 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 }
 
 const fv_generator fv_generator_count = {"count", "how many plates, by colour and by shape",
-                                         "plates=1..6[1..12] radius=7..11[4..16] kinds=all|total|color|shape|each "
+                                         "plates=1..6[1..12] radius=7..11[4..16] kinds=all|total|color|shape|each|cells "
                                          FV_GROUND_OPTION " view=112[56..448] turns=0[0..16]", make};
