@@ -176,17 +176,9 @@ fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int
 /* ---- Opening ---- */
 
 static fv_status open_new_model(fv_trainer *t, fv_error *err) {
-    const char *init = fv_get_text(t->recipe->json, "model.init");
-    char *folder = fv_run_path(t->run, "model-init"), *temporary = NULL;
-    fv_status s = FV_OK;
-    if (!fv_folder_exists(folder)) { /* it may have been killed half way */
-        s = fv_folder_begin(&temporary, folder, err);
-        if (s == FV_OK) s = fv_model_init(init, t->seed, temporary, FV_F32, err);
-        if (s == FV_OK) s = fv_folder_commit(temporary, folder, err);
-        if (s != FV_OK && temporary) fv_path_remove(temporary, NULL);
-    }
+    char *folder = fv_run_path(t->run, "model-init");
+    fv_status s = fv_folder_exists(folder) ? FV_OK : fv_model_init(fv_get_text(t->recipe->json, "model.init"), t->seed, folder, FV_F32, err); /* it appears whole */
     if (s == FV_OK) s = fv_model_open(&t->model, folder, err);
-    free(temporary);
     free(folder);
     return s;
 }
