@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PROMPTS = 4, GROUP = 8, ANSWERS = PROMPTS * GROUP, NEW = 64, SIDE = 224, WARMUP = 2, STEPS = 5, MOST_STEPS = 1000 };
+enum { PROMPTS = 4, GROUP = 8, ANSWERS = PROMPTS * GROUP, NEW = 64, WARMUP = 2, STEPS = 5, MOST_STEPS = 1000 };
 
 static const char recipe_text[] = "model: {init: tiny}\ndata: none\nstages: [{kind: grpo, steps: 1, optim: {lr: 1.0e-6, clip: 1.0}}]\n";
 
@@ -38,7 +38,6 @@ static void make_prompts(void *context, int64_t begin, int64_t end, int worker) 
     (void)worker;
     work *w = context;
     for (int64_t i = begin; i < end; i++) {
-        w->prompt_errors[i].status = FV_OK;
         fv_bench_prompt(&w->prompts[i], w->rig.model, w->pictures[i], &w->prompt_errors[i]);
     }
 }

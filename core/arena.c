@@ -97,12 +97,17 @@ static void exhausted(size_t bytes, const char *why) {
     abort();
 }
 
-void *fv_arena_take(fv_arena *a, size_t bytes) {
+/* Apart from fv_arena_take, which is called for every result: an error is a kilobyte to clear. */
+static void must_add_chunk(fv_arena *a, size_t need, size_t bytes) {
     fv_error err = {0};
+    if (add_chunk(a, need, &err) != FV_OK) exhausted(bytes, err.text);
+}
+
+void *fv_arena_take(fv_arena *a, size_t bytes) {
     if (bytes > SIZE_MAX - ALIGNMENT) exhausted(bytes, "out of memory: no machine has so much");
     size_t need = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     while (need > a->chunk[a->at].size - a->chunk[a->at].used) {
-        if (a->at + 1 == a->chunks && add_chunk(a, need, &err) != FV_OK) exhausted(bytes, err.text);
+        if (a->at + 1 == a->chunks) must_add_chunk(a, need, bytes);
         a->before += a->chunk[a->at++].used;
     }
     char *p = a->chunk[a->at].data + a->chunk[a->at].used;

@@ -102,13 +102,17 @@ static fv_status make_temporary(char **out, int *fd, const char *path, fv_error 
     return status;
 }
 
-/* Gives what lies under `temporary` its name, and makes that last. */
-static fv_status settle(const char *temporary, const char *path, fv_error *err) {
+/* Makes a name last. */
+static fv_status sync_above(const char *path, fv_error *err) {
     char *folder = fv_path_folder(path);
-    if (!folder) return no_memory(err, path);
-    fv_status status = sys_rename(temporary, path) ? sync_path(folder, err) : refused(err, path, "rename");
+    fv_status status = folder ? sync_path(folder, err) : no_memory(err, path);
     free(folder);
     return status;
+}
+
+/* Gives what lies under `temporary` its name, and makes that last. */
+static fv_status settle(const char *temporary, const char *path, fv_error *err) {
+    return sys_rename(temporary, path) ? sync_above(path, err) : refused(err, path, "rename");
 }
 
 /* ---- Whole folders ---- */
@@ -164,10 +168,8 @@ fv_status fv_folder_replace(const char *temporary, const char *path, fv_error *e
     if (!fv_folder_exists(path)) return fv_folder_commit(temporary, path, err);
     FV_TRY(sync_below(temporary, err));
     FV_TRY(change_places(temporary, path, err));
-    char *above = fv_path_folder(path);
-    fv_status status = above ? sync_path(above, err) : no_memory(err, path);
-    free(above);
-    return status == FV_OK ? fv_path_remove(temporary, err) : status;
+    FV_TRY(sync_above(path, err));
+    return fv_path_remove(temporary, err);
 }
 
 /* ---- Whole files ---- */

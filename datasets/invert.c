@@ -42,8 +42,9 @@ static void cut_lines(question *q) {
 /* Those beside the question; a list `options` with letters, all others with or without. False: there are none. */
 static bool read_beside(question *q, const json_t *row) {
     const json_t *values[FV_OPTIONS];
-    bool list = json_array_size(json_object_get(row, "options")) > 0;
-    int count = json_array_size(json_object_get(row, "options")) > FV_OPTIONS ? FV_OPTIONS : fv_options_find(row, values);
+    size_t list = json_array_size(json_object_get(row, "options"));
+    int count = fv_options_find(row, values);
+    if (list > FV_OPTIONS) q->count = -1; /* some have no letter */
     for (int i = 0; i < count && q->count >= 0; i++) {
         char label[4] = "A.";
         const char *option = json_string_value(values[i]), *text = option ? fv_option_behind(option, i, label) : NULL;

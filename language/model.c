@@ -337,7 +337,7 @@ fv_status fv_model_save_merged(const fv_model *m, fv_slot *slot, const char *fol
     for (; done < m->count && status == FV_OK; done++) {
         fv_view stored = fv_weights_stored(m->file, (size_t)done); /* F16 is F32 in memory, and F16 again in the file */
         bool merged = slot->params[done].adapted != NULL;
-        if (merged) tensors[done].view.dtype = stored.dtype;
+        if (merged && dtype == FV_DTYPES) tensors[done].view.dtype = stored.dtype;
         if (merged) status = merge_weight(&tensors[done].view, slot, done, err);
         else if (slot->params[done].w.data == m->weights[done].view.data) tensors[done].view = stored;
     }

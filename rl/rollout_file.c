@@ -46,11 +46,11 @@ static fv_status write_all(writer *w, const fv_rollout *r, fv_error *err) {
     return FV_OK;
 }
 
-/* Rows from `first` on, at most *count; *count becomes how many that were. */
 static fv_status stopped(const writer *w, int64_t rows, fv_error *err) {
     return fv_fail(err, FV_CANCELLED, "rollout: stopped after %lld of %lld rows; %s holds what was done", (long long)rows, (long long)(w->total / (w->o->group_size ? w->o->group_size : 1)), w->o->folder);
 }
 
+/* Rows from `first` on, at most *count; *count becomes how many that were. */
 static fv_status run_batch(writer *w, int64_t first, int *count, fv_sample *samples, int64_t *numbers, fv_error *err) {
     int n = *count, group = w->o->group_size ? w->o->group_size : 1, room = w->s->model->config.text.max_positions;
     for (int i = 0; i < n; i++) numbers[i] = first + i;

@@ -88,6 +88,7 @@ static void others_are_left_alone(void **state) {
         "{\"question\": \"what did he lift\", \"options\": [\"A. x\", \"B. y\"], \"answer\": \"x\"}",
         "{\"question\": \"what did he lift\", \"options\": [\"A. x\", \"C. y\"], \"answer\": \"A\"}",
         "{\"question\": \"what did he lift\", \"options\": [\"A. x\"], \"answer\": \"A\"}",
+        "{\"question\": \"what did he lift\", \"options\": [\"A. x\", \"B. y\", 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27], \"answer\": \"A\"}",
         "{\"question\": \"what did he lift\", \"options\": [3, \"B. y\"], \"answer\": \"A\"}",
         "{\"question\": \"what did he lift\", \"answer\": \"A\"}",
         "{\"question\": \"what did he lift\\nA. x\\nB. y\\nAnswer with a letter.\", \"answer\": \"A\"}",
