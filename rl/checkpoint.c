@@ -121,10 +121,11 @@ static fv_status finish_folder(fv_status s, char *temporary, const char *path, f
     return s;
 }
 
-fv_status fv_run_save_model(const char *path, const fv_model *m, const fv_slot *slot, fv_dtype save, fv_error *err) {
+fv_status fv_run_save_model(const char *path, const fv_model *m, const fv_slot *slot, fv_dtype save, bool keep, fv_error *err) {
     char *temporary = NULL;
     fv_status s = fv_folder_begin(&temporary, path, err);
     if (s == FV_OK) s = fv_model_save(m, slot, temporary, save, err);
+    if (s == FV_OK && keep) s = fv_run_move_aside(path, NULL, err); /* now that its tokenizer and other files have been copied, where the model came from there */
     return finish_folder(s, temporary, path, err);
 }
 

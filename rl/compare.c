@@ -1,8 +1,8 @@
 #include "rl/compare.h"
 
 #include "rl/comparison.h"
-#include "rl/sources.h"
 #include "rl/report/comparison.h"
+#include "rl/sources.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -485,7 +485,7 @@ static fv_status open_reference(grpo *g, int64_t from, fv_error *err) {
     char name[128];
     snprintf(name, sizeof name, "reference-%s", g->stage->name);
     char *folder = fv_run_path(t->run, name);
-    fv_status s = from ? FV_OK : fv_run_save_model(folder, t->model, t->policy, FV_F32, err);
+    fv_status s = from ? FV_OK : fv_run_save_model(folder, t->model, t->policy, FV_F32, false, err);
     if (s == FV_OK) s = fv_weights_open(&g->reference_file, folder, err);
     free(folder);
     FV_TRY(s);

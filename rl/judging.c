@@ -2,8 +2,8 @@
 
 #include "core/random.h"
 #include "rl/judge_prompt.h"
-#include "rl/sources.h"
 #include "rl/judge_record.h"
+#include "rl/sources.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -275,23 +275,6 @@ static fv_status name_judge(fv_yaml *y, fv_error *err) {
     return fv_yaml_put(y, "judge", m, err);
 }
 
-/* There is one judge: an override that names one takes the place of the recipe's. */
-static fv_status replace_judge(fv_yaml *root, const char *assignment, fv_error *err) {
-    static const char *const kinds[] = {"path", "url", "policy", "reference"};
-    fv_yaml *judge = fv_yaml_get(root, "judge");
-    const char *field = strncmp(assignment, "judge.", 6) ? "" : assignment + 6;
-    for (size_t i = 0; judge && i < FV_COUNT(kinds); i++) {
-        const fv_yaml *given = fv_yaml_get(judge, kinds[i]);
-        bool on = given && !fv_yaml_is_null(given);
-        if (on && fv_yaml_bool(given, &on) && !on) continue;
-        if (!on || strlen(kinds[i]) != strcspn(field, "=") || strncmp(field, kinds[i], strlen(kinds[i])) != 0) continue;
-        for (size_t k = 0; k < FV_COUNT(kinds); k++)
-            if (k != i && fv_yaml_get(judge, kinds[k])) FV_TRY(fv_yaml_put(judge, kinds[k], fv_yaml_new(FV_YAML_SCALAR), err));
-        if (strcmp(kinds[i], "url") != 0 && fv_yaml_get(judge, "model")) FV_TRY(fv_yaml_put(judge, "model", fv_yaml_new(FV_YAML_SCALAR), err)); /* a server's name for it */
-    }
-    return FV_OK;
-}
-
 /* Where an assignment without "stages.NAME." belongs. */
 typedef struct {
     bool top, stage; /* there is such a field of the recipe itself; of stages */
@@ -370,14 +353,24 @@ static fv_status override(fv_yaml *root, const char *assignment, fv_error *err) 
     return (p.top || !p.stage || stages->count != 1) && !hidden ? fv_yaml_set(root, assignment, err) : set_in_stage(root, 0, "", assignment, err);
 }
 
-/* A model has one origin: an override of model.path takes the place of the recipe's model.init, and the other way round. */
-static fv_status replace_model(fv_yaml *root, const char *assignment, fv_error *err) {
-    static const char *const kinds[] = {"model.path=", "model.init="};
-    fv_yaml *model = fv_yaml_get(root, "model");
-    for (size_t i = 0; i < FV_COUNT(kinds); i++) {
-        const char *mine = i ? "init" : "path", *other = i ? "path" : "init";
-        if (strncmp(assignment, kinds[i], strlen(kinds[i])) != 0 || fv_yaml_is_null(fv_yaml_get(model, mine)) || !fv_yaml_get(model, other)) continue;
-        FV_TRY(fv_yaml_put(model, other, fv_yaml_new(FV_YAML_SCALAR), err));
+static fv_status put_null(fv_yaml *mapping, const char *key, fv_error *err) { return fv_yaml_get(mapping, key) ? fv_yaml_put(mapping, key, fv_yaml_new(FV_YAML_SCALAR), err) : FV_OK; }
+
+/* A model has one origin, and there is one judge: an override that names another takes the place of the recipe's. */
+static fv_status replace_others(fv_yaml *root, const char *assignment, fv_error *err) {
+    static const struct {
+        const char *field, *kinds[5];
+    } choices[] = {{"model", {"path", "init"}}, {"judge", {"path", "url", "policy", "reference"}}};
+    for (size_t c = 0; c < FV_COUNT(choices); c++) {
+        const char *const *kinds = choices[c].kinds, *field = choices[c].field;
+        size_t n = strlen(field), length = strcspn(assignment, "="), chosen = 0;
+        if (strncmp(assignment, field, n) || assignment[n] != '.') continue;
+        while (kinds[chosen] && (strlen(kinds[chosen]) != length - n - 1 || strncmp(assignment + n + 1, kinds[chosen], length - n - 1))) chosen++;
+        const fv_yaml *given = kinds[chosen] ? fv_yaml_get(fv_yaml_get(root, field), kinds[chosen]) : NULL;
+        bool on = given && !fv_yaml_is_null(given);
+        if (!on || (fv_yaml_bool(given, &on) && !on)) continue;
+        for (size_t k = 0; kinds[k]; k++)
+            if (k != chosen) FV_TRY(put_null(fv_yaml_get(root, field), kinds[k], err));
+        if (strcmp(kinds[chosen], "url") != 0) FV_TRY(put_null(fv_yaml_get(root, field), "model", err)); /* what a judge's server calls its model */
     }
     return FV_OK;
 }
@@ -412,15 +405,13 @@ fv_status fv_recipe_change(fv_yaml *y, const char *const *overrides, int overrid
     for (int i = 0; i < override_count; i++) {
         FV_TRY(override(y, overrides[i], err));
         FV_TRY(name_judge(y, err));
-        FV_TRY(replace_judge(y, overrides[i], err));
-        FV_TRY(replace_model(y, overrides[i], err));
+        FV_TRY(replace_others(y, overrides[i], err));
     }
     return name_stages(y, err); /* of stages that an override brought */
 }
 
 static fv_status build(fv_recipe *r, fv_yaml *y, fv_error *err) {
     FV_TRY(name_run(y, err));
-    FV_TRY(name_judge(y, err));
     r->json = json_object();
     FV_TRY(resolve(y, FV_TOP, "", r->json, err));
     trim_folder(r->json, "out");

@@ -45,8 +45,8 @@ void fv_run_bad_row(fv_run *r, const char *id, const fv_error *why);
 /* checkpoints/step-N: the model as a Hugging Face folder (with an adapter: that as a PEFT folder) and trainer_state/ (f32 masters, AdamW moments, `state` as JSON with the sizes of the logs added).
  * Older ones beyond `keep` are removed afterwards. */
 fv_status fv_run_checkpoint(fv_run *r, int64_t step, const fv_model *m, const fv_slot *slot, fv_dtype save, json_t *state, fv_error *err);
-/* A model's folder that appears whole, in place of an older one. */
-fv_status fv_run_save_model(const char *path, const fv_model *m, const fv_slot *slot, fv_dtype save, fv_error *err);
+/* A model's folder that appears whole, in place of an older one; keep: which is moved aside (NAME.1). */
+fv_status fv_run_save_model(const char *path, const fv_model *m, const fv_slot *slot, fv_dtype save, bool keep, fv_error *err);
 /* The newest whole checkpoint: fills the slot, cuts the logs back, *state is the caller's. *step -1: there is none. */
 fv_status fv_run_restore(fv_run *r, fv_slot *slot, int64_t *step, json_t **state, fv_error *err);
 /* Path of a file in the folder, malloc'ed. */

@@ -52,7 +52,7 @@ static fv_status check_export(const fv_recipe *r, fv_error *err) {
 static fv_status try_model(const fv_recipe *r, const char *field, const char *adapter, fv_sources_when when, fv_error *err) {
     const char *path = fv_get_text(r->json, field);
     fv_model *m;
-    if (!path || (when.made && is_within(path, when.made))) return FV_OK;
+    if (!path || is_within(path, when.made)) return FV_OK;
     if (path[0] != '/' && !fv_folder_exists(path)) return fv_fail(err, FV_BAD_MODEL, "%s: %s: there is no folder %s here; a recipe's paths are meant from the working folder", r->file, field, path);
     FV_TRY(check_place(r, field, path, when, err));
     FV_TRY(fv_model_open(&m, path, err));
@@ -74,7 +74,7 @@ static fv_status try_preset(const fv_recipe *r, const char *init, fv_error *err)
 
 static fv_status check_models(const fv_recipe *r, fv_sources_when when, fv_error *err) {
     const char *init = fv_get_text(r->json, "model.init"), *adapter = fv_get_text(r->json, "adapter");
-    if (adapter && when.made && is_within(adapter, when.made)) adapter = NULL;
+    if (adapter && is_within(adapter, when.made)) adapter = NULL;
     FV_TRY(check_place(r, "adapter", adapter, when, err));
     if (adapter && !fv_folder_exists(adapter)) return fv_fail(err, FV_BAD_MODEL, "%s: adapter: there is no folder %s", r->file, adapter);
     if (init && when.moved) FV_TRY(try_preset(r, init, err)); /* a resumed run has its model */

@@ -287,20 +287,6 @@ static fv_status write_summary(const fv_trainer *t, fv_error *err) {
     return s;
 }
 
-/* The folder may be the one that the model came from, whose tokenizer and other files are copied: it is moved aside when they have been. */
-static fv_status export_model(const fv_trainer *t, fv_error *err) {
-    const char *folder = fv_get_text(t->recipe->json, "export");
-    fv_dtype save = !strcmp(fv_get_text(t->recipe->json, "save"), "bf16") ? FV_BF16 : FV_F32;
-    char *temporary;
-    FV_TRY(fv_folder_begin(&temporary, folder, err));
-    fv_status s = fv_model_save(t->model, t->policy, temporary, save, err);
-    if (s == FV_OK) s = fv_run_move_aside(folder, NULL, err);
-    if (s == FV_OK) s = fv_folder_commit(temporary, folder, err);
-    if (s != FV_OK) fv_path_remove(temporary, NULL);
-    free(temporary);
-    return s;
-}
-
 /* What is written at the end; all of it is there already where a run was resumed that had ended. */
 static fv_status finish_run(const fv_trainer *t, bool ended, fv_error *err) {
     const char *folder = fv_get_text(t->recipe->json, "export");
@@ -308,7 +294,8 @@ static fv_status finish_run(const fv_trainer *t, bool ended, fv_error *err) {
     bool whole = ended && report && fv_file_exists(report);
     free(report);
     if (!whole) FV_TRY(write_summary(t, err));
-    if (folder && !(whole && fv_folder_exists(folder))) FV_TRY(export_model(t, err));
+    fv_dtype save = !strcmp(fv_get_text(t->recipe->json, "save"), "bf16") ? FV_BF16 : FV_F32;
+    if (folder && !(whole && fv_folder_exists(folder))) FV_TRY(fv_run_save_model(folder, t->model, t->policy, save, true, err));
     return whole ? FV_OK : fv_report_write(t->run->folder, err);
 }
 
