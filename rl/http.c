@@ -96,7 +96,7 @@ static fv_status send_item(poster *p, transfer *t, int item, fv_error *err) {
         fv_fail(&p->results[item].error, FV_LIMIT, "%s: the budget of requests is used up", p->o->url);
         return finish(p, item), FV_OK;
     }
-    if (p->work->body(p->work->context, item, &t->body, &p->results[item].error) != FV_OK) return finish(p, item), FV_OK;
+    if (p->work->body(p->work->context, item, p->results[item].requests, &t->body, &p->results[item].error) != FV_OK) return finish(p, item), FV_OK;
     curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, t->body.data);
     curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.size);
     CURLMcode code = curl_multi_add_handle(p->multi, t->easy);

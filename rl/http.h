@@ -14,9 +14,9 @@ typedef struct {
     int64_t budget;            /* requests of all items together */
 } fv_http_options;
 
-/* What is sent and what comes back. A body is composed for every try, so that only those under way are in memory. */
+/* What is sent and what comes back. A body is composed for every try (from 0), so that only those under way are in memory. */
 typedef struct {
-    fv_status (*body)(void *context, int item, fv_text *out, fv_error *err); /* JSON; a failure is the item's */
+    fv_status (*body)(void *context, int item, int attempt, fv_text *out, fv_error *err); /* JSON; a failure is the item's */
     fv_status (*take)(void *context, int item, const char *reply, size_t size, fv_error *err); /* of an answer with status 2xx; a failure counts as that of a try */
     void *context;
 } fv_http_work;

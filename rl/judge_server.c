@@ -50,7 +50,10 @@ static fv_status add_content(fv_text *out, const json_t *content, const fv_quest
     return FV_OK;
 }
 
-static fv_status compose(void *context, int item, fv_text *out, fv_error *err) {
+enum { ATTEMPT_BITS = 10 }; /* judge.tries is at most 1000 */
+
+/* Each try has a seed of its own: a server that keeps to seeds would say again what could not be read. */
+static fv_status compose(void *context, int item, int attempt, fv_text *out, fv_error *err) {
     const judge_server *j = context;
     const fv_question *q = &j->questions[item];
     uint64_t key = fv_random_key(j->t->seed, "judge", (uint64_t)j->step, (uint64_t)q->number);
@@ -59,7 +62,7 @@ static fv_status compose(void *context, int item, fv_text *out, fv_error *err) {
     fv_text_json(out, model, strlen(model));
     fv_text_add(out, ", \"temperature\": ");
     fv_text_f64(out, fv_get_num(j->how, "temperature"));
-    fv_text_printf(out, ", \"max_tokens\": %lld, \"seed\": %d, \"messages\": [", (long long)fv_get_int(j->how, "max_new_tokens"), (int)(key >> 33));
+    fv_text_printf(out, ", \"max_tokens\": %lld, \"seed\": %d, \"messages\": [", (long long)fv_get_int(j->how, "max_new_tokens"), (int)(key >> (33 + ATTEMPT_BITS)) << ATTEMPT_BITS | attempt);
     for (size_t i = 0; i < json_array_size(q->messages); i++) {
         const json_t *m = json_array_get(q->messages, i);
         fv_text_printf(out, "%s{\"role\": \"%s\", \"content\": ", i ? ", " : "", fv_get_text(m, "role"));

@@ -1,5 +1,5 @@
 /* A server that speaks enough of OpenAI's protocol to judge, on a thread of the test; how it behaves can be changed while it runs. What it says depends on the request's seed
- * alone, so that a run's questions have the same answers in whatever order they come. */
+ * without its last ten bits, which count tries: so a run's questions have the same answers in whatever order they come. */
 #ifndef FV_TESTS_RL_JUDGE_FAKE_H
 #define FV_TESTS_RL_JUDGE_FAKE_H
 
@@ -29,7 +29,7 @@ enum { FAKE_SEEDS = 256 };
 static struct {
     int listener, port;
     pthread_t thread;
-    atomic_int mood, requests, here, gather, last, keyed, busy;
+    atomic_int mood, requests, here, gather, last, keyed, busy, strays; /* strays: seeds that are not their try's */
     pthread_mutex_t lock;
     long seeds[FAKE_SEEDS];
     int asked[FAKE_SEEDS], seed_count;
@@ -48,10 +48,11 @@ static inline int fake_before(long seed) {
 
 static inline void fake_answer(char *out, size_t room, int *status, const char *body) {
     const char *at = strstr(body, "\"seed\": ");
-    long seed = at ? strtol(at + 8, NULL, 10) : 0;
+    long seed = at ? strtol(at + 8, NULL, 10) >> 10 : 0, attempt = at ? strtol(at + 8, NULL, 10) & 1023 : 0;
     const char *form = strstr(body, "Judgement:") ? "Judgement: %ld" : "<answer>0.%ld</answer>";
     char text[64];
     int before = fake_before(seed), mood = fake.mood;
+    if (attempt != before) fake.strays++;
     if (mood == FAKE_LEVEL && fake.requests <= fake.last) seed = 5;
     snprintf(text, sizeof text, form, strstr(body, "Judgement:") ? seed & 1 : seed % 10);
     *status = mood == FAKE_LEARNS && before == 0 ? 503 : mood == FAKE_SPLIT && seed % 3 == 0 ? 500 : mood == FAKE_REFUSES ? 401 : 200;
@@ -124,7 +125,7 @@ static inline void fake_set(fake_mood mood) {
     fake_quiet();
     pthread_mutex_lock(&fake.lock);
     fake.mood = mood;
-    fake.requests = fake.here = fake.keyed = 0;
+    fake.requests = fake.here = fake.keyed = fake.strays = 0;
     fake.seed_count = 0;
     memset(fake.asked, 0, sizeof fake.asked);
     pthread_mutex_unlock(&fake.lock);

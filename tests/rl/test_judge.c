@@ -183,7 +183,7 @@ static void a_server_judges(void **state) {
     setenv("FAKE_KEY", "secret", 1);
     must_run(rated_by_server("served", ", key_env: FAKE_KEY", 1), false);
     assert_true(figure("served", 1, "judge/failure_frequency") == 0 && figure("served", 1, "judge/requests") == 4 * QUESTIONS);
-    assert_true(fake.requests == 4 * QUESTIONS && fake.keyed == fake.requests);
+    assert_true(fake.requests == 4 * QUESTIONS && fake.keyed == fake.requests && fake.strays == 0);
     const char *model = strstr(fake.body, "\"model\": \"fake\""), *url = strstr(fake.body, "data:image/png;base64,");
     assert_true(model && url);
     char *name = strndup(url, strcspn(url, "\"")); /* what it saw is the row's picture */
@@ -280,9 +280,9 @@ static void a_judge_that_is_down(void **state) {
 
 /* ---- Requests ---- */
 
-static fv_status say_item(void *context, int item, fv_text *out, fv_error *err) {
+static fv_status say_item(void *context, int item, int attempt, fv_text *out, fv_error *err) {
     (void)context, (void)err;
-    fv_text_printf(out, "{\"seed\": %d}", item);
+    fv_text_printf(out, "{\"seed\": %d}", item << 10 | attempt);
     return FV_OK;
 }
 
