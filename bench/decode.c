@@ -2,7 +2,6 @@
  * answers beside each other read them once for all. (Models whose weights fit into a cache can be above it.) */
 #include "bench/bench.h"
 
-#include "core/memory.h"
 #include "core/progress.h"
 #include "core/random.h"
 #include "rl/engine.h"
@@ -63,7 +62,6 @@ static fv_status measure(fv_bench_rig *r, fv_engine *e, const uint8_t *banned, c
     FV_TRY(best_of(e, r, banned, o, MANY, PROMPT, TOKENS, &unused, &many, err));
     bandwidth = fmax(bandwidth, fv_bench_bandwidth(r->pool));
     json_object_set_new(out->facts, "tokens_per_s", json_pack("{s: f, s: f, s: f}", "prompt", READ / prompt, "one", 1 / one, "eight", MANY / many));
-    json_object_set_new(out->facts, "peak_gib", json_real((double)fv_memory_peak() / (double)(1 << 30)));
     out->line(out->context, "prompt of 512 tokens GFLOP/s", 2 * (READ * fv_bench_body(r->model) + fv_bench_head(r->model)) / prompt * 1e-9, fma * 1e-9);
     out->line(out->context, "decode one answer GB/s", bytes / one * 1e-9, bandwidth * 1e-9);
     out->line(out->context, "decode eight answers GB/s", bytes / many * 1e-9, bandwidth * 1e-9);

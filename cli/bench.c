@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "bench/bench.h"
+#include "core/memory.h"
 
 #include <stdio.h>
 
@@ -28,6 +29,7 @@ static fv_status run_one(const fv_bench *b, const fv_bench_options *o, json_t *a
     fv_status s = facts ? b->run(o, &out, err) : fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
     if (s == FV_OK && all) {
         json_object_set(facts, "lines", kept);
+        json_object_set_new(facts, "peak_gib", json_real((double)fv_memory_peak() / (double)(1 << 30))); /* of the process: one bench a process for its own */
         json_object_set(all, b->name, facts);
     }
     json_decref(kept);
@@ -77,7 +79,8 @@ const fv_verb fv_verb_bench = {
             "alone (video). bench/README.md says what the bars are.\n\n"
             "  fovea model init --preset tiny m\n"
             "  fovea bench grpo --model m --json threads=2\n\n"
-            "`grpo --json` gives the median seconds of a step and of its parts: 4 prompts with a picture of 224 x 224, 8 answers of exactly 64 tokens each.",
+            "`grpo --json` gives the median seconds of a step and of its parts: 4 prompts with a picture of 224 x 224, 8 answers of exactly 64 tokens each.\n"
+            "--json also gives peak_gib, the most memory that the process had.",
     .options = options,
     .option_count = FV_COUNT(options),
     .max_words = 1,

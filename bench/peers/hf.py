@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """hf.py text|train|video --fovea build/fovea --model DIR [--video FILE] [--threads 2] [--rounds 3]
 
-transformers and Fovea in turns, on the same model and machine; prints what,ours,bar,ratio, where the bar is transformers'.
+transformers and Fovea in turns, on the same model and machine; prints what,ours,bar,ratio, where the bar is transformers'. Lines of
+peak memory are the most that either process had in those turns (there, less is better).
 
   text   a prompt of 512 tokens, in f32 and bf16 (ours: precision=bf16); writing one answer and eight beside each other, in the
          type of the file (ours: f32 arithmetic over weights as they lie). DIR: a text model
@@ -12,8 +13,10 @@ transformers and Fovea in turns, on the same model and machine; prints what,ours
 Each figure is the best of its rounds on either side: what other processes take is neither program's.
 """
 import argparse
+import gc
 import json
 import os
+import re
 import subprocess
 import time
 import warnings
@@ -43,9 +46,28 @@ transformers.utils.logging.disable_progress_bar()
 QUESTION = "How many boxes are there in the picture? Think first and give a number."
 
 
+our_peak = 0.0
+
+
 def ours(bench, *more):
+    global our_peak
     command = [args.fovea, "bench", bench, "--model", args.model, "--json", f"threads={args.threads}", "steps=2", *more]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    facts = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    our_peak = max(our_peak, facts["peak_gib"])
+    return facts
+
+
+def forget_peaks():
+    global our_peak
+    our_peak = 0.0
+    gc.collect()
+    with open("/proc/self/clear_refs", "w") as f:
+        f.write("5")  # the most is what there is now (proc_pid_clear_refs(5))
+
+
+def peaks_line(what):
+    with open("/proc/self/status") as f:
+        line(f"peak memory GiB {what}", our_peak, int(re.search(r"VmHWM:\s+(\d+) kB", f.read())[1]) / 2**20)
 
 
 def line(what, mine, theirs):
@@ -87,6 +109,8 @@ def text():
         return measure
 
     for dtype, precision in ((torch.float32, "f32"), (torch.bfloat16, "bf16")):
+        model = None
+        forget_peaks()
         model = transformers.AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype).eval()
         a, b = in_turns(lambda: ours("decode", f"precision={precision}")["tokens_per_s"], theirs(model))
         line(f"prompt of 512 tokens/s {precision}", a["prompt"], b["prompt"])
@@ -96,6 +120,7 @@ def text():
             line("one answer tokens/s bf16 weights f32 arithmetic", f32["one"], b["one"])
             line("eight answers tokens/s bf16 weights f32 arithmetic", f32["eight"], b["eight"])
             line("eight answers tokens/s precision=bf16", a["eight"], b["eight"])
+        peaks_line(f"reading and writing {precision}")
 
 
 def pictures(count):
@@ -124,6 +149,8 @@ def train():
     x["labels"] = x["input_ids"].clone()
     x["labels"][:, :before] = -100
     for dtype, precision in ((torch.float32, "f32"), (torch.bfloat16, "bf16")):
+        model = optimizer = None
+        forget_peaks()
         model = transformers.AutoModelForImageTextToText.from_pretrained(args.model, dtype=torch.float32).train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
 
@@ -145,6 +172,7 @@ def train():
         a, b = in_turns(mine, theirs)
         line(f"training answer tokens/s {precision} a prompt each", a["apart"], b["step"])
         line(f"training answer tokens/s {precision} four answers a prompt", a["shared"], b["step"])
+        peaks_line(f"training {precision}")
 
 
 def video():
@@ -156,8 +184,10 @@ def video():
         out = processor(text=["<|vision_start|><|video_pad|><|vision_end|>"], videos=[args.video], return_tensors="pt")
         frames = int(out["video_grid_thw"][0, 0])
 
+    forget_peaks()
     a, b = in_turns(lambda: {"files": 1 / ours("video", "--video", args.video)["seconds"]}, lambda: {"files": 1 / seconds(ready)})
     line(f"video files/s to patches ({frames} frame pairs)", a["files"], b["files"])
+    peaks_line("video")
 
 
 {"text": text, "train": train, "video": video}[args.what]()
