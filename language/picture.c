@@ -53,6 +53,12 @@ static fv_status load_image(const char *name, const fv_media *media, fv_image **
     return fv_image_load_url(out, media->folder, name, err);
 }
 
+static fv_status load_still(fv_picture *p, const json_t *part, const json_t *source, const fv_media *media, fv_error *err) {
+    FV_TRY(read_limits(p, media, part, err));
+    if (json_is_array(source)) return fv_fail(err, FV_BAD_DATA, "image must be one name, got a list");
+    return load_image(json_string_value(source), media, &p->image, err);
+}
+
 static fv_status take_room(fv_picture *p, size_t n, fv_error *err) {
     p->frames = calloc(n, sizeof(fv_image *));
     p->seconds = calloc(n, sizeof(double));
@@ -217,7 +223,6 @@ static fv_status load_film(fv_picture *p, const fv_model *m, const json_t *part,
     fv_frame_list list = {0};
     fv_video *video;
     int width, height;
-    FV_TRY(read_limits(p, media, part, err));
     FV_TRY(fv_frame_wish_read(&wish, part_at(part), err));
     FV_TRY(fv_video_load_url(&video, media->folder, name, err));
     fv_video_facts facts = fv_video_about(video);
@@ -230,31 +235,21 @@ static fv_status load_film(fv_picture *p, const fv_model *m, const json_t *part,
     return status;
 }
 
-/* Of frames that are chosen already, the limits alone are left open. */
-static fv_status limit_frames(fv_picture *p, const fv_model *m, const json_t *part, const fv_media *media, fv_error *err) {
-    json_t *whole = whole_part(m, part);
-    fv_status status = whole ? read_limits(p, media, whole, err) : fv_fail(err, FV_NO_MEMORY, "video: out of memory");
-    json_decref(whole);
+/* part: what the row says; whole: with what is said for all rows. Of a list's or a folder's frames, which are chosen already, only the limits are left open. */
+static fv_status load_clip(fv_picture *p, const fv_model *m, const json_t *part, const json_t *whole, const json_t *source, const fv_media *media, fv_error *err) {
+    FV_TRY(read_limits(p, media, whole, err));
+    if (json_is_array(source)) return load_list(p, m, part, source, media, err);
+    const char *name = json_string_value(source);
+    char *path = NULL;
+    if (!fv_url_is_data(name)) FV_TRY(fv_url_path(&path, media->folder, name, "videos", err));
+    fv_status status = path && fv_folder_exists(path) ? load_folder(p, m, part, path, media, err) : load_film(p, m, whole, name, media, err);
+    free(path);
     return status;
 }
 
 static fv_status load_video(fv_picture *p, const fv_model *m, const json_t *part, const json_t *source, const fv_media *media, fv_error *err) {
-    if (json_is_array(source)) {
-        FV_TRY(limit_frames(p, m, part, media, err));
-        return load_list(p, m, part, source, media, err);
-    }
-    const char *name = json_string_value(source);
-    char *path = NULL;
-    if (!fv_url_is_data(name)) FV_TRY(fv_url_path(&path, media->folder, name, "videos", err));
-    if (path && fv_folder_exists(path)) {
-        fv_status status = limit_frames(p, m, part, media, err);
-        if (status == FV_OK) status = load_folder(p, m, part, path, media, err);
-        free(path);
-        return status;
-    }
-    free(path);
     json_t *whole = whole_part(m, part);
-    fv_status status = whole ? load_film(p, m, whole, name, media, err) : fv_fail(err, FV_NO_MEMORY, "%.200s: out of memory", name);
+    fv_status status = whole ? load_clip(p, m, part, whole, source, media, err) : fv_fail(err, FV_NO_MEMORY, "video: out of memory");
     json_decref(whole);
     return status;
 }
@@ -297,10 +292,7 @@ fv_status fv_picture_load(const fv_model *m, const json_t *part, const fv_media 
     if (p == NULL) return fv_fail(err, FV_NO_MEMORY, "no memory for a picture");
     p->refs = 1;
     p->video = is_video(part);
-    fv_status status = read_limits(p, media, part, err);
-    if (status == FV_OK && p->video) status = load_video(p, m, part, source, media, err);
-    else if (status == FV_OK && json_is_array(source)) status = fv_fail(err, FV_BAD_DATA, "image must be one name, got a list");
-    else if (status == FV_OK) status = load_image(json_string_value(source), media, &p->image, err);
+    fv_status status = p->video ? load_video(p, m, part, source, media, err) : load_still(p, part, source, media, err);
     if (status == FV_OK && !p->video && m->image_watched) { /* the folder alone does not say them: whoever reads the picture again must be told */
         if (!p->min_pixels) p->min_pixels = m->image.min_pixels;
         if (!p->max_pixels) p->max_pixels = m->image.max_pixels;
