@@ -48,11 +48,6 @@ fv_status fv_weights_save(const char *path, const fv_tensor *tensors, size_t cou
 struct fv_ops;
 fv_status fv_weights_save_from(const char *path, const fv_tensor *tensors, size_t count, fv_dtype as, const struct fv_ops *ops, fv_error *err);
 
-/* The same where tensors may be in the memory of these operations (their view's device says so): they are read piece by piece, and nothing is
- * written if the device failed meanwhile. */
-struct fv_ops;
-fv_status fv_weights_save_from(const char *path, const fv_tensor *tensors, size_t count, fv_dtype as, const struct fv_ops *ops, fv_error *err);
-
 /* The checks alone, on a file in memory (fuzzing): as fv_weights_open, and no view is kept. */
 fv_status fv_weights_check(const void *bytes, size_t size, const char *name, fv_error *err);
 

@@ -272,11 +272,12 @@ static fv_status save_whole(const fv_model *m, const fv_tensor *tensors, const f
     return status;
 }
 
-/* A tied model's file may have the projection once more, which nothing reads: it is what the embeddings are, also after they were trained. */
-static bool is_spare_head(const fv_model *m, int weight) {
+/* The weight whose values this one's name stands for in a file. A tied model's file may have the projection once more, which nothing reads: it is what the embeddings
+ * are, also after they were trained. */
+static int source_of(const fv_model *m, int weight) {
     const char *name = m->weights[weight].name;
     size_t n = strlen(name), end = strlen("lm_head.weight");
-    return n >= end && !strcmp(name + n - end, "lm_head.weight") && weight != fv_decoder_head(m->decoder);
+    return n >= end && !strcmp(name + n - end, "lm_head.weight") ? fv_decoder_head(m->decoder) : weight;
 }
 
 /* The model's weights as a slot has them (NULL: its own), malloc'ed. */
@@ -284,7 +285,7 @@ static fv_status list_tensors(fv_tensor **out, const fv_model *m, const fv_slot 
     *out = calloc((size_t)m->count + 1, sizeof **out);
     if (*out == NULL) return fv_fail(err, FV_NO_MEMORY, "%s: no memory for the list of weights", m->folder);
     for (int i = 0; i < m->count; i++)
-        (*out)[i] = (fv_tensor){.name = m->weights[i].name, .view = slot != NULL ? slot->params[is_spare_head(m, i) ? fv_decoder_head(m->decoder) : i].w : fv_weights_stored(m->file, (size_t)i)};
+        (*out)[i] = (fv_tensor){.name = m->weights[i].name, .view = slot != NULL ? slot->params[source_of(m, i)].w : fv_weights_stored(m->file, (size_t)i)};
     return FV_OK;
 }
 
@@ -306,9 +307,10 @@ fv_status fv_model_save(const fv_model *m, const fv_slot *slot, const char *fold
     return status;
 }
 
-/* Replaces `view` by what the adapter makes of that weight, in the same type; the memory is the caller's. */
+/* Replaces `view` by what the adapter makes of that weight or has in its place, in the view's type; the memory is the caller's. */
 static fv_status merge_weight(fv_view *view, fv_slot *slot, int weight, fv_error *err) {
     enum { BLOCK = 64 };
+    const fv_param *from = &slot->params[weight];
     int64_t n = view->shape[0], k = fv_elements(*view) / n;
     size_t row = (size_t)k * fv_dtype_size(view->dtype);
     float *rows = malloc((size_t)(BLOCK * k) * sizeof *rows);
@@ -316,11 +318,12 @@ static fv_status merge_weight(fv_view *view, fv_slot *slot, int weight, fv_error
     if (rows == NULL || merged == NULL) {
         free(rows);
         free(merged);
-        return fv_fail(err, FV_NO_MEMORY, "%s: no memory for it merged", slot->params[weight].name);
+        return fv_fail(err, FV_NO_MEMORY, "%s: no memory for it merged", from->name);
     }
     for (int64_t first = 0; first < n; first += BLOCK) {
         int64_t some = n - first < BLOCK ? n - first : BLOCK;
-        fv_adapter_rows(slot, weight, first, fv_mat(rows, some, k));
+        if (from->adapted != NULL) fv_adapter_rows(slot, weight, first, fv_mat(rows, some, k));
+        else fv_to_f32(rows, (const char *)from->w.data + (size_t)(first * k) * fv_dtype_size(from->w.dtype), from->w.dtype, some * k);
         fv_from_f32(merged + (size_t)first * row, view->dtype, rows, some * k);
     }
     free(rows);
@@ -332,18 +335,22 @@ fv_status fv_model_save_merged(const fv_model *m, fv_slot *slot, const char *fol
     fv_tensor *tensors;
     FV_TRY(fv_model_want_empty(folder, err));
     FV_TRY(list_tensors(&tensors, m, slot, err));
-    fv_status status = FV_OK;
+    bool *made = calloc((size_t)m->count + 1, sizeof *made);
+    fv_status status = made != NULL ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: no memory for the list of weights", m->folder);
     int done = 0;
     for (; done < m->count && status == FV_OK; done++) {
-        fv_view stored = fv_weights_stored(m->file, (size_t)done); /* F16 is F32 in memory, and F16 again in the file */
-        bool merged = slot->params[done].adapted != NULL;
-        if (merged && dtype == FV_DTYPES) tensors[done].view.dtype = stored.dtype;
-        if (merged) status = merge_weight(&tensors[done].view, slot, done, err);
-        else if (slot->params[done].w.data == m->weights[done].view.data) tensors[done].view = stored;
+        fv_view stored = fv_weights_stored(m->file, (size_t)done), *view = &tensors[done].view; /* F16 is F32 in memory, and F16 again in the file */
+        int source = source_of(m, done);
+        made[done] = slot->params[source].adapted != NULL || view->data != m->weights[source].view.data;
+        if (!made[done]) *view = stored;
+        else if (dtype == FV_DTYPES) view->dtype = stored.dtype;
+        if (made[done]) status = merge_weight(view, slot, source, err);
+        made[done] &= status == FV_OK;
     }
     if (status == FV_OK) status = save_whole(m, tensors, NULL, folder, dtype, err);
     for (int i = 0; i < done; i++)
-        if (slot->params[i].adapted != NULL && tensors[i].view.data != slot->params[i].w.data) free(tensors[i].view.data);
+        if (made[i]) free(tensors[i].view.data);
+    free(made);
     free(tensors);
     return status;
 }

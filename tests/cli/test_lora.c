@@ -72,6 +72,39 @@ static void it_is_merged(void **state) {
     assert_says("stdout", "BF16");
 }
 
+static void save_as(const char *from, const char *to, fv_dtype dtype) {
+    fv_weights *w;
+    fv_error err = {0};
+    assert_int_equal(fv_weights_open(&w, from, &err), FV_OK);
+    if (fv_weights_save(to, fv_weights_at(w, 0), fv_weights_count(w), dtype, &err) != FV_OK) fail_msg("%s", err.text);
+    fv_weights_close(w);
+}
+
+/* A model in f16, which is widened where it is read, is f16 again in the merged folder: untouched weights with their bits, the others rounded once. */
+static void f16_stays_f16(void **state) {
+    (void)state;
+    fv_weights *half, *merged, *wide;
+    assert_int_equal(system("cp -r m halves"), 0);
+    save_as("m/model.safetensors", "halves/model.safetensors", FV_F16);
+    run_well("model merge halves adapter merged16");
+    run_well("model merge halves adapter merged32 dtype=f32");
+    save_as("merged32/model.safetensors", "rounded.safetensors", FV_F16);
+    assert_int_equal(fv_weights_open(&half, "halves/model.safetensors", NULL), FV_OK);
+    assert_int_equal(fv_weights_open(&merged, "merged16", NULL), FV_OK);
+    assert_int_equal(fv_weights_open(&wide, "rounded.safetensors", NULL), FV_OK);
+    assert_int_equal(fv_weights_count(merged), fv_weights_count(half));
+    int changed = 0;
+    for (size_t i = 0; i < fv_weights_count(merged); i++) {
+        fv_view a = fv_weights_at(half, i)->view, b = fv_weights_at(merged, i)->view, c = fv_weights_at(wide, i)->view;
+        assert_true(b.dtype == FV_F16 && c.dtype == FV_F16 && fv_bytes(a) == fv_bytes(b) && !memcmp(b.data, c.data, fv_bytes(b)));
+        changed += memcmp(a.data, b.data, fv_bytes(b)) != 0;
+    }
+    assert_true(changed > 0 && changed < (int)fv_weights_count(merged));
+    fv_weights_close(half);
+    fv_weights_close(merged);
+    fv_weights_close(wide);
+}
+
 /* A rollout with an adapter is scored with the same bits, on another instruction set. */
 static void verbs_take_it_for_a_model(void **state) {
     (void)state;
@@ -112,6 +145,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_shown),
         cmocka_unit_test(it_is_merged),
+        cmocka_unit_test(f16_stays_f16),
         cmocka_unit_test(verbs_take_it_for_a_model),
         cmocka_unit_test(a_lost_model_is_named),
     };
