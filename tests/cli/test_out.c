@@ -39,6 +39,35 @@ static void runs_are_moved_aside_unless_they_are_needed(void **state) {
     assert_true(fv_folder_exists("run.1/checkpoints/step-1"));
 }
 
+/* A comparison takes the place of an earlier one as a run does. */
+static void comparisons_are_moved_aside_too(void **state) {
+    (void)state;
+    run_well("train arms.yaml out=both --quiet");
+    run_badly("train arms.yaml out=both data=both/a-1/log.txt", 1, "lies in the folder both");
+    assert_false(fv_folder_exists("both.1"));
+    run_well("train arms.yaml out=both --quiet");
+    assert_true(fv_file_exists("both.1/comparison.json") && fv_folder_exists("both.1/b-1/checkpoints") && fv_file_exists("both/comparison.json"));
+}
+
+/* What stages behind it have read may be gone; what those before it need may not. */
+static void a_resumed_run_needs_what_it_still_reads(void **state) {
+    (void)state;
+    static const char row[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"Which number?\"}, {\"role\": \"assistant\", \"content\": \"It is 7.\"}]}\n";
+    static const char first[] = "name: t\nmodel: {init: tiny}\nout: staged\nstages:\n  - {name: one, kind: sft, data: one.jsonl, steps: 1, batch: 1, optim: {lr: 1.0e-3}}\n";
+    char both[1024];
+    write_file("one.jsonl", row);
+    write_file("staged.yaml", first);
+    run_well("train staged.yaml --quiet");
+    assert_int_equal(unlink("one.jsonl"), 0);
+    snprintf(both, sizeof both, "%s  - {name: two, kind: sft, data: two.jsonl, steps: 1, batch: 1, optim: {lr: 1.0e-3}}\n", first);
+    write_file("staged.yaml", both);
+    run_badly("train staged.yaml --resume", 1, "two.jsonl");
+    write_file("two.jsonl", row);
+    run_badly("train staged.yaml out=fresh", 1, "one.jsonl");
+    run_well("train staged.yaml --resume --quiet");
+    assert_true(fv_folder_exists("staged/checkpoints/step-2"));
+}
+
 /* A name that is wrong costs a message. */
 static void what_cannot_begin_moves_nothing(void **state) {
     (void)state;
@@ -60,6 +89,7 @@ static void what_cannot_begin_moves_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(other_folders_stay), cmocka_unit_test(runs_are_moved_aside_unless_they_are_needed),
+                                       cmocka_unit_test(comparisons_are_moved_aside_too), cmocka_unit_test(a_resumed_run_needs_what_it_still_reads),
                                        cmocka_unit_test(what_cannot_begin_moves_nothing)};
     return cmocka_run_group_tests(tests, begin, leave_folder);
 }
