@@ -331,12 +331,15 @@ static fv_status learn(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, f
     int updates = (int)fv_get_int(g->stage->json, "updates"), every = (int)fv_get_int(g->stage->json, "verify");
     if (updates > b->prompts) updates = b->prompts;
     step_sums sum = {0};
-    double norm = 0, norms = 0, tokens = 0;
+    double norm = 0, norms = 0, tokens = 0, low_min = 1, high_max = 0;
     for (int k = 0; k < updates; k++) {
+        double low = sum.clipped_low, high = sum.clipped_high;
         span u = {.first = b->prompts * k / updates, .last = b->prompts * (k + 1) / updates, .step = step};
         u.responses = fv_grpo_batch_sound(b, u.first, u.last, &u.tokens);
         FV_TRY(update(g, b, &u, k == 0 && every && step % every == 0, &sum, &norm, err));
         norms += norm;
+        low_min = fmin(low_min, (sum.clipped_low - low) / fmax((double)u.tokens, 1));
+        high_max = fmax(high_max, (sum.clipped_high - high) / fmax((double)u.tokens, 1));
         tokens += (double)u.tokens; /* all that are trained on, also of groups without a gradient, as TRL and verl divide */
     }
     if (tokens == 0) tokens = 1;
@@ -344,8 +347,10 @@ static fv_status learn(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, f
     fv_metric(m, "grad_norm", norms / updates);
     fv_metric(m, "learning_rate", fv_train_rate(g->stage, step, g->steps));
     fv_metric(m, "clip_ratio/low_mean", sum.clipped_low / tokens);
+    fv_metric(m, "clip_ratio/low_min", low_min);
     fv_metric(m, "clip_ratio/high_mean", sum.clipped_high / tokens);
-    fv_metric(m, "clip_ratio/region_mean", (sum.clipped_low + sum.clipped_high) / tokens);
+    fv_metric(m, "clip_ratio/high_max", high_max);
+    fv_metric(m, "clip_ratio/region_mean", sum.clipped_low / tokens + sum.clipped_high / tokens);
     if (needs(g, FV_NEED_REFERENCE)) fv_metric(m, "kl", sum.kl / tokens);
     if (!sum.compared) return FV_OK;
     fv_metric(m, "sampling/sampling_logp_difference/mean", sum.logp_difference / (double)sum.compared);

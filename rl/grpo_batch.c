@@ -217,6 +217,7 @@ void fv_grpo_batch_metrics(const fv_grpo_batch *b, const fv_pipeline *p, fv_metr
     fv_metric(m, "tools/call_frequency", length.n ? calls / length.n : NAN);
     fv_metric(m, "tools/failure_frequency", calls ? failures / calls : 0);
     fv_metric(m, "num_turns/mean", mean(&turns));
+    fv_metric(m, "num_turns/min", turns.min);
     fv_metric(m, "num_turns/max", turns.max);
     fv_metric(m, "response/aborted_ratio", n ? errors / n : NAN);
 }

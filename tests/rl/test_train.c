@@ -89,7 +89,7 @@ static void steps_say_what_was_done(void **state) {
         assert_true(rl == 1 ? kl == 0 : kl >= 0); /* the policy sets out from its reference */
         moved += kl > 0;
         assert_true(flat >= 0 && flat <= 1);
-        assert_true(lesson_value(line, "num_turns/max") >= 2 && lesson_value(line, "tools/call_frequency") > 0);
+        assert_true(lesson_value(line, "num_turns/max") >= 2 && lesson_value(line, "num_turns/min") >= 1 && lesson_value(line, "num_turns/min") <= lesson_value(line, "num_turns/mean") && lesson_value(line, "tools/call_frequency") > 0);
         assert_true(lesson_value(line, "rewards/format/mean") <= 1 && isfinite(lesson_value(line, "completions/mean_length")));
         assert_true(lesson_value(line, "grad_norm") > 0);
     }
@@ -105,7 +105,9 @@ static void later_updates_are_off_policy(void **state) {
           "0.0001}, optim: {lr: 1.0e-2}}\n");
     char *metrics = lesson_metrics("updates"), *line = strstr(metrics, "{\"step\": 4");
     assert_true(lesson_value(line, "sampling/sampling_logp_difference/max") == 0);
-    assert_true(lesson_value(line, "clip_ratio/region_mean") > 0);
+    double low = lesson_value(line, "clip_ratio/low_mean"), high = lesson_value(line, "clip_ratio/high_mean");
+    assert_true(low + high > 0 && lesson_value(line, "clip_ratio/region_mean") == low + high);
+    assert_true(lesson_value(line, "clip_ratio/low_min") == 0 && lesson_value(line, "clip_ratio/high_max") > high); /* of the updates; the first clips nothing */
     free(metrics);
 }
 
