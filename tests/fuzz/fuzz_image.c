@@ -1,7 +1,4 @@
-/* Any bytes as a picture: decode, and send what comes out through the resize and the writers.
- * Built into tests/vision/test_fuzz_image.c; for libFuzzer:
- *     clang -std=c17 -g -O1 -D_GNU_SOURCE -I. -I/usr/include/libpng16 -fsanitize=fuzzer,address,undefined -fno-sanitize=shift \
- *         tests/fuzz/fuzz_image.c vision/image.c vision/decode_*.c vision/encode.c vision/resize.c core/error.c core/file*.c core/text.c -lpng -ljpeg -lm */
+/* Any bytes as a picture: decode, and send what comes out through the resize and the writers. Built into tests/vision/test_fuzz_image.c, and for libFuzzer (docs/fuzzing.md). */
 #include "vision/image.h"
 #include "vision/processor.h"
 
