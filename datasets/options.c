@@ -1,5 +1,7 @@
 #include "datasets/options.h"
 
+#include "tools/literal.h"
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -32,8 +34,18 @@ static bool is_plain(const json_t *list) {
     return true;
 }
 
+static const char *const lists[] = {"options", "candidates", "choices"};
+
+void fv_options_unquote(json_t *row) {
+    for (size_t k = 0; k < FV_COUNT(lists); k++) {
+        const char *text = json_string_value(json_object_get(row, lists[k]));
+        json_t *list = text && text[0] == '[' ? fv_literal((fv_span){text, strlen(text)}) : NULL;
+        if (json_array_size(list) && is_plain(list)) json_object_set(row, lists[k], list);
+        json_decref(list);
+    }
+}
+
 int fv_options_find(const json_t *row, const json_t *values[FV_OPTIONS]) {
-    static const char *const lists[] = {"options", "candidates", "choices"};
     int count = 0;
     for (size_t k = 0; k < FV_COUNT(lists) && !count; k++) {
         const json_t *list = json_object_get(row, lists[k]);

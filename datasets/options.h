@@ -11,6 +11,9 @@ enum { FV_OPTIONS = 26 }; /* most that have letters: A, B, C ... */
  * letter), fields A, B, ... (VLMEvalKit), or a0, a1, ... (NExT-QA); the first two of such fields must be there. Returns how many; 0: none of these. */
 int fv_options_find(const json_t *row, const json_t *values[FV_OPTIONS]);
 
+/* Tables keep such lists as Python's texts, "['a man', 'a dog']" (MMMU's and VLMEvalKit's): makes lists of these. */
+void fv_options_unquote(json_t *row);
+
 /* The text behind the letter of option `i`, NULL if it has none: "(B) text", "B. text", "B) text", "B: text", "B text". label [4] (may be NULL) receives the mark: "(B)". */
 const char *fv_option_behind(const char *option, int i, char *label);
 

@@ -1,5 +1,6 @@
 #include "datasets/row.h"
 
+#include "datasets/options.h"
 #include "tools/calls.h"
 
 #include <stdio.h>
@@ -38,6 +39,7 @@ static const json_t *fv_right_value(const fv_row *r, fv_span *inside) {
 
 fv_status fv_row_settle(fv_row *r, fv_error *err) {
     fv_span inside = {NULL, 0};
+    fv_options_unquote(r->json);
     const json_t *value = fv_right_value(r, &inside);
     fv_text text = {0};
     if (inside.text != NULL) fv_text_bytes(&text, inside.text, inside.size);

@@ -22,7 +22,7 @@ const char *fv_row_text(const fv_row *r, const char *field);   /* a string field
  * there is none. Numbers are written so that they read back to the same bits ("8", "0.1"), lists and objects as JSON. Owned by r. */
 const char *fv_row_answer(const fv_row *r);
 
-/* Completes a row that was just made (fv_dataset_row does): notes the answer, writes the id into the JSON where it does not stand there as a text or a number. */
+/* Completes a row that was just made (fv_dataset_row does): notes the answer, makes lists of options that are texts (fv_options_unquote), writes the id into the JSON where it does not stand there as a text or a number. */
 fv_status fv_row_settle(fv_row *r, fv_error *err);
 
 #endif

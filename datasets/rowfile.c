@@ -47,25 +47,27 @@ static void fv_skim_value(fv_skim *s) {
     }
 }
 
-/* The text of the top-level "id" of an object, without the quotes of a string; size 0 if there is none: *without says that the object is whole and has no id (or null). */
-static size_t fv_skim_id(const char *text, size_t size, const char **id, bool *without) {
-    fv_skim s = {text + 1, text + size, 0};
+/* The text of top-level field `name` (with its quotes) of an object, unless it is null; size 0 if there is none: *without says that the object is whole and has no such field (or null).
+ * line: of the object's first character; *at_line: of the value's. */
+static size_t fv_skim_field(const char *text, size_t size, uint32_t line, const char *name, const char **value, uint32_t *at_line, bool *without) {
+    fv_skim s = {text + 1, text + size, line};
+    size_t length = strlen(name);
     *without = false;
     while (s.at < s.end) {
         fv_skim_blanks(&s);
         const char *key = s.at;
         if (key >= s.end || *key != '"') return 0;
         fv_skim_string(&s);
-        bool found = s.at - key == 4 && memcmp(key, "\"id\"", 4) == 0;
+        bool found = (size_t)(s.at - key) == length && memcmp(key, name, length) == 0;
         fv_skim_blanks(&s);
         if (s.at >= s.end || *s.at != ':') return 0;
         s.at++;
         fv_skim_blanks(&s);
-        *id = s.at;
+        *value = s.at;
+        *at_line = s.line;
         fv_skim_value(&s);
-        if (s.at == *id) return 0;
-        if (found && **id == '"' && s.at - *id >= 2) return (size_t)(s.at - ++*id - 1);
-        if (found && (s.at - *id != 4 || memcmp(*id, "null", 4) != 0)) return (size_t)(s.at - *id);
+        if (s.at == *value) return 0;
+        if (found && (s.at - *value != 4 || memcmp(*value, "null", 4) != 0)) return (size_t)(s.at - *value);
         fv_skim_blanks(&s);
         *without = s.at < s.end && *s.at == '}';
         if (s.at >= s.end || *s.at != ',') return 0;
@@ -107,15 +109,15 @@ static fv_status fv_end_array(const fv_rowfile *f, fv_skim *s, fv_error *err) {
     return s->at >= s->end ? FV_OK : fv_fail(err, FV_BAD_DATA, "%s:%u: the file goes on behind its array; rows a line (JSON lines) have no [ ] around them", f->path, s->line);
 }
 
-static fv_status fv_index_array(fv_rowfile *f, const char *at, const char *end, fv_error *err) {
+/* at: the [, in `line`. */
+static fv_status fv_index_array(fv_rowfile *f, const char *at, const char *end, uint32_t line, fv_error *err) {
     int64_t room = 0;
-    fv_skim s = {at, end, 1};
-    fv_skim_blanks(&s);
+    fv_skim s = {at, end, line};
     for (s.at++;;) {
         fv_skim_blanks(&s);
         if (s.at < s.end && *s.at == ']' && f->count == 0) return fv_end_array(f, &s, err);
         const char *begin = s.at;
-        uint32_t line = s.line;
+        line = s.line;
         fv_skim_value(&s);
         if (s.at == begin) return fv_fail(err, FV_BAD_DATA, "%s:%u: a row is missing, or the array is not closed", f->path, s.line);
         FV_TRY(fv_add_row(f, &room, begin, s.at, line, err));
@@ -149,8 +151,13 @@ typedef struct {
 
 static void fv_id_of(const fv_rowfile *f, int64_t i, fv_id *id) {
     const char *text = fv_rowfile_text(f, i);
+    uint32_t line;
     bool without = false;
-    id->size = text[0] == '{' ? fv_skim_id(text, f->rows[i].size, &id->text, &without) : 0;
+    id->size = text[0] == '{' ? fv_skim_field(text, f->rows[i].size, 0, "\"id\"", &id->text, &line, &without) : 0;
+    if (id->size >= 2 && id->text[0] == '"') { /* without the quotes */
+        id->text++;
+        id->size -= 2;
+    }
     if (!without) return;
     id->text = id->number;
     id->size = (size_t)snprintf(id->number, sizeof id->number, "%lld", (long long)i);
@@ -197,6 +204,21 @@ static fv_status fv_check_ids(fv_rowfile *f, fv_error *err) {
 
 /* ---- opening -------------------------------------------------------------------------------------------------------- */
 
+/* The rows of a file that is one object with a list of them as `results`, as Video-R1's evaluation writes; 0: it is something else. */
+static size_t fv_results(const fv_skim *first, const char **list, uint32_t *line) {
+    fv_skim s = *first;
+    bool without;
+    if (s.at >= s.end || *s.at != '{') return 0;
+    fv_skim_value(&s);
+    fv_skim_blanks(&s);
+    if (s.at < s.end) return 0;
+    size_t size = fv_skim_field(first->at, (size_t)(s.end - first->at), first->line, "\"results\"", list, line, &without);
+    fv_skim inside = {*list + 1, *list + size, 0};
+    if (size < 2 || **list != '[') return 0;
+    fv_skim_blanks(&inside);
+    return *inside.at == '{' ? size : 0;
+}
+
 static fv_status fv_index(fv_rowfile *f, fv_error *err) {
     const char *at = (const char *)f->map.data, *end = at + f->map.size;
     if (f->map.size >= 4 && memcmp(at, "PAR1", 4) == 0)
@@ -208,7 +230,11 @@ static fv_status fv_index(fv_rowfile *f, fv_error *err) {
     if (f->map.size >= 3 && memcmp(at, "\xEF\xBB\xBF", 3) == 0) at += 3;
     fv_skim first = {at, end, 1};
     fv_skim_blanks(&first);
-    if (first.at < end && *first.at == '[') FV_TRY(fv_index_array(f, at, end, err));
+    const char *list;
+    uint32_t line = first.line;
+    size_t size = fv_results(&first, &list, &line);
+    if (size > 0) FV_TRY(fv_index_array(f, list, list + size, line, err));
+    else if (first.at < end && *first.at == '[') FV_TRY(fv_index_array(f, first.at, end, line, err));
     else if (first.at < end) FV_TRY(fv_index_lines(f, at, end, err));
     if (f->count == 0) return fv_fail(err, FV_BAD_DATA, "%s: no rows in it", f->path);
     return fv_check_ids(f, err);

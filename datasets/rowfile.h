@@ -1,4 +1,4 @@
-/* A file of JSON rows (a row a line, or one array), mapped, with an index of where each row is: rows are parsed when they are asked for. */
+/* A file of JSON rows (a row a line, one array, or one object with an array of them as `results`), mapped, with an index of where each row is: rows are parsed when they are asked for. */
 #ifndef FV_DATASETS_ROWFILE_H
 #define FV_DATASETS_ROWFILE_H
 

@@ -1,6 +1,7 @@
 #include "rl/responses.h"
 
 #include "datasets/rowfile.h"
+#include "rl/outputs.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,59 +26,6 @@ static double images_of(const json_t *row) { return number_of(row, json_is_array
 static double turns_of(const json_t *row) {
     const json_t *turns = json_object_get(row, "turns");
     return json_is_array(turns) ? (double)json_array_size(turns) : number_of(row, "turns");
-}
-
-/* ---- Outputs of other evaluators ---- */
-
-/* The first text in lists within lists, a number as text; NULL: none. A new reference. */
-static json_t *first_text(const json_t *v) {
-    while (json_is_array(v)) v = json_array_get(v, 0);
-    if (json_is_string(v)) return json_incref((json_t *)v);
-    if (!json_is_number(v)) return NULL;
-    fv_text text = {0};
-    fv_json_dump(&text, v, 0);
-    json_t *out = text.failed ? NULL : json_string(text.data);
-    fv_text_clear(&text);
-    return out;
-}
-
-/* lmms-eval's logs: what was said is in `resps`, and where no filter changed it in `filtered_resps` alone. */
-static json_t *what_was_said(const json_t *row) {
-    static const char *const fields[] = {"resps", "filtered_resps", "prediction"};
-    json_t *text = NULL;
-    for (size_t i = 0; i < FV_COUNT(fields) && !text; i++) text = first_text(json_object_get(row, fields[i]));
-    return text;
-}
-
-/* What the row has not. */
-static void add_missing(json_t *row, const json_t *from) {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)from, key, value)
-        if (!fv_json_find(row, key)) json_object_set(row, key, value);
-}
-
-/* The row of a sample log of lmms-eval's: the benchmark's own under `doc` in older ones; newer ones leave it out and have what the task keeps for its own count (an object
- * beside others: "videomme_perception_score": {"duration": ..}), and the right answer as `target`. `id` is the log's, which is unique. */
-static void take_log(json_t *row) {
-    json_t *doc = json_incref(json_object_get(row, "doc")), *before = json_copy(row), *value;
-    const char *key;
-    if (json_is_object(doc)) json_object_update(row, doc);
-    else
-        json_object_foreach(before, key, value)
-            if (json_is_object(value) && strcmp(key, "input")) add_missing(row, value);
-    if (!fv_json_find(row, "answer") && !json_is_object(doc)) json_object_set(row, "answer", json_object_get(before, "target"));
-    json_object_set(row, "id", json_object_get(before, fv_json_find(before, "id") ? "id" : "doc_id"));
-    json_decref(before);
-    json_decref(doc);
-}
-
-/* VLMEvalKit's rows say `prediction`. A row that has `response` is itself, and Fovea's own samples have the row under `doc`. */
-static void adopt(json_t *row) {
-    json_t *given = fv_json_find(row, "response"), *response = given ? json_incref(given) : what_was_said(row);
-    bool logged = json_is_object(json_object_get(row, "doc")) || (!given && fv_json_find(row, "doc_id"));
-    if (response && logged) take_log(row);
-    if (response) json_object_set_new(row, "response", response);
 }
 
 /* ---- Rows ---- */
@@ -108,7 +56,7 @@ static fv_status read_row(fv_responses *r, const fv_rowfile *f, int64_t i, fv_er
     char number[32];
     json_t *json;
     fv_text place = {0};
-    FV_TRY(fv_json_parse(&json, fv_rowfile_text(f, i), f->rows[i].size, f->path, (int)f->rows[i].line, FV_BAD_DATA, err));
+    FV_TRY(fv_output_parse(&json, fv_rowfile_text(f, i), f->rows[i].size, f->path, (int)f->rows[i].line, err));
     fv_row *row = calloc(1, sizeof *row);
     if (!row) {
         json_decref(json);
@@ -119,7 +67,7 @@ static fv_status read_row(fv_responses *r, const fv_rowfile *f, int64_t i, fv_er
     fv_text_printf(&place, "%s:%u", f->path, f->rows[i].line);
     FV_TRY(fv_text_take(&place, &row->place, NULL, err));
     if (!json_is_object(json)) return fv_fail(err, FV_BAD_DATA, "%s: a row must be an object", row->place);
-    adopt(json);
+    fv_output_adopt(json);
     snprintf(number, sizeof number, "%lld", (long long)i);
     json_t *given = fv_json_find(json, "id"), *group = fv_json_find(json, "group");
     r->ids[i] = given ? json_incref(given) : json_string(number);

@@ -68,11 +68,17 @@ static void read_letter(fv_text *out, fv_span answer) {
     }
 }
 
+/* Newer logs have the right letter alone. */
+static int logged_letter(const json_t *row) {
+    fv_span s = fv_row_span(row, "gt_answer");
+    return s.size == 1 && s.text[0] >= 'A' && s.text[0] <= 'Z' ? s.text[0] - 'A' : -1;
+}
+
 static const char *mark_lmms(fv_mark *m, fv_span text, const json_t *row) {
     int last;
     fv_options o;
     fv_options_read(&o, row);
-    int right = right_candidate(&o, row, &last);
+    int right = o.count ? right_candidate(&o, row, &last) : logged_letter(row);
     if (right < 0) return lacks;
     char letter = (char)('A' + right);
     read_letter(&m->right, (fv_span){&letter, 1}); /* from F on in lower case, as the response */

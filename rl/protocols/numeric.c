@@ -4,12 +4,13 @@
 
 #include <math.h>
 
-/* The first number in a text: 3, -2.5, 1,000, .5, 1e-3. */
+/* The first number in a text: 3, -2.5 (with a hyphen or a minus sign, U+2212), 1,000, .5, 1e-3. */
 static bool first_number(fv_text *word, fv_span s, double *out) {
     fv_span g;
-    if (!fv_regex_in("[-+]?(?:\\d{1,3}(?:,\\d{3})+(?!\\d)(?:\\.\\d+)?|\\d+(?:\\.\\d+)?|\\.\\d+)(?:[eE][-+]?\\d+)?", s, &g, 1)) return false;
+    if (!fv_regex_in("(?:[-+]|\xE2\x88\x92)?(?:\\d{1,3}(?:,\\d{3})+(?!\\d)(?:\\.\\d+)?|\\d+(?:\\.\\d+)?|\\.\\d+)(?:[eE](?:[-+]|\xE2\x88\x92)?\\d+)?", s, &g, 1)) return false;
     fv_edit_set(word, g);
     fv_edit_replace(word, ",", "");
+    fv_edit_replace(word, "\xE2\x88\x92", "-");
     return fv_py_float(fv_edit_span(word), out);
 }
 

@@ -44,9 +44,11 @@ void fv_read_lmms(fv_text *out, const char *response) {
 
 bool fv_row_word(fv_text *out, const json_t *row, const char *field) {
     char room[FV_JSON_WORD];
-    const char *word = fv_json_word(json_object_get(row, field), room);
+    const json_t *v = json_object_get(row, field);
+    const char *word = fv_json_word(v, room);
     if (word) fv_text_add(out, word);
-    return word != NULL;
+    else if (json_is_real(v)) fv_json_dump(out, v, 0);
+    return word || json_is_real(v);
 }
 
 fv_span fv_row_span(const json_t *row, const char *field) { return fv_span_of(json_string_value(json_object_get(row, field))); }

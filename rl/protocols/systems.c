@@ -108,7 +108,7 @@ const fv_protocol fv_protocol_vilasr = {.name = "vilasr",
                                         .doc = "the <answer> pair, else all: choices by their first character, numbers after rounding to two places, regression by mean relative accuracy, others wrong",
                                         .fields = "answer, problem_type or question_type",
                                         .source = "ViLaSR 61669c02, eval/evaluate.py",
-                                        .facets = {"problem_type"},
+                                        .facets = {"problem_type", "original_question_type"},
                                         .read = fv_read_turn,
                                         .mark = mark_vilasr};
 

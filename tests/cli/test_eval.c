@@ -89,6 +89,55 @@ static void bad_rows_and_samples_again(void **state) {
     run_badly("data make reason n=1 leave=nan --out bad-made", 1, "leave must be");
 }
 
+static void comes_to(const char *file, const char *text, const char *protocol, double accuracy, double n) {
+    char arguments[256];
+    write_file(file, text);
+    snprintf(arguments, sizeof arguments, "eval --responses %s --protocol %s --json --out outputs", file, protocol);
+    run_well(arguments);
+    json_t *r = read_json("stdout");
+    assert_near(r, "n", n);
+    assert_near(r, "accuracy", accuracy);
+    json_decref(r);
+}
+
+/* Files as others' evaluations leave them: one object with `results`, the row under `question`, pandas' empty cells and lists as texts. */
+static void outputs_of_others_are_read(void **state) {
+    (void)state;
+    comes_to("video-r1.json",
+             "{\n  \"results\": [\n    {\"problem_type\": \"multiple choice\", \"solution\": \"<answer>B</answer>\", \"output\": \"<answer>B</answer>\", \"prediction\": \"<answer>C</answer>\"},\n"
+             "    {\"problem_type\": \"numerical\", \"solution\": \"<answer>3</answer>\", \"output\": \"<answer>4</answer>\"}\n  ],\n  \"final_acc\": [{\"mean_acc\": 0.5}]\n}\n",
+             "video-r1", 0.5, 2);
+    comes_to("tw-grpo.jsonl",
+             "{\"question\": {\"problem\": \"Which?\", \"options\": [\"A. a\", \"B. b\"], \"solution\": \"<answer>B</answer>\"}, \"ground_truth\": \"<answer>B</answer>\", \"model_output\": "
+             "\"<answer>B</answer>\"}\n",
+             "tw-grpo", 1, 1);
+    comes_to("kit.json",
+             "[{\"A\": \"red\", \"B\": \"blue\", \"C\": NaN, \"answer\": \"B\", \"prediction\": \"B\", \"hint\": NaN, \"max\": -Infinity},"
+             " {\"candidates\": \"['the NaN', \\\"the dog's\\\"]\", \"answer\": \"B\", \"prediction\": \"A\", \"note\": \"a NaN\"}]",
+             "mcq@kit", 0.5, 2);
+    comes_to("mvbench.json", "[{\"candidates\": \"['a man', 'a dog']\", \"answer\": \"a dog\", \"prediction\": \"(b)\"}]", "mvbench@kit", 1, 1);
+    write_file("cells.json", "[{\"answer\": NaN,, \"response\": \"x\"}]");
+    run_badly("eval --responses cells.json", 1, "cells.json:1:14: not JSON: invalid token near 'NaN'");
+    write_file("half.json", "{\"results\": [{\"response\": \"8\", \"answer\": \"8\"}");
+    run_badly("eval --responses half.json", 1, "half.json:1");
+}
+
+/* A sample is marked again from its row, and not from what another protocol made of its answer. */
+static void samples_are_marked_anew(void **state) {
+    (void)state;
+    comes_to("so.jsonl", "{\"response\": \"<answer>blue</answer>\", \"options\": [\"red\", \"blue\"], \"solution\": \"<answer>blue</answer>\", \"category\": \"colours\"}\n", "choice", 1, 1);
+    run_well("eval --responses outputs/samples.jsonl --protocol exact --json");
+    json_t *r = read_json("stdout");
+    assert_near(r, "accuracy", 1);
+    assert_near(r, "by.colours.n", 1);
+    json_decref(r);
+    comes_to("de.jsonl", "{\"reward_model\": {\"ground_truth\": \"left\"}, \"response\": \"<answer>A. left</answer>\"}\n", "deepeyes", 1, 1);
+    run_well("eval --responses outputs/samples.jsonl --protocol deepeyes --json");
+    r = read_json("stdout");
+    assert_near(r, "accuracy", 1);
+    json_decref(r);
+}
+
 /* An id stays what it was: a text or a number. Categories come from the field that is asked for. */
 static void ids_are_as_given(void **state) {
     (void)state;
@@ -218,6 +267,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(responses_are_evaluated),
         cmocka_unit_test(rows_without_answer_are_reported),
+        cmocka_unit_test(outputs_of_others_are_read),
+        cmocka_unit_test(samples_are_marked_anew),
         cmocka_unit_test(ids_are_as_given), cmocka_unit_test(bad_rows_and_samples_again),
         cmocka_unit_test(a_model_is_evaluated),
         cmocka_unit_test(rewards_come_with_advantages),

@@ -178,15 +178,15 @@ static void numbers_are_compared(void **state) {
     marked("numeric",
            "[{\"answer\": 3, \"response\": \"There are 3.0 of 5\"}, {\"answer\": \"1,000 m\", \"response\": \"1000\"}, {\"answer\": 2.5, \"tolerance\": 0.1, \"response\": \"-2.5\"},"
            " {\"answer\": 2.5, \"tolerance\": 0.1, \"response\": \"<answer>2.59</answer>\"}, {\"answer\": 2.5, \"response\": \"three\"}, {\"answer\": \"none\", \"response\": \"3\"},"
-           " {\"answer\": 1000, \"response\": \"1,0000\"}, {\"answer\": 0.5, \"response\": \".5e0\"}]",
-           (const char *const[]){"3.0", "1000", "-2.5", "2.59", "", NULL, "1", ".5e0"}, (const double[]){1, 1, 0, 1, 0, 0, 0, 1}, 8);
+           " {\"answer\": 1000, \"response\": \"1,0000\"}, {\"answer\": 0.5, \"response\": \".5e0\"}, {\"answer\": -5, \"response\": \"It is \xE2\x88\x92" "5 degrees\"}]",
+           (const char *const[]){"3.0", "1000", "-2.5", "2.59", "", NULL, "1", ".5e0", "-5"}, (const double[]){1, 1, 0, 1, 0, 0, 0, 1, 1}, 9);
 }
 
 /* boxes are Vision-SR1's only place for an answer. */
 static void boxes_are_graded(void **state) {
     (void)state;
-    marked("vision-sr1", "[{\"answer\": \"0.5\", \"response\": \"A \\\\boxed{3} or \\\\boxed{\\\\frac{1}{2}}\"}, {\"answer\": \"B\", \"response\": \"\\\\boxed{B}\"}, {\"answer\": 7, \"response\": \"7\"}]",
-           (const char *const[]){"\\frac{1}{2}", "B", "None"}, (const double[]){1, 1, 0}, 3);
+    marked("vision-sr1", "[{\"answer\": \"0.5\", \"response\": \"A \\\\boxed{3} or \\\\boxed{\\\\frac{1}{2}}\"}, {\"answer\": \"B\", \"response\": \"\\\\boxed{B}\"}, {\"answer\": 7, \"response\": \"7\"}, {\"answer\": 0.5, \"response\": \"\\\\boxed{0.5}\"}]",
+           (const char *const[]){"\\frac{1}{2}", "B", "None", "0.5"}, (const double[]){1, 1, 0, 1}, 4);
 }
 
 /* Two tasks: one of two categories with means 1/2 and 1, one with 0: (3/4 + 0) / 2. Weights 1/4, 1/4, 1/2. */
@@ -232,14 +232,25 @@ static void published_outputs_are_read(void **state) {
 /* Newer logs leave the benchmark's row out, and what was said where the filter changed nothing; ids are the logs' own. */
 static void newer_logs_are_read(void **state) {
     (void)state;
-    json_t *rows = json_of("[{\"doc_id\": 4, \"target\": \"C\", \"filtered_resps\": \"The best answer is (C).\", \"input\": {\"duration\": \"no\"}, \"videomme_perception_score\": {\"duration\": \"long\", \"answer\": \"C\"}},"
+    json_t *rows = json_of("[{\"doc_id\": 4, \"target\": \"C\", \"filtered_resps\": \"The best answer is (C).\", \"input\": {\"duration\": \"no\"}, \"videomme_perception_score\": {\"duration\": \"long\", \"answer\": \"C\", \"category\": \"Knowledge\", \"task_category\": \"Counting\"}},"
                            " {\"doc_id\": \"five\", \"target\": \"B\", \"filtered_resps\": \"B\", \"resps\": [\"<think>C</think>B\"]},"
                            " {\"doc_id\": \"six\", \"doc\": {\"id\": 7.5, \"answer\": \"B\"}, \"resps\": [[\"A\"]]}, {\"index\": 9, \"answer\": \"B\", \"response\": null, \"prediction\": 2}]");
     json_t *out = evaluate("videomme@lmms", rows, NULL), *lines = json_object_get(out, "lines");
-    assert_true(near(json_object_get(out, "accuracy"), 0.5) && near(json_object_get(out, "n"), 4) && near(fv_json_find(out, "by.long.accuracy"), 1));
+    assert_true(near(json_object_get(out, "accuracy"), 0.5) && near(json_object_get(out, "n"), 4) && near(fv_json_find(out, "by.long.accuracy"), 1) && near(fv_json_find(out, "by.Knowledge.n"), 1) &&
+                near(fv_json_find(out, "by.Counting.n"), 1));
     assert_string_equal(json_string_value(fv_json_find(lines, "six.doc_id")), "six");
     assert_string_equal(json_string_value(fv_json_find(lines, "five.response")), "<think>C</think>B");
     assert_string_equal(json_string_value(fv_json_find(lines, "3.response")), "2");
+    json_decref(out);
+    json_decref(rows);
+    rows = json_of("[{\"doc_id\": 1, \"target\": \"a dog\", \"filtered_resps\": [\"(B)\"], \"mvbench_accuracy\": {\"pred_answer\": \"B\", \"gt_answer\": \"B\", \"score\": 1}}]");
+    out = evaluate("mvbench@lmms", rows, NULL);
+    assert_true(near(json_object_get(out, "accuracy"), 1) && near(json_object_get(out, "n"), 1));
+    json_decref(out);
+    json_decref(rows);
+    rows = json_of("[{\"doc_id\": 1, \"doc\": {\"answer\": \"A. up\"}, \"resps\": [[\"It goes up, I think\"]], \"avg_accuracy\": {\"chatgpt_response\": \"Correct\"}}]"); /* its judge's word */
+    out = evaluate("tempcompass@lmms", rows, NULL);
+    assert_true(near(json_object_get(out, "accuracy"), 1) && near(json_object_get(out, "n"), 1));
     json_decref(out);
     json_decref(rows);
 }
