@@ -142,10 +142,19 @@ static value scaled(number v, value a) { /* of a function with a slope of about 
     return (value){v, cabsl(v) * (size > 0 ? a.size / size : 1) + a.size, a.decimal};
 }
 
+/* Of a real number; letters stand for real ones too, so that |x| is the root of x^2, which is analytic. */
+static number absolute(number v) { return csqrtl(v * v); }
+static number cotangent(number v) { return 1 / ctanl(v); }
+static number secant(number v) { return 1 / ccosl(v); }
+static number cosecant(number v) { return 1 / csinl(v); }
+static number lower(number v) { return cimagl(v) == 0 ? floorl(creall(v)) : (number)NAN; }
+static number upper(number v) { return cimagl(v) == 0 ? ceill(creall(v)) : (number)NAN; }
+
 static const struct {
     const char *name;
     number (*f)(number);
-} functions[] = {{"sqrt", csqrtl}, {"ln", clogl}, {"log", clogl}, {"exp", cexpl}, {"sin", csinl}, {"cos", ccosl}, {"tan", ctanl},
+} functions[] = {{"abs", absolute}, {"floor", lower}, {"ceil", upper}, {"cot", cotangent}, {"sec", secant}, {"csc", cosecant}, {"sinh", csinhl}, {"cosh", ccoshl}, {"tanh", ctanhl},
+                 {"sqrt", csqrtl}, {"ln", clogl}, {"log", clogl}, {"exp", cexpl}, {"sin", csinl}, {"cos", ccosl}, {"tan", ctanl},
                  {"arcsin", casinl}, {"arccos", cacosl}, {"arctan", catanl}, {"asin", casinl}, {"acos", cacosl}, {"atan", catanl}};
 
 /* A word: a function of what is in brackets behind it, pi, or its letters multiplied (and digits among them). */
@@ -253,6 +262,18 @@ bool fv_algebra_is_zero(fv_span expression, double share) {
         if (!letters) return true;
     }
     return true;
+}
+
+bool fv_algebra_proportional(fv_span a, fv_span b) {
+    number ratio = 0;
+    for (int p = 0; p < POINTS; p++) {
+        value x, y;
+        bool letters;
+        if (!evaluate(a, p, &x, &letters) || !evaluate(b, p, &y, &letters) || cabsl(x.v) <= ROUNDING * x.size || cabsl(y.v) <= ROUNDING * y.size) return false;
+        if (p && cabsl(x.v / y.v - ratio) > 1e-12L * cabsl(ratio)) return false;
+        ratio = x.v / y.v;
+    }
+    return fabsl(cimagl(ratio)) <= 1e-12L * cabsl(ratio);
 }
 
 bool fv_algebra_number(fv_span expression, double *out) {

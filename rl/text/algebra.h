@@ -9,6 +9,9 @@
 /* The expression is zero at every point, to within `share` of the size of its terms, or of what rounding of extended precision leaves, if that is more (share 0). */
 bool fv_algebra_is_zero(fv_span expression, double share);
 
+/* One is a number times the other, and neither is zero. */
+bool fv_algebra_proportional(fv_span a, fv_span b);
+
 /* The value of an expression without letters (but pi and functions) that is a finite real number. */
 bool fv_algebra_number(fv_span expression, double *value);
 

@@ -1,5 +1,6 @@
 #include "rl/text/mathlatex.h"
 
+#include "rl/text/mathinfix.h"
 #include "rl/text/python.h"
 #include "rl/text/regex.h"
 
@@ -10,6 +11,7 @@ void fv_math_clear(fv_math *m) {
     for (int i = 0; i < FV_MATH_ELEMENTS; i++) {
         fv_text_clear(&m->element[i]);
         fv_text_clear(&m->base[i]);
+        fv_text_clear(&m->name[i]);
     }
     fv_text_clear(&m->left);
     *m = (fv_math){0};
@@ -18,288 +20,17 @@ void fv_math_clear(fv_math *m) {
 static fv_span from(fv_span s, size_t n) { return (fv_span){s.text + n, s.size - n}; }
 static bool starts(fv_span s, const char *word) { return s.size >= strlen(word) && !memcmp(s.text, word, strlen(word)); }
 
-/* ---- Tidying ---- */
+/* ---- What expressions are put together to ---- */
 
-/* re.sub(pattern, with): \1 and \2 in `with` are groups. */
-static void substitute(fv_text *t, const char *pattern, const char *with) {
-    fv_regex *r = fv_regex_new(pattern);
-    fv_text made = {0};
-    fv_span s = fv_edit_span(t), g[3];
-    size_t at = 0;
-    while (fv_regex_find(r, s, at, g, 3) && g[0].size) {
-        fv_text_bytes(&made, s.text + at, (size_t)(g[0].text - s.text) - at);
-        for (const char *w = with; *w; w++) {
-            bool slot = w[0] == '\\' && (w[1] == '1' || w[1] == '2');
-            if (slot) fv_text_bytes(&made, g[w[1] - '0'].text, g[w[1] - '0'].size);
-            else fv_text_char(&made, *w);
-            w += slot;
-        }
-        at = (size_t)(g[0].text - s.text) + g[0].size;
-    }
-    fv_text_bytes(&made, s.text + at, s.size - at);
-    fv_regex_free(r);
-    fv_edit_swap(t, &made);
-}
-
-/* The inside of the box at s (behind "\boxed"), and how many bytes it takes with its braces. An open one goes to the end. */
-static fv_span box_inside(fv_span s, size_t *used) {
-    size_t at = 0, depth = 0, n;
-    while ((n = fv_py_space(s.text + at, s.size - at)) > 0) at += n;
-    fv_span rest = from(s, at);
-    for (size_t i = 0; starts(rest, "{") && i < rest.size; i++) {
-        depth += rest.text[i] == '{';
-        depth -= rest.text[i] == '}';
-        if (depth) continue;
-        *used = at + i + 1;
-        return fv_py_strip((fv_span){rest.text + 1, i - 1});
-    }
-    *used = s.size;
-    return rest;
-}
-
-static void unbox(fv_text *t, bool last) {
-    enum { MOST = 32, CLOSE = 10, NEAR = 70 };
-    fv_span s = fv_edit_span(t), boxes[MOST], between[MOST], g;
-    int n = 0;
-    for (const char *at; n < MOST && (at = fv_py_find(s, "\\boxed"));) {
-        size_t used;
-        between[n] = (fv_span){s.text, (size_t)(at - s.text)};
-        s = from(s, (size_t)(at - s.text) + 6);
-        boxes[n++] = box_inside(s, &used);
-        s = from(s, used);
-    }
-    int first = last && n ? n - 1 : 0;
-    while (last && first > 0) { /* boxes that are close together, or joined by a comma or a word, belong together */
-        bool near = fv_py_length(between[first]) < CLOSE;
-        bool joined = fv_py_length(between[first]) < NEAR && !fv_span_same(boxes[first - 1], boxes[n - 1]) && fv_regex_in("\\b(?:and|or)\\b|[,;]", between[first], &g, 1);
-        if (!near && !joined) break;
-        first--;
-    }
-    fv_text made = {0};
-    for (int i = first; i < n; i++) {
-        if (i > first && fv_span_same(boxes[i], boxes[i - 1])) continue;
-        if (i > first) fv_text_char(&made, ',');
-        fv_text_bytes(&made, boxes[i].text, boxes[i].size);
-    }
-    if (n) fv_edit_swap(t, &made);
-}
-
-void fv_math_tidy(fv_text *out, fv_span latex, bool last) {
-    static const char *const edits[][2] = {
-        {"\\\\m?(?:left|right)(?=\\\\?[{}|\\[\\]()])", ""},
-        {"\\\\!\\s*|\\\\text\\s*\\{\\s*\\}|\\\\\\$|\\$|(?<!\\\\)[\"']|\\\\displaystyle", ""},
-        {"\\\\(?:math(?:rm|it|bf)|text(?:normal|bf|it|rm))", "\\text"},
-        {"\\\\[dtc]frac", "\\frac"},
-        {"\\s\\.", " 0."},
-        {"\\{\\.", "{0."},
-        {"\\s*\\{\\s*,\\s*\\}", ","},
-        {",?\\s*\\\\text\\{\\s*(?:and|or)\\s*\\}|(?<![a-zA-Z]),?\\s*(?:and|or)(?![a-zA-Z])", ","},
-        {"(?<!\\\\)\\\\\\s", " "},
-        {",?\\\\ldots", " "},
-        {"\\\\text\\{(?:percentage|percent|pct)\\}", "%"},
-        {"\\s*\\b(?:percentage|percent|pct)\\b", "\\%"},
-        {"[\\n\\t]", " "},
-    };
-    static const char *const repairs[][2] = {
-        {"\\^\\s?\\((.*?)\\)", "^{\\1}"},
-        {"(?<!\\\\)sqrt\\s?\\((.*?)\\)", "\\sqrt{\\1}"},
-        {"\\\\sqrt\\s*([^\\s{\\[\\\\])", "\\sqrt{\\1}"},
-        {"\\\\frac\\s*([^\\s{\\\\])\\s*([^\\s{\\\\])", "\\frac{\\1}{\\2}"},
-        {"\\\\frac\\s*([^\\s{\\\\])\\s*\\{", "\\frac{\\1}{"},
-        {"(\\\\frac\\s*\\{[^{}]*\\})\\s*([^\\s{\\\\])", "\\1{\\2}"},
-        {"\\A(-?\\d+)/(\\d+)\\z", "\\frac{\\1}{\\2}"},
-    };
-    /* Units behind a number at the end; the first is anything in \text{}. */
-    static const char *const units[] = {
-        "(.)\\s*\\\\(?:text|mbox)\\{[^{}]*\\}(?:\\^\\d|\\{\\^\\d\\})?$",
-        "([\\d}\\s])\\s*(?:degree|deg|feet|ft|inches|inch|mile|mph|kmph|kmh|yard|metre|meter|litre|liter|km|cm|mm|dm|m|kg|gm|g|lb|pound|gallon|gal|acre|hectare|ohm|"
-        "second|sec|minute|min|hour|hr|day|"
-        "month|year|yr|cent|rupee|unit|square|cubic|cube|sq|men|man|women|woman|student|apple|coin|number|digit|o|t|h|c|l|s|d)(?:s|es)?\\s*$"};
-    fv_edit_set(out, latex);
-    unbox(out, last);
-    for (size_t i = 0; i < FV_COUNT(edits); i++) substitute(out, edits[i][0], edits[i][1]);
-    for (size_t i = 0; i < FV_COUNT(units); i++) {
-        fv_text shorter = {0};
-        fv_edit_set(&shorter, fv_edit_span(out));
-        substitute(&shorter, units[i], "\\1");
-        if (fv_py_strip(fv_edit_span(&shorter)).size) fv_edit_swap(out, &shorter);
-        fv_text_clear(&shorter);
-    }
-    for (size_t i = 0; i < FV_COUNT(repairs); i++) substitute(out, repairs[i][0], repairs[i][1]);
-    fv_edit_set(out, fv_py_strip(fv_edit_span(out)));
-}
-
-/* ---- Reading ---- */
-
-enum { DEPTH = 30 };
-
-typedef struct {
-    fv_span in;
-    int depth;
-    bool good;
-} reader;
-
-static void advance(reader *r, size_t n) { r->in = from(r->in, n); }
-
-static bool take(reader *r, const char *word) {
-    if (!starts(r->in, word)) return false;
-    advance(r, strlen(word));
-    return true;
-}
-
-static void expression(fv_text *out, reader *r, const char *stop);
-
-/* {...}, or one character, in brackets. */
-static void argument(fv_text *out, reader *r) {
-    while (take(r, " ")) continue;
-    fv_text_char(out, '(');
-    if (take(r, "{")) {
-        expression(out, r, "}");
-        r->good = r->good && take(r, "}");
-    } else if (r->in.size && isalnum((unsigned char)r->in.text[0])) {
-        fv_text_char(out, r->in.text[0]);
-        advance(r, 1);
-    } else if (take(r, "\\pi")) {
-        fv_text_add(out, "pi");
-    } else {
-        r->good = false;
-    }
-    fv_text_char(out, ')');
-}
-
-static void root(fv_text *out, reader *r) {
-    fv_text order = {0};
-    if (take(r, "[")) {
-        expression(&order, r, "]");
-        r->good = r->good && take(r, "]");
-    }
-    fv_text_char(out, '(');
-    argument(out, r);
-    fv_text_printf(out, "^(1/(%s)))", order.size ? order.data : "2");
-    fv_text_clear(&order);
-}
-
-static void fraction(fv_text *out, reader *r) {
-    fv_text_char(out, '(');
-    argument(out, r);
-    fv_text_char(out, '/');
-    argument(out, r);
-    fv_text_char(out, ')');
-}
-
-/* Words are their letters, numbers numbers; any other text is an unknown of its own, the same in any case. */
-static void words(fv_text *out, reader *r) {
-    fv_span g;
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    size_t depth = 0, n = 0;
-    while (take(r, " ")) continue;
-    if (fv_regex_in("\\A\\{(?:[A-Za-z ]*|-?[\\d.]+)\\}", r->in, &g, 1)) {
-        argument(out, r);
-        return;
-    }
-    do {
-        char c = n < r->in.size ? r->in.text[n++] : 0;
-        depth += c == '{';
-        depth -= c == '}';
-        hash = (hash ^ (uint32_t)tolower((unsigned char)c)) * 16777619u;
-    } while (depth && n < r->in.size);
-    r->good = r->good && !depth && n > 1;
-    fv_text_printf(out, "(%u*(q))", (unsigned)hash);
-    advance(r, n);
-}
-
-static bool command(fv_text *out, reader *r) {
-    static const char *const signs[][2] = {{"\\cdot", "*"}, {"\\times", "*"}, {"\\div", "/"}, {"\\pi", "(pi)"}, {"\\,", ""}, {"\\;", ""}, {"\\:", ""}, {"\\quad", ""}, {"\\%", "/100"}};
-    static const char *const functions[] = {"sin", "cos", "tan", "ln", "log", "exp", "arcsin", "arccos", "arctan"};
-    if (take(r, "\\frac")) return fraction(out, r), true;
-    if (take(r, "\\sqrt")) return root(out, r), true;
-    if (take(r, "\\text") || take(r, "\\mbox")) return words(out, r), true;
-    for (size_t i = 0; i < FV_COUNT(signs); i++)
-        if (take(r, signs[i][0])) return fv_text_add(out, signs[i][1]), true;
-    for (size_t i = 0; i < FV_COUNT(functions); i++) {
-        size_t n = strlen(functions[i]);
-        if (!starts(from(r->in, 1), functions[i])) continue;
-        fv_span rest = from(r->in, n + 1);
-        if (!starts(rest, "(") && !starts(rest, "{")) return false;
-        fv_text_add(out, functions[i]);
-        r->in = rest;
-        if (starts(rest, "{")) argument(out, r);
-        return true;
-    }
-    return false;
-}
-
-/* Blanks are no part of an expression, but between two digits they end a number. */
-static bool skip_blanks(reader *r, const fv_text *out) {
-    size_t n = 0;
-    while (n < r->in.size && r->in.text[n] == ' ') n++;
-    bool digits = n && out->size && isdigit((unsigned char)out->data[out->size - 1]) && r->in.size > n && isdigit((unsigned char)r->in.text[n]);
-    advance(r, n);
-    if (digits) r->good = false;
-    return n > 0;
-}
-
-static void expression(fv_text *out, reader *r, const char *stop) {
-    if (++r->depth > DEPTH) r->good = false;
-    while (r->good && r->in.size && !strchr(stop, r->in.text[0])) {
-        char c = r->in.text[0];
-        if (skip_blanks(r, out)) continue;
-        if (c == '\\') {
-            r->good = command(out, r);
-        } else if (c == '^') {
-            advance(r, 1);
-            if (take(r, "\\circ") || take(r, "{\\circ}")) continue; /* degrees are not converted */
-            fv_text_char(out, '^');
-            argument(out, r);
-        } else if (c == '{' || c == '(') {
-            advance(r, 1);
-            fv_text_char(out, '(');
-            expression(out, r, c == '{' ? "}" : ")");
-            r->good = r->good && take(r, c == '{' ? "}" : ")");
-            fv_text_char(out, ')');
-        } else if (isalpha((unsigned char)c)) { /* letters are apart, so that "pi" and "sin" are not read as words, and the same in any case */
-            fv_text_printf(out, "(%c)", tolower((unsigned char)c));
-            advance(r, 1);
-        } else if (take(r, "%")) {
-            fv_text_add(out, "/100");
-        } else if (isdigit((unsigned char)c) || strchr("+-*/.!", c)) {
-            fv_text_char(out, c);
-            advance(r, 1);
-        } else {
-            r->good = false;
-        }
-    }
-    r->depth--;
-}
-
-/* One element; a number with a percent sign behind it is kept apart, since math-verify takes "9%" for 9 as well. */
-static bool read_element(fv_math *m, fv_span s) {
-    if (m->count == FV_MATH_ELEMENTS) return false;
-    fv_text *out = &m->element[m->count], *base = &m->base[m->count];
-    s = fv_py_strip(s);
-    reader r = {.in = s, .good = true};
-    fv_span g[2];
-    bool percent = fv_regex_in("\\A(-?[\\d.]+)\\s*\\\\?%\\z", s, g, 2);
-    if (percent) r.in = g[1];
-    m->count++;
-    expression(out, &r, "");
-    if (!r.good || r.in.size || !out->size) return false;
-    if (!percent) return true;
-    fv_edit_set(base, fv_edit_span(out));
-    fv_text_rewind(out);
-    fv_text_printf(out, "(%s)/100", base->data);
-    return true;
-}
-
-/* The next piece up to a comma that is in no bracket. */
-static fv_span next_piece(fv_span *rest) {
+/* The next piece up to a `mark` that is in no bracket. */
+static fv_span next_piece(fv_span *rest, const char *mark) {
     int depth = 0;
     for (size_t i = 0; i < rest->size; i++) {
         char c = rest->text[i];
         depth += (c == '{' || c == '(' || c == '[') - (c == '}' || c == ')' || c == ']');
-        if (c != ',' || depth) continue;
+        if (depth || !starts(from(*rest, i), mark) || (i && rest->text[i - 1] == '\\')) continue;
         fv_span piece = {rest->text, i};
-        *rest = from(*rest, i + 1);
+        *rest = from(*rest, i + strlen(mark));
         return piece;
     }
     fv_span piece = *rest;
@@ -307,9 +38,57 @@ static fv_span next_piece(fv_span *rest) {
     return piece;
 }
 
+static bool has_piece(fv_span s, const char *mark) {
+    fv_span rest = s;
+    return next_piece(&rest, mark).size < s.size;
+}
+
+/* Made of letters, their subscripts, and sums, products and functions of these: what an equation may give a value to. */
+static bool is_symbols(fv_span s) {
+    fv_span g;
+    s = fv_py_strip(s);
+    return s.size && !fv_regex_in("\\\\(?:frac|sqrt|pi|infty)", s, &g, 1) && fv_regex_in("\\A(?:\\\\?[A-Za-z]+'*(?:_\\{[^{}]*\\}|_\\w)?|\\\\text\\{[^{}]*\\}|[\\s+(){},|])+\\z", s, &g, 1);
+}
+
+/* One element; a number with a percent sign behind it is kept apart, since math-verify takes "9%" for 9 as well. */
+static bool read_element(fv_math *m, fv_span s) {
+    if (m->count == FV_MATH_ELEMENTS) return false;
+    fv_text *out = &m->element[m->count], *base = &m->base[m->count];
+    fv_span g[2];
+    s = fv_py_strip(s);
+    m->count++;
+    if (!fv_regex_in("\\A(-?[\\d.]+)\\s*\\\\?%\\z", s, g, 2)) return fv_math_infix(out, s);
+    if (!fv_math_infix(base, g[1])) return false;
+    fv_text_printf(out, "(%s)/100", base->data);
+    return true;
+}
+
+/* Of a list: "x = 1" is 1, and a \pm b is two. */
+static bool read_item(fv_math *m, fv_span s) {
+    if (has_piece(s, "=")) {
+        fv_span rest = s;
+        fv_span name = next_piece(&rest, "=");
+        if (!is_symbols(name) || m->count == FV_MATH_ELEMENTS || !fv_math_infix(&m->name[m->count], name)) return false;
+        while (has_piece(rest, "=")) (void)next_piece(&rest, "=");
+        s = rest;
+    }
+    if (!fv_py_find(s, "\\pm") && !fv_py_find(s, "\\mp")) return read_element(m, s);
+    bool good = true;
+    for (int k = 0; k < 2 && good; k++) {
+        fv_text one = {0};
+        fv_edit_set(&one, s);
+        fv_edit_replace(&one, "\\pm", k ? "-" : "+");
+        fv_edit_replace(&one, "\\mp", k ? "+" : "-");
+        good = read_element(m, fv_edit_span(&one));
+        fv_text_clear(&one);
+    }
+    if (m->kind == FV_MATH_PLAIN) m->kind = FV_MATH_LIST;
+    return good;
+}
+
 static bool read_list(fv_math *m, fv_span s) {
     while (s.text)
-        if (!read_element(m, next_piece(&s))) return false;
+        if (!read_item(m, next_piece(&s, ","))) return false;
     return true;
 }
 
@@ -324,50 +103,162 @@ static bool wrapped(fv_span s, const char *open, const char *close) {
     return true;
 }
 
+/* A tuple or an interval. False: it is no such thing (*good unchanged), or can't be read. */
+static bool read_bracketed(fv_math *m, fv_span s, bool *good) {
+    s = fv_py_strip(s);
+    for (int k = 0; k < 4; k++) {
+        char open[2] = {"(["[k & 1], 0}, close[2] = {")]"[k >> 1], 0};
+        if (!wrapped(s, open, close)) continue;
+        fv_span inside = {s.text + 1, s.size - 2};
+        if (!has_piece(inside, ",")) return false; /* brackets of an expression */
+        int first = m->count;
+        *good = read_list(m, inside);
+        bool pair = m->count == first + 2;
+        *good = *good && (pair || k == 0);
+        m->edge[first] = open[0];
+        m->edge[m->count - 1] = close[0];
+        m->kind = pair ? FV_MATH_INTERVAL : FV_MATH_TUPLE;
+        return true;
+    }
+    return false;
+}
+
+/* Intervals joined by \cup. */
+static bool read_union(fv_math *m, fv_span s) {
+    bool good = true;
+    while (s.text && good) {
+        fv_span piece = next_piece(&s, "\\cup");
+        good = read_bracketed(m, piece, &good) && good && m->kind == FV_MATH_INTERVAL;
+    }
+    m->kind = FV_MATH_UNION;
+    return good;
+}
+
 static bool read_value(fv_math *m, fv_span s) {
-    fv_text number = {0};
     fv_span g;
+    bool good = true;
+    s = fv_py_strip(s);
     if (fv_regex_in("\\A-?[1-9]\\d{0,2}(?:,\\d{3})+(?:\\.\\d+)?\\z", s, &g, 1)) { /* thousands */
+        fv_text number = {0};
         fv_edit_set(&number, s);
         fv_edit_replace(&number, ",", "");
-        bool good = read_element(m, fv_edit_span(&number));
+        good = read_element(m, fv_edit_span(&number));
         fv_text_clear(&number);
         return good;
     }
-    fv_span rest = s;
-    bool several = next_piece(&rest).size < s.size;
     if (wrapped(s, "\\{", "\\}")) {
-        m->kind = FV_MATH_LIST;
-        return read_list(m, (fv_span){s.text + 2, s.size - 4});
+        fv_span inside = fv_py_strip((fv_span){s.text + 2, s.size - 4});
+        m->kind = inside.size ? FV_MATH_LIST : FV_MATH_PLAIN;
+        return inside.size ? read_list(m, inside) : read_element(m, fv_span_of("\\emptyset"));
     }
-    for (int k = 0; k < 4; k++) {
-        char open[2] = {"(["[k & 1], 0}, close[2] = {")]"[k >> 1], 0};
-        if (several || !wrapped(s, open, close)) continue;
-        fv_span inside = {s.text + 1, s.size - 2};
-        rest = inside;
-        if (next_piece(&rest).size == inside.size) break; /* no comma: brackets of an expression */
-        m->brackets[0] = open[0];
-        m->brackets[1] = close[0];
-        bool good = read_list(m, inside);
-        m->kind = m->count == 2 ? FV_MATH_INTERVAL : FV_MATH_TUPLE;
-        return good && (m->count == 2 || k == 0);
-    }
+    if (fv_regex_in("\\A\\\\mathbb *(?:R|\\{R\\})\\z", s, &g, 1)) s = fv_span_of("(-\\infty,\\infty)");
+    if (has_piece(s, "\\cup")) return read_union(m, s);
+    bool several = has_piece(s, ",");
+    if (!several && read_bracketed(m, s, &good)) return good;
     m->kind = several ? FV_MATH_LIST : FV_MATH_PLAIN;
     return read_list(m, s);
 }
 
-bool fv_math_read(fv_math *out, fv_span tidy) {
+/* ---- Relations ---- */
+
+/* The relation at s, as it stands in ascending order: '<', '=' (at most), '!'; *down: it was the other way round. 0: none. */
+static char relation_at(fv_span s, size_t *size, bool *down) {
+    static const struct {
+        const char *word;
+        char relation;
+        bool down;
+    } all[] = {{"\\leqslant", '=', false}, {"\\geqslant", '=', true}, {"\\leq", '=', false}, {"\\geq", '=', true}, {"\\le", '=', false}, {"\\ge", '=', true}, {"\\neq", '!', false}, {"\\ne", '!', false},
+               {"\\lt", '<', false}, {"\\gt", '<', true}, {"<=", '=', false}, {">=", '=', true}, {"<", '<', false}, {">", '<', true}, {"≤", '=', false}, {"≥", '=', true}, {"≠", '!', false}};
+    for (size_t i = 0; i < FV_COUNT(all); i++) {
+        *size = strlen(all[i].word);
+        *down = all[i].down;
+        bool whole = all[i].word[0] != '\\' || s.size == *size || (s.size > *size && !isalpha((unsigned char)s.text[*size]));
+        if (starts(s, all[i].word) && whole) return all[i].relation;
+    }
+    return 0;
+}
+
+static void swap_texts(fv_text *a, fv_text *b) {
+    fv_text t = *a;
+    *a = *b;
+    *b = t;
+}
+
+/* Two or three sides. */
+static bool read_relation(fv_math *m, fv_span s) {
+    bool down = false, first_down = false;
+    size_t size = 0, begin = 0;
+    m->kind = FV_MATH_RELATION;
+    for (size_t i = 0; i <= s.size; i++) {
+        char relation = i < s.size ? relation_at(from(s, i), &size, &down) : 0;
+        if (i < s.size && !relation) continue;
+        if (m->count == 3 || !fv_math_infix(&m->element[m->count], (fv_span){s.text + begin, i - begin})) return false;
+        if (m->count && relation && down != first_down) return false;
+        if (relation) first_down = down;
+        m->edge[m->count++] = relation;
+        begin = i + size;
+        i += relation ? size - 1 : 0;
+    }
+    if (m->count == 3 && (m->edge[0] == '!' || m->edge[1] == '!')) return false;
+    if (!first_down) return true;
+    swap_texts(&m->element[0], &m->element[m->count - 1]);
+    char last = m->edge[m->count - 2];
+    m->edge[m->count - 2] = m->edge[0];
+    m->edge[0] = last;
+    if (m->count == 3) m->edge[2] = 'v';
+    return true;
+}
+
+static bool has_relation(fv_span s) {
+    size_t size;
+    bool down;
+    for (size_t i = 0; i < s.size; i++)
+        if (relation_at(from(s, i), &size, &down)) return true;
+    return false;
+}
+
+/* ---- All ---- */
+
+/* What math-verify reads and this does not. */
+static bool is_beyond(fv_span s) {
+    fv_span g;
+    return has_relation(s) || fv_regex_in("\\\\(?:ln|log|exp|sin|cos|tan|cot|sec|csc|arc(?:sin|cos|tan)|sinh|cosh|tanh|pm|mp|cup|cap|setminus|sum|prod|int|lim|begin|det|max|min|gcd|lcm|[bp]?mod|binom|"
+                                          "infty|theta|alpha|beta|gamma|lambda|lfloor|lceil|mathbb)(?![A-Za-z])",
+                                          s, &g, 1);
+}
+
+static bool read_left(fv_math *m, fv_span left) {
+    m->assigns = is_symbols(left);
+    if (!has_piece(left, ",") && !starts(left, "(")) return fv_math_infix(&m->left, left);
+    fv_math_symbol(&m->left, left.text, left.size); /* (a,b) = (1,2) */
+    return m->assigns;
+}
+
+static bool read_all(fv_math *m, fv_span s) {
+    if (has_relation(s)) return !has_piece(s, ",") && read_relation(m, s);
+    fv_span rest = s, left = next_piece(&rest, "\\in ");
+    if (left.size == s.size) rest = s, left = next_piece(&rest, "\\in[");
+    if (left.size == s.size) rest = s, left = next_piece(&rest, "\\in(");
+    if (left.size < s.size) {
+        s = fv_py_strip((fv_span){s.text + left.size + 3, s.size - left.size - 3});
+        return read_left(m, fv_py_strip(left)) && read_value(m, s);
+    }
+    rest = s;
+    left = next_piece(&rest, "=");
+    if (left.size < s.size && !has_piece(s, ",")) { /* a = b = c: the first side and the last */
+        if (!read_left(m, fv_py_strip(left))) return false;
+        while (has_piece(rest, "=")) (void)next_piece(&rest, "=");
+        s = fv_py_strip(rest);
+    }
+    return read_value(m, s);
+}
+
+bool fv_math_read(fv_math *out, fv_span tidy, bool *beyond) {
     *out = (fv_math){0};
     fv_span s = fv_py_strip(tidy);
     bool equation = fv_py_find(s, "=") != NULL;
     while (wrapped(s, "{", "}") || (equation && wrapped(s, "(", ")"))) s = fv_py_strip((fv_span){s.text + 1, s.size - 2});
-    fv_span left = fv_py_before(s, "=");
-    if (!s.size) return false;
-    if (left.size < s.size && !memchr(s.text, ',', s.size)) { /* a = b = c: the first side and the last */
-        reader r = {.in = fv_py_strip(left), .good = true};
-        expression(&out->left, &r, "");
-        if (!r.good || !out->left.size) return false;
-        s = fv_py_strip(fv_py_after_last(s, "="));
-    }
-    return read_value(out, s);
+    bool good = s.size > 0 && read_all(out, s);
+    *beyond = !good && is_beyond(s);
+    return good;
 }

@@ -1,6 +1,7 @@
 #include "rl/text/mathverify.h"
 
 #include "rl/text/algebra.h"
+#include "rl/text/mathinfix.h"
 #include "rl/text/mathlatex.h"
 #include "rl/text/python.h"
 #include "rl/text/regex.h"
@@ -62,7 +63,7 @@ typedef struct {
 
 /* What a text holds: an expression, if one could be read, and the first text that looked like one. */
 typedef struct {
-    bool read;
+    bool read, beyond; /* beyond: there is one that can't be read here, and nothing else counts */
     fv_math math;
     fv_text text;
 } parsed;
@@ -122,7 +123,8 @@ static bool read_latex(parsed *p, const found *f, fv_text *seen) {
         fv_text tidy = {0};
         fv_math one;
         fv_math_tidy(&tidy, inside, f->form == BOXED);
-        bool good = fv_math_read(&one, fv_edit_span(&tidy));
+        bool beyond, good = fv_math_read(&one, fv_edit_span(&tidy), &beyond);
+        p->beyond |= beyond;
         if (good && f->form != BOXED && g[6].text && one.kind == FV_MATH_PLAIN && !one.base[0].size) percent(&one);
         if (formulas++) fv_text_add(seen, " and ");
         fv_text_bytes(seen, fv_edit_span(&tidy).text, tidy.size);
@@ -136,7 +138,9 @@ static bool read_latex(parsed *p, const found *f, fv_text *seen) {
             int at = p->math.count++;
             p->math.element[at] = one.element[i];
             p->math.base[at] = one.base[i];
-            one.element[i] = one.base[i] = (fv_text){0};
+            p->math.name[at] = one.name[i];
+            p->math.edge[at] = one.edge[i];
+            one.element[i] = one.base[i] = one.name[i] = (fv_text){0};
             p->math.kind = FV_MATH_LIST;
         }
         all &= good;
@@ -181,12 +185,12 @@ static int find_all(found *out, int count, form how, const char *pattern, fv_spa
 
 static void parse(parsed *p, fv_span text, found *matches) {
     *p = (parsed){0};
-    for (size_t i = 0; i < FV_COUNT(places) && !p->read;) {
+    for (size_t i = 0; i < FV_COUNT(places) && !p->read && !p->beyond;) {
         int count = 0, priority = places[i].priority;
         for (; i < FV_COUNT(places) && places[i].priority == priority; i++) {
             count = find_all(matches, count, places[i].form, places[i].pattern, text);
         }
-        for (int left = count; left > 0 && !p->read; left--) {
+        for (int left = count; left > 0 && !p->read && !p->beyond; left--) {
             int best = 0;
             for (int k = 1; k < left; k++)
                 if (better(&matches[k], &matches[best])) best = k;
@@ -220,6 +224,7 @@ static bool same_expression(fv_span a, fv_span b, const char *joint) {
 static bool same_element(const fv_math *a, int i, const fv_math *b, int j) {
     const fv_text *x = a->base[i].size ? &a->base[i] : &a->element[i], *y = b->base[j].size ? &b->base[j] : &b->element[j];
     double u, v;
+    if (a->name[i].size && b->name[j].size && !same_expression(fv_edit_span(&a->name[i]), fv_edit_span(&b->name[j]), "-")) return false; /* x = 1 is not y = 1 */
     bool numbers = fv_algebra_number(fv_edit_span(&a->element[i]), &u) && fv_algebra_number(fv_edit_span(&b->element[j]), &v);
     if (numbers && (is_decimal(x) || is_decimal(y))) return rint(u * 1e6) == rint(v * 1e6);
     if (numbers && (a->base[i].size || b->base[j].size) && is_whole(x) && is_whole(y)) return same_expression(fv_edit_span(x), fv_edit_span(y), "-");
@@ -242,25 +247,84 @@ static bool same_equation(const fv_math *a, const fv_math *b) {
     fv_text x = {0}, y = {0};
     fv_text_printf(&x, "(%s)-(%s)", a->left.data, fv_edit_span(&a->element[0]).text);
     fv_text_printf(&y, "(%s)-(%s)", b->left.data, fv_edit_span(&b->element[0]).text);
-    bool same = same_expression(fv_edit_span(&x), fv_edit_span(&y), "-") || same_expression(fv_edit_span(&x), fv_edit_span(&y), "+");
+    bool same = same_expression(fv_edit_span(&x), fv_edit_span(&y), "-") || same_expression(fv_edit_span(&x), fv_edit_span(&y), "+") || fv_algebra_proportional(fv_edit_span(&x), fv_edit_span(&y));
     fv_text_clear(&x);
     fv_text_clear(&y);
     return same;
 }
 
-static bool only_letters(const fv_text *t) {
-    for (size_t i = 0; i < t->size; i++)
-        if (!isalpha((unsigned char)t->data[i]) && !strchr("()", t->data[i])) return false;
-    return t->size > 0;
+static bool same_bounds(const fv_math *a, int i, const fv_math *b, int j) {
+    return a->edge[i] == b->edge[j] && a->edge[i + 1] == b->edge[j + 1] && same_element(a, i, b, j) && same_element(a, i + 1, b, j + 1);
+}
+
+static bool same_union(const fv_math *a, const fv_math *b) {
+    bool used[FV_MATH_ELEMENTS] = {false};
+    if (a->count != b->count) return false;
+    for (int i = 0; i < a->count; i += 2) {
+        int k = 0;
+        while (k < b->count && (used[k] || !same_bounds(a, i, b, k))) k += 2;
+        if (k == b->count) return false;
+        used[k] = true;
+    }
+    return true;
+}
+
+/* The same sides, or their difference: x < 3 and 0 < 3 - x. */
+static bool same_relation(const fv_math *a, const fv_math *b) {
+    if (a->count != b->count || a->edge[a->count - 1] != b->edge[b->count - 1]) return false; /* 1 < x < 3 and 3 > x > 1 are not the same there */
+    for (int i = 0; i + 1 < a->count; i++) {
+        fv_text t = {0};
+        bool turned = a->edge[i] == '!';
+        fv_text_printf(&t, "(%s)-(%s)", a->element[i].data, a->element[i + 1].data);
+        fv_text u = {0};
+        fv_text_printf(&u, "(%s)-(%s)", b->element[i].data, b->element[i + 1].data);
+        bool same = a->edge[i] == b->edge[i] && (same_expression(fv_edit_span(&t), fv_edit_span(&u), "-") || (turned && same_expression(fv_edit_span(&t), fv_edit_span(&u), "+")));
+        fv_text_clear(&t);
+        fv_text_clear(&u);
+        if (!same) return false;
+    }
+    return true;
+}
+
+static bool is_symbol(const fv_text *t) {
+    fv_span g;
+    return fv_regex_in("\\A\\((?:[a-z]|\\d+/\\d+\\*\\(q\\))\\)\\z", fv_edit_span(t), &g, 1) && strcmp(t->data, FV_MATH_INFINITY) != 0;
+}
+
+/* The numbers for which a relation of one letter holds, an interval; false where it is something else. */
+static bool as_interval(fv_math *out, const fv_math *r) {
+    const char *low = NULL, *high = NULL;
+    *out = (fv_math){.kind = FV_MATH_INTERVAL, .count = 2};
+    if (r->count == 3 && is_symbol(&r->element[1])) low = r->element[0].data, high = r->element[2].data;
+    else if (r->count == 2 && is_symbol(&r->element[0]) && r->edge[0] != '!') low = "-" FV_MATH_INFINITY, high = r->element[1].data;
+    else if (r->count == 2 && is_symbol(&r->element[1]) && r->edge[0] != '!') low = r->element[0].data, high = FV_MATH_INFINITY;
+    else return false;
+    fv_text_add(&out->element[0], low);
+    fv_text_add(&out->element[1], high);
+    out->edge[0] = (r->count == 3 || is_symbol(&r->element[1])) && r->edge[0] == '=' ? '[' : '(';
+    out->edge[1] = (r->count == 3 ? r->edge[1] : is_symbol(&r->element[0]) ? r->edge[0] : '<') == '=' ? ']' : ')';
+    return true;
 }
 
 static bool same_math(const fv_math *gold, const fv_math *target) {
-    if (gold->left.size && target->left.size) return gold->kind == target->kind && same_equation(gold, target);
-    if (gold->left.size && !only_letters(&gold->left)) return false; /* only "x = 5" may stand for 5 */
-    bool brackets = gold->brackets[0] == target->brackets[0] && gold->brackets[1] == target->brackets[1];
-    if (gold->kind == FV_MATH_INTERVAL && target->kind == FV_MATH_INTERVAL) return brackets && same_elements(gold, target, true);
+    if (gold->kind == FV_MATH_RELATION && target->kind == FV_MATH_RELATION) return same_relation(gold, target);
+    if (gold->kind == FV_MATH_RELATION && target->kind != FV_MATH_PLAIN) { /* a set is what the first one stands for, never the second */
+        fv_math set;
+        bool same = as_interval(&set, gold) && same_math(&set, target);
+        fv_math_clear(&set);
+        return same;
+    }
+    if (gold->kind == FV_MATH_RELATION || target->kind == FV_MATH_RELATION) return false;
+    if (gold->left.size && target->left.size) {
+        if (gold->kind == FV_MATH_PLAIN && target->kind == FV_MATH_PLAIN) return same_equation(gold, target);
+        if (!same_expression(fv_edit_span(&gold->left), fv_edit_span(&target->left), "-")) return false;
+    } else if (gold->left.size && !gold->assigns) {
+        return false; /* only "x = 5" may stand for 5 */
+    }
+    if (gold->kind == FV_MATH_UNION || target->kind == FV_MATH_UNION) return gold->kind == target->kind && same_union(gold, target);
+    if (gold->kind == FV_MATH_INTERVAL && target->kind == FV_MATH_INTERVAL) return same_bounds(gold, 0, target, 0);
     const fv_math *interval = gold->kind == FV_MATH_INTERVAL ? gold : target->kind == FV_MATH_INTERVAL ? target : NULL;
-    if (interval && (interval->brackets[0] != '(' || interval->brackets[1] != ')')) return false;
+    if (interval && (interval->edge[0] != '(' || interval->edge[1] != ')')) return false;
     return same_elements(gold, target, gold->kind == FV_MATH_TUPLE || gold->kind == FV_MATH_INTERVAL);
 }
 

@@ -334,6 +334,17 @@ GROUPS = [["5", "5.0", "{5}", "\\text{5 cm}", "5 cm^2", "5 \\text{ cm}", "\\$5",
           ["monday", "mon"], ["ab", "ba", "a*b"], ["\uff11\uff12", "12"], ["2.99999999", "3"], ["\\frac{x+1}{2}", "x+1/2", "(x+1)/2"], ["3!", "6"], ["2^10", "1024"], ["None", ""], ["a^2-b^2", "(a+b)(a-b)"], ["\\sqrt", "\\frac"]]
 VERIFY = ["$\\frac{1}{2}$", "$0.5$", "0.5", "1/2", "$50\\%$", "$2\\sqrt{3}$", "$\\sqrt{12}$", "\\boxed{5}", "$5$", "5", "$\\{1,2\\}$", "$\\{2,1\\}$", "$(1,2)$", "$(2,1)$", "$\\frac{\\pi}{2}$", "$x^2+2x+1$", "$(x+1)^2$", "$x=5$", "the answer is 5", "red", ""]
 
+# Forms that answers take in LaTeX, those that are equal beside those that are not.
+LATEX = [["x>3", "3<x", "x<3", "x \\ge 3", "(3,\\infty)", "3", "x=3", "x \\neq 3"], ["1<x<3", "3>x>1", "(1,3)", "1 \\le x < 3", "[1,3)", "x \\in (1,3)"],
+         ["[1,2]\\cup[3,4]", "[3,4] \\cup [1,2]", "[1,2]\\cup[3,5]", "[1,2]"], ["(-\\infty, 3]", "(-\\infty,3]", "x \\leq 3", "\\infty", "+\\infty"],
+         ["\\pm 3", "-3, 3", "\\{3,-3\\}", "x=\\pm 3", "3"], ["x=1,x=2", "1,2", "x=1\\text{ or }x=2", "x_1=1,x_2=2"], ["(a,b)=(2,3)", "(2,3)", "a=2,b=3"],
+         ["1\\frac{1}{2}", "1.5", "\\frac{3}{2}", "0.5", "-1\\frac{1}{2}", "-1.5", "1 \\dfrac{1}{2}"], ["2\\frac{3}{4}x", "\\frac{3}{2}x", "2.75x"], ["1:2", "\\frac{1}{2}", "2:4", "2"],
+         ["30\\,\\mathrm{cm}", "30", "30 \\mathrm{~cm}^{2}", "30\\,\\text{m/s}"], ["\\log_2 8", "3", "\\log_{2}8", "\\log 1000"], ["2\\ln 2", "\\ln 4", "\\ln{4}", "2", "4"], ["e^2", "7.389056", "\\exp(2)"],
+         ["\\sin 2x", "2\\sin x\\cos x", "\\sin(2x)", "2x"], ["\\sin^2 x+\\cos^2 x", "1"], ["\\arctan 2", "\\tan^{-1}(2)", "\\arctan(2)"], ["\\cos\\theta", "\\cos \\theta", "\\sin\\theta", "\\theta"],
+         ["2\\alpha+\\beta", "\\beta+2\\alpha", "2\\beta+\\alpha"], ["x_1+x_2", "x_2+x_1", "x_1", "2x"], ["a_{n}=2n+1", "2n+1", "2n"], ["|-5|", "5", "-5"], ["|x-1|", "|1-x|", "x-1"],
+         ["\\binom{5}{2}", "10", "\\frac{5}{2}"], ["\\binom{n}{2}", "\\frac{n(n-1)}{2}"], ["\\lfloor 5.5 \\rfloor", "5", "5.5"], ["\\text{(A)}", "A", "\\textbf{(A)}", "\\text{A}", "B"], ["2x+y=1", "4x+2y=2", "y=1-2x", "1"],
+         ["x+y=1", "1", "y+x=1"], ["\\boxed{\\boxed{5}}", "5"], ["\\emptyset", "\\{\\}"], ["\\mathbb{R}", "(-\\infty,\\infty)"], ["5_{8}", "5"], ["12\u03c0", "12\\pi"], ["\\sum_{i=1}^{4} i", "4", "1"]]
+
 
 def texts():
     stem = PorterStemmer()
@@ -342,9 +353,10 @@ def texts():
              "painfully owed used eggs adding seed tied died applied syzygy yyyes 2ndly x9ing").split()
     ruler = [[a, b, int(grade_answer(a, b))] for g in GROUPS for a in g for b in g if a != b]
     checked = [[a, b, int(verify(parse(a), parse(b)))] for a in VERIFY for b in VERIFY]
+    latex = [[f"${a}$", f"${b}$", int(verify(parse(f"${a}$"), parse(f"${b}$")))] for g in LATEX for a in g for b in g if a != b]
     pairs = [(sentence(n), n) for n in (1, 2, 5, 9)]
     pairs = [(a, worse(a)) for a, _ in pairs] + [("a  b\tc", "a b c"), ("a b", ""), ("Stop.", "stop")]
-    return {"stems": [[w, stem.stem(w)] for w in sorted(set(WORDS + extra)) if len(w) > 3], "mathruler": ruler, "verify": [c for c in checked if c[2] or c[0] < c[1]],
+    return {"stems": [[w, stem.stem(w)] for w in sorted(set(WORDS + extra)) if len(w) > 3], "mathruler": ruler, "verify": [c for c in checked if c[2] or c[0] < c[1]] + latex,
             "rouge": [[a, b, rouge(a, b)] for a, b in pairs], "wer": [[a, b, word_errors(a, b), jiwer_wer(a, b)] for a, b in pairs]}
 
 
