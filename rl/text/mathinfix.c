@@ -4,12 +4,13 @@
 #include "rl/text/regex.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <string.h>
 
 static fv_span from(fv_span s, size_t n) { return (fv_span){s.text + n, s.size - n}; }
 static bool starts(fv_span s, const char *word) { return s.size >= strlen(word) && !memcmp(s.text, word, strlen(word)); }
 
-enum { DEPTH = 30, NAME = 24 };
+enum { DEPTH = 30, NAME = 24, BINOMIAL_MOST = 100 };
 
 typedef struct {
     fv_span in;
@@ -230,14 +231,17 @@ static void enclosed(fv_text *out, reader *r, const char *as, const char *close)
 
 static void binomial(fv_text *out, reader *r) {
     fv_text n = {0}, k = {0};
+    double whole = -1;
     argument(&n, r);
     argument(&k, r);
-    double whole;
-    bool number = k.data && fv_regex_in("\\A\\(\\d+\\)\\z", fv_edit_span(&k), (fv_span[1]){{0}}, 1) && fv_py_float((fv_span){k.data + 1, k.size - 2}, &whole) && whole < 20;
+    r->good = r->good && n.size && k.size && n.size < BINOMIAL_MOST && k.size < BINOMIAL_MOST; /* n is written several times, within each other too */
     fv_text_char(out, '(');
-    for (int i = 0; number && i < (int)whole; i++) fv_text_printf(out, "(%s-%d)/%d*", n.data, i, i + 1); /* n (n-1) .. / k! */
-    if (number) fv_text_char(out, '1');
-    else fv_text_printf(out, "%s!/(%s!*(%s-%s)!)", n.data ? n.data : "", k.data ? k.data : "", n.data ? n.data : "", k.data ? k.data : "");
+    if (r->good && fv_py_float((fv_span){k.data + 1, k.size - 2}, &whole) && whole >= 0 && whole < 20 && whole == floor(whole)) {
+        for (int i = 0; i < (int)whole; i++) fv_text_printf(out, "(%s-%d)/%d*", n.data, i, i + 1); /* n (n-1) .. / k! */
+        fv_text_char(out, '1');
+    } else if (r->good) {
+        fv_text_printf(out, "%s!/(%s!*(%s-%s)!)", n.data, k.data, n.data, k.data);
+    }
     fv_text_char(out, ')');
     fv_text_clear(&n);
     fv_text_clear(&k);
