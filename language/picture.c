@@ -40,8 +40,23 @@ static bool is_video(const json_t *part) {
 }
 
 static fv_status read_limits(fv_picture *p, const fv_media *media, const json_t *part, fv_error *err) {
+    int64_t height, width;
     FV_TRY(fv_json_int_or(part_at(part), "min_pixels", 1, INT64_MAX, media->min_pixels, &p->min_pixels, err));
-    return fv_json_int_or(part_at(part), "max_pixels", 1, INT64_MAX, media->max_pixels, &p->max_pixels, err);
+    FV_TRY(fv_json_int_or(part_at(part), "max_pixels", 1, INT64_MAX, media->max_pixels, &p->max_pixels, err));
+    FV_TRY(fv_json_int_or(part_at(part), "resized_height", 1, UINT16_MAX, 0, &height, err));
+    FV_TRY(fv_json_int_or(part_at(part), "resized_width", 1, UINT16_MAX, 0, &width, err));
+    if (!height != !width) return fv_json_wrong(part_at(part), height ? "resized_height" : "resized_width", "must have the other side beside it", err);
+    p->resized_height = (int)height;
+    p->resized_width = (int)width;
+    return FV_OK;
+}
+
+/* The size that the model sees of a picture or of `count` frames. One that was asked for has qwen-vl-utils' limits (smart_resize in vision_process.py, 4 to 16384 tokens a picture). */
+static fv_status view_of(const fv_picture *p, const fv_processor *how, int count, int height, int width, int *view_height, int *view_width, fv_error *err) {
+    int factor = how->patch * how->merge;
+    int64_t token = (int64_t)factor * factor;
+    if (p->resized_height) return fv_smart_resize(view_height, view_width, p->resized_height, p->resized_width, factor, 4 * token, 16384 * token, err);
+    return fv_view_size(view_height, view_width, how, count, height, width, p->min_pixels, p->max_pixels, err);
 }
 
 static fv_status load_image(const char *name, const fv_media *media, fv_image **out, fv_error *err) {
@@ -139,7 +154,7 @@ static fv_status cut_frames(fv_picture *p, const fv_processor *how, int width, i
     int64_t slots = (p->frame_count - 1) / how->temporal + 1;
     p->min_pixels = 1;
     p->max_pixels = slots * how->temporal * p->frames[0]->width * p->frames[0]->height;
-    FV_TRY(fv_patches_cut(&p->patches, how, (const fv_image *const *)p->frames, p->frame_count, err));
+    FV_TRY(fv_patches_sized(&p->patches, how, (const fv_image *const *)p->frames, p->frame_count, p->frames[0]->height, p->frames[0]->width, err));
     p->patches->width = width;
     p->patches->height = height;
     return FV_OK;
@@ -227,7 +242,7 @@ static fv_status load_film(fv_picture *p, const fv_model *m, const json_t *part,
     FV_TRY(fv_video_load_url(&video, media->folder, name, err));
     fv_video_facts facts = fv_video_about(video);
     fv_status status = fv_frames_choose(&list, &m->video, &wish, facts.frames, facts.fps, err);
-    if (status == FV_OK) status = fv_view_size(&height, &width, &m->video, list.count, facts.height, facts.width, p->min_pixels, p->max_pixels, err);
+    if (status == FV_OK) status = view_of(p, &m->video, list.count, facts.height, facts.width, &height, &width, err);
     if (status != FV_OK) fv_fail_in(err, "%.200s", name);
     else status = decode_film(p, &m->video, video, &list, width, height, err);
     fv_frame_list_clear(&list);
@@ -276,7 +291,9 @@ static fv_status make_patches(fv_picture *p, const fv_model *m, fv_error *err) {
     const fv_processor *processor = p->video ? &m->video : &m->image;
     const fv_image *const one[] = {p->image};
     const fv_image *const *frames = p->video ? (const fv_image *const *)p->frames : one;
-    if (!p->patches) FV_TRY(fv_patches_make(&p->patches, processor, frames, p->video ? p->frame_count : 1, p->min_pixels, p->max_pixels, err));
+    int count = p->video ? p->frame_count : 1, height, width;
+    if (!p->patches) FV_TRY(view_of(p, processor, count, frames[0]->height, frames[0]->width, &height, &width, err));
+    if (!p->patches) FV_TRY(fv_patches_sized(&p->patches, processor, frames, count, height, width, err));
     p->hash = hash_patches(p->patches, (size_t)3 * (size_t)processor->temporal * (size_t)processor->patch * (size_t)processor->patch);
     return FV_OK;
 }
@@ -317,7 +334,8 @@ fv_status fv_picture_reorder(const fv_model *m, const fv_picture *clip, const in
     *out = NULL;
     fv_picture *p = calloc(1, sizeof *p);
     if (p == NULL) return fv_fail(err, FV_NO_MEMORY, "no memory for a picture");
-    *p = (fv_picture){.refs = 1, .video = true, .fps = clip->fps, .second_per_grid = clip->second_per_grid, .min_pixels = clip->min_pixels, .max_pixels = clip->max_pixels};
+    *p = (fv_picture){.refs = 1, .video = true, .fps = clip->fps, .second_per_grid = clip->second_per_grid, .min_pixels = clip->min_pixels, .max_pixels = clip->max_pixels,
+                      .resized_height = clip->resized_height, .resized_width = clip->resized_width};
     fv_status status = copy_frames(p, clip, order, err);
     if (status == FV_OK) status = make_patches(p, m, err);
     if (status != FV_OK) {

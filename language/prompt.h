@@ -17,6 +17,7 @@ typedef struct fv_picture {
     double fps;                 /* of a clip's frames as they were chosen; 0 for pictures */
     double second_per_grid;     /* of a clip: the seconds that a row of patches spans; 0 for pictures */
     int64_t min_pixels, max_pixels; /* under which image or frames give these patches; 0: the processor's own */
+    int resized_height, resized_width; /* the size that was asked for, in place of limits; 0: none was */
     uint64_t hash;              /* of the pixel rows: equal pictures run through the tower once */
 } fv_picture;
 fv_picture *fv_picture_keep(fv_picture *p);
@@ -41,7 +42,7 @@ typedef struct {
 
 /* One content part: {"image": NAME}, {"image_url": {"url": NAME}}, {"type": "image", "url" or "path": NAME}, {"video": NAME} (a file, whose frames are
  * chosen by fps, nframes, video_start ..., see vision/frames.h), or a clip whose frames are chosen already, {"video": [NAME, ...]} or a folder of pictures, in
- * the order of their names (taken at "fps" a second, 2 where it is not said, as qwen-vl-utils). Each with optional min_pixels, max_pixels. NAME: a path, a
+ * the order of their names (taken at "fps" a second, 2 where it is not said, as qwen-vl-utils). Each with optional min_pixels, max_pixels, or resized_height and resized_width, as qwen-vl-utils has them: the size itself, but for rounding. NAME: a path, a
  * data: URL, for pictures "#k". *out is the caller's (fv_picture_drop). */
 fv_status fv_picture_load(const fv_model *m, const json_t *part, const fv_media *media, fv_picture **out, fv_error *err);
 

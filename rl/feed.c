@@ -159,7 +159,7 @@ static fv_status token_prompt(const fv_feed *f, const fv_row *row, fv_prompt *ou
 
 /* ---- Rows of messages ---- */
 
-/* The size of the first picture or frame of the messages, for texts that tell it; *found: there is one. It is decoded here once more. */
+/* The size of the first picture or frame of the messages, as tools have it, for texts that tell it; *found: there is one. It is decoded here once more. */
 static fv_status first_size(const fv_feed *f, const json_t *messages, const fv_media *media, fv_frame_size *size, bool *found, fv_error *err) {
     *found = false;
     for (size_t i = 0; i < json_array_size(messages) && !*found; i++) {
@@ -170,7 +170,8 @@ static fv_status first_size(const fv_feed *f, const json_t *messages, const fv_m
             fv_picture *p;
             if (!type || !strcmp(type, "text")) continue;
             FV_TRY(fv_picture_load(f->model, part, media, &p, err));
-            *size = (fv_frame_size){p->patches->width, p->patches->height, p->patches->view_width, p->patches->view_height};
+            const fv_image *im = p->video ? p->frames[0] : p->image;
+            *size = (fv_frame_size){im->width, im->height, p->patches->view_width, p->patches->view_height};
             fv_picture_drop(p);
             *found = true;
         }

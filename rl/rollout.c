@@ -81,13 +81,26 @@ static void end_episode(runner *r, episode *ep, const char *reason, bool truncat
 
 /* ---- What a worker does: the environment's answer, as tokens ---- */
 
-/* A picture that was made from one that was seen (the part's "picture", its number) is seen under the same limits; one made from a clip's frame, at the frame's size. */
+static const fv_image *made_image(const episode *ep, const json_t *part) {
+    const char *name = json_string_value(json_object_get(part, "image")); /* "#k" */
+    long k = name && name[0] == '#' ? strtol(name + 1, NULL, 10) : -1;
+    return k >= 0 && k < ep->observation.image_count ? ep->observation.images[k] : NULL;
+}
+
+/* A picture that was made from one that was seen (the part's "picture", its number) is seen under the same limits. Of a clip's frame, or of a picture whose size was asked for, all of it is
+ * seen in that size, and a part of it with as many pixels. */
 static int limit_picture(const episode *ep, json_t *part) {
     json_int_t from = json_integer_value(json_object_get(part, "picture"));
     if (from < 1 || from > ep->seen_count) return 0;
     const fv_picture *p = ep->pictures[from - 1];
-    int64_t area = (int64_t)p->patches->view_width * p->patches->view_height, least = p->video ? area : p->min_pixels, most = p->video ? area : p->max_pixels;
+    const fv_image *image = made_image(ep, part), *frame = ep->seen[from - 1].image;
+    bool sized = p->video || p->resized_height;
     int failed = 0;
+    if (sized && image && image->width == frame->width && image->height == frame->height) {
+        failed |= json_object_set_new(part, "resized_height", json_integer(p->patches->view_height));
+        return failed | json_object_set_new(part, "resized_width", json_integer(p->patches->view_width));
+    }
+    int64_t area = (int64_t)p->patches->view_width * p->patches->view_height, least = sized ? area : p->min_pixels, most = sized ? area : p->max_pixels;
     if (least) failed |= json_object_set_new(part, "min_pixels", json_integer(least));
     if (most) failed |= json_object_set_new(part, "max_pixels", json_integer(most));
     return failed;
@@ -207,7 +220,6 @@ static fv_status take_answer(runner *r, episode *ep, fv_error *err) {
     turn->step = ep->step;
     t->calls += ep->step.calls;
     t->failures += ep->step.failures;
-    t->environment_reward += ep->step.reward;
     fv_observation_clear(&ep->observation);
     if (ep->error.status != FV_OK) {
         t->error = ep->error;

@@ -24,7 +24,6 @@ typedef struct {
     const char *stop_reason;  /* "answer", "end", "turns", "length", "context", "environment", "stopped", "error" */
     bool truncated;
     int tokens, pictures, calls, failures; /* written by the policy; pictures that came back; tool calls; bad ones */
-    double environment_reward;
     char *text;               /* everything after the prompt, observations included, special tokens kept; owned */
     fv_error error;           /* an episode that broke (an environment's own failure): reported, not trained on */
 } fv_trajectory;

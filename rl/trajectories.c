@@ -77,6 +77,7 @@ static fv_status add_picture(fv_text *out, const fv_picture *p, const char *fold
     }
     if (p->min_pixels) fv_text_printf(out, ", \"min_pixels\": %" PRId64, p->min_pixels);
     if (p->max_pixels) fv_text_printf(out, ", \"max_pixels\": %" PRId64, p->max_pixels);
+    if (p->resized_height) fv_text_printf(out, ", \"resized_height\": %d, \"resized_width\": %d", p->resized_height, p->resized_width);
     fv_text_char(out, '}');
     return FV_OK;
 }

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 /* A turn of some thousand tokens is shorter; this keeps a runaway turn from being read at length. */
 enum { FV_TURN_MOST = 65536 };
@@ -92,11 +93,11 @@ static const char *row_text(const json_t *row, const char *field) {
     return text != NULL ? text : "";
 }
 
-/* What kind of answer is wanted. */
+/* What kind of answer is wanted, in any case as the release reads it. */
 static const char *wanted(const json_t *row) {
     const char *type = row_text(row, "problem_type")[0] ? row_text(row, "problem_type") : row_text(row, "question_type");
-    if (strcmp(type, "multiple choice") == 0) return "\nAnswer with the option's letter from the given choices directly.";
-    bool number = strcmp(type, "regression") == 0 || strcmp(type, "numerical") == 0;
+    if (strcasecmp(type, "multiple choice") == 0) return "\nAnswer with the option's letter from the given choices directly.";
+    bool number = strcasecmp(type, "regression") == 0 || strcasecmp(type, "numerical") == 0;
     return number ? "\nPlease answer the question using a single word or phrase (e.g., 42 or 3.14)." : "";
 }
 

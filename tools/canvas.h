@@ -88,7 +88,9 @@ fv_box fv_canvas_text_extent(double x, double y, const char *text, const fv_text
 /* A legible label: text in the contrast colour on a filled plate of colour c, its top left corner at (x, y), moved as far as needed to lie
  * inside the picture. Returns the plate. size as in fv_text_style. */
 fv_box fv_canvas_label(fv_image *im, double x, double y, const char *text, double size, fv_color c);
-/* A box with its label, above the top left corner where there is room, else inside it. label NULL or "": none. */
+/* The same beside a mark at (x, y), `gap` away to the right and below, or on the other side where there is no room. */
+fv_box fv_canvas_label_beside(fv_image *im, double x, double y, double gap, const char *text, double size, fv_color c);
+/* A box with its label, above the top left corner where there is room, else inside it, or below a box that it would hide. label NULL or "": none. */
 void fv_canvas_labelled_box(fv_image *im, fv_box b, double width, fv_color c, const char *label, double size);
 
 #endif

@@ -208,12 +208,33 @@ static bool says(const json_t *message, const char *word) {
     return found;
 }
 
-/* Whether the row brings all that there is to say: a system text that names every tool (DeepEyes' released rows), or any where the prompt would be all of it. */
-static bool fv_is_told(const fv_env *e, const json_t *messages) {
-    if (strcmp(fv_role(messages, 0), "system") != 0) return false;
-    for (int i = 0; i < e->tool_count && !e->prompt->whole; i++)
-        if (!says(json_array_get(messages, 0), e->tools[i]->name)) return false;
-    return e->prompt->whole || e->tool_count > 0;
+/* An empty system text, which later messages of a chat have. */
+static bool is_blank(const json_t *message) {
+    const json_t *content = json_object_get(message, "content");
+    return json_is_string(content) ? json_string_length(content) == 0 : json_array_size(content) == 0;
+}
+
+/* Whether a row's own `tools`, which the chat's format describes, has one of that name. */
+static bool brings(const json_t *row, const char *name) {
+    const json_t *tools = json_object_get(row, "tools"), *tool;
+    size_t i;
+    json_array_foreach(tools, i, tool) {
+        const json_t *function = json_object_get(tool, "function");
+        const char *given = json_string_value(json_object_get(function != NULL ? function : tool, "name"));
+        if (given != NULL && strcmp(given, name) == 0) return true;
+    }
+    return false;
+}
+
+/* Whether the row brings all that there is to say: a system text that names every tool (DeepEyes' released rows) or `tools`, or any system text where the prompt would be all of it. */
+static bool fv_is_told(const fv_env *e, const json_t *messages, const json_t *row) {
+    bool system = strcmp(fv_role(messages, 0), "system") == 0;
+    if (e->prompt->whole) return system && !is_blank(json_array_get(messages, 0));
+    for (int i = 0; i < e->tool_count; i++) {
+        const char *name = e->actions ? fv_action_of(e->tools[i])->name : e->tools[i]->name;
+        if (!(system && says(json_array_get(messages, 0), name)) && !brings(row, name)) return false;
+    }
+    return e->tool_count > 0;
 }
 
 bool fv_env_tells_size(const fv_env *e) {
@@ -233,7 +254,7 @@ fv_status fv_env_messages(const fv_env *e, const json_t *messages, const json_t 
     if (!json_is_array(messages)) return fv_fail(err, FV_BAD_DATA, "messages must be a list");
     json_t *copy = json_copy((json_t *)messages);
     if (copy == NULL) return fv_fail(err, FV_NO_MEMORY, "env: out of memory");
-    bool told = fv_is_told(e, copy);
+    bool told = fv_is_told(e, copy, row);
     fv_status s = told ? FV_OK : fv_add_description(e, copy, first != NULL ? &corner : NULL, err);
     if (s == FV_OK && !told) s = fv_add_hint(e, copy, row, first != NULL ? &corner : NULL, err);
     if (s == FV_OK) *out = copy;
@@ -314,9 +335,13 @@ static fv_status fv_answer_call(const fv_env *e, fv_span body, const fv_seen *se
     fv_status s = fv_run_call(e, body, seen, seen_count, &tool, &result, &why);
     const char *hint = e->hint ? fv_tool_hint : NULL;
     if (tool != NULL) snprintf(step->tool, sizeof step->tool, "%s", tool->name);
-    step->picture = result.picture;
-    step->has_box = s == FV_OK && result.has_box;
-    if (step->has_box) step->box = result.box;
+    if (s == FV_OK) { /* of several calls, the last one that came to something is shown */
+        step->picture = result.picture;
+        step->has_box = result.has_box;
+        step->box = result.box;
+    } else if (step->picture == 0) {
+        step->picture = result.picture;
+    }
     if (s == FV_OK) return fv_observe_image(o, &result, hint, err);
     if (s != FV_TOOL) return fv_fail(err, s, "%s", why.text);
     step->failures++;

@@ -26,10 +26,9 @@ typedef struct {
     int calls, failures;         /* tool calls in the turn; those that got an error observation */
     char tool[64];               /* of the last call, "" if none */
     int picture;                 /* which picture it acted on (1-based), 0: none */
-    fv_box box;                  /* in picture space, where the tool has one (crop: what was cut) */
+    fv_box box;                  /* in picture space, of a tool that cuts out what it looks at */
     bool has_box;
     char error[256];             /* "" or what was wrong */
-    double reward;               /* the environment's own, usually 0 */
     bool terminated, truncated;  /* the task is over; a limit was met */
 } fv_step;
 

@@ -164,9 +164,20 @@ fv_box fv_canvas_label(fv_image *im, double x, double y, const char *text, doubl
     return plate;
 }
 
+/* Where a span of `length` goes beside `at`: behind a gap, else before it. */
+static double fv_beside(double at, double gap, double length, double limit) {
+    return at + gap + length <= limit || at - gap - length < 0 ? at + gap : at - gap - length;
+}
+
+fv_box fv_canvas_label_beside(fv_image *im, double x, double y, double gap, const char *text, double size, fv_color c) {
+    fv_box plate = fv_label_plate(text, size == 0 ? 14 : fmin(size, fv_size_most));
+    return fv_canvas_label(im, fv_beside(x, gap, plate.x2, im->width), fv_beside(y, gap, plate.y2, im->height), text, size, c);
+}
+
 void fv_canvas_labelled_box(fv_image *im, fv_box b, double width, fv_color c, const char *label, double size) {
     fv_canvas_draw_box(im, b, width, c);
     if (label == NULL || label[0] == '\0') return;
     double height = fv_label_plate(label, size == 0 ? 14 : fmin(size, fv_size_most)).y2;
-    fv_canvas_label(im, b.x1, b.y1 >= height ? b.y1 - height : b.y1, label, size, c);
+    bool above = b.y1 >= height, inside = b.y2 - b.y1 > 2 * height || b.y2 + height > im->height; /* one that would hide the box is put below it */
+    fv_canvas_label(im, b.x1, above ? b.y1 - height : inside ? b.y1 : b.y2, label, size, c);
 }

@@ -19,7 +19,7 @@ typedef struct {
 typedef struct {
     fv_image *image;       /* the new picture, the caller's */
     int picture;           /* the one it acted on, 1-based; also set where the call failed later */
-    fv_box box;            /* in that picture's space */
+    fv_box box;            /* in that picture's space: what it looked at, of a tool that cuts it out */
     bool has_box;
 } fv_tool_result;
 

@@ -47,7 +47,7 @@ fv_status fv_tool_rotate(const fv_tool_context *context, const json_t *arguments
 /* ---- drawing -------------------------------------------------------------------------------------------------------- */
 
 /* Draws item number `i` on `im`. FV_TOOL if the item is wrong. */
-typedef fv_status fv_draw_item(fv_image *im, const fv_tool_context *context, const fv_seen *seen, const json_t *item, int i, fv_tool_result *out, fv_error *err);
+typedef fv_status fv_draw_item(fv_image *im, const fv_tool_context *context, const fv_seen *seen, const json_t *item, int i, fv_error *err);
 
 /* Sizes that are as visible on a large picture as on a small one, whatever size it is seen at. */
 static double fv_pen(const fv_image *im) { return fmax(2, floor((im->width + im->height) / 400.0)); }
@@ -68,7 +68,7 @@ static fv_status fv_draw_items(const fv_tool_context *context, const json_t *arg
     fv_image *im;
     FV_TRY(fv_image_copy(&im, seen->image, err));
     for (size_t i = 0; i < json_array_size(items); i++) {
-        if (draw(im, context, seen, json_array_get(items, i), (int)i, out, err) == FV_OK) continue;
+        if (draw(im, context, seen, json_array_get(items, i), (int)i, err) == FV_OK) continue;
         fv_image_free(im);
         return fv_fail_in(err, "%s[%zu]", field, i);
     }
@@ -76,7 +76,7 @@ static fv_status fv_draw_items(const fv_tool_context *context, const json_t *arg
     return FV_OK;
 }
 
-static fv_status fv_draw_box(fv_image *im, const fv_tool_context *context, const fv_seen *seen, const json_t *item, int i, fv_tool_result *out, fv_error *err) {
+static fv_status fv_draw_box(fv_image *im, const fv_tool_context *context, const fv_seen *seen, const json_t *item, int i, fv_error *err) {
     fv_box b;
     const char *label;
     FV_TRY(fv_box_argument(context, seen, item, &b, err));
@@ -87,8 +87,6 @@ static fv_status fv_draw_box(fv_image *im, const fv_tool_context *context, const
         return fv_box_trouble(context, seen, err);
     }
     fv_canvas_labelled_box(im, b, fv_pen(im), fv_item_color(i), label, fv_letters(im));
-    out->box = b;
-    out->has_box = true;
     return FV_OK;
 }
 
@@ -104,13 +102,12 @@ static fv_status fv_point_argument(const fv_tool_context *context, const fv_seen
 }
 
 static void fv_label_at(fv_image *im, fv_point p, const char *label, fv_color c) {
-    if (label[0] != '\0') fv_canvas_label(im, p.x + 2 * fv_pen(im), p.y + 2 * fv_pen(im), label, fv_letters(im), c);
+    if (label[0] != '\0') fv_canvas_label_beside(im, p.x, p.y, 2 * fv_pen(im), label, fv_letters(im), c);
 }
 
-static fv_status fv_draw_line(fv_image *im, const fv_tool_context *context, const fv_seen *seen, const json_t *item, int i, fv_tool_result *out, fv_error *err) {
+static fv_status fv_draw_line(fv_image *im, const fv_tool_context *context, const fv_seen *seen, const json_t *item, int i, fv_error *err) {
     fv_point p[2];
     const char *label;
-    (void)out;
     FV_TRY(fv_point_argument(context, seen, item, "start_point_2d", &p[0], err));
     FV_TRY(fv_point_argument(context, seen, item, "end_point_2d", &p[1], err));
     FV_TRY(fv_tool_text(item, "label", &label, err));
@@ -119,10 +116,9 @@ static fv_status fv_draw_line(fv_image *im, const fv_tool_context *context, cons
     return FV_OK;
 }
 
-static fv_status fv_draw_point(fv_image *im, const fv_tool_context *context, const fv_seen *seen, const json_t *item, int i, fv_tool_result *out, fv_error *err) {
+static fv_status fv_draw_point(fv_image *im, const fv_tool_context *context, const fv_seen *seen, const json_t *item, int i, fv_error *err) {
     fv_point p;
     const char *label;
-    (void)out;
     FV_TRY(fv_point_argument(context, seen, item, "point_2d", &p, err));
     FV_TRY(fv_tool_text(item, "label", &label, err));
     fv_canvas_point(im, p.x, p.y, 1.5 * fv_pen(im), fv_item_color(i));

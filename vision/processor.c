@@ -172,10 +172,10 @@ fv_status fv_patches_make(fv_patches **out, const fv_processor *p, const fv_imag
     return make(out, p, frames, count, height, width, err);
 }
 
-fv_status fv_patches_cut(fv_patches **out, const fv_processor *p, const fv_image *const *frames, int count, fv_error *err) {
+fv_status fv_patches_sized(fv_patches **out, const fv_processor *p, const fv_image *const *frames, int count, int height, int width, fv_error *err) {
     *out = NULL;
     FV_TRY(check_frames(p, frames, count, err));
-    return make(out, p, frames, count, frames[0]->height, frames[0]->width, err);
+    return make(out, p, frames, count, height, width, err);
 }
 
 void fv_patches_free(fv_patches *p) {

@@ -50,8 +50,8 @@ fv_status fv_view_size(int *out_height, int *out_width, const fv_processor *p, i
 /* min_pixels/max_pixels 0: the processor's. frames: one picture, or the frames of a clip, all of one size; the last one is
  * repeated until they fill the last time slot. Every pixel is bit-equal to transformers' pixel_values. */
 fv_status fv_patches_make(fv_patches **out, const fv_processor *p, const fv_image *const *frames, int count, int64_t min_pixels, int64_t max_pixels, fv_error *err);
-/* Of frames that have the size that the model sees already: the same without a resize. */
-fv_status fv_patches_cut(fv_patches **out, const fv_processor *p, const fv_image *const *frames, int count, fv_error *err);
+/* The same in the size (height, width) that the model is to see, multiples of patch * merge; frames that have it are not resized. */
+fv_status fv_patches_sized(fv_patches **out, const fv_processor *p, const fv_image *const *frames, int count, int height, int width, fv_error *err);
 void fv_patches_free(fv_patches *p); /* NULL is fine */
 static inline int fv_patches_rows(const fv_patches *p) { return p->grid[0] * p->grid[1] * p->grid[2]; }
 static inline int fv_patches_tokens(const fv_patches *p, int merge) { return fv_patches_rows(p) / (merge * merge); }

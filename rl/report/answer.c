@@ -30,11 +30,34 @@ static size_t prompt_pictures(const json_t *line) {
     return back < all ? all - back : all ? 1 : 0;
 }
 
-/* A clip is shown by its first frame. */
-static const char *picture_name(const json_t *line, size_t number) {
-    const json_t *entry = json_array_get(json_object_get(line, "images"), number);
-    const char *name = fv_record_text(entry, "image");
-    if (!name[0]) name = json_string_value(json_array_get(json_object_get(entry, "video"), 0));
+/* Entries of `images` are pictures and clips; tools count each frame of a clip. */
+static int entry_pictures(const json_t *entry) {
+    const json_t *frames = json_object_get(entry, "video");
+    return json_is_array(frames) ? (int)json_array_size(frames) : 1;
+}
+
+static int picture_of(const json_t *turn) {
+    double on = fv_record_number(turn, "picture");
+    return isnan(on) ? 1 : (int)on;
+}
+
+/* The number, as tools count, of what is shown of an entry: a picture, or of a clip the frame that was looked at first, else its first one. */
+static int number_shown(const json_t *line, size_t entry) {
+    const json_t *images = json_object_get(line, "images"), *turns = json_object_get(line, "turns");
+    int first = 1, count = entry_pictures(json_array_get(images, entry));
+    for (size_t i = 0; i < entry; i++) first += entry_pictures(json_array_get(images, i));
+    for (size_t i = 0; i < json_array_size(turns); i++) {
+        int on = picture_of(json_array_get(turns, i));
+        if (json_object_get(json_array_get(turns, i), "tool") && on >= first && on < first + count) return on;
+    }
+    return first;
+}
+
+static const char *picture_name(const json_t *line, size_t entry, int number) {
+    const json_t *images = json_object_get(line, "images"), *it = json_array_get(images, entry);
+    for (size_t i = 0; i < entry; i++) number -= entry_pictures(json_array_get(images, i));
+    const char *name = fv_record_text(it, "image");
+    if (!name[0]) name = json_string_value(json_array_get(json_object_get(it, "video"), (size_t)(number - 1)));
     return name ? name : "";
 }
 
@@ -65,8 +88,8 @@ static void draw_boxes(fv_text *out, const json_t *line, int number, int width, 
     int n = 0;
     for (size_t i = 0; i < json_array_size(turns); i++) {
         const json_t *turn = json_array_get(turns, i);
-        double b[4], on = fv_record_number(turn, "picture");
-        if (!read_box(json_object_get(turn, "box"), b) || (isnan(on) ? 1 : (int)on) != number) continue;
+        double b[4];
+        if (!read_box(json_object_get(turn, "box"), b) || picture_of(turn) != number) continue;
         fv_text_printf(&holes, "M%.1f %.1fH%.1fV%.1fH%.1fz", b[0], b[1], b[2], b[3], b[0]);
         draw_rect(&boxes, "halo", b);
         draw_rect(&boxes, "box", b);
@@ -80,10 +103,11 @@ static void draw_boxes(fv_text *out, const json_t *line, int number, int width, 
 }
 
 /* One picture with what was done on it. */
-static bool write_picture(fv_text *out, const fv_shown *s, size_t number, int side, int *w, int *h) {
-    if (!fv_gallery_show(s->gallery, out, s->folder, picture_name(s->line, number), side, w, h)) return false;
-    draw_boxes(out, s->line, (int)number + 1, *w, *h);
-    if (number == 0) draw_target(out, s->line);
+static bool write_picture(fv_text *out, const fv_shown *s, size_t entry, int side, int *w, int *h) {
+    int number = number_shown(s->line, entry);
+    if (!fv_gallery_show(s->gallery, out, s->folder, picture_name(s->line, entry, number), side, w, h)) return false;
+    draw_boxes(out, s->line, number, *w, *h);
+    if (number == 1) draw_target(out, s->line);
     fv_text_add(out, "</svg>");
     return true;
 }

@@ -306,6 +306,38 @@ static void rows_win_over_what_is_said_for_all(void **state) {
     check_film(m, "{\"video\": \"h264.mp4\"}", 12, 56);
 }
 
+/* A size that is asked for is the size, rounded; so a drawing on a clip's frame is seen as the frame is, where limits alone would round anew. */
+static void sizes_can_be_asked_for(void **state) {
+    (void)state;
+    fv_model *m = models[QWEN2_5_VL];
+    fv_error err = {0};
+    fv_image *im;
+    assert_int_equal(fv_image_new(&im, 640, 480, (const uint8_t[3]){9, 9, 9}, &err), FV_OK);
+    fv_media media = {.images = &im, .image_count = 1};
+    static const struct {
+        const char *part;
+        int width, height;
+    } cases[] = {{"{\"image\": \"#0\", \"resized_height\": 100, \"resized_width\": 300, \"max_pixels\": 3136}", 308, 112},
+                 {"{\"video\": [\"#0\", \"#0\"], \"max_pixels\": 200704}", 504, 364},
+                 {"{\"image\": \"#0\", \"min_pixels\": 183456, \"max_pixels\": 183456}", 476, 364}, /* 504 x 364 pixels */
+                 {"{\"image\": \"#0\", \"resized_height\": 364, \"resized_width\": 504}", 504, 364},
+                 {"{\"video\": [\"#0\", \"#0\"], \"resized_height\": 364, \"resized_width\": 504}", 504, 364}};
+    for (size_t i = 0; i < FV_COUNT(cases); i++) {
+        json_t *part = parse(cases[i].part);
+        fv_picture *p;
+        if (fv_picture_load(m, part, &media, &p, &err) != FV_OK) fail_msg("%s", err.text);
+        if (p->patches->view_width != cases[i].width || p->patches->view_height != cases[i].height) fail_msg("%s is seen as %dx%d", cases[i].part, p->patches->view_width, p->patches->view_height);
+        fv_picture_drop(p);
+        json_decref(part);
+    }
+    json_t *half = parse("{\"image\": \"#0\", \"resized_height\": 364}");
+    fv_picture *p;
+    assert_int_equal(fv_picture_load(m, half, &media, &p, &err), FV_BAD_DATA);
+    assert_non_null(strstr(err.text, "resized_height must have the other side beside it"));
+    json_decref(half);
+    fv_image_free(im);
+}
+
 /* The same of pictures. Last of all tests: it stays said. */
 static void pictures_are_as_large_as_is_said(void **state) {
     (void)state;
@@ -336,7 +368,7 @@ int main(void) {
         cmocka_unit_test(same_tokens_and_positions_as_transformers), cmocka_unit_test(mask_is_what_the_assistant_wrote),
         cmocka_unit_test(tokens_are_taken_as_they_are),              cmocka_unit_test(complaints_say_what_is_wrong),
         cmocka_unit_test(long_clips_push_positions_on),              cmocka_unit_test(videos_are_seen_as_by_transformers),
-        cmocka_unit_test(frames_stand_for_their_video),              cmocka_unit_test(rows_win_over_what_is_said_for_all), cmocka_unit_test(pictures_are_as_large_as_is_said),
+        cmocka_unit_test(frames_stand_for_their_video),              cmocka_unit_test(rows_win_over_what_is_said_for_all), cmocka_unit_test(sizes_can_be_asked_for), cmocka_unit_test(pictures_are_as_large_as_is_said),
     };
     return cmocka_run_group_tests(tests, make_models, drop_models);
 }

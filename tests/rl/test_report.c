@@ -159,6 +159,37 @@ static void text_is_escaped(void **state) {
     fv_text_clear(&t);
 }
 
+/* Tools count each frame of a clip: the box is on the frame that was looked at, which is shown, and not on the picture that came back. */
+static void boxes_are_on_the_frame_that_was_looked_at(void **state) {
+    (void)state;
+    static const char line[] = "{\"images\": [{\"video\": [\"f1.png\", \"f2.png\"]}, {\"image\": \"crop.png\"}, {\"image\": \"crop2.png\"}], \"turns\": [{\"tool\": \"t\", \"picture\": 2, \"box\": [1, 2, 11, 12], "
+                               "\"returned\": 1}, {\"tool\": \"t\", \"picture\": 3, \"box\": [3, 4, 7, 8], \"returned\": 1}]}";
+    static const char *const names[] = {"f1.png", "f2.png", "crop.png", "crop2.png"};
+    char other[] = "/tmp/fovea-report-XXXXXX";
+    fv_error err;
+    fv_text t = {0};
+    fv_gallery gallery = {.budget = 1 << 20};
+    json_t *json = json_loads(line, 0, NULL);
+    assert_non_null(mkdtemp(other));
+    for (int i = 0; i < 4; i++) {
+        fv_image *im;
+        char *path = fv_path_join(other, names[i]);
+        assert_int_equal(fv_image_new(&im, 30 + i, 20, (const uint8_t[]){9, 9, 9}, &err), FV_OK);
+        assert_int_equal(fv_image_save(im, path, &err), FV_OK);
+        fv_image_free(im);
+        free(path);
+    }
+    fv_answer_looks(&t, &(fv_shown){.line = json, .folder = other, .gallery = &gallery, .side = 64});
+    const char *frame = strstr(t.data, "viewBox=\"0 0 31 20\""), *crop = strstr(t.data, "viewBox=\"0 0 32 20\""), *last = strstr(t.data, "viewBox=\"0 0 33 20\"");
+    const char *first = strstr(t.data, "class=\"box\" x=\"1.0\""), *second = strstr(t.data, "class=\"box\" x=\"3.0\"");
+    assert_true(frame && crop && last && first && second && !strstr(t.data, "viewBox=\"0 0 30 20\""));
+    assert_true(frame < first && first < crop && crop < second && second < last);
+    fv_text_clear(&t);
+    fv_gallery_clear(&gallery);
+    json_decref(json);
+    assert_int_equal(fv_path_remove(other, &err), FV_OK);
+}
+
 static void answers_are_coloured(void **state) {
     (void)state;
     fv_text t = {0};
@@ -200,7 +231,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(page_shows_the_run), cmocka_unit_test(page_is_one_safe_file), cmocka_unit_test(same_files_same_page),
         cmocka_unit_test(any_file_may_be_missing_or_broken), cmocka_unit_test(a_running_run_says_so), cmocka_unit_test(text_is_escaped),
-        cmocka_unit_test(answers_are_coloured), cmocka_unit_test(charts_leave_gaps_and_nothing), cmocka_unit_test(a_difference_is_not_hidden),
+        cmocka_unit_test(boxes_are_on_the_frame_that_was_looked_at), cmocka_unit_test(answers_are_coloured), cmocka_unit_test(charts_leave_gaps_and_nothing), cmocka_unit_test(a_difference_is_not_hidden),
     };
     return cmocka_run_group_tests(tests, make_run, remove_run);
 }

@@ -231,6 +231,26 @@ static void labels_stay_inside(void **state) {
     fv_image_free(im);
 }
 
+/* A label does not hide what it names: not a mark near a corner, nor a box as small as itself. */
+static void labels_hide_nothing(void **state) {
+    (void)state;
+    fv_image *im = blank(448, 336);
+    const double marks[][2] = {{440, 330}, {440, 5}, {5, 330}, {5, 5}};
+    for (size_t i = 0; i < FV_COUNT(marks); i++) {
+        fv_box plate = fv_canvas_label_beside(im, marks[i][0], marks[i][1], 8, "A", 14, (fv_color){{220, 38, 38}});
+        bool across = plate.x1 >= marks[i][0] + 7 || plate.x2 <= marks[i][0] - 7, down = plate.y1 >= marks[i][1] + 7 || plate.y2 <= marks[i][1] - 7;
+        assert_true((across || down) && plate.x1 >= 0 && plate.y1 >= 0 && plate.x2 <= 448 && plate.y2 <= 336);
+    }
+    fv_image *with = blank(120, 80), *without = blank(120, 80);
+    fv_canvas_labelled_box(with, (fv_box){60, 0, 72, 12}, 1, white, "cup", 14);
+    fv_canvas_draw_box(without, (fv_box){60, 0, 72, 12}, 1, white);
+    assert_memory_equal(with->rgb, without->rgb, 12 * 120 * 3);
+    assert_memory_not_equal(with->rgb + 13 * 120 * 3, without->rgb + 13 * 120 * 3, 12 * 120 * 3);
+    fv_image_free(im);
+    fv_image_free(with);
+    fv_image_free(without);
+}
+
 /* One picture with everything in it, as a checksum: the same bits from any compiler, option and machine. */
 static void equal_calls_give_equal_pixels(void **state) {
     (void)state;
@@ -266,6 +286,7 @@ int main(void) {
         cmocka_unit_test(glyphs_differ),
         cmocka_unit_test(other_characters_are_question_marks),
         cmocka_unit_test(labels_stay_inside),
+        cmocka_unit_test(labels_hide_nothing),
         cmocka_unit_test(equal_calls_give_equal_pixels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

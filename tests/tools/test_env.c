@@ -165,6 +165,8 @@ static void last_call_or_all_of_them(void **state) {
     begin(&s, "{\"calls\": \"all\", \"prompt\": \"none\"}");
     turn(&s, two);
     assert_string_equal(said(&s), "<tool_response>[#0]</tool_response><tool_response>[#1]</tool_response>");
+    turn(&s, ZOOM("{\"bbox_2d\": [0, 0, 20, 30]}") ZOOM("{\"bbox_2d\": [9, 9, 9, 9]}")); /* what was seen is told, beside what was wrong */
+    assert_true(s.step.failures == 1 && s.step.error[0] && s.step.has_box && s.step.box.y2 == 120 && s.step.picture == 1);
     fv_text many = {0};
     for (int i = 0; i < 12; i++) fv_text_add(&many, ZOOM("{\"bbox_2d\": [0, 0, 20, 30]}"));
     turn(&s, many.data);
@@ -201,6 +203,7 @@ static void drawing_tools(void **state) {
         assert_int_equal(s.observation.images[0]->width, i < 3 ? 448 : 336);
         if (i < 3) assert_memory_not_equal(s.observation.images[0]->rgb, s.image->rgb, 448 * 336 * 3); /* a copy is drawn on */
         assert_int_equal(s.step.picture, i == 2 ? 2 : 1);
+        assert_false(s.step.has_box); /* nothing was cut out to be looked at */
     }
     for (size_t i = 0; i < FV_COUNT(bad); i++) {
         snprintf(text, sizeof text, "<tool_call>%s</tool_call>", bad[i]);
@@ -213,11 +216,12 @@ static void drawing_tools(void **state) {
 
 /* ---- what the model is told -------------------------------------------------------------------------------------------- */
 
-static json_t *told(const char *config, const char *messages) {
+static json_t *told_beside(const char *config, const char *messages, const char *row) {
     fv_env *env;
-    json_t *c = json_loads(config, 0, NULL), *m = json_loads(messages, 0, NULL), *before = json_deep_copy(m), *out;
+    json_t *c = json_loads(config, 0, NULL), *m = json_loads(messages, 0, NULL), *r = json_loads(row, 0, NULL), *before = json_deep_copy(m), *out;
     assert_int_equal(fv_env_open(&env, c, 28, NULL), FV_OK);
-    assert_int_equal(fv_env_messages(env, m, NULL, NULL, &out, NULL), FV_OK);
+    assert_int_equal(fv_env_messages(env, m, r, NULL, &out, NULL), FV_OK);
+    json_decref(r);
     assert_true(json_equal(m, before)); /* rows are not changed */
     fv_env_close(env);
     json_decref(c);
@@ -225,6 +229,8 @@ static json_t *told(const char *config, const char *messages) {
     json_decref(before);
     return out;
 }
+
+static json_t *told(const char *config, const char *messages) { return told_beside(config, messages, "{}"); }
 
 static const char *content(const json_t *messages, size_t i) {
     return json_string_value(json_object_get(json_array_get(messages, i), "content"));
@@ -246,6 +252,17 @@ static void messages_tell_of_the_tools(void **state) {
     json_decref(m);
     m = told("{\"prompt\": \"deepeyes\", \"tools\": [\"image_zoom_in_tool\", \"image_rotate_tool\"]}", "[{\"role\": \"system\", \"content\": \"Call image_zoom_in_tool.\"}, {\"role\": \"user\", \"content\": \"What?\"}]");
     assert_non_null(strstr(content(m, 0), "image_rotate_tool")); /* not of all */
+    json_decref(m);
+    /* So does a row that brings the tool in its own `tools`, which the chat's format describes. */
+    m = told_beside("{}", "[{\"role\": \"user\", \"content\": \"What?\"}]", "{\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"image_zoom_in_tool\"}}]}");
+    assert_true(json_array_size(m) == 1 && !strcmp(content(m, 0), "What?"));
+    json_decref(m);
+    /* In actions the tools have other names; an empty system text says nothing. */
+    m = told("{\"format\": \"actions\", \"prompt\": \"actions\"}", "[{\"role\": \"system\", \"content\": \"Use the Object Mapper and the Path Tracer.\"}, {\"role\": \"user\", \"content\": \"What?\"}]");
+    assert_string_equal(content(m, 0), "Use the Object Mapper and the Path Tracer.");
+    json_decref(m);
+    m = told("{\"format\": \"actions\", \"prompt\": \"vilasr\"}", "[{\"role\": \"system\", \"content\": \"\"}, {\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"What?\"}]}]");
+    assert_true(strlen(content(m, 0)) > 100);
     json_decref(m);
     /* A system text of its own, parts, and a trajectory behind the question. */
     m = told("{\"prompt\": \"compact\", \"hint\": true}", "[{\"role\": \"system\", \"content\": \"Be brief.\"}, {\"role\": \"user\", \"content\": [{\"type\": \"image\", "
