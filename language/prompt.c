@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char image_pad[] = "<|image_pad|>", video_pad[] = "<|video_pad|>", turn_head[] = "<|im_start|>assistant\n";
+static const char image_pad[] = "<|image_pad|>", video_pad[] = "<|video_pad|>";
 
 void fv_prompt_clear(fv_prompt *p) {
     for (int i = 0; i < p->picture_count; i++) fv_picture_drop(p->pictures[i]);
@@ -160,7 +160,7 @@ static fv_status add_piece(fv_making *k, const char *text, size_t size, size_t h
 /* Pieces end where added tokens begin or end, so that tokens are those of the whole text: a turn that is learned goes together with its
  * "<|im_start|>assistant\n", whose newline may be one token with newlines that follow. */
 static fv_status add_spans(fv_making *k, const char *text, const fv_chat_span *spans, int count) {
-    const size_t head = sizeof turn_head - 1;
+    const size_t head = sizeof "<|im_start|>assistant\n" - 1;
     for (int i = 0; i < count; i++) {
         size_t begin = spans[i].begin, end = spans[i].end;
         if (spans[i].learn) begin -= head;

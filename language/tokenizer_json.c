@@ -47,7 +47,7 @@ static bool to_bytes(const int16_t byte_of[ALPHABET], const char *text, size_t s
 /* ---- tokens ------------------------------------------------------------------------------------------------------- */
 
 static fv_status set_token(fv_tokenizer *t, int32_t id, const void *bytes, size_t length, int flags, fv_error *err) {
-    if (t->used + length > t->room) {
+    if (t->bytes == NULL || t->used + length > t->room) { /* also for a first token of no bytes */
         size_t room = (t->used + length) * 2 + 4096;
         uint8_t *grown = room < UINT32_MAX ? realloc(t->bytes, room) : NULL;
         if (grown == NULL) return fv_fail(err, FV_NO_MEMORY, "no memory for the vocabulary");

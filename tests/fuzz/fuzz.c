@@ -96,7 +96,7 @@ bool fuzz_recipe(const uint8_t *data, size_t size) {
     for (char *line; (line = strsep(&rest, "\n")) && count < MOST;)
         if (!strncmp(line, "#= ", 3)) overrides[count++] = line + 3;
     fv_error err = {0};
-    fv_recipe *r, *again;
+    fv_recipe *r, *again = NULL;
     fv_status s = fv_recipe_parse(&r, text, "fuzz.yaml", overrides, count, &err);
     if (s == FV_OK) { /* as a run folder keeps it, and as --resume reads it */
         fv_text first = {0}, second = {0};

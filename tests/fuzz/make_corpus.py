@@ -40,6 +40,7 @@ MERGES = [("a", "t"), ("p", "l"), ("pl", "at"), ("plat", "e"), ("Ġ", "plate"), 
 put("tokenizer", "qwen.json", tokenizer(MERGES, [("<|im_end|>", False, True), ("<tool_call>", False, False)], WORDS))
 put("tokenizer", "strings.json", tokenizer(MERGES, [("<|im_end|>", False, True), ("é", True, False)], r"\s+|\S+", None, pairs=False))
 put("tokenizer", "bytes.json", tokenizer([], [], r"\p{L}+|."))
+put("tokenizer", "empty-token.json", tokenizer([], [], r"\p{L}+|.").replace('"vocab": {', '"vocab": {"": 0, ', 1))  # the first token has no bytes
 put("tokenizer", "no-model.json", '{"model": {"type": "Unigram", "vocab": []}}')
 
 
