@@ -220,7 +220,7 @@ static size_t fv_results(const fv_skim *first, const char **list, uint32_t *line
 }
 
 static fv_status fv_index(fv_rowfile *f, fv_error *err) {
-    const char *at = (const char *)f->map.data, *end = at + f->map.size;
+    const char *at = f->map.size > 0 ? (const char *)f->map.data : "", *end = at + f->map.size; /* nothing is mapped of an empty file */
     if (f->map.size >= 4 && memcmp(at, "PAR1", 4) == 0)
         return fv_fail(err, FV_UNSUPPORTED,
                        "%s: Parquet is not read; convert it (pip install pyarrow):\n"

@@ -127,6 +127,7 @@ put("rows", "others.jsonl", lines(
 put("rows", "tokens.jsonl", lines({"id": "r#1", "group": "r", "input_ids": [1, 2, 3], "logprobs": [None, -0.5, -1e-5], "loss_mask": [0, 1, 1], "temperature": 1.0, "images": [{"image": "a.png", "max_pixels": 784}]}))
 put("rows", "array.json", json.dumps([{"id": "a", "messages": [{"role": "user", "content": "q"}]}, {"id": "b", "prompt": "p"}], indent=1))
 put("rows", "broken.jsonl", '\ufeff{"id": 1, "messages": []}\r\n\n{"id": 1, "messages": [{"role": "user"}]}\n{"messages": {"role": "user"}\n[1, 2]\n')
+put("rows", "results.json", json.dumps({"results": [{"problem": "Which?", "options": "['a man', \"the dog's\"]", "answer": "B"}, {"problem": "How many?", "answer": 2.5}], "final_acc": [0.5]}, indent=1))
 
 # ---- turns of a policy ----
 for name, turn in {
