@@ -213,8 +213,8 @@ static size_t fv_results(const fv_skim *first, const char **list, uint32_t *line
     fv_skim_blanks(&s);
     if (s.at < s.end) return 0;
     size_t size = fv_skim_field(first->at, (size_t)(s.end - first->at), first->line, "\"results\"", list, line, &without);
-    fv_skim inside = {*list + 1, *list + size, 0};
     if (size < 2 || **list != '[') return 0;
+    fv_skim inside = {*list + 1, *list + size, 0};
     fv_skim_blanks(&inside);
     return *inside.at == '{' ? size : 0;
 }
