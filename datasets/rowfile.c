@@ -216,7 +216,7 @@ static size_t fv_results(const fv_skim *first, const char **list, uint32_t *line
     if (size < 2 || **list != '[') return 0;
     fv_skim inside = {*list + 1, *list + size, 0};
     fv_skim_blanks(&inside);
-    return *inside.at == '{' ? size : 0;
+    return inside.at < inside.end && *inside.at == '{' ? size : 0;
 }
 
 static fv_status fv_index(fv_rowfile *f, fv_error *err) {
