@@ -64,7 +64,8 @@ static fv_status cut_response(fv_turns *t, const char *response, fv_error *err) 
         first = false;
         response = stop ? stop + strlen(stop == a ? start : end) : response + s.size;
     }
-    return FV_OK;
+    fv_text nothing = {0};
+    return t->count ? FV_OK : add_turn(t, &nothing, true, err); /* of a head without a body, too, there is something to pay for */
 }
 
 static fv_status add_message(fv_turns *t, const json_t *message, fv_error *err) {

@@ -159,7 +159,8 @@ for name, answer in {
     "episode": "<think>a</think> Action: Object Mapper\n```json\n[{\"index\": 1, \"bbox_2d\": [1, 2, 3, 4], \"label\": \"a\"}]\n```<|im_end|>\n<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n<think>b</think> Action: Answer\n<answer>B</answer>",
     "judge": "</think> <answer> 0.8 </answer>\n**2 wrong steps** Total Wrong Steps**: 3",
 }.items():
-    put("answer", name + ".txt", answer)
+    put("answer", "head-alone.txt", "<|im_start|>\n5")
+put("answer", name + ".txt", answer)
 
 # ---- config.json of every family ----
 VISION = {"depth": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 24, "out_hidden_size": 32, "in_channels": 3, "patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2}
