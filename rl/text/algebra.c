@@ -184,6 +184,7 @@ static value word(reader *r) {
         if (!n) { /* "a1.5" is a, 1 and .5 */
             reader digits = {.at = r->at, .end = p, .good = true};
             out = multiply(out, literal(&digits));
+            if (!digits.good) return fail(r); /* longer than any number, and not passed */
             r->at = digits.at;
             continue;
         }

@@ -159,7 +159,8 @@ for name, answer in {
     "episode": "<think>a</think> Action: Object Mapper\n```json\n[{\"index\": 1, \"bbox_2d\": [1, 2, 3, 4], \"label\": \"a\"}]\n```<|im_end|>\n<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n<think>b</think> Action: Answer\n<answer>B</answer>",
     "judge": "</think> <answer> 0.8 </answer>\n**2 wrong steps** Total Wrong Steps**: 3",
 }.items():
-    put("answer", "head-alone.txt", "<|im_start|>\n5")
+    put("answer", "long-digits.txt", "n" + "4" * 80 + "n\n5")
+put("answer", "head-alone.txt", "<|im_start|>\n5")
 put("answer", name + ".txt", answer)
 
 # ---- config.json of every family ----
