@@ -335,12 +335,10 @@ static fv_status fv_answer_call(const fv_env *e, fv_span body, const fv_seen *se
     fv_status s = fv_run_call(e, body, seen, seen_count, &tool, &result, &why);
     const char *hint = e->hint ? fv_tool_hint : NULL;
     if (tool != NULL) snprintf(step->tool, sizeof step->tool, "%s", tool->name);
-    if (s == FV_OK) { /* of several calls, the last one that came to something is shown */
-        step->picture = result.picture;
+    if (s == FV_OK || step->picture == 0) step->picture = result.picture; /* of several calls, the last one that came to something is shown */
+    if (s == FV_OK) {
         step->has_box = result.has_box;
         step->box = result.box;
-    } else if (step->picture == 0) {
-        step->picture = result.picture;
     }
     if (s == FV_OK) return fv_observe_image(o, &result, hint, err);
     if (s != FV_TOOL) return fv_fail(err, s, "%s", why.text);

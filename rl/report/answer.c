@@ -36,6 +36,13 @@ static int entry_pictures(const json_t *entry) {
     return json_is_array(frames) ? (int)json_array_size(frames) : 1;
 }
 
+/* The number of an entry's first picture. */
+static int first_number(const json_t *images, size_t entry) {
+    int first = 1;
+    for (size_t i = 0; i < entry; i++) first += entry_pictures(json_array_get(images, i));
+    return first;
+}
+
 static int picture_of(const json_t *turn) {
     double on = fv_record_number(turn, "picture");
     return isnan(on) ? 1 : (int)on;
@@ -44,8 +51,7 @@ static int picture_of(const json_t *turn) {
 /* The number, as tools count, of what is shown of an entry: a picture, or of a clip the frame that was looked at first, else its first one. */
 static int number_shown(const json_t *line, size_t entry) {
     const json_t *images = json_object_get(line, "images"), *turns = json_object_get(line, "turns");
-    int first = 1, count = entry_pictures(json_array_get(images, entry));
-    for (size_t i = 0; i < entry; i++) first += entry_pictures(json_array_get(images, i));
+    int first = first_number(images, entry), count = entry_pictures(json_array_get(images, entry));
     for (size_t i = 0; i < json_array_size(turns); i++) {
         int on = picture_of(json_array_get(turns, i));
         if (json_object_get(json_array_get(turns, i), "tool") && on >= first && on < first + count) return on;
@@ -55,9 +61,8 @@ static int number_shown(const json_t *line, size_t entry) {
 
 static const char *picture_name(const json_t *line, size_t entry, int number) {
     const json_t *images = json_object_get(line, "images"), *it = json_array_get(images, entry);
-    for (size_t i = 0; i < entry; i++) number -= entry_pictures(json_array_get(images, i));
     const char *name = fv_record_text(it, "image");
-    if (!name[0]) name = json_string_value(json_array_get(json_object_get(it, "video"), (size_t)(number - 1)));
+    if (!name[0]) name = json_string_value(json_array_get(json_object_get(it, "video"), (size_t)(number - first_number(images, entry))));
     return name ? name : "";
 }
 

@@ -67,27 +67,16 @@ static void root(fv_text *out, reader *r) {
     fv_text_clear(&order);
 }
 
-/* A whole number with a fraction of whole numbers behind it, and nothing more to multiply, is their sum. */
+/* A whole number with a fraction of whole numbers behind it, and nothing more to multiply, is their sum: 1\frac{1}{2}, and of -1\frac{1}{2} both are taken away. */
 static void fraction(fv_text *out, reader *r) {
-    fv_span g, before = fv_edit_span(out);
-    bool mixed = fv_regex_in("\\A *\\{\\d+\\} *\\{\\d+\\} *(?:\\z|[-+=,)}\\]<>:])", r->in, &g, 1) && fv_regex_in("(?:\\A|[-+(])(\\d+)\\z", before, (fv_span[2]){{0}, {0}}, 2);
-    if (mixed) {
-        size_t digits = 0;
-        while (digits < before.size && isdigit((unsigned char)before.text[before.size - 1 - digits])) digits++;
-        char whole[32];
-        mixed = digits < sizeof whole;
-        if (mixed) {
-            memcpy(whole, before.text + before.size - digits, digits);
-            whole[digits] = 0;
-            out->size -= digits;
-            fv_text_printf(out, "(%s+", whole);
-        }
-    }
+    fv_span g[2], before = fv_edit_span(out);
+    if (fv_regex_in("\\A *\\{\\d+\\} *\\{\\d+\\} *(?:\\z|[-+=,)}\\]<>:])", r->in, g, 1) && fv_regex_in("(?:\\A|([-+(]))\\d+\\z", before, g, 2))
+        fv_text_char(out, g[1].size && g[1].text[0] == '-' ? '-' : '+');
     fv_text_char(out, '(');
     argument(out, r);
     fv_text_char(out, '/');
     argument(out, r);
-    fv_text_add(out, mixed ? "))" : ")");
+    fv_text_char(out, ')');
 }
 
 /* Words are their letters, numbers numbers, with or without brackets; any other text is an unknown of its own, the same in any case. */

@@ -236,15 +236,12 @@ static bool read_left(fv_math *m, fv_span left) {
 
 static bool read_all(fv_math *m, fv_span s) {
     if (has_relation(s)) return !has_piece(s, ",") && read_relation(m, s);
-    fv_span rest = s, left = next_piece(&rest, "\\in ");
-    if (left.size == s.size) rest = s, left = next_piece(&rest, "\\in[");
-    if (left.size == s.size) rest = s, left = next_piece(&rest, "\\in(");
-    if (left.size < s.size) {
-        s = fv_py_strip((fv_span){s.text + left.size + 3, s.size - left.size - 3});
-        return read_left(m, fv_py_strip(left)) && read_value(m, s);
+    static const char *const members[] = {"\\in ", "\\in[", "\\in("};
+    for (size_t k = 0; k < FV_COUNT(members); k++) {
+        fv_span rest = s, left = next_piece(&rest, members[k]);
+        if (left.size < s.size) return read_left(m, fv_py_strip(left)) && read_value(m, from(s, left.size + 3));
     }
-    rest = s;
-    left = next_piece(&rest, "=");
+    fv_span rest = s, left = next_piece(&rest, "=");
     if (left.size < s.size && !has_piece(s, ",")) { /* a = b = c: the first side and the last */
         if (!read_left(m, fv_py_strip(left))) return false;
         while (has_piece(rest, "=")) (void)next_piece(&rest, "=");

@@ -107,8 +107,7 @@ void fv_math_tidy(fv_text *out, fv_span latex, bool last) {
         "second|sec|minute|min|hour|hr|day|"
         "month|year|yr|cent|rupee|unit|square|cubic|cube|sq|men|man|women|woman|student|apple|coin|number|digit|o|t|h|c|l|s|d)(?:s|es)?\\s*$"};
     fv_edit_set(out, latex);
-    unbox(out, last);
-    for (int depth = 0; depth < NESTED && fv_py_find(fv_edit_span(out), "\\boxed"); depth++) unbox(out, last); /* a box in a box */
+    for (int depth = 0; depth <= NESTED && fv_py_find(fv_edit_span(out), "\\boxed"); depth++) unbox(out, last); /* a box in a box */
     for (size_t i = 0; i < FV_COUNT(edits); i++) substitute(out, edits[i][0], edits[i][1]);
     for (size_t i = 0; i < FV_COUNT(units); i++) {
         fv_text shorter = {0};

@@ -293,16 +293,14 @@ static bool is_symbol(const fv_text *t) {
 
 /* The numbers for which a relation of one letter holds, an interval; false where it is something else. */
 static bool as_interval(fv_math *out, const fv_math *r) {
-    const char *low = NULL, *high = NULL;
+    int at = r->count == 3 ? 1 : !is_symbol(&r->element[0]); /* where the letter stands */
     *out = (fv_math){.kind = FV_MATH_INTERVAL, .count = 2};
-    if (r->count == 3 && is_symbol(&r->element[1])) low = r->element[0].data, high = r->element[2].data;
-    else if (r->count == 2 && is_symbol(&r->element[0]) && r->edge[0] != '!') low = "-" FV_MATH_INFINITY, high = r->element[1].data;
-    else if (r->count == 2 && is_symbol(&r->element[1]) && r->edge[0] != '!') low = r->element[0].data, high = FV_MATH_INFINITY;
-    else return false;
-    fv_text_add(&out->element[0], low);
-    fv_text_add(&out->element[1], high);
-    out->edge[0] = (r->count == 3 || is_symbol(&r->element[1])) && r->edge[0] == '=' ? '[' : '(';
-    out->edge[1] = (r->count == 3 ? r->edge[1] : is_symbol(&r->element[0]) ? r->edge[0] : '<') == '=' ? ']' : ')';
+    if (!is_symbol(&r->element[at]) || r->edge[0] == '!') return false;
+    bool low = at > 0, high = at + 1 < r->count;
+    fv_text_add(&out->element[0], low ? r->element[at - 1].data : "-" FV_MATH_INFINITY);
+    fv_text_add(&out->element[1], high ? r->element[at + 1].data : FV_MATH_INFINITY);
+    out->edge[0] = low && r->edge[at - 1] == '=' ? '[' : '(';
+    out->edge[1] = high && r->edge[at] == '=' ? ']' : ')';
     return true;
 }
 
