@@ -6,7 +6,6 @@
 
 typedef enum { WRONG, RIGHT, UNREAD } verdict;
 
-static bool starts(fv_span s, const char *word) { return s.size >= strlen(word) && !memcmp(s.text, word, strlen(word)); }
 static verdict verdict_of(bool right) { return right ? RIGHT : WRONG; }
 
 /* s.split(mark)[k]; false: there are not so many. */
@@ -34,7 +33,7 @@ static verdict yes_or_no(fv_span text, fv_span answer) {
     fv_edit_set(&lower, text);
     fv_edit_lower(&lower);
     fv_span s = fv_edit_span(&lower);
-    const char *said = starts(s, "yes") ? "yes" : starts(s, "no") ? "no" : NULL;
+    const char *said = fv_span_starts(s, "yes") ? "yes" : fv_span_starts(s, "no") ? "no" : NULL;
     verdict v = said ? verdict_of(fv_span_same(answer, fv_span_of(said))) : UNREAD;
     fv_text_clear(&lower);
     return v;
@@ -96,7 +95,7 @@ static bool is_matching(fv_span question) {
 static verdict judged(fv_span reply) {
     bool right = fv_py_find(reply, "Correct"), wrong = fv_py_find(reply, "Incorrect");
     if (!reply.text || (!right && !wrong)) return UNREAD;
-    return verdict_of(starts(reply, "Correct") || (right && !wrong));
+    return verdict_of(fv_span_starts(reply, "Correct") || (right && !wrong));
 }
 
 static const char *mark(fv_mark *m, fv_span text, const json_t *row) {

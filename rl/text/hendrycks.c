@@ -9,8 +9,6 @@ static size_t letter(fv_span s) { /* bytes of the first character */
     return n > 0 ? (size_t)n : s.size ? 1 : 0;
 }
 
-static fv_span from(fv_span s, size_t n) { return (fv_span){s.text + n, s.size - n}; }
-
 static void brace(fv_text *out, fv_span s) {
     fv_text_char(out, '{');
     fv_text_bytes(out, s.text, s.size);
@@ -22,7 +20,7 @@ static bool next_piece(fv_span *rest, fv_span *piece, const char *command) {
     if (!rest->text) return false;
     const char *at = fv_py_find(*rest, command);
     *piece = at ? (fv_span){rest->text, (size_t)(at - rest->text)} : *rest;
-    *rest = at ? from(*rest, piece->size + strlen(command)) : (fv_span){0};
+    *rest = at ? fv_span_from(*rest, piece->size + strlen(command)) : (fv_span){0};
     return true;
 }
 
@@ -37,7 +35,7 @@ static bool fix_roots(fv_text *t) {
         if (good && !first && piece.text[0] != '{') {
             size_t n = letter(piece);
             brace(&made, (fv_span){piece.text, n});
-            piece = from(piece, n);
+            piece = fv_span_from(piece, n);
         }
         fv_text_bytes(&made, piece.text, piece.size);
         first = false;
@@ -56,13 +54,13 @@ static bool fix_fractions(fv_text *t) {
         if (!first) fv_text_add(&made, "\\frac");
         good = first || piece.size > 0;
         if (good && !first && piece.text[0] != '{') {
-            size_t n = letter(piece), m = letter(from(piece, n));
+            size_t n = letter(piece), m = letter(fv_span_from(piece, n));
             whole = m > 0;
             brace(&made, (fv_span){piece.text, n});
-            piece = from(piece, n);
+            piece = fv_span_from(piece, n);
             if (whole && piece.text[0] != '{') {
                 brace(&made, (fv_span){piece.text, m});
-                piece = from(piece, m);
+                piece = fv_span_from(piece, m);
             }
         }
         fv_text_bytes(&made, piece.text, piece.size);
@@ -85,7 +83,7 @@ static bool plain_integer(fv_span s) {
 static void fix_slash(fv_text *t) {
     fv_span s = fv_edit_span(t), a = fv_py_before(s, "/"), b;
     if (fv_py_count(s, "/") != 1) return;
-    b = from(s, a.size + 1);
+    b = fv_span_from(s, a.size + 1);
     if (!plain_integer(a) || !plain_integer(b)) return;
     fv_text made = {0};
     fv_text_add(&made, "\\frac");
@@ -97,7 +95,7 @@ static void fix_slash(fv_text *t) {
 /* "k = 5" -> "5" where what stands before is at most two characters. */
 static void drop_name(fv_text *t) {
     fv_span s = fv_edit_span(t), name = fv_py_before(s, "=");
-    if (fv_py_count(s, "=") == 1 && fv_py_length(name) <= 2) fv_edit_set(t, from(s, name.size + 1));
+    if (fv_py_count(s, "=") == 1 && fv_py_length(name) <= 2) fv_edit_set(t, fv_span_from(s, name.size + 1));
 }
 
 static bool normalise(fv_text *t) {

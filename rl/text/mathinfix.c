@@ -7,9 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-static fv_span from(fv_span s, size_t n) { return (fv_span){s.text + n, s.size - n}; }
-static bool starts(fv_span s, const char *word) { return s.size >= strlen(word) && !memcmp(s.text, word, strlen(word)); }
-
 enum { DEPTH = 30, NAME = 24, BINOMIAL_MOST = 100 };
 
 typedef struct {
@@ -19,10 +16,10 @@ typedef struct {
     bool bare; /* what a function without brackets is taken of, which ends at the next function */
 } reader;
 
-static void advance(reader *r, size_t n) { r->in = from(r->in, n); }
+static void advance(reader *r, size_t n) { r->in = fv_span_from(r->in, n); }
 
 static bool take(reader *r, const char *word) {
-    if (!starts(r->in, word)) return false;
+    if (!fv_span_starts(r->in, word)) return false;
     advance(r, strlen(word));
     return true;
 }
@@ -50,7 +47,7 @@ static void argument(fv_text *out, reader *r) {
         expression(out, &inside, "");
         advance(r, 1);
     } else {
-        r->good = starts(r->in, "\\") && command(out, r);
+        r->good = fv_span_starts(r->in, "\\") && command(out, r);
     }
     fv_text_char(out, ')');
 }
@@ -110,7 +107,7 @@ static void words(fv_text *out, reader *r) {
 static void subscript(fv_text *name, reader *r) {
     advance(r, 1);
     fv_text_char(name, '_');
-    size_t n = 1, depth = starts(r->in, "{");
+    size_t n = 1, depth = fv_span_starts(r->in, "{");
     if (!r->in.size || !(depth || isalnum((unsigned char)r->in.text[0]))) r->good = false;
     while (r->good && depth && n < r->in.size) {
         depth += r->in.text[n] == '{';
@@ -126,7 +123,7 @@ static void subscript(fv_text *name, reader *r) {
 static void letter(fv_text *out, reader *r) {
     char c = (char)tolower((unsigned char)r->in.text[0]);
     advance(r, 1);
-    if (starts(r->in, "_")) {
+    if (fv_span_starts(r->in, "_")) {
         fv_text name = {0};
         fv_text_char(&name, c);
         subscript(&name, r);
@@ -147,11 +144,11 @@ static void operand(fv_text *out, reader *r) {
     if (take(r, "(")) {
         expression(out, r, ")");
         r->good = r->good && take(r, ")");
-    } else if (starts(r->in, "{")) {
+    } else if (fv_span_starts(r->in, "{")) {
         argument(out, r);
     } else {
-        if (starts(r->in, "-")) advance(r, 1), fv_text_char(out, '-');
-        if (starts(r->in, "\\")) r->good = command(out, r) && r->good; /* may be a function itself */
+        if (fv_span_starts(r->in, "-")) advance(r, 1), fv_text_char(out, '-');
+        if (fv_span_starts(r->in, "\\")) r->good = command(out, r) && r->good; /* may be a function itself */
         bool outer = r->bare;
         r->bare = true;
         expression(out, r, "+-)}]|,=<>");
@@ -215,7 +212,7 @@ static void enclosed(fv_text *out, reader *r, const char *as, const char *close)
     if (end) expression(out, &inside, "");
     r->good = r->good && inside.good && inside.depth == r->depth && !inside.in.size;
     fv_text_char(out, ')');
-    if (end) r->in = from(r->in, (size_t)(end - r->in.text) + strlen(close));
+    if (end) r->in = fv_span_from(r->in, (size_t)(end - r->in.text) + strlen(close));
 }
 
 static void binomial(fv_text *out, reader *r) {
@@ -276,7 +273,7 @@ static bool known_command(fv_text *out, reader *r) {
         if (accent) argument(&unused, r); /* where it ends */
         fv_text_bytes(&all, start.in.text, (size_t)(r->in.text - start.in.text));
         fv_text_clear(&unused);
-        if (starts(r->in, "_")) subscript(&all, r);
+        if (fv_span_starts(r->in, "_")) subscript(&all, r);
         fv_math_symbol(out, all.data, all.size);
         fv_text_clear(&all);
         return r->good;

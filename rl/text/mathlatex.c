@@ -17,9 +17,6 @@ void fv_math_clear(fv_math *m) {
     *m = (fv_math){0};
 }
 
-static fv_span from(fv_span s, size_t n) { return (fv_span){s.text + n, s.size - n}; }
-static bool starts(fv_span s, const char *word) { return s.size >= strlen(word) && !memcmp(s.text, word, strlen(word)); }
-
 /* ---- What expressions are put together to ---- */
 
 /* The next piece up to a `mark` that is in no bracket. */
@@ -28,9 +25,9 @@ static fv_span next_piece(fv_span *rest, const char *mark) {
     for (size_t i = 0; i < rest->size; i++) {
         char c = rest->text[i];
         depth += (c == '{' || c == '(' || c == '[') - (c == '}' || c == ')' || c == ']');
-        if (depth || !starts(from(*rest, i), mark) || (i && rest->text[i - 1] == '\\')) continue;
+        if (depth || !fv_span_starts(fv_span_from(*rest, i), mark) || (i && rest->text[i - 1] == '\\')) continue;
         fv_span piece = {rest->text, i};
-        *rest = from(*rest, i + strlen(mark));
+        *rest = fv_span_from(*rest, i + strlen(mark));
         return piece;
     }
     fv_span piece = *rest;
@@ -94,7 +91,7 @@ static bool read_list(fv_math *m, fv_span s) {
 
 static bool wrapped(fv_span s, const char *open, const char *close) {
     size_t n = strlen(open), k = strlen(close);
-    if (!starts(s, open) || s.size < n + k || memcmp(s.text + s.size - k, close, k) != 0) return false;
+    if (!fv_span_starts(s, open) || s.size < n + k || memcmp(s.text + s.size - k, close, k) != 0) return false;
     int depth = 0; /* the bracket that opens first closes last */
     for (size_t i = n; i + k < s.size; i++) {
         depth += strchr("([{", s.text[i]) ? 1 : strchr(")]}", s.text[i]) ? -1 : 0;
@@ -173,7 +170,7 @@ static char relation_at(fv_span s, size_t *size, bool *down) {
         *size = strlen(all[i].word);
         *down = all[i].down;
         bool whole = all[i].word[0] != '\\' || s.size == *size || (s.size > *size && !isalpha((unsigned char)s.text[*size]));
-        if (starts(s, all[i].word) && whole) return all[i].relation;
+        if (fv_span_starts(s, all[i].word) && whole) return all[i].relation;
     }
     return 0;
 }
@@ -190,7 +187,7 @@ static bool read_relation(fv_math *m, fv_span s) {
     size_t size = 0, begin = 0;
     m->kind = FV_MATH_RELATION;
     for (size_t i = 0; i <= s.size; i++) {
-        char relation = i < s.size ? relation_at(from(s, i), &size, &down) : 0;
+        char relation = i < s.size ? relation_at(fv_span_from(s, i), &size, &down) : 0;
         if (i < s.size && !relation) continue;
         if (m->count == 3 || !fv_math_infix(&m->element[m->count], (fv_span){s.text + begin, i - begin})) return false;
         if (m->count && relation && down != first_down) return false;
@@ -213,7 +210,7 @@ static bool has_relation(fv_span s) {
     size_t size;
     bool down;
     for (size_t i = 0; i < s.size; i++)
-        if (relation_at(from(s, i), &size, &down)) return true;
+        if (relation_at(fv_span_from(s, i), &size, &down)) return true;
     return false;
 }
 
@@ -229,7 +226,7 @@ static bool is_beyond(fv_span s) {
 
 static bool read_left(fv_math *m, fv_span left) {
     m->assigns = is_symbols(left);
-    if (!has_piece(left, ",") && !starts(left, "(")) return fv_math_infix(&m->left, left);
+    if (!has_piece(left, ",") && !fv_span_starts(left, "(")) return fv_math_infix(&m->left, left);
     fv_math_symbol(&m->left, left.text, left.size); /* (a,b) = (1,2) */
     return m->assigns;
 }
@@ -239,7 +236,7 @@ static bool read_all(fv_math *m, fv_span s) {
     static const char *const members[] = {"\\in ", "\\in[", "\\in("};
     for (size_t k = 0; k < FV_COUNT(members); k++) {
         fv_span rest = s, left = next_piece(&rest, members[k]);
-        if (left.size < s.size) return read_left(m, fv_py_strip(left)) && read_value(m, from(s, left.size + 3));
+        if (left.size < s.size) return read_left(m, fv_py_strip(left)) && read_value(m, fv_span_from(s, left.size + 3));
     }
     fv_span rest = s, left = next_piece(&rest, "=");
     if (left.size < s.size && !has_piece(s, ",")) { /* a = b = c: the first side and the last */

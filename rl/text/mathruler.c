@@ -11,11 +11,8 @@
 #include <string.h>
 #include <utf8proc.h>
 
-static fv_span from(fv_span s, size_t n) { return (fv_span){s.text + n, s.size - n}; }
-
 /* ---- The second normal form ---- */
 
-static bool starts(fv_span s, const char *word) { return s.size >= strlen(word) && !memcmp(s.text, word, strlen(word)); }
 static size_t run_of(fv_span s, char c) {
     size_t n = 0;
     while (n < s.size && s.text[n] == c) n++;
@@ -30,13 +27,13 @@ static void drop_unit(fv_text *t, const char *unit) {
     if (!at) return;
     for (; at; at = fv_py_find(s, unit)) {
         fv_text_bytes(&made, s.text, (size_t)(at - s.text));
-        s = from(s, (size_t)(at - s.text) + strlen(unit));
-        if (starts(s, "es")) s = from(s, 2);
-        if (starts(s, "s")) s = from(s, 1);
-        s = from(s, run_of(s, ' '));
+        s = fv_span_from(s, (size_t)(at - s.text) + strlen(unit));
+        if (fv_span_starts(s, "es")) s = fv_span_from(s, 2);
+        if (fv_span_starts(s, "s")) s = fv_span_from(s, 1);
+        s = fv_span_from(s, run_of(s, ' '));
         size_t n = 1;
         while (s.size > n && s.text[0] == '^' && isdigit((unsigned char)s.text[n])) n++;
-        if (n > 1) s = from(s, n);
+        if (n > 1) s = fv_span_from(s, n);
     }
     fv_text_bytes(&made, s.text, s.size);
     fv_edit_swap(t, &made);
@@ -47,13 +44,13 @@ static void replace_spaced(fv_text *t, const char *head, const char *tail, const
     fv_text made = {0};
     fv_span s = fv_edit_span(t);
     while (s.size) {
-        size_t n = strlen(head), blanks = starts(s, head) ? run_of(from(s, n), ' ') : 0;
-        if (starts(s, head) && starts(from(s, n + blanks), tail)) {
+        size_t n = strlen(head), blanks = fv_span_starts(s, head) ? run_of(fv_span_from(s, n), ' ') : 0;
+        if (fv_span_starts(s, head) && fv_span_starts(fv_span_from(s, n + blanks), tail)) {
             fv_text_add(&made, with);
-            s = from(s, n + blanks + strlen(tail));
+            s = fv_span_from(s, n + blanks + strlen(tail));
         } else {
             fv_text_char(&made, s.text[0]);
-            s = from(s, 1);
+            s = fv_span_from(s, 1);
         }
     }
     fv_edit_swap(t, &made);
@@ -72,14 +69,14 @@ static void mix_numbers(fv_text *t) {
     fv_text made = {0};
     fv_span s = fv_edit_span(t);
     while (s.size) {
-        size_t blanks = isdigit((unsigned char)s.text[0]) ? run_of(from(s, 1), ' ') : 0;
+        size_t blanks = isdigit((unsigned char)s.text[0]) ? run_of(fv_span_from(s, 1), ' ') : 0;
         bool mixed = blanks && s.size > blanks + 1 && isdigit((unsigned char)s.text[blanks + 1]);
         fv_text_char(&made, s.text[0]);
         if (mixed) {
             fv_text_char(&made, '+');
             fv_text_char(&made, s.text[blanks + 1]);
         }
-        s = from(s, mixed ? blanks + 2 : 1);
+        s = fv_span_from(s, mixed ? blanks + 2 : 1);
     }
     fv_edit_swap(t, &made);
 }
@@ -101,15 +98,15 @@ static bool drop_commas_once(fv_text *t) {
     while (s.size) {
         int value;
         size_t n = fv_py_digit(s.text, s.size, &value), three = 0;
-        if (n && n < s.size && s.text[n] == ',') three = three_digits(from(s, n + 1));
+        if (n && n < s.size && s.text[n] == ',') three = three_digits(fv_span_from(s, n + 1));
         size_t step = n ? n : 1;
         fv_text_bytes(&made, s.text, step);
-        s = from(s, step);
+        s = fv_span_from(s, step);
         if (!three) continue;
         int behind = fv_utf8_length(s.text + 1 + three, s.size - 1 - three); /* the character after is used up as well */
         size_t used = three + (behind > 0 ? (size_t)behind : 0);
         fv_text_bytes(&made, s.text + 1, used);
-        s = from(s, 1 + used);
+        s = fv_span_from(s, 1 + used);
         changed = true;
     }
     fv_edit_swap(t, &made);
@@ -180,7 +177,7 @@ static bool may_simplify(fv_span expression) {
     fv_edit_replace(&t, "sqrt", "");
     fv_edit_replace(&t, "frac", "");
     s = fv_edit_span(&t);
-    for (utf8proc_ssize_t n; good && s.size && (n = utf8proc_iterate((const utf8proc_uint8_t *)s.text, (utf8proc_ssize_t)s.size, &c)) > 0; s = from(s, (size_t)n)) {
+    for (utf8proc_ssize_t n; good && s.size && (n = utf8proc_iterate((const utf8proc_uint8_t *)s.text, (utf8proc_ssize_t)s.size, &c)) > 0; s = fv_span_from(s, (size_t)n)) {
         utf8proc_category_t kind = utf8proc_category(c);
         bool known = kind < UTF8PROC_CATEGORY_LU || kind > UTF8PROC_CATEGORY_LO;
         for (int k = 0; k < letters; k++) known |= seen[k] == c;

@@ -6,9 +6,6 @@
 
 #include <string.h>
 
-static fv_span from(fv_span s, size_t n) { return (fv_span){s.text + n, s.size - n}; }
-static bool starts(fv_span s, const char *word) { return s.size >= strlen(word) && !memcmp(s.text, word, strlen(word)); }
-
 /* re.sub(pattern, with): \1 and \2 in `with` are groups. */
 static void substitute(fv_text *t, const char *pattern, const char *with) {
     fv_regex *r = fv_regex_new(pattern);
@@ -34,8 +31,8 @@ static void substitute(fv_text *t, const char *pattern, const char *with) {
 static fv_span box_inside(fv_span s, size_t *used) {
     size_t at = 0, depth = 0, n;
     while ((n = fv_py_space(s.text + at, s.size - at)) > 0) at += n;
-    fv_span rest = from(s, at);
-    for (size_t i = 0; starts(rest, "{") && i < rest.size; i++) {
+    fv_span rest = fv_span_from(s, at);
+    for (size_t i = 0; fv_span_starts(rest, "{") && i < rest.size; i++) {
         depth += rest.text[i] == '{';
         depth -= rest.text[i] == '}';
         if (depth) continue;
@@ -55,9 +52,9 @@ static void unbox(fv_text *t, bool last) {
     for (const char *at; n < MOST && (at = fv_py_find(s, "\\boxed"));) {
         size_t used;
         between[n] = (fv_span){s.text, (size_t)(at - s.text)};
-        s = from(s, (size_t)(at - s.text) + 6);
+        s = fv_span_from(s, (size_t)(at - s.text) + 6);
         boxes[n++] = box_inside(s, &used);
-        s = from(s, used);
+        s = fv_span_from(s, used);
     }
     int first = last && n ? n - 1 : 0;
     while (last && first > 0) { /* boxes that are close together, or joined by a comma or a word, belong together */

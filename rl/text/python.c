@@ -11,6 +11,8 @@
 fv_span fv_span_of(const char *text) { return (fv_span){text, text ? strlen(text) : 0}; }
 
 bool fv_span_same(fv_span a, fv_span b) { return a.size == b.size && (a.size == 0 || !memcmp(a.text, b.text, a.size)); }
+bool fv_span_starts(fv_span s, const char *word) { return s.size >= strlen(word) && !memcmp(s.text, word, strlen(word)); }
+fv_span fv_span_from(fv_span s, size_t n) { return (fv_span){s.text + n, s.size - n}; }
 
 static size_t decode(const char *s, size_t size, utf8proc_int32_t *c) {
     utf8proc_ssize_t n = size ? utf8proc_iterate((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)size, c) : 0;

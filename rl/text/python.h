@@ -7,6 +7,8 @@
 
 fv_span fv_span_of(const char *text);                            /* NULL: an empty span without text */
 bool fv_span_same(fv_span a, fv_span b);
+bool fv_span_starts(fv_span s, const char *word);
+fv_span fv_span_from(fv_span s, size_t n); /* without its first n bytes */
 
 size_t fv_py_space(const char *s, size_t size);                  /* bytes of the white-space character (str.isspace) at s; 0: there is none */
 bool fv_py_alpha(const char *s, size_t size);                     /* whether a letter of any script (str.isalpha) stands at s */
