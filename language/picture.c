@@ -292,8 +292,11 @@ static fv_status make_patches(fv_picture *p, const fv_model *m, fv_error *err) {
     const fv_image *const one[] = {p->image};
     const fv_image *const *frames = p->video ? (const fv_image *const *)p->frames : one;
     int count = p->video ? p->frame_count : 1, height, width;
-    if (!p->patches) FV_TRY(view_of(p, processor, count, frames[0]->height, frames[0]->width, &height, &width, err));
-    if (!p->patches) FV_TRY(fv_patches_sized(&p->patches, processor, frames, count, height, width, err));
+    if (!p->patches && !p->resized_height) FV_TRY(fv_patches_make(&p->patches, processor, frames, count, p->min_pixels, p->max_pixels, err));
+    if (!p->patches) {
+        FV_TRY(view_of(p, processor, count, frames[0]->height, frames[0]->width, &height, &width, err));
+        FV_TRY(fv_patches_sized(&p->patches, processor, frames, count, height, width, err));
+    }
     p->hash = hash_patches(p->patches, (size_t)3 * (size_t)processor->temporal * (size_t)processor->patch * (size_t)processor->patch);
     return FV_OK;
 }
