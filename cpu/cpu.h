@@ -4,9 +4,8 @@
 
 #include "core/ops.h"
 
-/* Packed weights: panels of this many outputs, each [k, FV_PANEL] in the weight's own type (precision bf16: in pairs along k), zeros beyond the last output; the
- * same on every instruction set. So outputs [first, ..) of a packed weight, first a multiple of FV_PANEL, begin
- * first * k elements into it, and `linear` takes them as a weight of their own. */
+/* Packed weights: panels of this many outputs, each [k, FV_PANEL] in f32, or [k / 2, FV_PANEL] pairs of bf16 along k; zeros beyond the last output and an odd k. The same on every
+ * instruction set. */
 enum { FV_PANEL = 32 };
 
 /* Declares fv_cpu_<isa>_<op> with the type that core/ops.h gives it, so that a kernel of another shape does not compile. */

@@ -5,7 +5,7 @@
  * A's numbers of one k are packed side by side (where they already lie so, a copy would cost more than it gives: spread). A step is one fused multiply-add. */
 #define FV_STEP(a, b, sum) fv_fma(a, b, sum)
 enum { FV_STEP_NUMBERS = 1 };
-#define FV_STEP_WIDENS 1 /* weights in bf16 are packed as they are */
+#define FV_STEP_WIDENS 1 /* weights in bf16 are packed as they are, in pairs */
 #include "core/ops.h"
 #include "cpu/cpu.h"
 #include "cpu/simd.h"
@@ -28,43 +28,38 @@ static void pack_rows(float *out, const product *p, int64_t first, int64_t rows)
     }
 }
 
-/* Two columns' worth of k at once: bf16 numbers in pairs take half the shuffles, and whole cache lines of each row. What was not packed is asked for
- * line by line, since so many rows are more streams than the processor foresees. Returns how many k are done. */
-FV_INLINE int64_t pack_half_pairs(float *out, const uint16_t *in, int64_t k, int64_t stride, int cols) {
-    int64_t j = 0;
-    for (; j + 2 * FV_LANES <= k; j += 2 * FV_LANES, out += 2 * FV_LANES * FV_PANEL) {
+/* out[k, 32], a half of 16 columns = rows of in[cols <= 16, k], `stride` apart, transposed; zeros beyond the last row. */
+FV_INLINE void pack_half(float *out, const float *in, int64_t k, int64_t stride, int cols) {
+    for (int64_t j = 0; j < k; j += FV_LANES) {
+        int length = (int)smaller(FV_LANES, k - j);
+        fv_x16 block[FV_LANES];
+        for (int c = 0; c < FV_LANES; c++) block[c] = c < cols ? fv_load_n(in + c * stride + j, length) : fv_zero();
+        fv_transpose(block);
+        for (int i = 0; i < length; i++) fv_store(out + (j + i) * FV_PANEL, block[i]);
+    }
+}
+
+/* The same from bf16, two k at once: in pairs they take half the shuffles, and whole cache lines of each row. What was not packed is asked for line by line, since so many
+ * rows are more streams than the processor foresees. Widened: out[k, 32] in f32; else out[k / 2, 32] in pairs, whose upper one is 0 where an odd k ends. */
+FV_INLINE void pack_half_pairs(float *out, const uint16_t *in, int64_t k, int64_t stride, int cols, bool widened) {
+    for (int64_t j = 0; j < k; j += 2 * FV_LANES) {
+        int length = (int)smaller(2 * FV_LANES, k - j);
         fv_x16 block[FV_LANES];
         for (int c = 0; c < FV_LANES; c++) {
-            const uint16_t *row = in + c * stride + j;
-            if (c < cols) __builtin_prefetch(row + 2 * FV_LANES);
+            uint16_t rest[2 * FV_LANES] = {0};
+            const uint16_t *row = in + (c < cols ? c * stride + j : 0);
+            if (c < cols && length == 2 * FV_LANES) __builtin_prefetch(row + 2 * FV_LANES);
+            else if (c < cols) row = memcpy(rest, row, (size_t)length * sizeof *rest);
             block[c] = c < cols ? fv_load_raw(row) : fv_zero();
         }
         fv_transpose(block);
-        for (int i = 0; i < FV_LANES; i++) {
-            fv_i16 pair = fv_bits(block[i]);
-            fv_store(out + 2 * i * FV_PANEL, fv_from_bits(fv_ishl(pair, 16)));
-            fv_store(out + (2 * i + 1) * FV_PANEL, fv_from_bits(fv_iand(pair, fv_iset1(-65536))));
-        }
-    }
-    return j;
-}
-
-/* out[k, 32], a half of 16 columns = rows of in[cols <= 16, k], `stride` apart, transposed; zeros beyond the last row. */
-FV_INLINE void pack_half(void *out, const void *in, int64_t k, int64_t stride, int cols, bool from_bf16, bool to_bf16) {
-    int64_t j = from_bf16 && !to_bf16 ? pack_half_pairs(out, in, k, stride, cols) : 0;
-    for (; j < k; j += FV_LANES) {
-        int length = (int)smaller(FV_LANES, k - j);
-        fv_x16 block[FV_LANES];
-        for (int c = 0; c < FV_LANES; c++) {
-            int64_t at = c * stride + j;
-            block[c] = c >= cols   ? fv_zero()
-                       : from_bf16 ? fv_load_bf16_n((const uint16_t *)in + at, length)
-                                   : fv_load_n((const float *)in + at, length);
-        }
-        fv_transpose(block);
-        for (int i = 0; i < length; i++) {
-            if (to_bf16) fv_store_bf16_n((uint16_t *)out + (j + i) * FV_PANEL, block[i], FV_LANES);
-            else fv_store((float *)out + (j + i) * FV_PANEL, block[i]);
+        for (int i = 0; 2 * i < length; i++) {
+            if (!widened) {
+                fv_store(out + (j / 2 + i) * FV_PANEL, block[i]);
+                continue;
+            }
+            fv_store(out + (j + 2 * i) * FV_PANEL, lower_of_pair(block[i]));
+            if (2 * i + 1 < length) fv_store(out + (j + 2 * i + 1) * FV_PANEL, upper_of_pair(block[i]));
         }
     }
 }
@@ -76,9 +71,9 @@ static void pack_panel(const packing *p, int64_t col) {
         int64_t left = p->n - col;
         int cols = left >= FV_LANES ? FV_LANES : left > 0 ? (int)left : 0;
         if (p->transposed) {
-            const void *in = weight_at(p->in, (cols ? col : 0) * p->stride + p->first, p->from_bf16);
-            if (p->from_bf16) pack_half(out, in, p->k, p->stride, cols, true, false);
-            else pack_half(out, in, p->k, p->stride, cols, false, false);
+            const void *in = number_at(p->in, (cols ? col : 0) * p->stride + p->first, p->from_bf16);
+            if (p->from_bf16) pack_half_pairs(out, in, p->k, p->stride, cols, true);
+            else pack_half(out, in, p->k, p->stride, cols);
             continue;
         }
         for (int64_t k = 0; k < p->k; k++) {
@@ -89,19 +84,23 @@ static void pack_panel(const packing *p, int64_t col) {
     }
 }
 
+/* Rows of 32 columns that a packed panel of weight w has. */
+static int64_t packed_rows(int64_t k, bool bf16) { return bf16 ? pieces_of(k, 2) : k; }
+
 size_t FV_KERNEL(linear_packed_bytes)(fv_view w) {
-    return (size_t)(pieces_of(fv_rows(w), FV_PANEL) * FV_PANEL * fv_cols(w)) * fv_dtype_size(w.dtype);
+    return (size_t)(pieces_of(fv_rows(w), FV_PANEL) * FV_PANEL * packed_rows(fv_cols(w), w.dtype == FV_BF16)) * sizeof(float);
 }
 
 static void pack_transposed(void *context, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const packing *p = context;
     for (int64_t half = begin * HALVES; half < end * HALVES; half++) {
-        int64_t first = half * FV_LANES, left = p->n - first, from = left > 0 ? first * p->k : 0;
-        int64_t to = half / HALVES * FV_PANEL * p->k + half % HALVES * FV_LANES;
+        int64_t first = half * FV_LANES, left = p->n - first;
+        float *out = p->out + half / HALVES * FV_PANEL * packed_rows(p->k, p->from_bf16) + half % HALVES * FV_LANES;
+        const void *in = number_at(p->in, left > 0 ? first * p->k : 0, p->from_bf16);
         int cols = left > 0 ? (int)smaller(FV_LANES, left) : 0;
-        if (p->from_bf16) pack_half((uint16_t *)p->out + to, (const uint16_t *)p->in + from, p->k, p->stride, cols, true, true);
-        else pack_half((float *)p->out + to, (const float *)p->in + from, p->k, p->stride, cols, false, false);
+        if (p->from_bf16) pack_half_pairs(out, in, p->k, p->stride, cols, false);
+        else pack_half(out, in, p->k, p->stride, cols);
     }
 }
 

@@ -1,6 +1,7 @@
 /* How a matrix product C[m, n] += A[m, k] B[k, n] is cut into tiles, blocks and threads. The file that includes this says what A and B are and how they are packed
  * (pack_rows, pack_panel), and what a step along k is: FV_STEP(a, b, sum) on vectors of 16, of FV_STEP_NUMBERS numbers in 32 bits. cpu/kernels/linear.c multiplies and adds
- * f32; cpu/kernels/bf16/linear.c takes pairs of bf16. All lengths along k are in steps here.
+ * f32; cpu/kernels/bf16/linear.c takes pairs of bf16. All lengths along k are in steps here. Where a step is f32, B may still be bf16: then 32 bits are two steps' numbers,
+ * and a panel has half as many rows of them.
  *
  * Exactness: an element of C is one chain of steps over k ascending. It may rest in memory between blocks of k
  * (that is exact), and neither tiles nor threads nor lanes ever split a chain.
@@ -45,48 +46,59 @@ enum {
     PIECE_WORK = 1 << 18,   /* multiply-adds for which a second thread pays: two microseconds */
     ROWS_WORTH_OWNING = 64, /* rows a thread must have so that splitting by rows beats splitting by panels */
     LOW_TILE = 8,           /* tiles of 2 to so many rows wait for memory: they ask for B early */
-    AHEAD = 32,             /* and so many k before its use */
+    AHEAD = 32,             /* and so many rows of the panel before its use */
 };
 
 /* One tile: c[rows, 16 * vectors] += a b, b in panels `panel` elements apart. */
 typedef struct {
     const float *a; /* `rows` numbers of one k side by side, those of the next a_step further */
-    const void *b;  /* 32 numbers of one k side by side, those of the next b_step further; f32 or bf16 */
+    const float *b; /* 32 numbers of one k (FV_STEP_WIDENS and bf16: pairs of two k) side by side, the next b_step further */
     int64_t k, panel, a_step, b_step;
     float *c;
     int64_t c_stride;
 } tile_work;
 
-/* Element i of a panel: 32 bits, or (FV_STEP_WIDENS) bf16 that are widened as they are read. */
-FV_INLINE const void *weight_at(const void *b, int64_t i, bool bf16) {
-    return bf16 ? (const void *)((const uint16_t *)b + i) : (const void *)((const float *)b + i);
-}
-FV_INLINE fv_x16 load_weight(const void *b, int64_t i, bool bf16) {
-    return bf16 ? fv_load_bf16(weight_at(b, i, true)) : fv_load(weight_at(b, i, false));
+/* A step of all rows by one k's weights. */
+FV_INLINE void tile_step(fv_x16 *sum, const float *a, const fv_x16 *b, int rows, int vectors) {
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) {
+        fv_x16 ar = fv_set1(a[r]);
+#pragma GCC unroll 16
+        for (int v = 0; v < vectors; v++) sum[r * vectors + v] = FV_STEP(ar, b[v], sum[r * vectors + v]);
+    }
 }
 
-/* `rows`, `vectors` and `bf16` are constants where this is inlined: the loops unroll and `sum` lives in registers. */
-FV_INLINE void tile(const tile_work *t, int rows, int vectors, bool bf16) {
+/* Two k's weights from their pairs: a shift and a mask, which cost less beside the additions than to spread sixteen numbers would. */
+FV_INLINE fv_x16 lower_of_pair(fv_x16 pair) { return fv_from_bits(fv_ishl(fv_bits(pair), 16)); }
+FV_INLINE fv_x16 upper_of_pair(fv_x16 pair) { return fv_from_bits(fv_iand(fv_bits(pair), fv_iset1(-65536))); }
+
+/* `rows`, `vectors` and `widens` are constants where this is inlined: the loops unroll and `sum` lives in registers. */
+FV_INLINE void tile(const tile_work *t, int rows, int vectors, bool widens) {
     fv_x16 sum[TILE_ROWS * TILE_VECTORS > WIDE ? TILE_ROWS * TILE_VECTORS : WIDE];
-    const float *a = t->a;
+    const float *a = t->a, *b = t->b;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
         for (int v = 0; v < vectors; v++) sum[r * vectors + v] = fv_load(t->c + r * t->c_stride + v * FV_LANES);
-    for (int64_t k = 0; k < t->k; k++, a += t->a_step) {
-        fv_x16 b[MOST_VECTORS];
+    for (int64_t k = 0; k < t->k; k += widens ? 2 : 1, b += t->b_step) {
+        fv_x16 block[MOST_VECTORS], half[MOST_VECTORS];
 #pragma GCC unroll 16
         for (int v = 0; v < vectors; v++) {
-            int64_t at = v / HALVES * t->panel + k * t->b_step + v % HALVES * FV_LANES;
-            b[v] = load_weight(t->b, at, bf16);
-            if (rows > 1 && rows <= LOW_TILE) __builtin_prefetch(weight_at(t->b, at + AHEAD * t->b_step, bf16));
+            const float *at = b + v / HALVES * t->panel + v % HALVES * FV_LANES;
+            block[v] = fv_load(at);
+            if (rows > 1 && rows <= LOW_TILE) __builtin_prefetch(at + AHEAD * t->b_step);
         }
+        if (widens) {
 #pragma GCC unroll 16
-        for (int r = 0; r < rows; r++) {
-            fv_x16 ar = fv_set1(a[r]);
+            for (int v = 0; v < vectors; v++) half[v] = lower_of_pair(block[v]);
+            tile_step(sum, a, half, rows, vectors);
+            a += t->a_step;
+            if (k + 1 == t->k) break;
 #pragma GCC unroll 16
-            for (int v = 0; v < vectors; v++) sum[r * vectors + v] = FV_STEP(ar, b[v], sum[r * vectors + v]);
+            for (int v = 0; v < vectors; v++) block[v] = upper_of_pair(block[v]);
         }
+        tile_step(sum, a, block, rows, vectors);
+        a += t->a_step;
     }
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
@@ -110,18 +122,21 @@ FV_INLINE void tile(const tile_work *t, int rows, int vectors, bool bf16) {
     static void tile_##rows##_##vectors(const tile_work *t) { tile(t, rows, vectors, false); }
 TILE_MAP(TILE_DEFINE)
 #if FV_STEP_WIDENS
-#define TILE_DEFINE_BF16(rows, vectors)                                                                                \
-    static void tile_bf16_##rows##_##vectors(const tile_work *t) { tile(t, rows, vectors, true); }
-TILE_MAP(TILE_DEFINE_BF16)
-#define TILE_ENTRY(rows, vectors) [rows][vectors] = { tile_##rows##_##vectors, tile_bf16_##rows##_##vectors },
+#define TILE_DEFINE_WIDENS(rows, vectors)                                                                              \
+    static void tile_widens_##rows##_##vectors(const tile_work *t) { tile(t, rows, vectors, true); }
+TILE_MAP(TILE_DEFINE_WIDENS)
+#define TILE_ENTRY(rows, vectors) [rows][vectors] = { tile_##rows##_##vectors, tile_widens_##rows##_##vectors },
 #else
 #define TILE_ENTRY(rows, vectors) [rows][vectors] = { tile_##rows##_##vectors },
 #endif
 static void (*const tiles[TILE_ROWS + 1][MOST_VECTORS + 1][2])(const tile_work *t) = { TILE_MAP(TILE_ENTRY) };
 
+/* Number i of an array of either type. */
+FV_INLINE const void *number_at(const void *in, int64_t i, bool bf16) { return bf16 ? (const void *)((const uint16_t *)in + i) : (const void *)((const float *)in + i); }
+
 /* Packing: panels of B from rows of numbers, as they lie (back ways) or transposed (weights). */
 typedef struct {
-    void *out;      /* [panels][k, 32]: f32, but weights packed beforehand keep their type */
+    float *out;     /* [panels][k, 32] */
     const void *in; /* [k, n], or [n, k] if transposed; rows `stride` apart */
     int64_t n, stride;
     bool from_bf16, transposed;
@@ -136,9 +151,9 @@ typedef struct {
     int64_t a_row, a_col;
     int64_t first, depth; /* steps before this block; numbers along all of k */
     bool a_lies;    /* a_row is 1 and A is read as it lies; else it is packed */
-    const void *b;  /* element (j, n) at b[(n - b_col) / 32 * b_panel + j * b_step + n % 32] */
+    const float *b; /* element (j, n) at b[(n - b_col) / 32 * b_panel + j * b_step + n % 32] */
     int64_t b_col, b_panel, b_step;
-    bool bf16;
+    bool widens; /* (FV_STEP_WIDENS) elements of B are pairs of bf16, of steps 2 j and 2 j + 1 */
     const packing *near; /* if not NULL, whoever works on a panel packs it, NEAR_K at a time, into their part of packed_b */
     float *c; /* [m, n] */
     bool fresh; /* C starts from the bias (zero if NULL), not from what is there */
@@ -175,7 +190,7 @@ static void run_tile(const product *p, const float *a, int64_t row, int64_t rows
     int64_t width = vectors * FV_LANES, cols = smaller(width, p->n - col);
     int64_t at = (col - p->b_col) / FV_PANEL * p->b_panel + col % FV_PANEL;
     float *c = p->c + row * p->n + col, edge[(TILE_ROWS * TILE_VECTORS > WIDE ? TILE_ROWS * TILE_VECTORS : WIDE) * FV_LANES];
-    tile_work t = { a, weight_at(p->b, at, p->bf16), p->k, p->b_panel, p->a_lies ? p->a_col : rows, p->b_step, c, p->n };
+    tile_work t = { a, p->b + at, p->k, p->b_panel, p->a_lies ? p->a_col : rows, p->b_step, c, p->n };
     if (p->fresh) start_chains(p, c, p->n, rows, col, cols);
     if (cols < width) {
         memset(edge, 0, (size_t)(rows * width) * sizeof *edge);
@@ -183,7 +198,7 @@ static void run_tile(const product *p, const float *a, int64_t row, int64_t rows
         t.c = edge;
         t.c_stride = width;
     }
-    tiles[rows][vectors][p->bf16](&t);
+    tiles[rows][vectors][p->widens](&t);
     if (cols < width)
         for (int64_t r = 0; r < rows; r++) memcpy(c + r * p->n, edge + r * width, (size_t)cols * sizeof *edge);
 }
@@ -270,8 +285,8 @@ static void run_piece(void *context, int64_t begin, int64_t end, int worker) {
 static void pack_panels(void *context, int64_t begin, int64_t end, int worker) {
     (void)worker;
     packing p = *(const packing *)context;
-    p.out = (float *)p.out + begin * p.k * FV_PANEL;
-    for (int64_t panel = begin; panel < end; panel++, p.out = (float *)p.out + p.k * FV_PANEL) pack_panel(&p, panel * FV_PANEL);
+    p.out += begin * p.k * FV_PANEL;
+    for (int64_t panel = begin; panel < end; panel++, p.out += p.k * FV_PANEL) pack_panel(&p, panel * FV_PANEL);
 }
 
 /* How a product is cut into pieces. */
@@ -284,6 +299,9 @@ static void plan(const product *p, int64_t *units, int64_t *grain) {
     if (p->by_rows && *grain < TILE_ROWS / 2) *grain = TILE_ROWS / 2;
 }
 
+/* Where block i of `blocks` of [0, k) begins: no pair of steps is parted. */
+static int64_t block_cut(int64_t k, int64_t blocks, int64_t i) { return smaller(k, 2 * even_cut(pieces_of(k, 2), blocks, i)); }
+
 /* The product in blocks of k. If `in` is not NULL, B is packed from it: a block by all threads, where they own rows; a panel by the thread that owns it. */
 static void multiply(const fv_exec *x, product p, const packing *in) {
     if (p.m == 0 || p.n == 0 || p.k == 0) return;
@@ -292,23 +310,23 @@ static void multiply(const fv_exec *x, product p, const packing *in) {
     int64_t units, grain, k = p.k, panels = pieces_of(p.n, FV_PANEL);
     p.by_rows = p.m >= (int64_t)threads * ROWS_WORTH_OWNING || panels < threads;
     bool together = in && p.by_rows, fresh = p.fresh;
-    int64_t blocks = pieces_of(k, p.m <= TILE_ROWS && !together ? LONG_K : BLOCK_K), longest = pieces_of(k, blocks);
+    int64_t blocks = pieces_of(k, p.m <= TILE_ROWS && !together ? LONG_K : BLOCK_K), longest = 2 * pieces_of(pieces_of(k, 2), blocks);
     p.block_rows = smaller(p.m, BLOCK_ROWS);
     p.k = longest;
     plan(&p, &units, &grain);
     p.packed_a = FV_TAKE(x->scratch, float, threads * (p.block_rows * longest + FV_LANES));
     if (in) p.packed_b = FV_TAKE(x->scratch, float, together ? panels * FV_PANEL * longest : (int64_t)threads * NEAR_K * FV_PANEL);
     const float *a = p.a;
-    const void *b = p.b;
+    const float *b = p.b;
     for (int64_t i = 0; i < blocks; i++) {
-        int64_t first = even_cut(k, blocks, i);
-        p.k = p.a_k = even_cut(k, blocks, i + 1) - first;
+        int64_t first = block_cut(k, blocks, i);
+        p.k = p.a_k = block_cut(k, blocks, i + 1) - first;
         p.a = a + first * FV_STEP_NUMBERS * p.a_col;
         p.first = first;
         p.fresh = fresh && i == 0;
         packing block;
         if (!in) {
-            p.b = weight_at(b, first * p.b_step, p.bf16);
+            p.b = b + (p.widens ? first / 2 : first) * p.b_step;
         } else {
             block = *in;
             block.first = first;
@@ -338,8 +356,9 @@ static packing weight_packing(fv_view w) {
 
 void FV_KERNEL(linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
     packing as_it_lies = weight_packing(w);
+    bool widens = FV_STEP_WIDENS && packed && w.dtype == FV_BF16;
     product p = { .m = fv_rows(in), .n = fv_rows(w), .k = as_it_lies.k, .depth = as_it_lies.depth, .a = fv_f32(in), .a_row = fv_cols(w), .a_col = 1, .b = packed,
-                  .b_panel = as_it_lies.k * FV_PANEL, .b_step = FV_PANEL, .bf16 = FV_STEP_WIDENS && packed && w.dtype == FV_BF16, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias) };
+                  .b_panel = (widens ? pieces_of(as_it_lies.k, 2) : as_it_lies.k) * FV_PANEL, .b_step = FV_PANEL, .widens = widens, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias) };
     multiply(x, p, packed ? NULL : &as_it_lies);
 }
 

@@ -13,7 +13,7 @@ FV_INLINE void turn_pairs(float *out, int64_t apart, const void *in, int64_t str
         int left = (int)smaller(FV_PAIR_NUMBERS, numbers - 2 * j);
         fv_x16 block[FV_LANES];
         for (int r = 0; r < FV_LANES; r++) {
-            const void *at = weight_at(in, r * stride + 2 * j, from_bf16);
+            const void *at = number_at(in, r * stride + 2 * j, from_bf16);
             block[r] = r >= rows ? fv_zero() : from_bf16 ? fv_load_pairs_bf16(at, left) : fv_load_pairs_f32(at, left);
         }
         fv_transpose(block);
@@ -26,7 +26,7 @@ FV_INLINE void join_rows(float *out, int64_t apart, const void *in, int64_t stri
     for (int64_t j = 0; j < steps; j++) {
         fv_x16 row[2];
         for (int h = 0; h < 2; h++) {
-            const void *at = weight_at(in, (2 * j + h) * stride, from_bf16);
+            const void *at = number_at(in, (2 * j + h) * stride, from_bf16);
             row[h] = 2 * j + h >= numbers ? fv_zero() : from_bf16 ? fv_load_bf16_n(at, cols) : fv_load_n(at, cols);
         }
         fv_store(out + j * apart, fv_join_pairs(row[0], row[1]));
@@ -46,7 +46,7 @@ static void pack_panel(const packing *p, int64_t col) {
     for (int half = 0; half < HALVES; half++, col += FV_LANES, out += FV_LANES) {
         int64_t left = p->n - col;
         int cols = left >= FV_LANES ? FV_LANES : left > 0 ? (int)left : 0;
-        const void *in = weight_at(p->in, p->transposed ? (cols ? col : 0) * p->stride + from : from * p->stride + (cols ? col : 0), p->from_bf16);
+        const void *in = number_at(p->in, p->transposed ? (cols ? col : 0) * p->stride + from : from * p->stride + (cols ? col : 0), p->from_bf16);
         if (p->transposed && p->from_bf16) turn_pairs(out, FV_PANEL, in, p->stride, cols, numbers, p->k, true);
         else if (p->transposed) turn_pairs(out, FV_PANEL, in, p->stride, cols, numbers, p->k, false);
         else if (p->from_bf16) join_rows(out, FV_PANEL, in, p->stride, cols, numbers, p->k, true);
