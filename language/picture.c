@@ -59,6 +59,17 @@ static fv_status view_of(const fv_picture *p, const fv_processor *how, int count
     return fv_view_size(view_height, view_width, how, count, height, width, p->min_pixels, p->max_pixels, err);
 }
 
+/* "total_pixels", of all slots of a clip of `count` frames together: what is left for a frame where the family's limits are of frames, as in qwen-vl-utils (fetch_video in vision_process.py). */
+static fv_status share_pixels(fv_picture *p, const fv_processor *how, const json_t *part, int count, fv_error *err) {
+    int64_t total, least = p->min_pixels ? p->min_pixels : how->min_pixels, most = p->max_pixels ? p->max_pixels : how->max_pixels;
+    FV_TRY(fv_json_int_or(part_at(part), "total_pixels", 1, INT64_MAX / how->temporal, 0, &total, err));
+    if (!total) return FV_OK;
+    double share = (double)total * how->temporal / (how->whole_clip ? 1 : count), floor = 1.05 * (double)least;
+    if (share < floor) share = floor;
+    p->max_pixels = share < (double)most ? (int64_t)share : most;
+    return FV_OK;
+}
+
 static fv_status load_image(const char *name, const fv_media *media, fv_image **out, fv_error *err) {
     if (name[0] == '#' && name[1] != '\0' && strspn(name + 1, "0123456789") == strlen(name + 1)) {
         long k = strtol(name + 1, NULL, 10);
@@ -96,8 +107,8 @@ static fv_status load_frames(fv_picture *p, const json_t *names, const fv_media 
     return FV_OK;
 }
 
-/* The rate is all that can be said of them. */
-static fv_status load_list(fv_picture *p, const fv_model *m, const json_t *part, const json_t *names, const fv_media *media, fv_error *err) {
+/* The rate is all that can be said of them, and how large they are seen (whole: with what is said for all rows). */
+static fv_status load_list(fv_picture *p, const fv_model *m, const json_t *part, const json_t *whole, const json_t *names, const fv_media *media, fv_error *err) {
     static const char *const others[] = {"nframes", "frames", "min_frames", "max_frames", "video_start", "video_end"};
     for (size_t i = 0; i < FV_COUNT(others); i++)
         if (fv_json_find(part, others[i]) != NULL) return fv_json_wrong(part_at(part), others[i], "must be absent where video is a list or a folder of pictures", err);
@@ -108,7 +119,8 @@ static fv_status load_list(fv_picture *p, const fv_model *m, const json_t *part,
     FV_TRY(fv_json_num_or(part_at(part), "fps", sampled, &p->fps, err));
     if (!(p->fps > 0)) return fv_json_wrong(part_at(part), "fps", "must be positive", err);
     p->second_per_grid = m->video.temporal / p->fps;
-    return load_frames(p, names, media, err);
+    FV_TRY(load_frames(p, names, media, err));
+    return share_pixels(p, &m->video, whole, p->frame_count, err);
 }
 
 static bool is_picture_name(const char *name) {
@@ -119,7 +131,7 @@ static bool is_picture_name(const char *name) {
     return is;
 }
 
-static fv_status load_folder(fv_picture *p, const fv_model *m, const json_t *part, const char *path, const fv_media *media, fv_error *err) {
+static fv_status load_folder(fv_picture *p, const fv_model *m, const json_t *part, const json_t *whole, const char *path, const fv_media *media, fv_error *err) {
     fv_names names;
     FV_TRY(fv_folder_list(&names, path, err));
     json_t *list = json_array();
@@ -130,7 +142,7 @@ static fv_status load_folder(fv_picture *p, const fv_model *m, const json_t *par
     }
     fv_names_free(&names);
     fv_media plain = {.images = media->images, .image_count = media->image_count}; /* the names hold the folder already */
-    fv_status status = json_array_size(list) > 0 ? load_list(p, m, part, list, &plain, err) : fv_fail(err, FV_BAD_DATA, "%s: there is no picture in it (.png, .jpg)", path);
+    fv_status status = json_array_size(list) > 0 ? load_list(p, m, part, whole, list, &plain, err) : fv_fail(err, FV_BAD_DATA, "%s: there is no picture in it (.png, .jpg)", path);
     json_decref(list);
     return status;
 }
@@ -173,7 +185,7 @@ static fv_status decode_film(fv_picture *p, const fv_processor *how, fv_video *v
 }
 
 /* What may be said for all rows: which frames, and how large. A part that says any of the former says all of it. */
-static const char *const choosing[] = {"fps", "nframes", "frames", "min_frames", "max_frames"}, *const limiting[] = {"min_pixels", "max_pixels"};
+static const char *const choosing[] = {"fps", "nframes", "frames", "min_frames", "max_frames"}, *const limiting[] = {"min_pixels", "max_pixels"}, *const sharing[] = {"total_pixels"};
 
 static bool is_in(const char *key, const char *const *list, size_t n) {
     bool is = false;
@@ -207,8 +219,8 @@ static fv_status watch_videos(fv_model *m, const json_t *fields, fv_error *err) 
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)fields, key, value)
-        if (!is_in(key, choosing, FV_COUNT(choosing)) && !is_in(key, limiting, FV_COUNT(limiting)))
-            return fv_fail(err, FV_BAD_RECIPE, "video: there is no field %.40s; fps, nframes, frames, min_frames, max_frames, min_pixels, max_pixels are known", key);
+        if (!is_in(key, choosing, FV_COUNT(choosing)) && !is_in(key, limiting, FV_COUNT(limiting)) && !is_in(key, sharing, FV_COUNT(sharing)))
+            return fv_fail(err, FV_BAD_RECIPE, "video: there is no field %.40s; fps, nframes, frames, min_frames, max_frames, min_pixels, max_pixels, total_pixels are known", key);
     FV_TRY(fv_frame_wish_read(&wish, at, err));
     FV_TRY(limit(&said, at, err));
     json_decref(m->video_fields);
@@ -242,6 +254,7 @@ static fv_status load_film(fv_picture *p, const fv_model *m, const json_t *part,
     FV_TRY(fv_video_load_url(&video, media->folder, name, err));
     fv_video_facts facts = fv_video_about(video);
     fv_status status = fv_frames_choose(&list, &m->video, &wish, facts.frames, facts.fps, err);
+    if (status == FV_OK) status = share_pixels(p, &m->video, part, list.count, err);
     if (status == FV_OK) status = view_of(p, &m->video, list.count, facts.height, facts.width, &height, &width, err);
     if (status != FV_OK) fv_fail_in(err, "%.200s", name);
     else status = decode_film(p, &m->video, video, &list, width, height, err);
@@ -253,11 +266,11 @@ static fv_status load_film(fv_picture *p, const fv_model *m, const json_t *part,
 /* part: what the row says; whole: with what is said for all rows. Of a list's or a folder's frames, which are chosen already, only the limits are left open. */
 static fv_status load_clip(fv_picture *p, const fv_model *m, const json_t *part, const json_t *whole, const json_t *source, const fv_media *media, fv_error *err) {
     FV_TRY(read_limits(p, media, whole, err));
-    if (json_is_array(source)) return load_list(p, m, part, source, media, err);
+    if (json_is_array(source)) return load_list(p, m, part, whole, source, media, err);
     const char *name = json_string_value(source);
     char *path = NULL;
     if (!fv_url_is_data(name)) FV_TRY(fv_url_path(&path, media->folder, name, "videos", err));
-    fv_status status = path && fv_folder_exists(path) ? load_folder(p, m, part, path, media, err) : load_film(p, m, whole, name, media, err);
+    fv_status status = path && fv_folder_exists(path) ? load_folder(p, m, part, whole, path, media, err) : load_film(p, m, whole, name, media, err);
     free(path);
     return status;
 }

@@ -42,8 +42,8 @@ typedef struct {
 
 /* One content part: {"image": NAME}, {"image_url": {"url": NAME}}, {"type": "image", "url" or "path": NAME}, {"video": NAME} (a file, whose frames are
  * chosen by fps, nframes, video_start ..., see vision/frames.h), or a clip whose frames are chosen already, {"video": [NAME, ...]} or a folder of pictures, in
- * the order of their names (taken at "fps" a second, 2 where it is not said, as qwen-vl-utils). Each with optional min_pixels, max_pixels, or resized_height and resized_width, as qwen-vl-utils has them: the size itself, but for rounding. NAME: a path, a
- * data: URL, for pictures "#k". *out is the caller's (fv_picture_drop). */
+ * the order of their names (taken at "fps" a second, 2 where it is not said, as qwen-vl-utils). Each with optional min_pixels, max_pixels, or resized_height and resized_width, as
+ * qwen-vl-utils has them: the size itself, but for rounding; a clip with total_pixels, which its pairs of frames share. NAME: a path, a data: URL, for pictures "#k". *out is the caller's (fv_picture_drop). */
 fv_status fv_picture_load(const fv_model *m, const json_t *part, const fv_media *media, fv_picture **out, fv_error *err);
 
 /* The clip as if its frames had been filmed in another order: the i-th is order[i] of `clip`, at the time of its i-th. *out is the caller's. */

@@ -319,6 +319,9 @@ static void sizes_can_be_asked_for(void **state) {
         int width, height;
     } cases[] = {{"{\"image\": \"#0\", \"resized_height\": 100, \"resized_width\": 300, \"max_pixels\": 3136}", 308, 112},
                  {"{\"video\": [\"#0\", \"#0\"], \"max_pixels\": 200704}", 504, 364},
+                 {"{\"video\": [\"#0\", \"#0\"], \"max_pixels\": 200704, \"total_pixels\": 100352}", 364, 252},
+                 {"{\"video\": [\"#0\", \"#0\", \"#0\", \"#0\"], \"max_pixels\": 200704, \"total_pixels\": 200704}", 364, 252},
+                 {"{\"video\": [\"#0\", \"#0\"], \"min_pixels\": 100352, \"total_pixels\": 784}", 364, 280},
                  {"{\"image\": \"#0\", \"min_pixels\": 183456, \"max_pixels\": 183456}", 476, 364}, /* 504 x 364 pixels */
                  {"{\"image\": \"#0\", \"resized_height\": 364, \"resized_width\": 504}", 504, 364},
                  {"{\"video\": [\"#0\", \"#0\"], \"resized_height\": 364, \"resized_width\": 504}", 504, 364}};
