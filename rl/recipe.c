@@ -168,8 +168,8 @@ static fv_status resolve_stage(fv_recipe *r, fv_yaml *y, size_t number, json_t *
         return fv_yaml_fail(k ? k : y, err, "stages[%zu].kind must be one of sft|grpo|filter, got %s", number, shown);
     }
     const fv_yaml *named = fv_yaml_get(y, "name");
-    if (!fv_recipe_good_name(fv_yaml_word(named)))
-        return fv_yaml_fail(named, err, "stages[%zu].name must be 1 to 64 letters, digits, '-', '_' and '.', since files are called after it", number);
+    if (!fv_recipe_good_name(fv_yaml_word(named)) || strchr(fv_yaml_word(named), '.'))
+        return fv_yaml_fail(named, err, "stages[%zu].name must be 1 to 64 letters, digits, '-' and '_', since files are called after it, and dots part the fields of overrides", number);
     char prefix[96];
     snprintf(prefix, sizeof prefix, "stages.%s.", fv_yaml_word(named));
     json_t *stage = json_object();

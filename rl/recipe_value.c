@@ -249,7 +249,7 @@ static fv_status resolve_part(const fv_yaml *y, const fv_field *f, const char *p
         }
         if (hook == FV_HOOK_REWARD && !strcmp(item->key, "name")) {
             own = fv_yaml_word(item);
-            if (!fv_recipe_good_name(own) || strlen(own) > 36) status = fv_yaml_fail(item, err, "%s%s: name of %s must be 1 to 36 letters, digits, '-', '_' and '.'", prefix, f->path, name);
+            if (!fv_recipe_good_name(own) || strlen(own) > 36 || strchr(own, '.')) status = fv_yaml_fail(item, err, "%s%s: name of %s must be 1 to 36 letters, digits, '-' and '_'", prefix, f->path, name);
             continue;
         }
         status = check_option(item, part, o, err);

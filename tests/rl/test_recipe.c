@@ -123,6 +123,7 @@ static void stages_are_checked(void **state) {
     refused("model: {path: m}\ndata: {stage: filter}\nstages:\n  - {kind: filter, steps: 1}\n", NULL, 0, "data: {stage: NAME} must name");
     refused("model: {path: m}\ndata: d\nstages:\n  - {kind: sft, name: ../up}\n", NULL, 0, "recipe.yaml:4: stages[0].name must be 1 to 64 letters");
     refused("model: {path: m}\ndata: d\nstages:\n  - {kind: sft, name: [1]}\n", NULL, 0, "stages[0].name must be 1 to 64 letters");
+    refused("model: {path: m}\ndata: d\nstages:\n  - {kind: sft, name: v1.5}\n", NULL, 0, "stages[0].name must be 1 to 64 letters, digits, '-' and '_'");
 }
 
 /* A null is a value that was left out. */
