@@ -38,6 +38,7 @@ fv_status fv_weight_find(const fv_weight_list *list, int *out, fv_weight_use use
         return fv_fail(err, FV_BAD_MODEL, "weights: %s must be %s as config.json has it, got %s", full, want, shape);
     if (w->view.dtype != FV_F32 && w->view.dtype != FV_BF16)
         return fv_fail(err, FV_UNSUPPORTED, "weights: %s must be F32 or BF16, got %s", full, fv_dtype_name(w->view.dtype));
+    w->used = true;
     if (use == FV_AS_LINEAR) w->linear = true;
     return FV_OK;
 }

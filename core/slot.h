@@ -11,6 +11,7 @@
 typedef struct {
     const char *name;
     fv_view view;
+    bool used;   /* fv_weight_find has found it */
     bool linear; /* used as the matrix of a linear operation, so it may have a packed copy: [n, k] = [shape[0], the rest] */
 } fv_weight;
 

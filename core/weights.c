@@ -261,9 +261,6 @@ static fv_status open_index(fv_weights *w, const char *folder, const char *index
             status = fv_fail(err, FV_BAD_MODEL, "%s: weight_map: tensor %s is not in %s", index_path, name, json_string_value(value));
             break;
         }
-        for (size_t i = 0; status == FV_OK && i < w->count; i++)
-            if (!json_object_get(map, w->tensors[i].name))
-                status = fv_fail(err, FV_BAD_MODEL, "%s: weight_map: tensor %s is in a shard, but not in the index", index_path, w->tensors[i].name);
     }
     json_decref(index);
     return status;

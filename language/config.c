@@ -133,10 +133,15 @@ static fv_status read_rope(fv_json_at at, fv_text_config *t, fv_error *err) {
     const json_t *old = fv_json_find(at.root, "rope_scaling");
     const char *key = old != NULL && !(json_is_object(old) && json_object_size(old) == 0) ? "rope_scaling" : "rope_parameters";
     char field[64];
-    FV_TRY(fv_json_num_or(at, "rope_theta", t->rope_theta, &t->rope_theta, err));
+    json_t *object;
+    FV_TRY(fv_json_object_or(at, "rope_scaling", &object, err));
+    FV_TRY(fv_json_object_or(at, "rope_parameters", &object, err));
     snprintf(field, sizeof field, "%s.rope_theta", key);
-    FV_TRY(fv_json_num_or(at, field, t->rope_theta, &t->rope_theta, err));
-    if (!(t->rope_theta > 0)) return fv_json_wrong(at, "rope_theta", "must be positive", err);
+    const char *const places[] = {"rope_theta", field};
+    for (size_t i = 0; i < FV_COUNT(places); i++) {
+        FV_TRY(fv_json_num_or(at, places[i], t->rope_theta, &t->rope_theta, err));
+        if (!(t->rope_theta > 0)) return fv_json_wrong(at, places[i], "must be positive", err);
+    }
     static const char *const types[] = {"type", "rope_type"};
     for (size_t i = 0; i < FV_COUNT(types); i++) {
         snprintf(field, sizeof field, "%s.%s", key, types[i]);
@@ -179,6 +184,7 @@ static fv_status read_text(fv_json_at at, fv_text_config *t, fv_error *err) {
     if (t->head_dim == 0) t->head_dim = t->hidden / t->heads;
     double eps;
     FV_TRY(fv_json_num_or(at, "rms_norm_eps", (double)t->rms_eps, &eps, err));
+    if (!(eps >= 0)) return fv_json_wrong(at, "rms_norm_eps", "must not be negative", err);
     t->rms_eps = (float)eps;
     FV_TRY(refuse_windows(at, t, err));
     FV_TRY(read_rope(at, t, err));

@@ -13,18 +13,32 @@ static const char before[] = "base_model.model."; /* every path in the file, fro
 
 /* ---- names ---- */
 
+static const char visual[] = "visual.", model[] = "model.", new_visual[] = "model.visual.", new_text[] = "model.language_model.";
+
+static bool begins(const char *text, const char *with) { return !strncmp(text, with, strlen(with)); }
+
+/* Whether the adapter was made when transformers' Qwen-VL classes nested otherwise. Its settings and its tensors both go by the names of that time, and stay so. */
+static bool is_older(const fv_lora *l) {
+    for (size_t i = 0; l->file && i < fv_weights_count(l->file); i++) {
+        const char *path = fv_weights_at(l->file, i)->name;
+        if (!begins(path, before)) continue;
+        path += strlen(before);
+        if (begins(path, visual) || (begins(path, model) && !begins(path, new_visual) && !begins(path, new_text))) return true;
+    }
+    return false;
+}
+
+enum { LONGEST_PATH = 256 };
+
 /* "model.language_model.layers.0.mlp.up_proj" of the weight "model.layers.0.mlp.up_proj.weight", and the ".weight". false: too long. */
-static bool layer_name(const fv_lora_base *base, const char *weight, fv_layer_name *out, const char **suffix) {
-    static const char visual[] = "visual.", model[] = "model.", new_visual[] = "model.visual.", new_text[] = "model.language_model.";
-    const char *dot = strrchr(weight, '.'), *put = "", *put_old = "", *rest = weight;
+static bool layer_path(const fv_lora_base *base, bool older, const char *weight, char out[LONGEST_PATH], const char **suffix) {
+    const char *dot = strrchr(weight, '.'), *put = "", *rest = weight;
     *suffix = dot ? dot : "";
-    if (base->vision && !strncmp(rest, new_visual, strlen(new_visual))) rest += strlen(new_visual), put = new_visual, put_old = visual;
-    else if (base->vision && !strncmp(rest, visual, strlen(visual))) rest += strlen(visual), put = new_visual, put_old = visual;
-    else if (base->vision && !strncmp(rest, new_text, strlen(new_text))) rest += strlen(new_text), put = new_text, put_old = model;
-    else if (base->vision && !strncmp(rest, model, strlen(model))) rest += strlen(model), put = new_text, put_old = model;
-    int length = (int)(strlen(rest) - strlen(*suffix)), n = snprintf(out->path, sizeof out->path, "%s%.*s", put, length, rest);
-    int m = snprintf(out->old, sizeof out->old, "%s%.*s", put_old, length, rest);
-    return n < (int)sizeof out->path && m < (int)sizeof out->old;
+    if (base->vision && begins(rest, new_visual)) rest += strlen(new_visual), put = older ? visual : new_visual;
+    else if (base->vision && begins(rest, visual)) rest += strlen(visual), put = older ? visual : new_visual;
+    else if (base->vision && begins(rest, new_text)) rest += strlen(new_text), put = older ? model : new_text;
+    else if (base->vision && begins(rest, model)) rest += strlen(model), put = older ? model : new_text;
+    return snprintf(out, LONGEST_PATH, "%s%.*s", put, (int)(strlen(rest) - strlen(*suffix)), rest) < LONGEST_PATH;
 }
 
 /* ---- tensors: read from the file, or new ---- */
@@ -32,31 +46,26 @@ static bool layer_name(const fv_lora_base *base, const char *weight, fv_layer_na
 typedef struct {
     fv_lora *l;
     const fv_lora_base *base;
+    bool older;          /* is_older */
     uint64_t seed;       /* of new ones */
     bool *taken;         /* [tensors of the file] it has a place */
+    bool *saves, *targets; /* [names of modules_to_save, of target_modules] it takes something */
     fv_error *err;
 } maker;
 
 static fv_status no_memory(const maker *m) { return fv_fail(m->err, FV_NO_MEMORY, "%s: out of memory", m->l->config.place); }
 
-static const fv_tensor *find(maker *m, const fv_layer_name *layer, const char *suffix) {
-    const char *const paths[] = {layer->path, layer->old};
-    for (size_t i = 0; i < FV_COUNT(paths); i++) {
-        char name[320];
-        snprintf(name, sizeof name, "%s%s%s", before, paths[i], suffix);
-        const fv_tensor *t = fv_weights_find(m->l->file, name);
-        if (!t) continue;
-        m->taken[t - fv_weights_at(m->l->file, 0)] = true;
-        return t;
-    }
-    fv_fail(m->err, FV_BAD_MODEL, "%s: no tensor %s%s%s, which target_modules or modules_to_save ask for", m->l->folder, before, layer->path, suffix);
-    return NULL;
+static const fv_tensor *find(maker *m, const char *name) {
+    const fv_tensor *t = fv_weights_find(m->l->file, name);
+    if (t) m->taken[t - fv_weights_at(m->l->file, 0)] = true;
+    else fv_fail(m->err, FV_BAD_MODEL, "%s: no tensor %s, which target_modules or modules_to_save ask for", m->l->folder, name);
+    return t;
 }
 
 /* The tensor's name and memory for its values (f32), as `shape` is. */
-static fv_status begin(maker *m, fv_weight *w, const fv_layer_name *layer, const char *suffix, fv_view shape) {
-    char name[320];
-    snprintf(name, sizeof name, "%s%s%s", before, layer->path, suffix);
+static fv_status begin(maker *m, fv_weight *w, const char *path, const char *suffix, fv_view shape) {
+    char name[LONGEST_PATH + 64];
+    snprintf(name, sizeof name, "%s%s%s", before, path, suffix);
     w->view = shape;
     w->view.dtype = FV_F32;
     w->view.data = calloc((size_t)fv_elements(shape) + 1, sizeof(float));
@@ -66,8 +75,8 @@ static fv_status begin(maker *m, fv_weight *w, const fv_layer_name *layer, const
 
 static bool is_float(fv_dtype t) { return t == FV_F32 || t == FV_BF16 || t == FV_F16; }
 
-static fv_status read_values(maker *m, fv_weight *w, const fv_layer_name *layer, const char *suffix) {
-    const fv_tensor *t = find(m, layer, suffix);
+static fv_status read_values(maker *m, fv_weight *w) {
+    const fv_tensor *t = find(m, w->name);
     if (!t) return FV_BAD_MODEL;
     bool same = t->view.rank == w->view.rank && is_float(t->view.dtype);
     for (int i = 0; i < w->view.rank && same; i++) same = t->view.shape[i] == w->view.shape[i];
@@ -103,37 +112,37 @@ static fv_status start_magnitude(maker *m, fv_weight *w, fv_view of) {
 /* ---- layers ---- */
 
 /* A has the weight's shape with r rows, B is [n, r]; a convolution's B ends in ones. */
-static fv_status add_part(maker *m, int weight, const fv_layer_name *layer) {
+static fv_status add_part(maker *m, int weight, const char *path) {
     fv_view w = m->base->weights[weight].view, a = w, b = w;
     fv_lora *l = m->l;
     fv_adapter_part *part = &l->adapter.parts[l->adapter.part_count++];
     int64_t rank;
     part->weight = weight;
-    FV_TRY(fv_lora_config_rank(&l->config, layer, &rank, &part->scale, m->err));
+    FV_TRY(fv_lora_config_rank(&l->config, path, &rank, &part->scale, m->err));
     a.shape[0] = b.shape[1] = rank;
     for (int i = 2; i < b.rank; i++) b.shape[i] = 1;
-    FV_TRY(begin(m, &part->a, layer, ".lora_A.weight", a));
-    FV_TRY(begin(m, &part->b, layer, ".lora_B.weight", b));
-    if (l->config.dora) FV_TRY(begin(m, &part->magnitude, layer, ".lora_magnitude_vector", (fv_view){.rank = 1, .shape = {w.shape[0]}}));
+    FV_TRY(begin(m, &part->a, path, ".lora_A.weight", a));
+    FV_TRY(begin(m, &part->b, path, ".lora_B.weight", b));
+    if (l->config.dora) FV_TRY(begin(m, &part->magnitude, path, ".lora_magnitude_vector", (fv_view){.rank = 1, .shape = {w.shape[0]}}));
     if (l->file) {
-        FV_TRY(read_values(m, &part->a, layer, ".lora_A.weight"));
-        FV_TRY(read_values(m, &part->b, layer, ".lora_B.weight"));
-        return l->config.dora ? read_values(m, &part->magnitude, layer, ".lora_magnitude_vector") : FV_OK;
+        FV_TRY(read_values(m, &part->a));
+        FV_TRY(read_values(m, &part->b));
+        return l->config.dora ? read_values(m, &part->magnitude) : FV_OK;
     }
     start_a(m, &part->a);
     return l->config.dora ? start_magnitude(m, &part->magnitude, w) : FV_OK;
 }
 
 /* A weight that is brought whole: mapped, or the model's own to start from. */
-static fv_status add_whole(maker *m, int weight, const fv_layer_name *layer, const char *suffix) {
+static fv_status add_whole(maker *m, int weight, const char *path, const char *suffix) {
     const fv_weight *of = &m->base->weights[weight];
     fv_adapter_whole *whole = &m->l->adapter.wholes[m->l->adapter.whole_count++];
-    char name[320], got[96], want[96];
-    snprintf(name, sizeof name, "%s%s%s", before, layer->path, suffix);
+    char name[LONGEST_PATH + 64], got[96], want[96];
+    snprintf(name, sizeof name, "%s%s%s", before, path, suffix);
     *whole = (fv_adapter_whole){.weight = weight, .own = {.name = strdup(name), .view = of->view, .linear = of->linear}};
     if (!whole->own.name) return no_memory(m);
     if (!m->l->file) return FV_OK;
-    const fv_tensor *t = find(m, layer, suffix);
+    const fv_tensor *t = find(m, name);
     if (!t) return FV_BAD_MODEL;
     whole->own.view = t->view;
     fv_shape_text(t->view, got);
@@ -143,63 +152,75 @@ static fv_status add_whole(maker *m, int weight, const fv_layer_name *layer, con
     return FV_OK;
 }
 
-static bool is_projection(const fv_layer_name *layer) { return !strcmp(layer->path, "lm_head"); }
-static bool is_embedding(const fv_layer_name *layer) { return strstr(layer->path, "embed_tokens") != NULL; }
+static bool is_projection(const char *path) { return !strcmp(path, "lm_head"); }
+static bool is_embedding(const char *path) { return strstr(path, "embed_tokens") != NULL; }
 
-static fv_status refuse(const maker *m, const fv_layer_name *layer, const char *why) {
-    return fv_fail(m->err, FV_UNSUPPORTED, "%s: %s %s", m->l->config.place, layer->path, why);
+static fv_status refuse(const maker *m, const char *path, const char *why) {
+    return fv_fail(m->err, FV_UNSUPPORTED, "%s: %s %s", m->l->config.place, path, why);
 }
 
-static fv_status add_weight(maker *m, int weight, bool *used_names) {
+static fv_status add_weight(maker *m, int weight) {
     const fv_weight *w = &m->base->weights[weight];
-    fv_layer_name layer;
+    char path[LONGEST_PATH];
     const char *suffix;
     bool target;
-    if (!layer_name(m->base, w->name, &layer, &suffix)) return fv_fail(m->err, FV_UNSUPPORTED, "%s: %s: the name is too long", m->l->config.place, w->name);
-    if (fv_lora_config_saves(&m->l->config, &layer, used_names)) {
+    if (!layer_path(m->base, m->older, w->name, path, &suffix)) return fv_fail(m->err, FV_UNSUPPORTED, "%s: %s: the name is too long", m->l->config.place, w->name);
+    if (fv_lora_config_saves(&m->l->config, path, m->saves)) {
         /* PEFT would train a copy beside the output projection, which stays what it was */
-        if (is_embedding(&layer) && w->linear) return refuse(m, &layer, "is also the output projection (tied), so it can't be among modules_to_save");
-        if (is_projection(&layer) && !w->linear) return refuse(m, &layer, "is not used, since the output projection is tied to the embeddings; it can't be among modules_to_save");
-        return add_whole(m, weight, &layer, suffix);
+        if (is_embedding(path) && w->linear) return refuse(m, path, "is also the output projection (tied), so it can't be among modules_to_save");
+        if (is_projection(path) && !w->linear) return refuse(m, path, "is not used, since the output projection is tied to the embeddings; it can't be among modules_to_save");
+        return add_whole(m, weight, path, suffix);
     }
     if (strcmp(suffix, ".weight")) return FV_OK;
-    bool plain = w->linear && w->view.rank == 2 && !is_projection(&layer) && !is_embedding(&layer);
-    FV_TRY(fv_lora_config_targets(&m->l->config, &layer, plain, &target, m->err));
+    bool plain = w->linear && w->view.rank == 2 && !is_projection(path) && !is_embedding(path);
+    FV_TRY(fv_lora_config_targets(&m->l->config, path, plain, m->targets, &target, m->err));
     if (!target) return FV_OK;
-    if (is_projection(&layer) || is_embedding(&layer))
-        return refuse(m, &layer, "can't have low-rank matrices (embeddings and the output projection are not supported as target_modules); modules_to_save trains it whole");
-    if (!w->linear) return refuse(m, &layer, "is taken by target_modules, but it is not a linear layer");
-    if (w->view.rank > 2 && m->l->config.dora) return refuse(m, &layer, "is a convolution, for which use_dora is not supported");
-    return add_part(m, weight, &layer);
+    if (is_projection(path) || is_embedding(path))
+        return refuse(m, path, "can't have low-rank matrices (embeddings and the output projection are not supported as target_modules); modules_to_save trains it whole");
+    if (!w->linear) return refuse(m, path, "is taken by target_modules, but it is not a linear layer");
+    if (w->view.rank > 2 && m->l->config.dora) return refuse(m, path, "is a convolution, for which use_dora is not supported");
+    return add_part(m, weight, path);
 }
 
 /* ---- the whole ---- */
 
-static fv_status add_all(maker *m, bool *used_names) {
+/* A name of a list that takes nothing: NULL if there is none. */
+static const char *idle_name(const json_t *list, const bool *used) {
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!used[i]) return json_string_value(json_array_get(list, i));
+    return NULL;
+}
+
+static fv_status add_all(maker *m) {
     const fv_lora *l = m->l;
-    for (int i = 0; i < m->base->count; i++) FV_TRY(add_weight(m, i, used_names));
-    const json_t *names = fv_json_find(l->json, "modules_to_save");
-    for (size_t i = 0; i < json_array_size(names); i++)
-        if (!used_names[i])
-            return fv_fail(m->err, FV_BAD_MODEL, "%s: modules_to_save: the model has no %s", l->config.place, json_string_value(json_array_get(names, i)));
+    for (int i = 0; i < m->base->count; i++) FV_TRY(add_weight(m, i));
+    const json_t *targets = fv_json_find(l->json, "target_modules");
+    const char *missing = idle_name(fv_json_find(l->json, "modules_to_save"), m->saves), *idle = idle_name(targets, m->targets);
+    if (missing) return fv_fail(m->err, FV_BAD_MODEL, "%s: modules_to_save: the model has no %s", l->config.place, missing);
     if (!l->adapter.part_count) return fv_json_wrong((fv_json_at){l->json, l->config.place, FV_BAD_MODEL}, "target_modules", "takes no layer of the model", m->err);
+    if (!l->file && idle) /* PEFT takes it in silence, and its adapters may have such names: lists are made for many models */
+        return fv_fail(m->err, FV_BAD_MODEL, "%s: target_modules: %s takes no layer of the model; they go by the ends of names like %s", l->config.place, idle,
+                       m->base->vision ? "model.language_model.layers.0.self_attn.q_proj and model.visual.blocks.0.attn.qkv" : "model.layers.0.self_attn.q_proj");
     for (size_t i = 0; l->file && i < fv_weights_count(l->file); i++)
         if (!m->taken[i])
             return fv_fail(m->err, FV_BAD_MODEL, "%s: tensor %s belongs to nothing that target_modules and modules_to_save take", l->folder, fv_weights_at(l->file, i)->name);
     return FV_OK;
 }
 
+static bool *flags(size_t count) { return calloc(count + 1, sizeof(bool)); }
+
 static fv_status make(fv_lora *l, uint64_t seed, const fv_lora_base *base, fv_error *err) {
     FV_TRY(fv_lora_config_read(&l->config, l->json, l->place, err));
     size_t count = (size_t)base->count + 1;
     l->adapter.parts = calloc(count, sizeof *l->adapter.parts);
     l->adapter.wholes = calloc(count, sizeof *l->adapter.wholes);
-    bool *names = calloc(json_array_size(fv_json_find(l->json, "modules_to_save")) + 1, sizeof *names);
-    maker m = {.l = l, .base = base, .seed = seed, .err = err, .taken = calloc((l->file ? fv_weights_count(l->file) : 0) + 1, sizeof *m.taken)};
-    bool all = l->adapter.parts && l->adapter.wholes && names && m.taken;
-    fv_status s = all ? add_all(&m, names) : no_memory(&m);
-    free(names);
+    maker m = {.l = l, .base = base, .older = base->vision && is_older(l), .seed = seed, .err = err, .taken = flags(l->file ? fv_weights_count(l->file) : 0),
+               .saves = flags(json_array_size(fv_json_find(l->json, "modules_to_save"))), .targets = flags(json_array_size(fv_json_find(l->json, "target_modules")))};
+    bool all = l->adapter.parts && l->adapter.wholes && m.taken && m.saves && m.targets;
+    fv_status s = all ? add_all(&m) : no_memory(&m);
     free(m.taken);
+    free(m.saves);
+    free(m.targets);
     return s;
 }
 

@@ -125,16 +125,17 @@ static bool named(const char *path, const char *name) {
     return !strcmp(path, name) || (n > m && path[n - m - 1] == '.' && ends_with(path, name));
 }
 
-/* `field` takes one of the layer's two paths. */
-static fv_status takes(const fv_lora_config *c, const char *field, const fv_layer_name *layer, bool *out, fv_error *err) {
+/* `field` takes the layer; used (NULL: nobody asks): as in fv_lora_config_targets. */
+static fv_status takes(const fv_lora_config *c, const char *field, const char *path, bool *used, bool *out, fv_error *err) {
     const json_t *names = fv_json_find(c->root, field), *name;
     size_t i;
     *out = false;
-    if (json_is_string(names)) {
-        FV_TRY(matches(c, field, json_string_value(names), layer->path, out, err));
-        return *out ? FV_OK : matches(c, field, json_string_value(names), layer->old, out, err);
+    if (json_is_string(names)) return matches(c, field, json_string_value(names), path, out, err);
+    json_array_foreach((json_t *)names, i, name) {
+        if (!named(path, json_string_value(name))) continue;
+        *out = true;
+        if (used) used[i] = true;
     }
-    json_array_foreach((json_t *)names, i, name) *out = *out || named(layer->path, json_string_value(name)) || named(layer->old, json_string_value(name));
     return FV_OK;
 }
 
@@ -147,34 +148,32 @@ static bool is_all_linear(const json_t *targets) {
     return true;
 }
 
-fv_status fv_lora_config_targets(const fv_lora_config *c, const fv_layer_name *layer, bool linear, bool *out, fv_error *err) {
+fv_status fv_lora_config_targets(const fv_lora_config *c, const char *path, bool linear, bool *used, bool *out, fv_error *err) {
     bool excluded;
-    FV_TRY(takes(c, "exclude_modules", layer, &excluded, err));
+    FV_TRY(takes(c, "exclude_modules", path, NULL, &excluded, err));
     *out = false;
     if (excluded) return FV_OK;
     if (is_all_linear(fv_json_find(c->root, "target_modules"))) {
         *out = linear;
         return FV_OK;
     }
-    return takes(c, "target_modules", layer, out, err);
+    return takes(c, "target_modules", path, used, out, err);
 }
 
-bool fv_lora_config_saves(const fv_lora_config *c, const fv_layer_name *layer, bool *used) {
+bool fv_lora_config_saves(const fv_lora_config *c, const char *path, bool *used) {
     const json_t *names = fv_json_find(c->root, "modules_to_save"), *name;
-    size_t i, length = strlen(layer->path);
+    size_t i, length = strlen(path);
     bool saves = false;
     json_array_foreach((json_t *)names, i, name)
-        for (size_t n = 1; n <= length; n++) { /* every module that the layer is in, and itself */
-            char part[sizeof layer->path];
-            if (layer->path[n] != '.' && layer->path[n] != '\0') continue;
-            snprintf(part, sizeof part, "%.*s", (int)n, layer->path);
-            if (ends_with(part, json_string_value(name))) saves = used[i] = true;
+        for (size_t n = 1, m = json_string_length(name); n <= length; n++) { /* every module that the layer is in, and itself */
+            if (path[n] != '.' && path[n] != '\0') continue;
+            if (n >= m && !strncmp(path + n - m, json_string_value(name), m)) saves = used[i] = true;
         }
     return saves;
 }
 
 /* The value of the first key that, as a regular expression, is the layer's path or its end after a dot. */
-static fv_status from_pattern(const fv_lora_config *c, const char *field, const fv_layer_name *layer, double *value, fv_error *err) {
+static fv_status from_pattern(const fv_lora_config *c, const char *field, const char *path, double *value, fv_error *err) {
     const char *key;
     json_t *given;
     json_object_foreach((json_t *)fv_json_find(c->root, field), key, given) {
@@ -182,8 +181,7 @@ static fv_status from_pattern(const fv_lora_config *c, const char *field, const 
         bool found;
         if (snprintf(pattern, sizeof pattern, "(.*\\.)?(%s)", key) >= (int)sizeof pattern || !json_is_number(given))
             return refuse(c, field, "must map short names or regular expressions to numbers", err);
-        FV_TRY(matches(c, field, pattern, layer->path, &found, err));
-        if (!found) FV_TRY(matches(c, field, pattern, layer->old, &found, err));
+        FV_TRY(matches(c, field, pattern, path, &found, err));
         if (!found) continue;
         *value = json_number_value(given);
         return FV_OK;
@@ -191,10 +189,10 @@ static fv_status from_pattern(const fv_lora_config *c, const char *field, const 
     return FV_OK;
 }
 
-fv_status fv_lora_config_rank(const fv_lora_config *c, const fv_layer_name *layer, int64_t *rank, float *scale, fv_error *err) {
+fv_status fv_lora_config_rank(const fv_lora_config *c, const char *path, int64_t *rank, float *scale, fv_error *err) {
     double r = (double)c->r, alpha = c->alpha;
-    FV_TRY(from_pattern(c, "rank_pattern", layer, &r, err));
-    FV_TRY(from_pattern(c, "alpha_pattern", layer, &alpha, err));
+    FV_TRY(from_pattern(c, "rank_pattern", path, &r, err));
+    FV_TRY(from_pattern(c, "alpha_pattern", path, &alpha, err));
     if (!(r >= 1 && r <= 1 << 20)) return refuse(c, "rank_pattern", "must hold ranks of at least 1", err);
     *rank = (int64_t)r;
     *scale = (float)(alpha / (c->rslora ? sqrt(r) : r));

@@ -17,18 +17,14 @@ typedef struct {
  * false, empty). */
 fv_status fv_lora_config_read(fv_lora_config *out, const json_t *root, const char *place, fv_error *err);
 
-/* A layer by its path: as transformers' classes nest, "model.language_model.layers.0.mlp.up_proj", and in the older nesting of the same model (equal to
- * the first where there is none), which older adapters were made with. */
-typedef struct {
-    char path[256], old[256];
-} fv_layer_name;
+/* Layers go by their paths, as transformers' classes nest: "model.language_model.layers.0.mlp.up_proj". */
 
 /* target_modules without exclude_modules. A list holds whole paths or their ends, a text is a regular expression for the whole path; "all-linear" takes what
- * `linear` says (PEFT: every linear layer but the output projection). */
-fv_status fv_lora_config_targets(const fv_lora_config *c, const fv_layer_name *layer, bool linear, bool *out, fv_error *err);
+ * `linear` says (PEFT: every linear layer but the output projection). used[i] is set for every name i of a list that takes the layer. */
+fv_status fv_lora_config_targets(const fv_lora_config *c, const char *path, bool linear, bool *used, bool *out, fv_error *err);
 /* modules_to_save: the layer's path, or that of something it is in, ends with one of the names. used[i] is set for every name i that takes it. */
-bool fv_lora_config_saves(const fv_lora_config *c, const fv_layer_name *layer, bool *used);
+bool fv_lora_config_saves(const fv_lora_config *c, const char *path, bool *used);
 /* The layer's rank and scale, with rank_pattern, alpha_pattern and use_rslora. */
-fv_status fv_lora_config_rank(const fv_lora_config *c, const fv_layer_name *layer, int64_t *rank, float *scale, fv_error *err);
+fv_status fv_lora_config_rank(const fv_lora_config *c, const char *path, int64_t *rank, float *scale, fv_error *err);
 
 #endif

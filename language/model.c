@@ -2,6 +2,7 @@
 
 #include "core/file.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,26 @@ static fv_status open_processors(fv_model *m, fv_error *err) {
     return FV_OK;
 }
 
+/* The weight whose values this one's name stands for in a file. A tied model's file may have the projection once more, which nothing reads: it is what the embeddings
+ * are, also after they were trained. */
+static int source_of(const fv_model *m, int weight) {
+    const char *name = m->weights[weight].name;
+    size_t n = strlen(name), end = strlen("lm_head.weight");
+    return n >= end && !strcmp(name + n - end, "lm_head.weight") ? fv_decoder_head(m->decoder) : weight;
+}
+
+/* transformers tells of them, too: more often than not the config is not that of the weights. The spare head of a tied model is none of them. */
+static void note_weights(fv_model *m) {
+    int idle = 0, first = 0;
+    for (int i = m->count - 1; i >= 0; i--) {
+        if (m->weights[i].used || source_of(m, i) != i) continue;
+        idle++;
+        first = i;
+    }
+    size_t n = strlen(m->note);
+    if (idle) snprintf(m->note + n, sizeof m->note - n, "%sconfig.json has no use for %d of the folder's weights, such as %s", n ? "; " : "", idle, m->weights[first].name);
+}
+
 static fv_status open_all(fv_model *m, fv_error *err) {
     FV_TRY(fv_config_read(&m->config, m->folder, err));
     FV_TRY(open_text(m, err));
@@ -101,7 +122,10 @@ static fv_status open_all(fv_model *m, fv_error *err) {
     fv_status status = FV_OK;
     if (m->config.has_vision) status = fv_tower_open(&m->tower, &m->config.vision, m->weights, m->count, err);
     if (status == FV_OK) status = fv_decoder_open(&m->decoder, &m->config.text, m->weights, m->count, err);
-    return status == FV_OK ? FV_OK : fv_fail_in(err, "%s", m->folder);
+    if (status != FV_OK) return fv_fail_in(err, "%s", m->folder);
+    snprintf(m->note, sizeof m->note, "%s", fv_chat_note(m->chat));
+    note_weights(m);
+    return FV_OK;
 }
 
 static fv_status open_folder(fv_model **out, const char *folder, fv_error *err) {
@@ -272,14 +296,6 @@ static fv_status save_whole(const fv_model *m, const fv_tensor *tensors, const f
     return status;
 }
 
-/* The weight whose values this one's name stands for in a file. A tied model's file may have the projection once more, which nothing reads: it is what the embeddings
- * are, also after they were trained. */
-static int source_of(const fv_model *m, int weight) {
-    const char *name = m->weights[weight].name;
-    size_t n = strlen(name), end = strlen("lm_head.weight");
-    return n >= end && !strcmp(name + n - end, "lm_head.weight") ? fv_decoder_head(m->decoder) : weight;
-}
-
 /* The model's weights as a slot has them (NULL: its own), malloc'ed. */
 static fv_status list_tensors(fv_tensor **out, const fv_model *m, const fv_slot *slot, fv_error *err) {
     *out = calloc((size_t)m->count + 1, sizeof **out);
@@ -343,7 +359,7 @@ fv_status fv_model_save_merged(const fv_model *m, fv_slot *slot, const char *fol
         int source = source_of(m, done);
         made[done] = slot->params[source].adapted != NULL || view->data != m->weights[source].view.data;
         if (!made[done]) *view = stored;
-        else if (dtype == FV_DTYPES) view->dtype = stored.dtype;
+        else view->dtype = dtype == FV_DTYPES ? stored.dtype : dtype; /* rounded once */
         if (made[done]) status = merge_weight(view, slot, source, err);
         made[done] &= status == FV_OK;
     }

@@ -23,6 +23,7 @@ typedef struct fv_model {
     fv_tower *tower;      /* NULL for text models */
     fv_decoder *decoder;
     fv_lora *lora;        /* for the slots that want it (fv_model_adapter); NULL: none */
+    char note[512];       /* what its user should know, or "": an unknown chat template, weights that nothing uses */
 } fv_model;
 
 /* Opens `folder`; where that is a PEFT adapter's, the model that its base_model_name_or_path names (a folder: as it is written, or from the adapter's own),

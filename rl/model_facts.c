@@ -60,6 +60,6 @@ fv_status fv_model_facts(json_t **out, const fv_model *m, const fv_ops *ops, fv_
     int64_t trained = m->lora ? json_integer_value(json_object_get(adapter, "parameters")) : c.total;
     *out = json_pack("{s: s, s: s, s: o, s: s, s: I, s: I, s: I, s: b, s: o, s: o, s: o, s: o, s: s, s: o}", "folder", m->folder, "model_type", k->model_type, "parameters", parameters, "dtype",
                      c.mixed ? "mixed" : fv_dtype_name(c.dtype), "file_bytes", (json_int_t)c.file, "packed_bytes", (json_int_t)c.packed, "trained_bytes", (json_int_t)(16 * trained), "tied",
-                     k->text.tied, "text", text_facts(&k->text), "vision", vision_facts(k), "tokenizer", tokenizer_facts(m), "limits", limits, "note", fv_chat_note(m->chat), "adapter", adapter);
+                     k->text.tied, "text", text_facts(&k->text), "vision", vision_facts(k), "tokenizer", tokenizer_facts(m), "limits", limits, "note", m->note, "adapter", adapter);
     return *out ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", m->folder);
 }

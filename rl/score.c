@@ -212,6 +212,14 @@ static fv_status run_all(scorer *c, int64_t rows, fv_progress *progress, fv_erro
     return status;
 }
 
+/* As the checkpoint, or else the adapter's own file, calls it. */
+static const char *name_of(const scorer *c, int i) {
+    const fv_adapter *a = fv_model_adapter(c->s->model);
+    for (int k = 0; a && k < a->whole_count; k++)
+        if (a->wholes[k].weight == i) return a->wholes[k].own.name;
+    return c->s->slot->params[i].name;
+}
+
 /* The mean's gradient, under the weights' names and in their shapes; with an adapter, of what is trained then. */
 static fv_status save_gradient(scorer *c, fv_error *err) {
     const fv_slot *slot = c->s->slot;
@@ -223,7 +231,7 @@ static fv_status save_gradient(scorer *c, fv_error *err) {
         if (!slot->params[i].grad.data) continue;
         fv_view flat = fv_vec(slot->params[i].grad.data, fv_elements(slot->params[i].grad));
         slot->ops->scale(&slot->exec, flat, (float)(1.0 / (double)c->counts->targets));
-        tensors[n++] = (fv_tensor){slot->params[i].name, slot->params[i].grad};
+        tensors[n++] = (fv_tensor){name_of(c, i), slot->params[i].grad};
     }
     fv_status status = fv_weights_save_from(c->o->grad, tensors, n, FV_F32, slot->ops, err);
     free(tensors);

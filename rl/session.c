@@ -7,7 +7,7 @@ static fv_status open_all(fv_session *s, const fv_session_options *o, fv_error *
     FV_TRY(fv_model_open(&s->model, o->model, err));
     if (o->adapter) FV_TRY(fv_model_adapt(s->model, o->adapter, err));
     FV_TRY(fv_model_watch(s->model, o->image, o->video, err));
-    if (o->note && fv_chat_note(s->model->chat)[0]) o->note(o->model, fv_chat_note(s->model->chat));
+    if (o->note && s->model->note[0]) o->note(o->model, s->model->note);
     FV_TRY(fv_pool_open(&s->pool, o->threads, err));
     FV_TRY(fv_jobs_open(&s->tools, fv_pool_threads(s->pool), err));
     s->scratch = fv_ops_arena(s->ops, (size_t)16 << 20);

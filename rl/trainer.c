@@ -253,7 +253,7 @@ static fv_status open_machine(fv_trainer *t, fv_error *err) {
 static fv_status open_model(fv_trainer *t, fv_error *err) {
     const char *path = fv_get_text(t->recipe->json, "model.path");
     FV_TRY(path ? fv_model_open(&t->model, path, err) : open_new_model(t, err));
-    if (fv_chat_note(t->model->chat)[0]) fv_run_log(t->run, "%s: %s", t->model->folder, fv_chat_note(t->model->chat));
+    if (t->model->note[0]) fv_run_log(t->run, "%s: %s", t->model->folder, t->model->note);
     FV_TRY(fv_train_adapt(t->model, t->recipe, err));
     FV_TRY(fv_model_watch(t->model, fv_get(t->recipe->json, "image"), fv_get(t->recipe->json, "video"), err));
     return fv_train_policy(&t->policy, t->recipe, t->model, t->model->weights, t->ops, (fv_exec){t->pool, t->scratch}, err);

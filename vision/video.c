@@ -20,7 +20,7 @@ static const struct {
     enum AVCodecID id;
     const char *name;
 } codecs[] = {
-    {AV_CODEC_ID_H264, "H.264"}, {AV_CODEC_ID_HEVC, "HEVC"}, {AV_CODEC_ID_VP9, "VP9"}, {AV_CODEC_ID_AV1, "AV1"}, {AV_CODEC_ID_MPEG4, "MPEG-4"}, {AV_CODEC_ID_GIF, "GIF"},
+    {AV_CODEC_ID_H264, "H.264"}, {AV_CODEC_ID_HEVC, "HEVC"}, {AV_CODEC_ID_VP8, "VP8"}, {AV_CODEC_ID_VP9, "VP9"}, {AV_CODEC_ID_AV1, "AV1"}, {AV_CODEC_ID_MPEG4, "MPEG-4"}, {AV_CODEC_ID_GIF, "GIF"},
 };
 
 /* ---- What FFmpeg says -------------------------------------------------------------------------------------------------------------------------- */

@@ -105,6 +105,31 @@ static void f16_stays_f16(void **state) {
     fv_weights_close(wide);
 }
 
+/* A wider file than the model's has sums that were rounded to no bf16. */
+static void wide_merges_are_rounded_once(void **state) {
+    (void)state;
+    fv_weights *wide, *exact, *base;
+    assert_int_equal(system("cp -r m narrow"), 0);
+    save_as("m/model.safetensors", "narrow/model.safetensors", FV_BF16);
+    assert_int_equal(system("cp -r narrow widened"), 0);
+    save_as("narrow/model.safetensors", "widened/model.safetensors", FV_F32);
+    run_well("model merge narrow adapter narrow32 dtype=f32");
+    run_well("model merge widened adapter widened32");
+    assert_int_equal(fv_weights_open(&base, "widened", NULL), FV_OK);
+    assert_int_equal(fv_weights_open(&wide, "narrow32", NULL), FV_OK);
+    assert_int_equal(fv_weights_open(&exact, "widened32", NULL), FV_OK);
+    int changed = 0;
+    for (size_t i = 0; i < fv_weights_count(exact); i++) {
+        fv_view a = fv_weights_at(wide, i)->view, b = fv_weights_at(exact, i)->view;
+        assert_true(a.dtype == FV_F32 && b.dtype == FV_F32 && fv_bytes(a) == fv_bytes(b) && !memcmp(a.data, b.data, fv_bytes(a)));
+        changed += memcmp(fv_weights_at(base, i)->view.data, b.data, fv_bytes(b)) != 0;
+    }
+    assert_true(changed > 0);
+    fv_weights_close(base);
+    fv_weights_close(wide);
+    fv_weights_close(exact);
+}
+
 /* A rollout with an adapter is scored with the same bits, on another instruction set. */
 static void verbs_take_it_for_a_model(void **state) {
     (void)state;
@@ -146,6 +171,7 @@ int main(void) {
         cmocka_unit_test(it_is_shown),
         cmocka_unit_test(it_is_merged),
         cmocka_unit_test(f16_stays_f16),
+        cmocka_unit_test(wide_merges_are_rounded_once),
         cmocka_unit_test(verbs_take_it_for_a_model),
         cmocka_unit_test(a_lost_model_is_named),
     };

@@ -64,9 +64,28 @@ static void a_new_model_has_all_it_needs(void **state) {
     assert_int_equal(m->config.text.vocabulary, fv_tokenizer_size(m->tokenizer));
     assert_int_equal(m->config.eos[0], fv_tokenizer_id(m->tokenizer, "<|im_end|>"));
     assert_int_equal(m->config.eos[1], fv_tokenizer_id(m->tokenizer, "<|endoftext|>"));
-    assert_string_equal(fv_chat_note(m->chat), "");
+    assert_string_equal(m->note, "");
     assert_int_equal(m->image.min_pixels, 3136);
     fv_model_close(m);
+}
+
+/* A config that leaves weights over is opened, as transformers does, and that is said. */
+static void idle_weights_are_noted(void **state) {
+    (void)state;
+    fv_error err = {0};
+    fv_model *m = open_model("tiny");
+    assert_int_equal(fv_model_save(m, NULL, in_root("shallow"), FV_DTYPES, &err), FV_OK);
+    fv_model_close(m);
+    json_t *config, *text;
+    assert_int_equal(fv_json_read(&config, in_root("shallow/config.json"), FV_BAD_MODEL, &err), FV_OK);
+    text = json_object_get(config, "text_config") ? json_object_get(config, "text_config") : config;
+    int layers = (int)json_integer_value(json_object_get(text, "num_hidden_layers"));
+    json_object_set_new(text, "num_hidden_layers", json_integer(layers - 1));
+    assert_int_equal(json_dump_file(config, in_root("shallow/config.json"), 0), 0);
+    m = open_model("shallow");
+    assert_non_null(strstr(m->note, "config.json has no use for 12 of the folder's weights, such as model."));
+    fv_model_close(m);
+    json_decref(config);
 }
 
 /* As transformers initialises: matrices normal with std 0.02, norms 1, biases 0. */
@@ -327,7 +346,7 @@ static void bad_folders_are_refused_with_their_place(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_new_model_has_all_it_needs),          cmocka_unit_test(new_weights_have_the_right_spread),
+        cmocka_unit_test(a_new_model_has_all_it_needs), cmocka_unit_test(idle_weights_are_noted),          cmocka_unit_test(new_weights_have_the_right_spread),
         cmocka_unit_test(every_family_can_be_new),               cmocka_unit_test(the_seed_decides),                      cmocka_unit_test(saving_keeps_files_names_and_keys),
         cmocka_unit_test(the_old_layout_is_read_and_kept),       cmocka_unit_test(heads_are_those_of_the_file), cmocka_unit_test(half_floats_are_read_and_kept),
             cmocka_unit_test(policies_write_text_and_ends_of_turns),
