@@ -4,7 +4,7 @@
 
 #include "core/progress.h"
 #include "core/random.h"
-#include "rl/engine.h"
+#include "rl/engine/engine.h"
 
 #include <math.h>
 #include <stdlib.h>

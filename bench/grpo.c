@@ -4,10 +4,10 @@
 
 #include "core/progress.h"
 #include "core/random.h"
-#include "rl/engine.h"
-#include "rl/feed.h"
-#include "rl/pack.h"
+#include "rl/engine/engine.h"
+#include "rl/engine/pack.h"
 #include "rl/pipeline.h"
+#include "rl/train/feed.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,8 +4,8 @@
 
 #include "core/progress.h"
 #include "core/random.h"
-#include "rl/feed.h"
-#include "rl/pack.h"
+#include "rl/engine/pack.h"
+#include "rl/train/feed.h"
 
 enum { BATCH = 8, SHARING = 4, NEW = 64, TURNS = 5, MOST = 100 };
 

@@ -4,7 +4,7 @@
 
 #include "core/progress.h"
 #include "core/random.h"
-#include "rl/pack.h"
+#include "rl/engine/pack.h"
 
 enum { GROUP = 8, ANSWER = 64, PROMPT = 4 * ANSWER, TURNS = 5 };
 

@@ -2,7 +2,7 @@
 
 #include "core/file.h"
 #include "language/unicode.h"
-#include "rl/talk.h"
+#include "rl/rollout/talk.h"
 
 #include <ctype.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 
-#include "rl/evaluate_file.h"
+#include "rl/evaluate/evaluate_file.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "cli/cli.h"
 
 #include "rl/part.h"
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 #include "tools/env.h"
 
 #include <stdio.h>

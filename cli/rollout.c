@@ -1,8 +1,8 @@
 #include "cli/cli.h"
 
 #include "core/file.h"
-#include "rl/recipe.h"
-#include "rl/rollout_file.h"
+#include "rl/recipe/recipe.h"
+#include "rl/rollout/rollout_file.h"
 #include "tools/env.h"
 
 #include <stdio.h>

@@ -1,9 +1,9 @@
 #include "cli/cli.h"
 
-#include "rl/compare.h"
-#include "rl/plan.h"
-#include "rl/summary_table.h"
-#include "rl/train.h"
+#include "rl/compare/compare.h"
+#include "rl/train/plan.h"
+#include "rl/train/summary_table.h"
+#include "rl/train/train.h"
 
 #include <stdio.h>
 

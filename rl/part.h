@@ -48,7 +48,7 @@ typedef struct fv_response {
     float *token_weight;            /* [tokens], starts as 1 */
     const double *noted;            /* [tokens] what a token weight's visit made of each position; NULL: nothing was visited */
     char error[256];                /* "" or why it could not be scored: left out of the group's baseline, advantage 0 */
-    bool unjudged;                  /* `error` says that a term needs judge_text: a judge may still be asked (rl/judging.h) */
+    bool unjudged;                  /* `error` says that a term needs judge_text: a judge may still be asked (rl/judge/judging.h) */
     bool aside;                     /* says something about its group, and is not trained on: no part of shaping and baseline, advantage 0 */
 } fv_response;
 

@@ -4,7 +4,7 @@
 #define FV_RL_PIPELINE_H
 
 #include "rl/part.h"
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 
 enum { FV_MAX_PARTS = 24 };
 

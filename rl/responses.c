@@ -1,7 +1,7 @@
 #include "rl/responses.h"
 
 #include "datasets/rowfile.h"
-#include "rl/outputs.h"
+#include "rl/evaluate/outputs.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef FV_RL_REWARD_ROWS_H
 #define FV_RL_REWARD_ROWS_H
 
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 
 typedef struct {
     int64_t rows, bad, groups; /* bad: written with an error */

@@ -3,9 +3,9 @@
 #ifndef FV_RL_SCORE_H
 #define FV_RL_SCORE_H
 
-#include "rl/feed.h"
-#include "rl/pack.h"
+#include "rl/engine/pack.h"
 #include "rl/session.h"
+#include "rl/train/feed.h"
 
 typedef struct {
     const char *out;      /* JSON lines, written whole or not at all */

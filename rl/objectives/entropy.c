@@ -1,5 +1,5 @@
 #include "rl/part.h"
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 
 /* - coefficient * mean entropy of the trained tokens: a bonus for staying undecided. */
 static void entropy(const fv_use *u, fv_streams *s, const fv_moment *when, double *loss) {

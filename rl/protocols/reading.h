@@ -3,7 +3,7 @@
 #define FV_RL_PROTOCOLS_READING_H
 
 #include "datasets/options.h"
-#include "rl/protocol.h"
+#include "rl/evaluate/protocol.h"
 #include "rl/text/python.h"
 
 /* The answer as `exact` finds it (fv_answer_find). */

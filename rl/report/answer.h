@@ -1,4 +1,4 @@
-/* What a policy did, as HTML: where it looked, what it saw, what it wrote, what it was paid. From a line of trajectories (rl/trajectories.h). */
+/* What a policy did, as HTML: where it looked, what it saw, what it wrote, what it was paid. From a line of trajectories (rl/rollout/trajectories.h). */
 #ifndef FV_RL_REPORT_ANSWER_H
 #define FV_RL_REPORT_ANSWER_H
 

@@ -2,7 +2,7 @@
 #ifndef FV_RL_REPORT_COMPARISON_H
 #define FV_RL_REPORT_COMPARISON_H
 
-#include "rl/comparison.h"
+#include "rl/compare/comparison.h"
 
 /* Writes OUT/comparison.html. What the runs do not have is left out. The same files give the same bytes. */
 fv_status fv_comparison_page(const fv_comparison *c, fv_error *err);

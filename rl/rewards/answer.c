@@ -1,5 +1,5 @@
 /* The answer of a response against the right one: where it stands, and how it is compared, by the row's type of problem. */
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 #include "rl/rewards/compare.h"
 #include "rl/rewards/format.h"
 #include "rl/rewards/reading.h"

@@ -1,6 +1,6 @@
 #include "rl/answer.h"
 #include "rl/part.h"
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 
 #include <stdio.h>
 

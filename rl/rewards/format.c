@@ -1,6 +1,6 @@
 #include "rl/rewards/format.h"
 
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 #include "rl/rewards/reading.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 #include "rl/rewards/sources.h"
 #include "rl/text/mathverify.h"
 #include "rl/text/python.h"

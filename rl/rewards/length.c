@@ -1,5 +1,5 @@
 #include "rl/part.h"
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 
 #include <math.h>
 #include <stdio.h>

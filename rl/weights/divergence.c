@@ -1,4 +1,4 @@
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 #include "rl/rewards/reading.h"
 
 #include <math.h>

@@ -200,7 +200,7 @@ static void offences_are_seen(void **state) {
     check_report("cpu/a.c", "#include \"cuda/b.h\"\n", "cpu/a.c:1: cpu/ must not include cuda/b.h\n");
     check_report("tools/a.c", "#include \"draw.h\"\n#include \"stb_truetype.h\"\n", "tools/a.c:1: \"draw.h\" must be named from the root\n");
     check_report("tests/rl/a.c", "#include \"cpu/simd.h\"\n", "");
-    check_report("vision/a.c", "/*\n#include \"rl/run.h\"\n*/\n", "");
+    check_report("vision/a.c", "/*\n#include \"rl/train/run.h\"\n*/\n", "");
 
     check_report("rl/a.c", "\nvoid f(void) {\n    printf(\"x\");\n    exit(1);\n}\n",
                  "rl/a.c:3: the library must not use printf\nrl/a.c:4: the library must not use exit\n");

@@ -6,7 +6,7 @@
 #include "core/random.h"
 #include "cuda/cuda.h"
 #include "language/model.h"
-#include "rl/train.h"
+#include "rl/train/train.h"
 
 enum { PROMPTS = 2, GROUP = 2, ANSWERS = PROMPTS * GROUP, LONGEST = 24, ROOM = 512, STEPS = 2 };
 

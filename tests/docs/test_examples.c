@@ -8,7 +8,7 @@
 #include "language/model.h"
 #include "rl/part.h"
 #include "rl/pipeline.h"
-#include "rl/train.h"
+#include "rl/train/train.h"
 #include "tools/registry.h"
 
 #include <unistd.h>

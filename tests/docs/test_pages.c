@@ -2,9 +2,9 @@
  * and the files and tests that pages name are there. FOVEA_WRITE_DOCS=1 writes docs/recipe.md instead of comparing it. */
 #include "core/file.h"
 #include "datasets/generator.h"
+#include "rl/evaluate/protocol.h"
 #include "rl/part.h"
-#include "rl/protocol.h"
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 #include "tools/actions.h"
 #include "tools/env.h"
 

@@ -1,7 +1,7 @@
 /* A reward for short answers. */
 #include "rl/answer.h"
 #include "rl/part.h"
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -450,7 +450,7 @@ CLUSTERS = {"videomme@lmms": "videoID", "videomme@kit": "videoID", "mvbench@lmms
 
 
 def clustered(name, rows, scores):
-    """lmms-eval's clustered standard error of a plain mean; for VSI-Bench the same of the mean over tasks, each row with its weight in it (rl/strata.h)."""
+    """lmms-eval's clustered standard error of a plain mean; for VSI-Bench the same of the mean over tasks, each row with its weight in it (rl/evaluate/strata.h)."""
     if name not in CLUSTERS:
         return None
     keys = [r[CLUSTERS[name]] for r in rows]

@@ -5,7 +5,7 @@
 
 #include "small.h"
 
-#include "rl/train.h"
+#include "rl/train/train.h"
 
 enum { LESSON_ROWS = 4 };
 

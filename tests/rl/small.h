@@ -4,8 +4,8 @@
 
 #include "core/file.h"
 #include "core/random.h"
-#include "rl/engine.h"
-#include "rl/pack.h"
+#include "rl/engine/engine.h"
+#include "rl/engine/pack.h"
 
 #include <math.h>
 #include <setjmp.h>

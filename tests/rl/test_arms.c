@@ -2,10 +2,10 @@
  * the run that one would write by hand. */
 #include "lesson.h"
 
-#include "rl/compare.h"
-#include "rl/comparison.h"
-#include "rl/plan.h"
-#include "rl/spread.h"
+#include "rl/compare/compare.h"
+#include "rl/compare/comparison.h"
+#include "rl/compare/spread.h"
+#include "rl/train/plan.h"
 
 #define EXAMPLE FOVEA_SOURCE "/tests/examples/compare.yaml"
 

@@ -1,7 +1,7 @@
 /* What a recipe asks around a row's question. */
 #include "lesson.h"
 
-#include "rl/ask.h"
+#include "rl/recipe/ask.h"
 
 static json_t *asked(const char *ask, const char *row) {
     json_t *how = json_loads(ask, 0, NULL), *in = json_loads(row, 0, NULL), *before = json_deep_copy(in), *out;

@@ -1,8 +1,8 @@
 /* Judges: a model in the process, the policy, a server; what they say is paid, recorded, and not asked twice; what fails is left out. */
 #include "lesson.h"
 
-#include "rl/http.h"
-#include "rl/judge_prompt.h"
+#include "rl/judge/http.h"
+#include "rl/judge/judge_prompt.h"
 #include "rl/part.h"
 #include "rl/reward_rows.h"
 

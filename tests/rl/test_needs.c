@@ -2,8 +2,8 @@
 #include "small.h"
 
 #include "core/hollow.h"
-#include "rl/needs.h"
-#include "rl/needs_model.h"
+#include "rl/train/needs.h"
+#include "rl/train/needs_model.h"
 
 static fv_recipe *recipe_of(const char *model, const char *rest) {
     fv_recipe *r;

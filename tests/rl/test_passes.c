@@ -1,10 +1,10 @@
 /* What recipes ask of the policy beside plain answers: a second pass without the picture, answers to shuffled frames, whole rows of log-probs. */
 #include "lesson.h"
 
+#include "rl/engine/vocabulary.h"
 #include "rl/pipeline.h"
-#include "rl/second_pass.h"
-#include "rl/shuffled.h"
-#include "rl/vocabulary.h"
+#include "rl/rollout/second_pass.h"
+#include "rl/rollout/shuffled.h"
 
 enum { GROUP = 4, ROOM = 4096 };
 

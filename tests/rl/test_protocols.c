@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "core/file.h"
-#include "rl/evaluate_file.h"
+#include "rl/evaluate/evaluate_file.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "rl/part.h"
-#include "rl/recipe.h"
+#include "rl/recipe/recipe.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,11 +4,11 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "rl/report.h"
 #include "rl/report/answer.h"
 #include "rl/report/chart.h"
 #include "rl/report/curves.h"
 #include "rl/report/html.h"
+#include "rl/report/report.h"
 #include "tests/rl/run_fixture.h"
 
 #include <unistd.h>

@@ -1,8 +1,8 @@
 /* Rollouts with a tool: a model that was taught to zoom acts in its environment. */
 #include "lesson.h"
 
-#include "rl/rollout.h"
-#include "rl/trajectories.h"
+#include "rl/rollout/rollout.h"
+#include "rl/rollout/trajectories.h"
 
 enum { GROUP = 6, ROOM = 8192 };
 

@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "rl/schedule.h"
-#include "rl/train.h"
+#include "rl/recipe/schedule.h"
+#include "rl/train/train.h"
 
 #include <math.h>
 

@@ -5,8 +5,8 @@
 #include <cmocka.h>
 
 #include "language/model.h"
-#include "rl/plan.h"
-#include "rl/summary_table.h"
+#include "rl/train/plan.h"
+#include "rl/train/summary_table.h"
 #include "tests/rl/run_fixture.h"
 
 #include <unistd.h>

@@ -2,7 +2,7 @@
 #include "small.h"
 
 #include "language/unicode.h"
-#include "rl/talk.h"
+#include "rl/rollout/talk.h"
 
 /* A listener that keeps what it hears. */
 typedef struct {

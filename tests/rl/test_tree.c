@@ -2,7 +2,7 @@
 #include "small.h"
 
 #include "core/random.h"
-#include "rl/feed.h"
+#include "rl/train/feed.h"
 
 static small one;
 

@@ -1,7 +1,7 @@
 /* Training over a tree: gradients are those of its trajectories one by one, up to the order of sums, for the cost of each segment once. */
 #include "small.h"
 
-#include "rl/train.h"
+#include "rl/train/train.h"
 
 enum { GROUP = 5, CONVERSATIONS = 4 };
 
