@@ -2,6 +2,7 @@
 
 #include "core/file.h"
 #include "core/progress.h"
+#include "rl/engine/pack.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,29 @@ double fv_bench_fma(const fv_ops *ops, fv_exec exec) {
     for (size_t i = 0; i < FV_COUNT(all); i++) ops->free(all[i]->data);
     ops->free(packed);
     return 2.0 * M * N * K / best;
+}
+
+uint8_t *fv_bench_banned(const fv_model *m) {
+    uint8_t *banned = malloc((size_t)m->config.text.vocabulary);
+    if (!banned) return NULL;
+    fv_model_banned(m, banned);
+    for (int i = 0; i < m->config.eos_count; i++) banned[m->config.eos[i]] = 1;
+    return banned;
+}
+
+fv_status fv_bench_learn(fv_bench_rig *r, const fv_tree *t, const int *leaves, int count, int64_t *rows, fv_error *err) {
+    fv_pack pack;
+    fv_targets targets;
+    fv_pass pass = fv_pass_begin(r->slot, r->arena, true);
+    FV_TRY(fv_pack_make_scored(&pack, t, leaves, count, r->model->image.merge, r->arena, err));
+    fv_pack_targets(&targets, &pack, true, 0, r->arena);
+    fv_scored scored = fv_pack_score(&pass, r->model, fv_pack_forward(&pass, r->model, &pack, NULL), &targets);
+    float *dlogp = fv_f32(fv_grad(&pass, scored.logp));
+    for (int i = 0; i < targets.count; i++) dlogp[i] = -1.0f / (float)targets.count;
+    fv_pass_back(&pass);
+    if (rows) *rows = pack.rows;
+    fv_arena_reset(r->arena);
+    return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "bench: %s", pass.error.text);
 }
 
 static int ascending(const void *a, const void *b) {

@@ -72,10 +72,8 @@ fv_status fv_bench_decode(const fv_bench_options *o, fv_bench_out *out, fv_error
     fv_bench_rig r;
     fv_engine *e = NULL;
     FV_TRY(fv_bench_open(&r, o, "mid", false, err));
-    uint8_t *banned = calloc(1, (size_t)r.model->config.text.vocabulary);
+    uint8_t *banned = fv_bench_banned(r.model);
     fv_status s = banned ? fv_engine_open(&e, r.model, r.slot, NULL, err) : fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
-    if (s == FV_OK) fv_model_banned(r.model, banned);
-    for (int i = 0; i < r.model->config.eos_count && s == FV_OK; i++) banned[r.model->config.eos[i]] = 1;
     if (s == FV_OK) s = measure(&r, e, banned, o, out, err);
     free(banned);
     fv_engine_close(e);

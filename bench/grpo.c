@@ -169,11 +169,8 @@ static fv_status open_work(work *w, const fv_bench_options *o, fv_error *err) {
     FV_TRY(fv_engine_open(&w->engine, m, w->rig.slot, &(fv_engine_options){.record = (size_t)1 << 30}, err));
     FV_TRY(fv_recipe_parse(&w->recipe, recipe_text, "bench", NULL, 0, err));
     FV_TRY(fv_pipeline_open(&w->pipeline, w->recipe->stages[0].json, err));
-    w->banned = malloc((size_t)m->config.text.vocabulary);
-    if (!w->banned) return fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
-    fv_model_banned(m, w->banned);
-    for (int i = 0; i < m->config.eos_count; i++) w->banned[m->config.eos[i]] = 1; /* every answer has 64 tokens */
-    return FV_OK;
+    w->banned = fv_bench_banned(m); /* every answer has 64 tokens */
+    return w->banned ? FV_OK : fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
 }
 
 static void close_work(work *w) {

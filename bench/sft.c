@@ -4,7 +4,6 @@
 
 #include "core/progress.h"
 #include "core/random.h"
-#include "rl/engine/pack.h"
 #include "rl/train/feed.h"
 
 enum { BATCH = 8, SHARING = 4, NEW = 64, TURNS = 5, MOST = 100 };
@@ -49,20 +48,9 @@ static fv_status make_batch(work *w, int sharing, fv_error *err) {
 
 static fv_status train(work *w, fv_error *err) {
     fv_bench_rig *r = &w->rig;
-    fv_pack pack;
-    fv_targets targets;
-    fv_slot_zero_grad(r->slot);
-    fv_pass pass = fv_pass_begin(r->slot, r->arena, true);
-    FV_TRY(fv_pack_make_scored(&pack, w->tree, w->leaves, BATCH, r->model->image.merge, r->arena, err));
-    fv_pack_targets(&targets, &pack, true, 0, r->arena);
-    fv_scored scored = fv_pack_score(&pass, r->model, fv_pack_forward(&pass, r->model, &pack, NULL), &targets);
-    float *dlogp = fv_f32(fv_grad(&pass, scored.logp));
-    for (int i = 0; i < targets.count; i++) dlogp[i] = -1.0f / (BATCH * NEW);
-    fv_pass_back(&pass);
-    w->rows = pack.rows;
-    fv_arena_reset(r->arena);
-    if (pass.error.status != FV_OK) return fv_fail(err, pass.error.status, "bench: %s", pass.error.text);
     double norm;
+    fv_slot_zero_grad(r->slot);
+    FV_TRY(fv_bench_learn(r, w->tree, w->leaves, BATCH, &w->rows, err));
     fv_slot_step(r->slot, &(fv_optim){.lr = 1e-6f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .clip = 1}, &norm);
     return r->ops->check(err);
 }

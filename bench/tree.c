@@ -4,7 +4,6 @@
 
 #include "core/progress.h"
 #include "core/random.h"
-#include "rl/engine/pack.h"
 
 enum { GROUP = 8, ANSWER = 64, PROMPT = 4 * ANSWER, TURNS = 5 };
 
@@ -23,29 +22,15 @@ static fv_status make_tree(fv_tree **out, int leaves[GROUP], const fv_model *m, 
     return FV_OK;
 }
 
-static fv_status train(fv_bench_rig *r, const fv_tree *t, const int *leaves, int count, fv_error *err) {
-    fv_pack pack;
-    fv_targets targets;
-    fv_pass pass = fv_pass_begin(r->slot, r->arena, true);
-    FV_TRY(fv_pack_make(&pack, t, leaves, count, r->model->image.merge, r->arena, err));
-    fv_pack_targets(&targets, &pack, true, 0, r->arena);
-    fv_scored scored = fv_pack_score(&pass, r->model, fv_pack_forward(&pass, r->model, &pack, NULL), &targets);
-    float *dlogp = fv_f32(fv_grad(&pass, scored.logp));
-    for (int i = 0; i < targets.count; i++) dlogp[i] = 1.0f / 512;
-    fv_pass_back(&pass);
-    fv_arena_reset(r->arena);
-    return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "bench: %s", pass.error.text);
-}
-
 static fv_status measure(fv_bench_rig *r, const fv_tree *t, const int *leaves, const fv_bench_options *o, fv_bench_out *out, fv_error *err) {
     enum { MOST = 100 };
     int turns = !o->steps ? TURNS : o->steps < MOST ? o->steps : MOST;
     double shared[MOST], alone[MOST];
     for (int i = -1; i < turns; i++) { /* the first turn is not counted */
         double start = fv_now();
-        FV_TRY(train(r, t, leaves, GROUP, err));
+        FV_TRY(fv_bench_learn(r, t, leaves, GROUP, NULL, err));
         double middle = fv_now();
-        for (int k = 0; k < GROUP; k++) FV_TRY(train(r, t, leaves + k, 1, err));
+        for (int k = 0; k < GROUP; k++) FV_TRY(fv_bench_learn(r, t, leaves + k, 1, NULL, err));
         if (i < 0) continue;
         shared[i] = middle - start;
         alone[i] = fv_now() - middle;

@@ -1,6 +1,7 @@
 #include "datasets/drawing.h"
 
 #include "tools/actions.h"
+#include "vision/source.h"
 
 #include <stdio.h>
 
@@ -31,8 +32,7 @@ static void hear(fv_drawing *d, fv_observation *o) {
             fv_maker_say(m, "%s", text);
             continue;
         }
-        int k = 0;
-        sscanf(json_string_value(json_object_get(part, "image")), "#%d", &k);
+        long k = fv_source_number(json_string_value(json_object_get(part, "image")));
         fv_image *im = o->images[k];
         o->images[k] = NULL;
         fv_maker_show(m, fv_maker_picture(m, im));

@@ -1,6 +1,7 @@
 #include "datasets/export.h"
 
 #include "core/file.h"
+#include "vision/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,11 +27,9 @@ static void picture_name(char *out, size_t size, const fv_row *row, long k) {
 
 /* "#3" as the name of its file; NULL where it is something else. */
 static json_t *file_name(const fv_row *row, const json_t *value) {
-    const char *text = json_string_value(value);
-    char name[256], *end;
-    if (!text || text[0] != '#') return NULL;
-    long k = strtol(text + 1, &end, 10);
-    if (*end || end == text + 1 || k >= row->image_count) return NULL;
+    char name[256];
+    long k = fv_source_number(json_string_value(value));
+    if (k < 0 || k >= row->image_count) return NULL;
     picture_name(name, sizeof name, row, k);
     return json_string(name);
 }

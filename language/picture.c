@@ -71,12 +71,10 @@ static fv_status share_pixels(fv_picture *p, const fv_processor *how, const json
 }
 
 static fv_status load_image(const char *name, const fv_media *media, fv_image **out, fv_error *err) {
-    if (name[0] == '#' && name[1] != '\0' && strspn(name + 1, "0123456789") == strlen(name + 1)) {
-        long k = strtol(name + 1, NULL, 10);
-        if (k >= media->image_count) return fv_fail(err, FV_BAD_DATA, "picture %s: there are %d pictures in memory", name, media->image_count);
-        return fv_image_copy(out, media->images[k], err);
-    }
-    return fv_image_load_url(out, media->folder, name, err);
+    long k = fv_source_number(name);
+    if (k < 0) return fv_image_load_url(out, media->folder, name, err);
+    if (k >= media->image_count) return fv_fail(err, FV_BAD_DATA, "picture %s: there are %d pictures in memory", name, media->image_count);
+    return fv_image_copy(out, media->images[k], err);
 }
 
 static fv_status load_still(fv_picture *p, const json_t *part, const json_t *source, const fv_media *media, fv_error *err) {

@@ -17,6 +17,9 @@ enum { FV_CAP_UNITS = 2048 };
 /* Larger text than this is drawn at this size: one glyph's coverage stays below 16 MB. */
 static const double fv_size_most = 2000;
 
+/* 0: as large as is easily read. */
+static double fv_size_of(double asked) { return asked == 0 ? 14 : fmin(asked, fv_size_most); }
+
 /* Walks over the printable characters of a text; bytes that continue a UTF-8 character are skipped, others outside of ASCII are '?'. */
 static int fv_next_character(const char **text) {
     while (((unsigned char)**text & 0xC0) == 0x80) ++*text;
@@ -111,7 +114,7 @@ static void fv_glyph(fv_image *im, const fv_layout *l, int glyph, double pen, co
 /* Draws, or only measures when im is NULL. */
 static fv_box fv_write(fv_image *im, double x, double y, const char *text, const fv_text_style *style) {
     fv_box nothing = {x, y, x, y}, extent = {HUGE_VAL, HUGE_VAL, -HUGE_VAL, -HUGE_VAL};
-    double size = style->size == 0 ? 14 : fmin(style->size, fv_size_most);
+    double size = fv_size_of(style->size);
     fv_layout l;
     if (!(size > 0) || !(fabs(x) <= 1e6) || !(fabs(y) <= 1e6) || !(fabs(style->anchor_x) <= 1e3) || !(fabs(style->anchor_y) <= 1e3)) return nothing;
     if (!fv_layout_text(&l, text) || l.left > l.right) return nothing;
@@ -153,7 +156,7 @@ static double fv_fit(double at, double length, double limit) {
 }
 
 fv_box fv_canvas_label(fv_image *im, double x, double y, const char *text, double size, fv_color c) {
-    size = size == 0 ? 14 : fmin(size, fv_size_most);
+    size = fv_size_of(size);
     fv_box plate = fv_label_plate(text, size);
     if (!(size > 0) || !(fabs(x) <= 1e6) || !(fabs(y) <= 1e6) || text[0] == '\0') return (fv_box){x, y, x, y};
     x = floor(fv_fit(x, plate.x2, im->width));
@@ -170,14 +173,14 @@ static double fv_beside(double at, double gap, double length, double limit) {
 }
 
 fv_box fv_canvas_label_beside(fv_image *im, double x, double y, double gap, const char *text, double size, fv_color c) {
-    fv_box plate = fv_label_plate(text, size == 0 ? 14 : fmin(size, fv_size_most));
+    fv_box plate = fv_label_plate(text, fv_size_of(size));
     return fv_canvas_label(im, fv_beside(x, gap, plate.x2, im->width), fv_beside(y, gap, plate.y2, im->height), text, size, c);
 }
 
 void fv_canvas_labelled_box(fv_image *im, fv_box b, double width, fv_color c, const char *label, double size) {
     fv_canvas_draw_box(im, b, width, c);
     if (label == NULL || label[0] == '\0') return;
-    double height = fv_label_plate(label, size == 0 ? 14 : fmin(size, fv_size_most)).y2;
+    double height = fv_label_plate(label, fv_size_of(size)).y2;
     bool above = b.y1 >= height, inside = b.y2 - b.y1 > 2 * height || b.y2 + height > im->height; /* one that would hide the box is put below it */
     fv_canvas_label(im, b.x1, above ? b.y1 - height : inside ? b.y1 : b.y2, label, size, c);
 }

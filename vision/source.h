@@ -8,4 +8,7 @@
  * them. NULL if there is none. */
 const json_t *fv_source_of(const json_t *part);
 
+/* The k of "#k", the name of a picture in memory, from 0 on (LONG_MAX: too large); -1: the name (may be NULL) is of another kind. */
+long fv_source_number(const char *name);
+
 #endif

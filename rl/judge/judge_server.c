@@ -3,6 +3,7 @@
 
 #include "core/random.h"
 #include "rl/judge/http.h"
+#include "vision/source.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,9 +42,9 @@ static fv_status add_content(fv_text *out, const json_t *content, const fv_quest
     if (!json_is_array(content)) return fv_json_dump(out, content, 0), FV_OK;
     for (size_t i = 0; i < json_array_size(content); i++) {
         const json_t *part = json_array_get(content, i);
-        const char *name = json_string_value(json_object_get(part, "image")); /* "#k" */
+        long k = fv_source_number(json_string_value(json_object_get(part, "image")));
         fv_text_add(out, i ? ", " : "[");
-        if (name) FV_TRY(add_picture(out, q->pictures[strtol(name + 1, NULL, 10)], err));
+        if (k >= 0) FV_TRY(add_picture(out, q->pictures[k], err));
         else fv_json_dump(out, part, 0);
     }
     fv_text_char(out, ']');

@@ -1,6 +1,7 @@
 #include "rl/rollout/rollout.h"
 
 #include "core/random.h"
+#include "vision/source.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -82,8 +83,7 @@ static void end_episode(runner *r, episode *ep, const char *reason, bool truncat
 /* ---- What a worker does: the environment's answer, as tokens ---- */
 
 static const fv_image *made_image(const episode *ep, const json_t *part) {
-    const char *name = json_string_value(json_object_get(part, "image")); /* "#k" */
-    long k = name && name[0] == '#' ? strtol(name + 1, NULL, 10) : -1;
+    long k = fv_source_number(json_string_value(json_object_get(part, "image")));
     return k >= 0 && k < ep->observation.image_count ? ep->observation.images[k] : NULL;
 }
 

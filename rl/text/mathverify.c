@@ -231,12 +231,17 @@ static bool same_element(const fv_math *a, int i, const fv_math *b, int j) {
     return same_expression(fv_edit_span(&a->element[i]), fv_edit_span(&b->element[j]), "-");
 }
 
-static bool same_elements(const fv_math *gold, const fv_math *target, bool ordered) {
+static bool same_bounds(const fv_math *a, int i, const fv_math *b, int j) {
+    return a->edge[i] == b->edge[j] && a->edge[i + 1] == b->edge[j + 1] && same_element(a, i, b, j) && same_element(a, i + 1, b, j + 1);
+}
+
+/* Each item of `size` elements is one of the other's, in the same order or in any. */
+static bool same_items(const fv_math *gold, const fv_math *target, int size, bool ordered, bool (*same)(const fv_math *, int, const fv_math *, int)) {
     bool used[FV_MATH_ELEMENTS] = {false};
     if (gold->count != target->count) return false;
-    for (int i = 0; i < gold->count; i++) {
+    for (int i = 0; i < gold->count; i += size) {
         int k = ordered ? i : 0;
-        while (k < gold->count && (used[k] || !same_element(gold, i, target, k))) k = ordered ? gold->count : k + 1;
+        while (k < gold->count && (used[k] || !same(gold, i, target, k))) k = ordered ? gold->count : k + size;
         if (k == gold->count) return false;
         used[k] = true;
     }
@@ -251,22 +256,6 @@ static bool same_equation(const fv_math *a, const fv_math *b) {
     fv_text_clear(&x);
     fv_text_clear(&y);
     return same;
-}
-
-static bool same_bounds(const fv_math *a, int i, const fv_math *b, int j) {
-    return a->edge[i] == b->edge[j] && a->edge[i + 1] == b->edge[j + 1] && same_element(a, i, b, j) && same_element(a, i + 1, b, j + 1);
-}
-
-static bool same_union(const fv_math *a, const fv_math *b) {
-    bool used[FV_MATH_ELEMENTS] = {false};
-    if (a->count != b->count) return false;
-    for (int i = 0; i < a->count; i += 2) {
-        int k = 0;
-        while (k < b->count && (used[k] || !same_bounds(a, i, b, k))) k += 2;
-        if (k == b->count) return false;
-        used[k] = true;
-    }
-    return true;
 }
 
 /* The same sides, or their difference: x < 3 and 0 < 3 - x. */
@@ -319,11 +308,11 @@ static bool same_math(const fv_math *gold, const fv_math *target) {
     } else if (gold->left.size && !gold->assigns) {
         return false; /* only "x = 5" may stand for 5 */
     }
-    if (gold->kind == FV_MATH_UNION || target->kind == FV_MATH_UNION) return gold->kind == target->kind && same_union(gold, target);
+    if (gold->kind == FV_MATH_UNION || target->kind == FV_MATH_UNION) return gold->kind == target->kind && same_items(gold, target, 2, false, same_bounds);
     if (gold->kind == FV_MATH_INTERVAL && target->kind == FV_MATH_INTERVAL) return same_bounds(gold, 0, target, 0);
     const fv_math *interval = gold->kind == FV_MATH_INTERVAL ? gold : target->kind == FV_MATH_INTERVAL ? target : NULL;
     if (interval && (interval->edge[0] != '(' || interval->edge[1] != ')')) return false;
-    return same_elements(gold, target, gold->kind == FV_MATH_TUPLE || gold->kind == FV_MATH_INTERVAL);
+    return same_items(gold, target, 1, gold->kind == FV_MATH_TUPLE || gold->kind == FV_MATH_INTERVAL, same_element);
 }
 
 bool fv_math_verify(fv_span gold, fv_span target) {
