@@ -326,9 +326,10 @@ static fv_status run(const fv_args *a, fv_error *err) {
 const fv_verb fv_verb_chat = {
     .name = "chat",
     .synopsis = "chat --model DIR [--tools NAMES | --env E] [--system TEXT] [--no-thinking] [--json] [temperature=T] [top_p=P] [max_new_tokens=N]",
-    .summary = "talk to a model, with pictures and tools",
-    .help = "Type, and the answer comes as it is written. /image a.png adds a picture to what you say next, /reset begins anew, /help lists the rest. Ctrl-C stops an\n"
-            "answer, not the program; what was written up to there is part of the conversation. Earlier turns are kept as they were computed: only what is new is run.\n\n"
+    .summary = "talk to a model, with pictures, videos and tools",
+    .help = "Type, and the answer comes as it is written. /image a.png adds a picture to what you say next, /video a.mp4 a video, /reset begins anew, /help lists the\n"
+            "rest. Ctrl-C stops an answer, not the program; what was written up to there is part of the conversation. Earlier turns are kept as they were computed: only\n"
+            "what is new is run.\n\n"
             "  fovea chat --model models/tiny-vl\n"
             "  fovea chat --model DIR --tools image_zoom_in_tool max_pixels=1000000 max_new_tokens=512 temperature=0\n"
             "  printf '/image a.png\\nWhat digit is on the green plate?\\nAre you sure?\\n' | fovea chat --model models/tiny-vl --json\n\n"

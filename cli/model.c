@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "core/progress.h"
 #include "rl/model_facts.h"
 #include "rl/session.h"
 
@@ -57,9 +58,13 @@ static void print_facts(const json_t *f) {
     printf("\n");
     print_sizes("text", json_object_get(f, "text"));
     if (json_is_object(json_object_get(f, "vision"))) print_sizes("vision", json_object_get(f, "vision"));
-    printf("%-12s %s of weights on disk;", "memory", amount(json_number_value(json_object_get(f, "file_bytes")), "B", a));
-    printf(" %s more in packed form;", amount(json_number_value(json_object_get(f, "packed_bytes")), "B", a));
+    double lying = json_number_value(json_object_get(f, "unpacked_bytes")), widened = json_number_value(json_object_get(f, "widened_bytes"));
+    printf("%-12s %s of weights on disk, mapped;", "memory", amount(json_number_value(json_object_get(f, "file_bytes")), "B", a));
+    if (widened > 0) printf(" %s of F16 widened at opening;", amount(widened, "B", a));
+    printf(" %s more in packed form, on first use;", amount(json_number_value(json_object_get(f, "packed_bytes")), "B", a));
+    if (lying > 0) printf(" %s read as they lie for want of room, slower where rows are few;", amount(lying, "B", a));
     printf(" %s more to train\n", amount(json_number_value(json_object_get(f, "trained_bytes")), "B", a));
+    printf("%-12s %.3f s\n", "opening", json_number_value(json_object_get(f, "open_seconds")));
     printf("%-12s %lld tokens, rows for %lld\n", "tokenizer", (long long)json_integer_value(fv_json_find(f, "tokenizer.size")), (long long)json_integer_value(fv_json_find(f, "tokenizer.vocabulary")));
     print_sizes("limits", json_object_get(f, "limits"));
     if (json_is_object(json_object_get(f, "adapter"))) print_adapter(json_object_get(f, "adapter"));
@@ -73,8 +78,11 @@ static fv_status show(const fv_args *a, fv_error *err) {
     json_t *facts = NULL;
     FV_TRY(fv_common_read(&common, a, err));
     FV_TRY(fv_ops_find(&ops, common.device, common.precision, err));
+    double start = fv_now();
     FV_TRY(fv_model_open(&m, a->words[0], err));
+    double seconds = fv_now() - start;
     fv_status s = fv_model_facts(&facts, m, ops, err);
+    if (s == FV_OK) json_object_set_new(facts, "open_seconds", json_real(seconds));
     if (s == FV_OK && fv_args_flag(a, &fv_verb_model, "--json")) fv_print_json(facts);
     else if (s == FV_OK) print_facts(facts);
     json_decref(facts);

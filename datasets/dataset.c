@@ -246,12 +246,16 @@ fv_status fv_dataset_row(const fv_dataset *d, int64_t index, fv_row **out, fv_er
     return status;
 }
 
+int64_t fv_dataset_draw_of(const fv_dataset *d, uint64_t seed, int source, int64_t nth) {
+    uint64_t key = fv_random_key(fv_random_key(seed, "dataset draw", 0, 0), "source", (uint64_t)source, 0);
+    return d->sources[source].first + fv_shuffled(key, d->sources[source].count, nth);
+}
+
 int64_t fv_dataset_draw(const fv_dataset *d, uint64_t seed, int64_t draw) {
-    uint64_t key = fv_random_key(seed, "dataset draw", 0, 0);
-    if (d->places == NULL) return fv_shuffled(key, d->count, draw);
+    if (d->places == NULL) return fv_shuffled(fv_random_key(seed, "dataset draw", 0, 0), d->count, draw);
     int64_t nth;
     int s = fv_mixed(d->places, d->source_count, draw, &nth);
-    return d->sources[s].first + fv_shuffled(fv_random_key(key, "source", (uint64_t)s, 0), d->sources[s].count, nth);
+    return fv_dataset_draw_of(d, seed, s, nth);
 }
 
 int64_t fv_dataset_some(const fv_dataset *d, int64_t i, int64_t n) {

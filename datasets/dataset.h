@@ -21,6 +21,8 @@ fv_status fv_dataset_row(const fv_dataset *d, int64_t index, fv_row **out, fv_er
 /* Which row the `draw`-th sample of an endless shuffled reading is: epoch after epoch, each a permutation; in mixtures by weight, each source in epochs
  * of its own. A pure function of (d, seed, draw), in constant time; draw >= 0. */
 int64_t fv_dataset_draw(const fv_dataset *d, uint64_t seed, int64_t draw);
+/* The row of one source (0-based) that a mixture by weight takes at that source's `nth` draw: for readings whose weights change on the way. */
+int64_t fv_dataset_draw_of(const fv_dataset *d, uint64_t seed, int source, int64_t nth);
 /* Row `i` of `n` that stand for all: the first ones of a single source, of a list every source's share (by weights where there are some). n at most the count. */
 int64_t fv_dataset_some(const fv_dataset *d, int64_t i, int64_t n);
 

@@ -47,22 +47,31 @@ static int64_t fv_places_below(int64_t end, int64_t limit) {
     return count;
 }
 
+int64_t fv_mix_drawn(const int32_t *first, int source, int64_t draws) {
+    int64_t block = draws / FV_MIX_PLACES, within = draws % FV_MIX_PLACES;
+    return block * (first[source + 1] - first[source]) + fv_places_below(within, first[source + 1]) - fv_places_below(within, first[source]);
+}
+
 int fv_mixed(const int32_t *first, int count, int64_t draw, int64_t *nth) {
-    int64_t block = draw / FV_MIX_PLACES, within = draw % FV_MIX_PLACES;
-    int32_t place = (int32_t)fv_reversed((uint32_t)within, FV_MIX_BITS);
+    int32_t place = (int32_t)fv_reversed((uint32_t)(draw % FV_MIX_PLACES), FV_MIX_BITS);
     int s = 0;
     while (s + 1 < count && place >= first[s + 1]) s++;
-    *nth = block * (first[s + 1] - first[s]) + fv_places_below(within, first[s + 1]) - fv_places_below(within, first[s]);
+    *nth = fv_mix_drawn(first, s, draw);
     return s;
 }
 
 void fv_mix_places(int32_t *first, const double *weights, int count) {
     double all = 0, sum = 0;
-    for (int s = 0; s < count; s++) all += weights[s];
+    int32_t later = 0; /* sources behind that need a place */
+    for (int s = 0; s < count; s++) {
+        all += weights[s];
+        later += weights[s] > 0;
+    }
     first[0] = 0;
     for (int s = 0; s < count; s++) {
         sum += weights[s];
-        int32_t end = (int32_t)(sum / all * FV_MIX_PLACES + 0.5), least = first[s] + 1, most = FV_MIX_PLACES - (count - 1 - s);
+        later -= weights[s] > 0;
+        int32_t end = (int32_t)(sum / all * FV_MIX_PLACES + 0.5), least = first[s] + (weights[s] > 0), most = FV_MIX_PLACES - later;
         first[s + 1] = end < least ? least : end > most ? most : end;
     }
     first[count] = FV_MIX_PLACES;

@@ -19,7 +19,10 @@ int64_t fv_shuffled(uint64_t key, int64_t n, int64_t draw);
  * its draws came before this one. */
 int fv_mixed(const int32_t *first, int count, int64_t draw, int64_t *nth);
 
-/* Fills first[count + 1] from weights > 0: shares in proportion, at least one place each. count <= 1024. */
+/* How many of the first `draws` draws go to a source. */
+int64_t fv_mix_drawn(const int32_t *first, int source, int64_t draws);
+
+/* Fills first[count + 1] from weights >= 0 that are not all 0: shares in proportion, at least one place each, but none for a weight of 0. count <= 1024. */
 void fv_mix_places(int32_t *first, const double *weights, int count);
 
 #endif

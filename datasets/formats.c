@@ -186,10 +186,20 @@ static fv_status fv_read_messages(json_t **out, const json_t *row, const char *p
     return fv_fail(err, FV_BAD_DATA, "%s: a row needs messages, prompt, conversations, problem or input_ids", place);
 }
 
+/* DeepEyes' rows name an environment, and an empty name is none (verl/workers/agent/parallel_env.py, reset); which one a name stands for is the recipe's to say. */
+static fv_status fv_read_env_name(json_t *row, const char *place, fv_error *err) {
+    const json_t *name = json_object_get(row, "env_name");
+    bool empty = json_is_null(name) || (json_is_string(name) && json_string_length(name) == 0);
+    if (!empty || json_object_get(row, "env") != NULL) return FV_OK;
+    return json_object_set_new(row, "env", json_null()) == 0 ? FV_OK : fv_no_memory(place, err);
+}
+
 /* Fields beside the conversation that change what is asked. `tools` may be JSON as text, as TRL and LLaMA-Factory have it. */
 static fv_status fv_check_beside(json_t *row, const char *place, fv_error *err) {
     const json_t *tools = fv_json_find(row, "tools"), *env = fv_json_find(row, "env");
-    if (env != NULL && !json_is_object(env)) return fv_fail(err, FV_BAD_DATA, "%s: env must be an object ({\"tools\": [\"image_zoom_in_tool\"]})", place);
+    if (env != NULL && !json_is_object(env) && !json_is_false(env))
+        return fv_fail(err, FV_BAD_DATA, "%s: env must be an object ({\"tools\": [\"image_zoom_in_tool\"]}), or null for none", place);
+    FV_TRY(fv_read_env_name(row, place, err));
     if (json_is_string(tools)) {
         const char *text = json_string_value(tools);
         json_t *list = text[strspn(text, " \t\r\n")] != '\0' ? json_loads(text, 0, NULL) : json_array();

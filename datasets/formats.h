@@ -15,6 +15,7 @@
  *                          also lmms-eval's `candidates`, NExT-QA's a0 to a4, VLMEvalKit's A to D)
  * Marks <image> and <video> in texts become the pictures of `images`/`image`/`image_path` and `videos`/`video` in order, all of them;
  * without marks they stand before the first user turn's text.
+ * `env_name`, DeepEyes' name of an environment, is none where it is empty: the row gets an `env` of null, unless it has one of its own.
  * FV_BAD_DATA: "train.jsonl:17: messages[0].content[1].image must be ...". */
 fv_status fv_format_row(json_t *row, const char *place, fv_error *err);
 

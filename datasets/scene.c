@@ -186,7 +186,7 @@ fv_status fv_scene_plates(fv_image **out, fv_plate plates[FV_PLATES_MAX], int *c
 
 /* ---- the search scene ----------------------------------------------------------------------------------------------- */
 
-/* Blots of about a view pixel, so that what is left of a digit in the view drowns in them; the digit's own strokes are finer and much stronger. */
+/* Blots of about a view pixel, so that what is left of a glyph in the view drowns in them; the glyph's own strokes are finer and much stronger. */
 enum { SIDE_MAX = 160, BLOT = 4 };
 static const double blot_strength = 0.3;
 
@@ -202,8 +202,8 @@ static double blot(const double *blots, int x, int y) {
     return (at[0] * (1 - u) + at[1] * u) * (1 - v) + (below[0] * (1 - u) + below[1] * u) * v;
 }
 
-/* A digit that vanishes when it is not resolved: a core in the contrast colour, a seam in the plate's colour around it, on a label of just the mix of
- * both that the two have on average. Seen four times smaller the label is a patch of one colour, whatever the digit is (Howland, Ginsburg and Campbell,
+/* A glyph that vanishes when it is not resolved: a core in the contrast colour, a seam in the plate's colour around it, on a label of just the mix of
+ * both that the two have on average. Seen four times smaller the label is a patch of one colour, whatever the glyph is (Howland, Ginsburg and Campbell,
  * High-pass spatial frequency letters as clinical optotypes, Vision Research 18, 1978). */
 fv_status fv_scene_draw_vanishing(fv_image *im, fv_maker *m, const fv_plate *p, fv_error *err) {
     int side = fv_clamp_int((int)(2.4 * p->cap) + 4, 8, SIDE_MAX), x0 = (int)floor(p->glyph_x) - side / 2, y0 = (int)floor(p->glyph_y) - side / 2;
@@ -238,6 +238,11 @@ fv_status fv_scene_draw_vanishing(fv_image *im, fv_maker *m, const fv_plate *p, 
     return FV_OK;
 }
 
+/* As the option glyphs=digits|letters|both says; scenes without it have digits. */
+static char search_glyph(fv_maker *m) {
+    return fv_scene_glyph(m, fv_maker_is(m, "glyphs", "letters") || (fv_maker_is(m, "glyphs", "both") && fv_maker_chance(m, 0.5)));
+}
+
 fv_status fv_search_scene_make(fv_search_scene *s, fv_maker *m, int size, fv_error *err) {
     memset(s, 0, sizeof *s);
     s->size = size;
@@ -245,7 +250,7 @@ fv_status fv_search_scene_make(fv_search_scene *s, fv_maker *m, int size, fv_err
     for (int i = 0; i < s->count; i++) {
         fv_plate *p = &s->plates[i];
         *p = (fv_plate){.shape = fv_maker_chance(m, 0.5) ? FV_SHAPE_DISC : FV_SHAPE_PLATE, .radius = fv_maker_number(m, "plate") / 2,
-                        .cap = fv_maker_number(m, "digit"), .glyph = fv_scene_glyph(m, false), .ink = fv_uniform_in(&m->random, 0.75, 1),
+                        .cap = fv_maker_number(m, "digit"), .glyph = search_glyph(m), .ink = fv_uniform_in(&m->random, 0.75, 1),
                         .degrees = fv_uniform_in(&m->random, -12, 12)};
     }
     fv_scene_colors(m, s->plates, s->count);
@@ -255,7 +260,7 @@ fv_status fv_search_scene_make(fv_search_scene *s, fv_maker *m, int size, fv_err
     fv_status status = FV_OK;
     for (int i = 0; i < s->count && status == FV_OK; i++) {
         fv_plate *p = &s->plates[i];
-        double room = fmax(0.7 * p->radius - 1.1 * p->cap, 0); /* the digit stands anywhere on its plate */
+        double room = fmax(0.7 * p->radius - 1.1 * p->cap, 0); /* the glyph stands anywhere on its plate */
         p->glyph_x += fv_uniform_in(&m->random, -room, room + 1e-9);
         p->glyph_y += fv_uniform_in(&m->random, -room, room + 1e-9);
         fv_scene_draw_plate(s->image, p);

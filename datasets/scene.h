@@ -64,17 +64,17 @@ fv_status fv_scene_plates(fv_image **out, fv_plate plates[FV_PLATES_MAX], int *c
 
 /* ---- the scene of visual-search, locate and zoomed -------------------------------------------------------------------- */
 
-/* A digit on its plate that vanishes in a view four times smaller (its cap 8..40 pixels; see scene.c). */
+/* A glyph on its plate that vanishes in a view four times smaller (its cap 8..40 pixels; see scene.c). */
 fv_status fv_scene_draw_vanishing(fv_image *im, fv_maker *m, const fv_plate *p, fv_error *err);
 
-/* A photograph with plates whose digits are small: in a view four times smaller the plates are seen and the digits are not. */
+/* A photograph with plates whose glyphs are small: in a view four times smaller the plates are seen and the glyphs are not. */
 typedef struct {
     fv_image *image;  /* size x size; goes to the row */
     fv_plate plates[FV_PLATES_MAX];
     int count, size;
 } fv_search_scene;
 /* size: the picture's side, as a rule fv_maker_int(m, "size"). Reads the options plates (how many; fewer if there is no room), plate (their size), digit
- * (its height) and ground: all three generators have them. On failure there is no image. */
+ * (the glyph's height) and ground: all three generators have them; glyphs=digits|letters|both where there is one. On failure there is no image. */
 #define FV_SEARCH_OPTIONS "view=112[56..448] size=448[224..480] plates=4..6[1..8] plate=52..72[24..96] digit=12..13[8..40] ground=photo|varied"
 fv_status fv_search_scene_make(fv_search_scene *s, fv_maker *m, int size, fv_error *err);
 

@@ -4,7 +4,7 @@
 
 typedef struct {
     int64_t total, vision, embedding, layers, head; /* parameters */
-    int64_t file, packed;                           /* bytes */
+    int64_t file, packed, lying, widened;           /* bytes */
     fv_dtype dtype;
     bool mixed;
 } counts;
@@ -22,6 +22,8 @@ static void count(counts *c, const fv_model *m, const fv_ops *ops) {
         c->file += (int64_t)fv_bytes(stored);
         int64_t copy = w->linear ? (int64_t)ops->linear_packed_bytes(fv_weight_matrix(w->view)) : 0;
         if (c->packed + copy <= fv_packed_most()) c->packed += copy;
+        else c->lying += copy;
+        if (stored.dtype == FV_F16) c->widened += (int64_t)fv_bytes(w->view);
         if (i == 0) c->dtype = stored.dtype;
         else if (stored.dtype != c->dtype) c->mixed = true;
     }
@@ -58,8 +60,9 @@ fv_status fv_model_facts(json_t **out, const fv_model *m, const fv_ops *ops, fv_
                                    (json_int_t)c.layers, "head", (json_int_t)c.head);
     json_t *adapter = m->lora ? fv_lora_facts(m->lora) : json_null();
     int64_t trained = m->lora ? json_integer_value(json_object_get(adapter, "parameters")) : c.total;
-    *out = json_pack("{s: s, s: s, s: o, s: s, s: I, s: I, s: I, s: b, s: o, s: o, s: o, s: o, s: s, s: o}", "folder", m->folder, "model_type", k->model_type, "parameters", parameters, "dtype",
-                     c.mixed ? "mixed" : fv_dtype_name(c.dtype), "file_bytes", (json_int_t)c.file, "packed_bytes", (json_int_t)c.packed, "trained_bytes", (json_int_t)(16 * trained), "tied",
+    *out = json_pack("{s: s, s: s, s: o, s: s, s: I, s: I, s: I, s: I, s: I, s: b, s: o, s: o, s: o, s: o, s: s, s: o}", "folder", m->folder, "model_type", k->model_type, "parameters", parameters, "dtype",
+                     c.mixed ? "mixed" : fv_dtype_name(c.dtype), "file_bytes", (json_int_t)c.file, "packed_bytes", (json_int_t)c.packed, "unpacked_bytes", (json_int_t)c.lying,
+                     "widened_bytes", (json_int_t)c.widened, "trained_bytes", (json_int_t)(16 * trained), "tied",
                      k->text.tied, "text", text_facts(&k->text), "vision", vision_facts(k), "tokenizer", tokenizer_facts(m), "limits", limits, "note", m->note, "adapter", adapter);
     return *out ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", m->folder);
 }

@@ -7,7 +7,7 @@
     X(reward_exact) X(reward_format) X(reward_tool) X(reward_length)                                                   \
     X(reward_answer) X(reward_judged) X(reward_balance) X(reward_thinking) X(reward_steps) X(reward_reflection)        \
     X(reward_temporal) X(reward_window) X(reward_repetition) X(shaping_trust) X(shaping_gate) X(shaping_weigh)         \
-    X(advantage_group) X(weight_divergence) X(objective_grpo) X(objective_entropy) X(filter_reward)
+    X(advantage_group) X(advantage_moving) X(weight_divergence) X(objective_grpo) X(objective_entropy) X(filter_reward)
 
 #define X(name) extern const fv_part fv_part_##name;
 PARTS(X)
@@ -28,17 +28,6 @@ const fv_part *fv_part_find(fv_hook hook, const char *name) {
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i]->hook == hook && !strcmp(parts[i]->name, name)) return parts[i];
     return NULL;
-}
-
-const char *fv_need_name(unsigned need) {
-    static const struct {
-        unsigned need;
-        const char *name;
-    } names[] = {{FV_NEED_REFERENCE, "a reference model"},           {FV_NEED_VOCABULARY, "whole rows of log-probs"},          {FV_NEED_JUDGE, "a judge"},
-                 {FV_NEED_SECOND_PASS, "a second answer to each response"}, {FV_NEED_BLIND, "log-probs without the pictures"}, {FV_NEED_SHUFFLED, "answers to shuffled frames"}};
-    for (size_t i = 0; i < FV_COUNT(names); i++)
-        if (names[i].need & need) return names[i].name;
-    return "";
 }
 
 const char *fv_hook_name(fv_hook hook) {

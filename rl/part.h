@@ -11,8 +11,8 @@
 
 typedef enum { FV_HOOK_REWARD, FV_HOOK_SHAPING, FV_HOOK_ADVANTAGE, FV_HOOK_WEIGHT, FV_HOOK_OBJECTIVE, FV_HOOK_FILTER, FV_HOOKS } fv_hook;
 
-/* What a reward term is about: one response, all of a group, all of a step. (Token and step rewards are written through `token_reward`.) */
-typedef enum { FV_SCOPE_ITEM, FV_SCOPE_GROUP, FV_SCOPE_BATCH } fv_scope;
+/* What a reward term looks at: one response, or all of a group (fv_pipeline_pays_alone). */
+typedef enum { FV_SCOPE_ITEM, FV_SCOPE_GROUP } fv_scope;
 
 /* What a part needs beyond the responses; the trainer runs the passes that some part of the recipe asks for, once for all. */
 enum {
@@ -20,10 +20,8 @@ enum {
     FV_NEED_VOCABULARY = 2,     /* visits whole log-prob rows of the policy, position by position (fv_part.visit) */
     FV_NEED_JUDGE = 4,          /* judge_text of each response */
     FV_NEED_SECOND_PASS = 8,    /* the same policy's answer by what each response describes */
-    FV_NEED_BLIND = 16,         /* logp of the trained tokens without the pictures */
-    FV_NEED_SHUFFLED = 32       /* further answers to the same video with its frames in random order */
+    FV_NEED_SHUFFLED = 16       /* further answers to the same video with its frames in random order */
 };
-const char *fv_need_name(unsigned need); /* of one of these, for messages */
 
 /* One response: what a rollout made, or a row of a file says. Texts are borrowed. Absent numbers are NAN, absent texts NULL. */
 typedef struct fv_response {
@@ -86,7 +84,6 @@ typedef struct fv_part fv_part;
 typedef struct {
     const fv_part *part;
     const json_t *options;          /* resolved: every field of part->fields is there */
-    double weight;                  /* of a reward term */
     const char *variant;            /* "released", "paper" */
     void *state;                    /* part->state_size bytes, cleared; NULL if none */
     char label[48];                 /* what reports and metrics call it: a term's `name`, else the part's; where that is taken, "exact.2" */

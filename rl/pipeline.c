@@ -25,7 +25,7 @@ static fv_status add_use(fv_uses *list, fv_hook hook, const json_t *options, fv_
     if (!part) return fv_fail(err, FV_BAD_RECIPE, "there is no %s \"%s\"", fv_hook_name(hook), name ? name : "");
     if (list->count == FV_MAX_PARTS) return fv_fail(err, FV_LIMIT, "a recipe has at most %d parts of a kind (%s)", FV_MAX_PARTS, fv_hook_name(hook));
     fv_use *u = &list->uses[list->count];
-    *u = (fv_use){.part = part, .options = options, .weight = hook == FV_HOOK_REWARD ? json_number_value(json_object_get(options, "weight")) : 1.0};
+    *u = (fv_use){.part = part, .options = options};
     const char *own = json_string_value(json_object_get(options, "name"));
     name_use(list, u, hook == FV_HOOK_REWARD && own ? own : name);
     if (part->state_size && !(u->state = calloc(1, part->state_size))) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", name);
@@ -125,13 +125,21 @@ fv_status fv_pipeline_find(const fv_use *u, const char *label, int *term, fv_err
     return fv_fail(err, FV_BAD_RECIPE, "%s: there is no term \"%s\" before it", u->label, label);
 }
 
+double fv_pipeline_weight(const fv_use *term, const fv_moment *when) { return fv_get_at(term->options, "weight", when->step, when->steps); }
+
+bool fv_pipeline_pays_alone(const fv_pipeline *p) {
+    bool alone = !(p->needs & (FV_NEED_JUDGE | FV_NEED_SECOND_PASS | FV_NEED_SHUFFLED));
+    for (int k = 0; k < p->terms.count; k++) alone = alone && p->terms.uses[k].part->scope == FV_SCOPE_ITEM;
+    return alone;
+}
+
 fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err) {
     for (int k = 0; k < p->terms.count; k++) FV_TRY(p->terms.uses[k].part->reward(&p->terms.uses[k], g, k, when, err));
     for (int i = 0; i < g->count; i++) {
         fv_response *r = &g->items[i];
         double sum = 0;
         for (int k = 0; k < p->terms.count; k++)
-            if (!isnan(r->terms[k])) sum += p->terms.uses[k].weight * r->terms[k]; /* NAN: the term does not apply to this response */
+            if (!isnan(r->terms[k])) sum += fv_pipeline_weight(&p->terms.uses[k], when) * r->terms[k]; /* NAN: the term does not apply to this response */
         r->reward = r->error[0] ? NAN : sum;
     }
     return FV_OK;

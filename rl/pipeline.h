@@ -26,6 +26,12 @@ void fv_pipeline_close(fv_pipeline *p);
 /* Which term of u's pipeline is called `label`, for parts that read others' terms. FV_BAD_RECIPE if there is none, or if u is a term that comes before it. */
 fv_status fv_pipeline_find(const fv_use *u, const char *label, int *term, fv_error *err);
 
+/* What a reward term weighs in the sum at a step: a number, or a schedule's value. A term whose weight is 0 is computed all the same. */
+double fv_pipeline_weight(const fv_use *term, const fv_moment *when);
+
+/* Whether a response alone tells its reward: no term looks at its group, or at what a judge or another pass says. */
+bool fv_pipeline_pays_alone(const fv_pipeline *p);
+
 /* Terms and their weighted sum. A response whose term can't be computed gets its `error`, and reward NAN. */
 fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err);
 /* What the token weights' part that visits the vocabulary makes of a position (rl/part.h: visit); 0 if there is none. */

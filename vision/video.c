@@ -25,12 +25,31 @@ static const struct {
 
 /* ---- What FFmpeg says -------------------------------------------------------------------------------------------------------------------------- */
 
-/* FFmpeg prints by default, and its codes say little. Its complaints are kept by thread: decoders run in the thread that calls them. */
+/* Said as errors by FFmpeg 5.1 of files that are whole. Where a picture that others refer to is really lost, something else was said when it was lost. */
+static const char *const harmless[] = {
+    "mmco: unref short failure",     /* H.264, after seeking to a key frame of an open group: what is to be forgotten was not decoded */
+    "co located POCs unavailable",   /* likewise, of frames before that key frame */
+    "Could not find ref with POC",   /* likewise, HEVC */
+    "number of reference frames",    /* likewise, H.264, "(0+4) exceeds max (3; probably corrupt input)"; and of encoders that promise one too few */
+    "time_scale/num_units_in_tick",  /* H.264: no rate in the stream; the container has the times */
+    "SEI type",                      /* H.264: a note beside the picture is too short */
+    "Referenced QT chapter track",   /* mp4, mov: chapters that were left out of a copy */
+};
+
+/* FFmpeg prints by default, its codes say little, and what it can conceal has no code at all. The first complaint is kept, by thread: demuxers and decoders run in the
+ * thread that calls them. */
 static _Thread_local char complaint[160];
 
+static bool counts(void *context, const char *format) {
+    const AVCodecContext *codec = context && *(const AVClass **)context == avcodec_get_class() ? context : NULL;
+    if (codec && codec->codec_type != AVMEDIA_TYPE_VIDEO) return false; /* sound is looked at while a file is opened, and then left out */
+    for (size_t i = 0; i < FV_COUNT(harmless); i++)
+        if (strncmp(format, harmless[i], strlen(harmless[i])) == 0) return false;
+    return true;
+}
+
 static void on_log(void *context, int level, const char *format, va_list list) {
-    (void)context;
-    if (level > AV_LOG_ERROR) return;
+    if (level > AV_LOG_ERROR || complaint[0] || !counts(context, format)) return;
     vsnprintf(complaint, sizeof complaint, format, list);
     complaint[strcspn(complaint, "\n")] = '\0';
 }
@@ -46,6 +65,8 @@ void fv_video_listen(void) {
     complaint[0] = '\0';
 }
 
+bool fv_video_complained(void) { return complaint[0] != '\0'; }
+
 fv_status fv_video_fail(const fv_video *v, int code, fv_error *err, const char *format, ...) {
     char what[256], reason[128] = "";
     va_list list;
@@ -54,7 +75,7 @@ fv_status fv_video_fail(const fv_video *v, int code, fv_error *err, const char *
     va_end(list);
     if (code == AVERROR(ENOMEM)) return fv_fail(err, FV_NO_MEMORY, "%s: %s: no memory", v->name, what);
     if (code && code != AVERROR_EOF) av_strerror(code, reason, sizeof reason);
-    bool said = complaint[0] != '\0';
+    bool said = fv_video_complained();
     return fv_fail(err, FV_BAD_DATA, "%s: %s%s%s%s%s%s", v->name, what, reason[0] ? ": " : "", reason, said ? " (" : "", complaint, said ? ")" : "");
 }
 
@@ -102,7 +123,7 @@ static fv_status open_container(fv_video *v, fv_error *err) {
     av_dict_set(&options, "format_whitelist", containers, 0);
     int code = avformat_open_input(&v->format, NULL, NULL, &options);
     av_dict_free(&options);
-    bool unknown = code == AVERROR(EINVAL) || (code == AVERROR_INVALIDDATA && !complaint[0]); /* not on the list; nobody's */
+    bool unknown = code == AVERROR(EINVAL) || (code == AVERROR_INVALIDDATA && !fv_video_complained()); /* not on the list; nobody's */
     if (unknown) return fv_video_fail(v, 0, err, "not a video that can be read (mp4, mov, mkv, webm, avi, gif)");
     if (code == 0) code = avformat_find_stream_info(v->format, NULL);
     return code < 0 ? fv_video_fail(v, code, err, "cannot be opened") : FV_OK;
@@ -159,6 +180,7 @@ static fv_status open_codec(fv_video *v, fv_error *err) {
     v->codec->pkt_timebase = v->stream->time_base;
     v->codec->thread_count = 1; /* rows are read by several threads already, and complaints stay in this one */
     v->codec->max_pixels = MOST_PIXELS;
+    v->codec->err_recognition = AV_EF_CRCCHECK; /* HEVC may carry a checksum of each frame; the other flags find nothing that is not complained about without them */
     if (code >= 0) code = avcodec_open2(v->codec, codec, NULL);
     return code < 0 ? fv_video_fail(v, code, err, "its decoder cannot be opened") : FV_OK;
 }
@@ -242,7 +264,8 @@ static fv_status open_all(fv_video *v, fv_error *err) {
     FV_TRY(open_container(v, err));
     FV_TRY(choose_stream(v, err));
     FV_TRY(open_codec(v, err));
-    return read_order(v, err);
+    FV_TRY(read_order(v, err));
+    return fv_video_complained() ? fv_video_fail(v, 0, err, "is damaged") : FV_OK;
 }
 
 /* Takes over the map and the decoded bytes. */

@@ -1,6 +1,6 @@
 /* Video files through FFmpeg: which frames there are, and their pixels. Frame i is the i-th in the order of presentation, their number and rate are those that
  * torchcodec gives (seek_mode "exact"), and pixels are swscale's with its default flags, rotated as the file says. Nothing is guessed or repeated: a file that
- * is cut short or damaged is FV_BAD_DATA with the place and FFmpeg's reason. Containers: mp4, mov, mkv, webm, avi, gif; codecs: vision/video.c. */
+ * is cut short, or damaged as far as FFmpeg notices, is FV_BAD_DATA with the place and FFmpeg's reason. Containers: mp4, mov, mkv, webm, avi, gif; codecs: vision/video.c. */
 #ifndef FV_VISION_VIDEO_H
 #define FV_VISION_VIDEO_H
 

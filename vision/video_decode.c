@@ -19,14 +19,20 @@ static int read_packet(fv_video *v) {
     return code;
 }
 
-/* Gives the decoder the next packet. At the end it is told so. */
+/* Gives the decoder the next packet. At the end it is told so. Frames of an open group, which are shown before the key frame that decoding began with, may refer to what was not
+ * decoded: complaints about them are forgotten. */
 static fv_status feed(fv_video *v, fv_error *err) {
     int code = v->pending ? 0 : read_packet(v);
     v->pending = false;
     if (code < 0 && code != AVERROR_EOF) return fv_video_fail(v, code, err, "after frame %lld of %lld", (long long)v->shown, (long long)v->count);
+    int64_t pts = v->packet->pts;
+    if (v->from == AV_NOPTS_VALUE) v->from = pts;
+    bool forget = pts != AV_NOPTS_VALUE && pts < v->from && !fv_video_complained();
     code = avcodec_send_packet(v->codec, code == AVERROR_EOF ? NULL : v->packet);
     av_packet_unref(v->packet);
-    return code < 0 ? fv_video_fail(v, code, err, "after frame %lld of %lld", (long long)v->shown, (long long)v->count) : FV_OK;
+    if (code < 0) return fv_video_fail(v, code, err, "after frame %lld of %lld", (long long)v->shown, (long long)v->count);
+    if (forget) fv_video_listen();
+    return FV_OK;
 }
 
 /* Which frame the decoder gave: by its time, or by counting. -1: none that is shown. */
@@ -52,8 +58,8 @@ static fv_status advance(fv_video *v, int64_t target, fv_error *err) {
         if (code == AVERROR_EOF) return fv_video_fail(v, 0, err, "ends before frame %lld of %lld", (long long)target, (long long)v->count);
         if (code < 0) return fv_video_fail(v, code, err, "after frame %lld of %lld", (long long)v->shown, (long long)v->count);
         int64_t number = number_of(v);
-        if (v->frame->decode_error_flags || v->frame->flags & AV_FRAME_FLAG_CORRUPT)
-            return fv_video_fail(v, 0, err, "frame %lld of %lld is damaged", (long long)number, (long long)v->count);
+        if (fv_video_complained() || v->frame->decode_error_flags || v->frame->flags & AV_FRAME_FLAG_CORRUPT) /* complaints may be about one that is still held back */
+            return fv_video_fail(v, 0, err, "damaged at frame %lld of %lld, or soon after", (long long)(number < 0 ? v->shown + 1 : number), (long long)v->count);
         if (number < 0) continue;
         v->shown = number;
         if (number == target) return FV_OK;
@@ -67,6 +73,7 @@ static int seek(fv_video *v, int64_t pts) {
     av_packet_unref(v->packet);
     v->pending = false;
     v->shown = -1;
+    v->from = AV_NOPTS_VALUE;
     int code = avformat_seek_file(v->format, v->stream->index, INT64_MIN, pts, pts, 0);
     avcodec_flush_buffers(v->codec);
     return code;
@@ -90,6 +97,7 @@ static fv_status reach(fv_video *v, int64_t target, fv_error *err) {
     if (v->plain || !far) return advance(v, target, err);
     if (seek(v, v->order[key].pts) >= 0 && advance(v, target, &why) == FV_OK) return FV_OK;
     v->plain = true;
+    fv_video_listen();
     FV_TRY(rewind_all(v, err));
     return advance(v, target, err);
 }

@@ -76,7 +76,7 @@ static uint64_t gif_extent(bytes b) {
     uint64_t at = b.size < 13 ? b.size : 13 + gif_colors(b.data[10]);
     while (at < b.size && b.data[at] != 0x3b) {
         if (b.data[at] == 0x21) at = gif_chain(b, at + 2);
-        else if (b.data[at] == 0x2c && b.size - at >= 10) at = gif_chain(b, at + 11 + gif_colors(b.data[at + 9]));
+        else if (b.data[at] == 0x2c) at = b.size - at < 10 ? b.size : gif_chain(b, at + 11 + gif_colors(b.data[at + 9]));
         else return 0;
     }
     return at + 1;

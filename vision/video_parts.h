@@ -41,11 +41,12 @@ struct fv_video {
     AVFrame *rgb;          /* with rows as long as swscale's vectors like them */
     int scaler_is[5];      /* what the scaler was made for: width, height, format, colour space, range */
     int64_t shown;         /* number of the frame that came out last; -1: none since the start, or since a seek */
+    int64_t from;          /* time of the packet that decoding began with; AV_NOPTS_VALUE: none since the start, or since a seek */
     bool pending;          /* `packet` was read and not yet given to the decoder */
     bool plain;            /* seeking went wrong once: from the start, frame by frame */
 };
 
-/* FV_BAD_DATA: "NAME: WHAT: FFmpeg's code in words (its last complaint in this thread)". */
+/* FV_BAD_DATA: "NAME: WHAT: FFmpeg's code in words (its first complaint in this thread)". */
 fv_status fv_video_fail(const fv_video *v, int code, fv_error *err, const char *format, ...) FV_PRINTF(4, 5);
 
 /* How many bytes the file should have at the least, by what its first bytes and its outermost elements say; 0: they don't (vision/video_extent.c). */
@@ -53,5 +54,8 @@ uint64_t fv_video_extent(const void *data, size_t size);
 
 /* Forgets FFmpeg's complaints of before. */
 void fv_video_listen(void);
+
+/* Whether FFmpeg has reported an error in this thread since, with or without a code. */
+bool fv_video_complained(void);
 
 #endif

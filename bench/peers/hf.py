@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""hf.py text|train|video --fovea build/fovea --model DIR [--video FILE] [--threads 2] [--rounds 3]
+"""hf.py text|train|video|grpo --fovea build/fovea --model DIR [--video FILE] [--shared FOLDER] [--threads 2] [--rounds 3]
 
 transformers and Fovea in turns, on the same model and machine; prints what,ours,bar,ratio, where the bar is transformers'. Lines of
 peak memory are the most that either process had in those turns (there, less is better).
@@ -9,6 +9,9 @@ peak memory are the most that either process had in those turns (there, less is 
   train  a supervised step of 8 conversations with a picture of 224 x 224 and 64 tokens of answer: forward, backward, AdamW.
          Ours with a prompt each, and with four answers a prompt (the peer has no way to share one). DIR: a vision model
   video  FILE decoded, resized and cut into patches by the folder's processor (torchcodec decodes). DIR: a vision model
+  grpo   seconds of a GRPO step of 4 prompts with a picture of 224 x 224 and 8 answers of 64 tokens each, every program in its own
+         process; the ratio is bar / ours. The bars: torch_grpo.py beside this file, and best_torch.py and trl_grpo.py of FOLDER
+         where one is given. DIR: as torch_grpo.py takes it
 
 Each figure is the best of its rounds on either side: what other processes take is neither program's.
 """
@@ -16,8 +19,10 @@ import argparse
 import gc
 import json
 import os
+import pathlib
 import re
 import subprocess
+import sys
 import time
 import warnings
 
@@ -26,10 +31,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 warnings.filterwarnings("ignore")
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("what", choices=["text", "train", "video"])
+parser.add_argument("what", choices=["text", "train", "video", "grpo"])
 parser.add_argument("--fovea", default="build/fovea")
 parser.add_argument("--model", required=True)
 parser.add_argument("--video")
+parser.add_argument("--shared", type=pathlib.Path)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--rounds", type=int, default=3)
 args = parser.parse_args()
@@ -49,9 +55,9 @@ QUESTION = "How many boxes are there in the picture? Think first and give a numb
 our_peak = 0.0
 
 
-def ours(bench, *more):
+def ours(bench, *more, steps=2):
     global our_peak
-    command = [args.fovea, "bench", bench, "--model", args.model, "--json", f"threads={args.threads}", "steps=2", *more]
+    command = [args.fovea, "bench", bench, "--model", args.model, "--json", f"threads={args.threads}", f"steps={steps}", *more]
     facts = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     our_peak = max(our_peak, facts["peak_gib"])
     return facts
@@ -70,8 +76,8 @@ def peaks_line(what):
         line(f"peak memory GiB {what}", our_peak, int(re.search(r"VmHWM:\s+(\d+) kB", f.read())[1]) / 2**20)
 
 
-def line(what, mine, theirs):
-    print(f"{what},{mine:.4g},{theirs:.4g},{mine / theirs:.3f}", flush=True)
+def line(what, mine, theirs, ratio=None):
+    print(f"{what},{mine:.4g},{theirs:.4g},{ratio or mine / theirs:.3f}", flush=True)
 
 
 def seconds(call):
@@ -190,4 +196,32 @@ def video():
     peaks_line("video")
 
 
-{"text": text, "train": train, "video": video}[args.what]()
+def peer(*command):
+    """What a peer's last line says. Its peak counts from the process that started it, this one, which is smaller than any of them."""
+    run = subprocess.run([sys.executable, *map(str, command), "--threads", str(args.threads)], stdout=subprocess.PIPE, text=True)
+    if run.returncode:
+        sys.exit(f"{command[0]} failed with exit code {run.returncode} (see above)")
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def grpo():
+    here = pathlib.Path(__file__).resolve().parent
+    commands = {"torch_grpo": (here / "torch_grpo.py", args.model)}
+    if args.shared:
+        commands["best_torch"] = (args.shared / "best_torch.py", args.model)
+        commands["trl_grpo"] = (args.shared / "trl_grpo.py", args.model, 4)  # of these steps the first is left out
+    for script, *_ in commands.values():
+        if not script.is_file():
+            parser.error(f"--shared {args.shared}: there is no {script.name} in it")
+    mine, theirs = [], {name: [] for name in commands}
+    for _ in range(args.rounds):
+        mine.append(ours("grpo", steps=0)["seconds"]["total"])
+        for name, command in commands.items():
+            theirs[name].append(peer(*command))
+    for name, said in theirs.items():
+        best = min(facts["seconds"]["total"] for facts in said)
+        line(f"GRPO step seconds beside {name}", min(mine), best, best / min(mine))
+        line(f"peak memory GiB GRPO step beside {name}", our_peak, max(facts["peak_rss_mb"] for facts in said) / 1024)
+
+
+{"text": text, "train": train, "video": video, "grpo": grpo}[args.what]()

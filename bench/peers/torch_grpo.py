@@ -17,6 +17,7 @@ How it is fast:
 import argparse
 import json
 import os
+import resource
 import statistics
 import time
 import warnings
@@ -310,4 +311,5 @@ for i in range(args.warmup + args.steps):
 names = ("prepare", "prompt", "decode", "reward", "update", "optimizer", "total")
 print(json.dumps({"peer": "torch_grpo", "model": args.model, "threads": args.threads, "steps": len(rows), "torch": torch.__version__,
                   "seconds": {n: round(statistics.median(c), 4) for n, c in zip(names, zip(*rows))},
-                  "total_range": [round(min(r[-1] for r in rows), 4), round(max(r[-1] for r in rows), 4)], "tokens": ANSWERS * NEW, "check": checked}))
+                  "total_range": [round(min(r[-1] for r in rows), 4), round(max(r[-1] for r in rows), 4)], "tokens": ANSWERS * NEW,
+                  "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), "check": checked}))

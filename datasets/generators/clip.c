@@ -1,4 +1,5 @@
-/* clip: four to eight frames in which plates move one after the other: what moved, which first, where to? */
+/* clip: four to eight frames in which plates move one after the other: what moved, which first, where to? With mode=rl and mode=sft a row has one question, by default about the order,
+ * and with mode=sft how plates move is thought of before it is answered, but for those that are left out, so that a policy begins from thoughts that are worth less than its answers. */
 #include "datasets/scene.h"
 
 #include <stdio.h>
@@ -89,52 +90,78 @@ static bool fits(kind k, const clip *c) {
 /* Whether mover i moves within the pair of frames that begins at f; an odd last frame is a pair with itself. */
 static bool moves_within(const clip *c, int i, int f) { return f + 1 < c->frames && progress(c, i, f + 1) > progress(c, i, f); }
 
-/* "blue still; red up 1 2; green left 3 4": of each plate, by colour, which way it goes and within which pairs. */
-static void tell_each(char *text, size_t size, const clip *c) {
+/* "blue still; red up 1 2; green left 3 4": of each plate, by colour, which way it goes and within which pairs; `leave`: the share of plates that nothing is said of. */
+static void tell_each(char *text, size_t size, const clip *c, fv_maker *m, double leave) {
     fv_plate sorted[FV_PLATES_MAX];
     memcpy(sorted, c->plates, sizeof sorted);
     fv_scene_sort_colors(sorted, c->count);
     size_t used = 0;
+    text[0] = '\0';
     for (int s = 0; s < c->count && used < size; s++) {
         int i = 0;
+        if (leave > 0 && fv_maker_chance(m, leave)) continue;
         while (c->plates[i].color != sorted[s].color) i++;
-        used += (size_t)snprintf(text + used, size - used, "%s%s %s", s ? "; " : "", fv_plate_color_name(sorted[s].color),
+        used += (size_t)snprintf(text + used, size - used, "%s%s %s", used ? "; " : "", fv_plate_color_name(sorted[s].color),
                                  i < c->moving ? directions[c->direction[i]] : "still");
         for (int f = 0; i < c->moving && f < c->frames && used < size; f += 2)
             if (moves_within(c, i, f)) used += (size_t)snprintf(text + used, size - used, " %d", f / 2 + 1);
     }
 }
 
-static void ask(fv_maker *m, kind k, const clip *c) {
+typedef struct {
     char question[96], answer[160];
+} task;
+
+static task choose(fv_maker *m, kind k, const clip *c) {
+    task t;
     int i = (int)fv_below(&m->random, c->moving);
-    snprintf(answer, sizeof answer, "%s", fv_plate_color_name(c->plates[k == LAST ? c->moving - 1 : 0].color));
+    snprintf(t.answer, sizeof t.answer, "%s", fv_plate_color_name(c->plates[k == LAST ? c->moving - 1 : 0].color));
     switch (k) {
-    case WHAT: snprintf(question, sizeof question, "Which plate moved?"); break;
-    case FIRST: snprintf(question, sizeof question, "Which plate moved first?"); break;
-    case LAST: snprintf(question, sizeof question, "Which plate moved last?"); break;
+    case WHAT: snprintf(t.question, sizeof t.question, "Which plate moved?"); break;
+    case FIRST: snprintf(t.question, sizeof t.question, "Which plate moved first?"); break;
+    case LAST: snprintf(t.question, sizeof t.question, "Which plate moved last?"); break;
     case WHERE:
-        snprintf(question, sizeof question, "Where did the %s plate move?", fv_plate_color_name(c->plates[i].color));
-        snprintf(answer, sizeof answer, "%s", directions[c->direction[i]]);
+        snprintf(t.question, sizeof t.question, "Where did the %s plate move?", fv_plate_color_name(c->plates[i].color));
+        snprintf(t.answer, sizeof t.answer, "%s", directions[c->direction[i]]);
         break;
     case EACH:
-        snprintf(question, sizeof question, "How does each plate move?");
-        tell_each(answer, sizeof answer, c);
+        snprintf(t.question, sizeof t.question, "How does each plate move?");
+        tell_each(t.answer, sizeof t.answer, c, m, 0);
         break;
     default:
-        snprintf(question, sizeof question, "How many plates moved?");
-        snprintf(answer, sizeof answer, "%d", c->moving);
+        snprintf(t.question, sizeof t.question, "How many plates moved?");
+        snprintf(t.answer, sizeof t.answer, "%d", c->moving);
         break;
     }
-    fv_maker_ask(m, kinds[k], question, answer);
+    return t;
+}
+
+static void ask(fv_maker *m, kind k, const clip *c) {
+    task t = choose(m, k, c);
+    fv_maker_ask(m, kinds[k], t.question, t.answer);
+}
+
+/* One question; with mode=sft what is seen is written down before its answer, which is right also where the thought lacks what it needs. */
+static void ask_to_think(fv_maker *m, kind k, const clip *c) {
+    task t = choose(m, k, c);
+    fv_maker_say(m, "%s", t.question);
+    fv_maker_close_turn(m);
+    fv_maker_right(m, kinds[k], t.answer);
+    if (fv_maker_is(m, "mode", "rl")) return;
+    char thought[160], response[sizeof thought + sizeof t.answer + 64];
+    tell_each(thought, sizeof thought, c, m, fv_maker_number(m, "leave"));
+    snprintf(response, sizeof response, "<think>%s</think><answer>%s</answer>", thought, t.answer);
+    fv_maker_reply(m, response);
 }
 
 static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, fv_error *err) {
     fv_maker m;
     FV_TRY(fv_maker_begin(&m, &fv_generator_clip, how, index, err));
+    bool asks = fv_maker_is(&m, "mode", "ask");
     int only = KIND_COUNT;
     for (int k = 0; k < KIND_COUNT; k++)
         if (fv_maker_is(&m, "kinds", kinds[k].kind)) only = k;
+    if (!asks && only == KIND_COUNT) only = fv_maker_chance(&m, 0.5) ? FIRST : LAST;
     clip c;
     plan(&c, &m);
     for (int tries = 0; tries < 50 && only < KIND_COUNT && !fits((kind)only, &c); tries++) plan(&c, &m);
@@ -142,7 +169,8 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
     fv_status status = draw_frames(&c, &m, err);
     if (status == FV_OK) {
         fv_maker_show_clip(&m, 0, c.frames);
-        while (fv_maker_wants(&m, 4)) {
+        if (!asks) ask_to_think(&m, (kind)only, &c);
+        while (asks && fv_maker_wants(&m, 4)) {
             kind k = only < KIND_COUNT ? (kind)only : (kind)fv_below(&m.random, ALL);
             if (fits(k, &c)) ask(&m, k, &c);
         }
@@ -151,5 +179,5 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 }
 
 const fv_generator fv_generator_clip = {"clip", "short clips: what moved, which first, where to",
-                                        "frames=4..8[2..16] plates=2..4[2..6] radius=9..13[5..20] kinds=all|what|first|last|where|count|each "
+                                        "mode=ask|rl|sft frames=4..8[2..16] plates=2..4[2..6] radius=9..13[5..20] kinds=all|what|first|last|where|count|each leave=0.3[0..1] "
                                         FV_GROUND_OPTION " view=112[56..448] turns=0[0..16]", make};

@@ -1,5 +1,5 @@
-/* visual-search: plates on a photograph, each with a digit too small for the view; which digit is on the green one? To answer, an agent has to
- * zoom in on the plate. The main job's task; with mode=sft also its cold start. */
+/* visual-search: plates on a photograph, each with a digit (or a letter) too small for the view; which one is on the green plate? To answer, an
+ * agent has to zoom in on it. The main job's task; with mode=sft also its cold start. */
 #include "datasets/scene.h"
 #include "tools/registry.h"
 
@@ -12,11 +12,16 @@ static json_t *box_json(fv_box b) {
     return json_pack("[iiii]", (int)floor(b.x1), (int)floor(b.y1), (int)ceil(b.x2), (int)ceil(b.y2));
 }
 
+/* What the question calls what it asks for. Where both may come, the word doesn't tell which of them it is. */
+static const char *asked_word(const fv_maker *m) {
+    return fv_maker_is(m, "glyphs", "digits") ? "digit" : fv_maker_is(m, "glyphs", "letters") ? "letter" : "glyph";
+}
+
 static void note_plates(fv_maker *m, const fv_search_scene *s, const fv_plate *asked) {
     json_t *plates = json_array();
     for (int i = 0; i < s->count; i++) {
         const fv_plate *p = &s->plates[i];
-        json_t *plate = json_pack("{ss, ss#, so}", "color", fv_plate_color_name(p->color), "digit", &p->glyph, (size_t)1, "box", box_json(fv_plate_box(p)));
+        json_t *plate = json_pack("{ss, ss#, so}", "color", fv_plate_color_name(p->color), asked_word(m), &p->glyph, (size_t)1, "box", box_json(fv_plate_box(p)));
         if (json_array_append_new(plates, plate) != 0) m->failed = true;
     }
     fv_maker_set(m, "target_box", box_json(fv_plate_box(asked)));
@@ -41,11 +46,11 @@ static fv_box sloppy_box(fv_maker *m, const fv_plate *p, double scale) {
     return (fv_box){floor(x - w / 2 + 0.5), floor(y - h / 2 + 0.5), floor(x + w / 2 + 0.5), floor(y + h / 2 + 0.5)};
 }
 
-/* What the answer after a zoom teaches: to read what the crop shows. If the asked digit is in it, that is the answer; else another digit that is, the nearest to
- * the middle; else there is none, '\0'. The right digit there would be a label without a cause, from which the policy would learn to answer from nothing, and
- * any other would be noise that drowns reading: most crops of a sloppy cold start show no digit. */
-static char seen_digit(const fv_search_scene *s, const fv_plate *asked, fv_box cut) {
-    char digit = '\0';
+/* What the answer after a zoom teaches: to read what the crop shows. If the asked glyph is in it, that is the answer; else another glyph that is, the nearest to
+ * the middle; else there is none, '\0'. The right glyph there would be a label without a cause, from which the policy would learn to answer from nothing, and
+ * any other would be noise that drowns reading: most crops of a sloppy cold start show no glyph. */
+static char seen_glyph(const fv_search_scene *s, const fv_plate *asked, fv_box cut) {
+    char glyph = '\0';
     double nearest = HUGE_VAL, x = (cut.x1 + cut.x2) / 2, y = (cut.y1 + cut.y2) / 2;
     for (int i = 0; i < s->count; i++) {
         const fv_plate *p = &s->plates[i];
@@ -53,9 +58,9 @@ static char seen_digit(const fv_search_scene *s, const fv_plate *asked, fv_box c
         double dx = p->glyph_x - x, dy = p->glyph_y - y, far = p == asked ? -1 : dx * dx + dy * dy;
         if (far >= nearest) continue;
         nearest = far;
-        digit = p->glyph;
+        glyph = p->glyph;
     }
-    return digit;
+    return glyph;
 }
 
 /* The call, the tool's answer to it as the environment would give it, and the answer. */
@@ -72,9 +77,9 @@ static fv_status trajectory(fv_maker *m, const fv_search_scene *s, const fv_plat
     json_decref(arguments);
     if (status != FV_OK || m->failed) return status;
     FV_TRY(fv_maker_respond(m, fv_maker_picture(m, result.image), err));
-    char answer[32], digit = seen_digit(s, asked, result.box);
-    snprintf(answer, sizeof answer, "<answer>%c</answer>", digit);
-    if (digit) fv_maker_reply(m, answer);
+    char answer[32], glyph = seen_glyph(s, asked, result.box);
+    snprintf(answer, sizeof answer, "<answer>%c</answer>", glyph);
+    if (glyph) fv_maker_reply(m, answer);
     fv_maker_set(m, "zoom_hits", json_boolean(fv_box_inside(fv_plate_glyph_box(asked), result.box) == 1));
     return FV_OK;
 }
@@ -90,10 +95,11 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
         const fv_plate *asked = &s.plates[fv_below(&m.random, s.count)];
         bool without = fv_maker_is(&m, "mode", "no_tool") || fv_maker_is(&m, "mode", "no_tool_sft");
         fv_maker_show(&m, fv_maker_picture(&m, s.image));
-        const char *which = fv_maker_pick(&m, (const char *const[]){"Which digit is", "What digit is", "Tell me the digit"}, 3);
-        fv_maker_say(&m, "%s on the %s plate%s%s", which, fv_plate_color_name(asked->color), which[0] == 'T' ? "." : "?", without ? " Give only the answer." : "");
+        const char *which = fv_maker_pick(&m, (const char *const[]){"Which", "What", "Tell me the"}, 3), *word = asked_word(&m);
+        bool tell = which[0] == 'T';
+        fv_maker_say(&m, "%s %s%s on the %s plate%s%s", which, word, tell ? "" : " is", fv_plate_color_name(asked->color), tell ? "." : "?", without ? " Give only the answer." : "");
         fv_maker_close_turn(&m);
-        fv_maker_right(&m, (fv_asked){without ? "no_tool" : "digit", "free-form", 0}, (char[2]){asked->glyph, '\0'});
+        fv_maker_right(&m, (fv_asked){without ? "no_tool" : word, "free-form", 0}, (char[2]){asked->glyph, '\0'});
         note_plates(&m, &s, asked);
         if (!without) fv_maker_zooms(&m);
         char answer[32];
@@ -105,5 +111,5 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
 }
 
 const fv_generator fv_generator_visual_search = {
-    "visual-search", "small digits on plates in photographs: zoom in to read one",
-    "mode=rl|sft|no_tool|no_tool_sft sloppy=12[0..56] grow=1.1..2.4[0.5..8] " FV_SEARCH_OPTIONS, make};
+    "visual-search", "small digits or letters on plates in photographs: zoom in to read one",
+    "mode=rl|sft|no_tool|no_tool_sft sloppy=12[0..56] grow=1.1..2.4[0.5..8] glyphs=digits|letters|both " FV_SEARCH_OPTIONS, make};

@@ -45,6 +45,23 @@ typedef struct {
     tally y;
 } evaluation;
 
+/* For the report: the mark, unless it is one of the terms by its name, and what reinforcement pays, where that can be told. */
+static fv_status show(evaluation *v, const fv_rollout *r, int i, int64_t number, const fv_response *marked, fv_error *err) {
+    const char *mark = fv_marking_name(v->y.marks.how), *names[FV_MAX_PARTS + 1] = {mark};
+    const fv_pipeline *p = v->o->paid;
+    double terms[FV_MAX_PARTS + 1] = {marked->terms[0]};
+    fv_response paid;
+    fv_group alone = {.items = &paid, .count = 1};
+    int own = 1;
+    for (int k = 0; p && k < p->terms.count; k++) own = own && strcmp(p->terms.uses[k].label, mark);
+    for (int k = 0; p && k < p->terms.count; k++) names[own + k] = p->terms.uses[k].label;
+    fv_trajectory_response(r, i, terms + own, &paid);
+    if (p) FV_TRY(fv_pipeline_reward(p, &alone, &v->o->when, err));
+    if (!p || paid.error[0]) return fv_trajectory_write(v->shown, v->o->show_folder, v->model, r, i, number, marked, &mark, 1, err);
+    paid.terms = terms;
+    return fv_trajectory_write(v->shown, v->o->show_folder, v->model, r, i, number, &paid, names, own + p->terms.count, err);
+}
+
 static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t number, fv_error *err) {
     const fv_trajectory *t = &r->trajectories[i];
     const fv_row *row = r->samples[t->sample].row;
@@ -63,10 +80,7 @@ static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t nu
     v->y.failures += t->failures;
     v->y.length += t->tokens;
     add_boxes(&v->y, t, row->json);
-    const char *term_name = fv_marking_name(v->y.marks.how);
-    if (v->shown && number < v->o->show)
-        FV_TRY(fv_trajectory_write(v->shown, v->o->show_folder, v->model, r, i, number, &response, &term_name, 1, err));
-    return FV_OK;
+    return v->shown && number < v->o->show ? show(v, r, i, number, &response, err) : FV_OK;
 }
 
 /* Rows from `first` on, at most *count; *count becomes how many that were. */

@@ -17,6 +17,8 @@ typedef struct {
     const char *samples_path;  /* a JSON line a row (lmms-eval's keys beside CLI.md's); NULL: none */
     const char *show_folder;   /* trajectories of the first `show` rows with their pictures, for the report; NULL: none */
     int show;
+    const fv_pipeline *paid;   /* shown with what it pays for each as well, term by term (fv_pipeline_pays_alone); NULL: with the mark alone */
+    fv_moment when;            /* of what is paid */
     int64_t n;                 /* rows; 0: all */
     int max_new_tokens, max_tokens;
     float temperature, top_p;  /* sampled mode; 0: 1 */

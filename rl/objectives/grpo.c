@@ -15,11 +15,12 @@ static double share(const char *normalise, const fv_streams *s, int64_t t, doubl
 }
 
 /* -min(ratio A, clip(ratio, 1 - low, 1 + high) A) per token, ratio = exp(logp - old) (PPO, arXiv 1707.06347 eq. 7), with `dual` > 0 bounded by dual * A where A < 0
- * (arXiv 1912.09729); plus kl * (exp(d) - d - 1), d = reference - logp ("k3", Schulman 2020; GRPO eq. 4). */
+ * (arXiv 1912.09729); plus kl * (exp(d) - d - 1), d = reference - logp ("k3", Schulman 2020; GRPO eq. 4), with kl_bound > 0 clamped to +-kl_bound, beyond which it has no slope
+ * (Video-R1, TW-GRPO: src/open_r1/trainer/grpo_trainer.py). */
 static void grpo(const fv_use *u, fv_streams *s, const fv_moment *when, double *loss) {
     double low = fv_get_at(u->options, "clip_low", when->step, when->steps), high = fv_get_at(u->options, "clip_high", when->step, when->steps);
     double kl = fv_get_at(u->options, "kl", when->step, when->steps), dual = fv_get_at(u->options, "dual", when->step, when->steps);
-    double length = fv_get_at(u->options, "length", when->step, when->steps);
+    double length = fv_get_at(u->options, "length", when->step, when->steps), bound = fv_get_at(u->options, "kl_bound", when->step, when->steps);
     const char *normalise = fv_get_text(u->options, "normalise");
     for (int64_t t = 0; t < s->count; t++) {
         double c = share(normalise, s, t, length) * s->weight[t], a = s->advantage[t];
@@ -36,16 +37,19 @@ static void grpo(const fv_use *u, fv_streams *s, const fv_moment *when, double *
         s->dlogp[t] -= (float)(c * slope);
         if (kl != 0 && s->reference_logp) {
             double d = (double)s->reference_logp[t] - (double)s->logp[t];
+            bool beyond = bound > 0 && fabs(d) > bound;
+            if (beyond) d = copysign(bound, d);
             *loss += c * kl * (exp(d) - d - 1);
-            s->dlogp[t] += (float)(c * kl * (1 - exp(d)));
+            if (!beyond) s->dlogp[t] += (float)(c * kl * (1 - exp(d)));
         }
     }
 }
 
 const fv_part fv_part_objective_grpo = {.name = "grpo",
                                         .hook = FV_HOOK_OBJECTIVE,
-                                        .doc = "clipped policy gradient with k3 KL to the reference; normalise: tokens (DAPO), responses (GRPO), constant (Dr.GRPO)",
-                                        .fields = "{clip_low: 0.2, clip_high: 0.2, dual: 0.0, kl: 0.0, normalise: tokens, length: 1024}",
-                                        .limits = "{clip_low: [0, 1], clip_high: [0, 1.0e9], dual: [0, 1.0e9], kl: [0, 1.0e9], "
+                                        .doc = "clipped policy gradient with k3 KL to the reference, differences clamped to +-kl_bound (0: not); "
+                                               "normalise: tokens (DAPO), responses (GRPO), constant (Dr.GRPO)",
+                                        .fields = "{clip_low: 0.2, clip_high: 0.2, dual: 0.0, kl: 0.0, kl_bound: 0.0, normalise: tokens, length: 1024}",
+                                        .limits = "{clip_low: [0, 1], clip_high: [0, 1.0e9], dual: [0, 1.0e9], kl: [0, 1.0e9], kl_bound: [0, 700], "
                                                   "normalise: [tokens, responses, constant], length: [1, 1.0e9]}",
                                         .objective = grpo};

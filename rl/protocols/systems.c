@@ -112,15 +112,21 @@ const fv_protocol fv_protocol_vilasr = {.name = "vilasr",
                                         .read = fv_read_turn,
                                         .mark = mark_vilasr};
 
-/* TW-GRPO averages whole answers (strict) and shares of the key (partial). Without a pair, letters behind "answer". */
+/* TW-GRPO averages whole answers (strict) and shares of the key (partial), and src/eval/eval_clevrer.py keys of one letter and of several apart. */
+static void mark_letters(fv_mark *m, fv_span given, fv_span right) {
+    keep(m, given, answer_in(right, fv_py_strip(right)));
+    double partial = fv_compare_subset(fv_edit_span(&m->extracted), fv_edit_span(&m->right));
+    m->score = partial == 1;
+    m->metrics[0] = partial;
+    m->category = fv_py_find(fv_edit_span(&m->right), ",") ? "multiple_choice" : "single_choice";
+}
+
+/* Without a pair, letters behind "answer". */
 static const char *mark_tw_grpo(fv_mark *m, fv_span text, const json_t *row) {
     fv_span right = right_text(row), group[2] = {{0}}, miss = fv_span_of("");
     if (!right.text) return "a `solution`";
     if (fv_regex_in("(?:answer|Answer|ANSWER)(?:" FV_RE_SPACE "|:)+([A-Z](?:" FV_RE_SPACE "*," FV_RE_SPACE "*[A-Z])*)", text, group, 2)) miss = fv_py_strip(group[1]);
-    keep(m, answer_in(text, miss), answer_in(right, fv_py_strip(right)));
-    double partial = fv_compare_subset(fv_edit_span(&m->extracted), fv_edit_span(&m->right));
-    m->score = partial == 1;
-    m->metrics[0] = partial;
+    mark_letters(m, answer_in(text, miss), right);
     return NULL;
 }
 
@@ -131,6 +137,22 @@ const fv_protocol fv_protocol_tw_grpo = {.name = "tw-grpo",
                                          .metrics = {"partial_accuracy"},
                                          .read = fv_read_turn,
                                          .mark = mark_tw_grpo};
+
+/* A model that was not trained is asked for the letter alone, and all that it says is its answer. */
+static const char *mark_tw_grpo_zeroshot(fv_mark *m, fv_span text, const json_t *row) {
+    fv_span right = right_text(row);
+    if (!right.text) return "a `solution`";
+    mark_letters(m, fv_py_strip(text), right);
+    return NULL;
+}
+
+const fv_protocol fv_protocol_tw_grpo_zeroshot = {.name = "tw-grpo-zeroshot",
+                                                  .doc = "the whole response, stripped: right if all of the key and nothing else is named; partial: the share of the key",
+                                                  .fields = "solution (letters with commas between)",
+                                                  .source = "TW-GRPO aa529ffc, src/eval/eval_general_zeroshot.py",
+                                                  .metrics = {"partial_accuracy"},
+                                                  .read = fv_read_turn,
+                                                  .mark = mark_tw_grpo_zeroshot};
 
 /* DeepEyes' V* rows have the right option as A and its text as `answer`. */
 static const char *mark_deepeyes(fv_mark *m, fv_span text, const json_t *row) {

@@ -205,6 +205,32 @@ static fv_status check_source(const fv_recipe *r, int number, const json_t *spec
     return FV_OK;
 }
 
+/* A source's weight may be a schedule over the steps of the stages that read it; what evaluations read has no steps. place: "data", or "data[2]" in a list. */
+static fv_status check_weight(const json_t *spec, const char *place, bool steps, const fv_yaml *y, fv_error *err) {
+    const json_t *weight = json_object_get(spec, "weight");
+    const char *rule = "must be a number here";
+    fv_error why;
+    if (!json_is_object(weight)) return FV_OK; /* numbers are looked at where the source is opened */
+    bool good = steps && fv_schedule_valid(weight, &rule);
+    double from = good ? fv_schedule_at(weight, 0, 1) : 0, to = good ? fv_schedule_at(weight, 1, 1) : 0;
+    if (good && from >= 0 && to >= 0 && from + to > 0 && from <= 1e9 && to <= 1e9) return FV_OK;
+    fv_json_wrong((fv_json_at){spec, place, FV_BAD_RECIPE}, "weight", good ? "must go from one number in 0..1e9 to another, not from 0 to 0" : rule, &why);
+    return fv_yaml_fail(y, err, "%s", why.text);
+}
+
+static fv_status check_weights(const json_t *spec, const char *field, bool steps, const fv_yaml *y, fv_error *err) {
+    double first = 0; /* all weights at the first step */
+    for (size_t i = 0; i < json_array_size(spec); i++) {
+        char place[48];
+        const json_t *weight = json_object_get(json_array_get(spec, i), "weight");
+        snprintf(place, sizeof place, "%s[%zu]", field, i);
+        FV_TRY(check_weight(json_array_get(spec, i), place, steps, y, err));
+        first += json_is_object(weight) ? fv_schedule_at(weight, 0, 1) : 1;
+    }
+    if (json_array_size(spec) > 1 && first == 0) return fv_yaml_fail(y, err, "%s: no source has a weight above 0 at the first step; let one of the schedules begin above 0", field);
+    return check_weight(spec, field, steps, y, err);
+}
+
 /* What says something about arms is nothing without them. */
 static fv_status check_arms(const fv_recipe *r, const fv_yaml *y, fv_error *err) {
     static const char *const beside[] = {"seeds", "shared", "compare"};
@@ -240,10 +266,13 @@ static fv_status check_whole(const fv_recipe *r, const fv_yaml *y, fv_error *err
     if (adapts != targets) return fv_yaml_fail(lora, err, "lora needs both r (its rank) and targets (which layers: [q_proj, v_proj], or all-linear)");
     FV_TRY(check_source(r, 0, fv_get(r->json, "data"), y, err));
     FV_TRY(check_source(r, 0, fv_get(r->json, "eval_data"), y, err));
+    FV_TRY(check_weights(fv_get(r->json, "data"), "data", true, y, err));
+    FV_TRY(check_weights(fv_get(r->json, "eval_data"), "eval_data", false, y, err));
     for (int i = 0; i < r->stage_count; i++) {
         const fv_stage *s = &r->stages[i];
         if (!fv_get(s->json, "data") && !fv_get(r->json, "data")) return fv_yaml_fail(stages->items[i], err, "stages.%s.data is missing, and there is no data for the whole recipe", s->name);
         FV_TRY(check_source(r, i, fv_get(s->json, "data"), stages->items[i], err));
+        FV_TRY(check_weights(fv_get(s->json, "data"), "data", true, stages->items[i], err));
         if (s->kind != FV_STAGE_SFT && fv_get_int(s->json, "steps") == 0) return fv_yaml_fail(stages->items[i], err, "stages.%s.steps must be at least 1", s->name);
     }
     return check_evaluate(r, y, err);

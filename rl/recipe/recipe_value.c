@@ -222,6 +222,15 @@ static fv_status check_option(const fv_yaml *y, const fv_part *part, json_t *opt
     return s;
 }
 
+/* *out: what a term weighs in the sum, a number or a schedule. */
+static fv_status check_weight(const fv_yaml *y, const fv_field *f, const char *prefix, const char *name, json_t **out, fv_error *err) {
+    const char *why;
+    double number;
+    json_decref(*out);
+    *out = fv_yaml_num(y, &number) ? json_real(number) : fv_recipe_json(y);
+    return fv_schedule_valid(*out, &why) ? FV_OK : fv_yaml_fail(y, err, "%s%s: weight of %s %s", prefix, f->path, name, why);
+}
+
 static fv_status resolve_part(const fv_yaml *y, const fv_field *f, const char *prefix, json_t **out, fv_error *err) {
     fv_hook hook = hook_of(f);
     const char *key = part_key[hook];
@@ -238,13 +247,13 @@ static fv_status resolve_part(const fv_yaml *y, const fv_field *f, const char *p
     if (!part) return unknown_part(y, f, prefix, hook, name, err);
     json_t *o = fv_recipe_default(*part->fields ? part->fields : "{}");
     fv_status status = FV_OK;
-    double weight = 1.0;
+    json_t *weight = NULL;
     const char *own = NULL;
     for (size_t i = 0; i < y->count && status == FV_OK && y->kind == FV_YAML_MAPPING; i++) {
         const fv_yaml *item = y->items[i];
         if (!strcmp(item->key, key)) continue;
         if (hook == FV_HOOK_REWARD && !strcmp(item->key, "weight")) {
-            if (!fv_yaml_num(item, &weight)) status = fv_yaml_fail(item, err, "%s%s: weight of %s must be a number", prefix, f->path, name);
+            status = check_weight(item, f, prefix, name, &weight, err);
             continue;
         }
         if (hook == FV_HOOK_REWARD && !strcmp(item->key, "name")) {
@@ -257,7 +266,7 @@ static fv_status resolve_part(const fv_yaml *y, const fv_field *f, const char *p
     json_t *all = json_object();
     json_object_set_new(all, key, json_string(name));
     if (own) json_object_set_new(all, "name", json_string(own));
-    if (hook == FV_HOOK_REWARD) json_object_set_new(all, "weight", json_real(weight));
+    if (hook == FV_HOOK_REWARD) json_object_set_new(all, "weight", weight ? weight : json_real(1.0));
     json_object_update(all, o);
     json_decref(o);
     *out = all;

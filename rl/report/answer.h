@@ -18,7 +18,7 @@ void fv_answer_looks(fv_text *out, const fv_shown *s);
 void fv_answer_said(fv_text *out, const fv_shown *s);
 /* Each term, the reward, the advantage where there is one, and why it stopped. */
 void fv_answer_terms(fv_text *out, const fv_shown *s);
-/* Whether it was right: 1 yes, 0 no, -1 nobody says (the term "exact", else the only term, else the reward; right from a half on). */
+/* Whether it was right: 1 yes, 0 no, -1 nobody says (the term "exact", else the first term, else the reward; right from a half on). */
 int fv_answer_right(const json_t *line);
 /* A policy's text with <think>, <tool_call>, <answer> and special tokens marked. */
 void fv_answer_colour(fv_text *out, const char *text, int right);

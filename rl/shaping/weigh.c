@@ -1,4 +1,5 @@
 #include "rl/pipeline.h"
+#include "rl/recipe/schedule.h"
 #include "rl/rewards/reading.h"
 
 #include <math.h>
@@ -17,7 +18,6 @@ static bool meant(const fv_use *u, const fv_response *r) {
 
 /* Other weights for some rows, or for a variant of the reward: the sum of the terms is taken again with `weights`; terms that are not named keep their own. */
 static void weigh(const fv_use *u, fv_group *g, const fv_moment *when) {
-    (void)when;
     const fv_uses *terms = &u->pipeline->terms;
     const char *variant = fv_get_text(u->options, "variant");
     if (*variant && strcmp(variant, u->variant) != 0) return;
@@ -27,19 +27,19 @@ static void weigh(const fv_use *u, fv_group *g, const fv_moment *when) {
         for (int k = 0; k < terms->count; k++) {
             const json_t *own = json_object_get(fv_get(u->options, "weights"), terms->uses[k].label);
             double value = g->items[i].terms[k];
-            if (!isnan(value)) sum += (own ? json_number_value(own) : terms->uses[k].weight) * value;
+            if (!isnan(value)) sum += (own ? fv_schedule_at(own, when->step, when->steps) : fv_pipeline_weight(&terms->uses[k], when)) * value;
         }
         g->items[i].reward = sum;
     }
 }
 
 static fv_status check(const fv_use *u, fv_error *err) {
-    const char *label;
+    const char *label, *why;
     json_t *weight;
     int term;
     json_object_foreach((json_t *)fv_get(u->options, "weights"), label, weight) {
         FV_TRY(fv_pipeline_find(u, label, &term, err));
-        if (!json_is_number(weight)) return fv_fail(err, FV_BAD_RECIPE, "weigh: the weight of %s must be a number", label);
+        if (!fv_schedule_valid(weight, &why)) return fv_fail(err, FV_BAD_RECIPE, "weigh: the weight of %s %s", label, why);
     }
     return FV_OK;
 }

@@ -209,9 +209,8 @@ static fv_status message_prompt(fv_feed *f, fv_sample *s) {
 
 static fv_status prepare(fv_feed *f, fv_sample *s) {
     fv_error *err = &s->error;
-    const json_t *env = json_object_get(s->row->json, "env");
-    if (!json_is_object(env)) env = f->default_env;
-    if (env && !f->options.no_tools) FV_TRY(env_for(f, env, &s->env, err));
+    const json_t *own = json_object_get(s->row->json, "env"), *env = own ? own : f->default_env; /* null, or false, that is written out is none */
+    if (json_is_object(env) && !f->options.no_tools) FV_TRY(env_for(f, env, &s->env, err));
     if (fv_json_find(s->row->json, "input_ids")) FV_TRY(token_prompt(f, s->row, &s->prompt, err));
     else FV_TRY(message_prompt(f, s));
     if (!s->prompt.tokens.count) return fv_fail(err, FV_BAD_DATA, "there are no tokens");

@@ -11,7 +11,7 @@
 typedef struct {
     fv_row *row;             /* owned; NULL if it could not be read */
     fv_prompt prompt;        /* owned */
-    const fv_env *env;       /* the row's, else the recipe's; NULL: none. Belongs to the feed */
+    const fv_env *env;       /* the row's, else the recipe's; NULL: none, as of a row whose env is null or false. Belongs to the feed */
     fv_error error;          /* FV_OK, or why the row can't be used */
 } fv_sample;
 void fv_sample_clear(fv_sample *s);

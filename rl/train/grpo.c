@@ -17,7 +17,7 @@ typedef struct {
     fv_trainer *t;
     const fv_stage *stage;
     fv_pipeline *pipeline;
-    fv_dataset *data;
+    fv_curriculum rows;
     fv_feed *feed;
     fv_engine *engine;
     fv_jobs *tools;
@@ -34,27 +34,17 @@ typedef struct {
 
 /* ---- One step ---- */
 
-static fv_status report_bad_rows(grpo *g, const fv_sample *samples, int n, fv_error *err) {
-    bool stop = !strcmp(fv_get_text(g->t->recipe->json, "bad_rows"), "stop");
-    for (int i = 0; i < n; i++) {
-        if (samples[i].error.status == FV_OK) continue;
-        fv_run_bad_row(g->t->run, samples[i].row ? samples[i].row->id : NULL, &samples[i].error);
-        if (stop) return fv_fail(err, samples[i].error.status, "%s", samples[i].error.text);
-    }
-    return FV_OK;
-}
-
 static fv_rollout_options rollout_options(const grpo *g, const fv_grpo_batch *b, int64_t step, int retry) {
     const json_t *s = g->stage->json;
     return (fv_rollout_options){.group_size = b->group_size, .temperature = (float)fv_get_at(s, "rollout.temperature", step, g->steps),
-                                .top_p = (float)fv_get_num(s, "rollout.top_p"), .top_k = (int)fv_get_int(s, "rollout.top_k"),
+                                .top_p = (float)fv_get_at(s, "rollout.top_p", step, g->steps), .top_k = (int)fv_get_int(s, "rollout.top_k"),
                                 .max_new_tokens = (int)fv_get_int(s, "rollout.max_new_tokens"), .max_response = (int)fv_get_int(s, "rollout.max_response"),
                                 .max_tokens = (int)fv_get_int(s, "max_tokens"), .step = step, .numbers = b->places,
                                 .seed = fv_random_key(g->t->seed, "rollout", (uint64_t)g->t->stage, (uint64_t)retry)};
 }
 
-static int64_t draw(const grpo *g, const fv_grpo_batch *b, int64_t step, int retry, int i) {
-    return fv_dataset_draw(g->data, fv_random_key(g->t->seed, "data", (uint64_t)g->t->stage, (uint64_t)retry), step * b->prompts + i);
+static int64_t draw(grpo *g, int64_t step, int retry, int i) {
+    return fv_curriculum_row(&g->rows, fv_random_key(g->t->seed, "data", (uint64_t)g->t->stage, (uint64_t)retry), step, i);
 }
 
 static bool needs(const grpo *g, unsigned what) { return (g->pipeline->needs & what) != 0; }
@@ -67,9 +57,9 @@ static fv_status roll_beside(grpo *g, fv_grpo_batch *b, const fv_rollout_options
 }
 
 static fv_status roll(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
-    for (int i = 0; i < b->prompts; i++) b->numbers[i] = draw(g, b, step, 0, i);
+    for (int i = 0; i < b->prompts; i++) b->numbers[i] = draw(g, step, 0, i);
     fv_feed_take(g->feed, b->numbers, b->prompts, b->samples);
-    FV_TRY(report_bad_rows(g, b->samples, b->prompts, err));
+    FV_TRY(fv_train_bad_rows(g->t, b->samples, b->prompts, err));
     fv_rollout_options o = rollout_options(g, b, step, 0);
     FV_TRY(fv_rollout_run(&b->rollout, g->engine, g->t->model, g->t->policy, g->tools, b->samples, b->prompts, &o, NULL, NULL, err));
     return roll_beside(g, b, &o, NULL, err);
@@ -159,7 +149,7 @@ static const char *first_reason(const fv_grpo_batch *b) {
 static fv_status check_fruit(grpo *g, const fv_grpo_batch *b, int64_t step, fv_error *err) {
     int64_t tokens, taken = (step + 1) * b->prompts;
     g->fruitful |= fv_grpo_batch_sound(b, 0, b->prompts, &tokens) > 0;
-    if (g->fruitful || (taken < fv_dataset_count(g->data) && step + 1 < g->steps)) return FV_OK;
+    if (g->fruitful || (taken < fv_dataset_count(g->rows.data) && step + 1 < g->steps)) return FV_OK;
     return fv_fail(err, FV_BAD_DATA, "%s: none of %lld rows could be used; the last ones: %s", g->stage->name, (long long)taken, first_reason(b));
 }
 
@@ -171,10 +161,10 @@ static fv_status replace_flat(grpo *g, fv_grpo_batch *b, int64_t step, int retry
     for (int i = 0; i < b->prompts && s == FV_OK; i++) {
         again[i] = fv_grpo_batch_is_flat(b, i);
         if (!again[i]) continue;
-        b->numbers[i] = draw(g, b, step, retry, i);
+        b->numbers[i] = draw(g, step, retry, i);
         fv_sample_clear(&b->samples[i]);
         fv_feed_take(g->feed, &b->numbers[i], 1, &b->samples[i]);
-        s = report_bad_rows(g, &b->samples[i], 1, err);
+        s = fv_train_bad_rows(g->t, &b->samples[i], 1, err);
     }
     fv_rollout_options o = rollout_options(g, b, step, retry);
     if (s == FV_OK) s = fv_rollout_again(&b->rollout, g->engine, g->t->model, g->t->policy, g->tools, again, &o, err);
@@ -239,6 +229,7 @@ static fv_status run_micro(grpo *g, fv_grpo_batch *b, const int *leaves, int cou
     fv_pack pack;
     fv_targets targets;
     fv_pass pass = fv_pass_begin(t->policy, t->arena, train);
+    pass.checkpoint = fv_get_bool(g->stage->json, "optim.gradient_checkpointing");
     FV_TRY(fv_pack_make_scored(&pack, b->rollout.tree, leaves, count, t->model->image.merge, t->arena, err));
     if (!check) fv_engine_replay(g->engine, &pack, t->arena);
     fv_pack_targets(&targets, &pack, true, 0, t->arena);
@@ -449,7 +440,7 @@ static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m
     fv_metric(m, "timing_s/update_actor", end - judged);
     fv_metric(m, "step_time", end - start);
     fv_metric(m, "perf/throughput", sampled_tokens(g, b) / (end - start));
-    fv_metric(m, "epoch", (double)((step + 1) * b->prompts) / (double)fv_dataset_count(g->data));
+    fv_metric(m, "epoch", (double)((step + 1) * b->prompts) / (double)fv_dataset_count(g->rows.data));
     return FV_OK;
 }
 
@@ -476,6 +467,7 @@ static fv_status run_steps(grpo *g, fv_grpo_batch *b, int64_t from, fv_error *er
 
 size_t fv_train_record(const fv_stage *stage) {
     bool replays = stage->kind == FV_STAGE_GRPO && fv_get_int(stage->json, "verify") != 1; /* 1: every forward is an independent one */
+    if (replays) replays = !fv_get_bool(stage->json, "optim.gradient_checkpointing");           /* which asks for memory, and this takes it */
     return replays ? (size_t)1 << 30 : 0;
 }
 
@@ -516,14 +508,12 @@ static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
     FV_TRY(fv_pipeline_open(&g->pipeline, g->stage->json, err));
     if (from) FV_TRY(fv_pipeline_load(g->pipeline, json_object_get(t->state, "parts"), err));
     for (int k = 0; k < g->pipeline->terms.count; k++) g->term_names[k] = g->pipeline->terms.uses[k].label;
-    unsigned missing = g->pipeline->needs & ~(unsigned)(FV_NEED_REFERENCE | FV_NEED_JUDGE | FV_NEED_SECOND_PASS | FV_NEED_SHUFFLED | FV_NEED_VOCABULARY);
-    if (missing) return fv_fail(err, FV_UNSUPPORTED, "%s: stages.%s: its parts need %s, which training does not provide yet", t->recipe->file, g->stage->name, fv_need_name(missing));
     FV_TRY(open_beside(g, err));
     FV_TRY(open_reference(g, from, err));
     if (needs(g, FV_NEED_JUDGE)) FV_TRY(fv_judging_open(&g->judging, t, g->reference, g->stage, g->pipeline, err));
-    FV_TRY(fv_train_data(t, g->stage, &g->data, err));
+    FV_TRY(fv_train_data(t, g->stage, &g->rows, err));
     fv_feed_options options = {.env = fv_recipe_env(t->recipe, g->stage), .ask = fv_get(t->recipe->json, "ask"), .generate = true, .max_tokens = (int)fv_get_int(g->stage->json, "max_tokens")};
-    FV_TRY(fv_feed_open(&g->feed, t->model, g->data, t->pool, &options, err));
+    FV_TRY(fv_feed_open(&g->feed, t->model, g->rows.data, t->pool, &options, err));
     FV_TRY(fv_jobs_open(&g->tools, fv_pool_threads(t->pool), err));
     fv_engine_options how = {.record = fv_train_record(g->stage)};
     return fv_engine_open(&g->engine, t->model, t->policy, &how, err);
@@ -535,7 +525,7 @@ static void close_stage(grpo *g) {
     fv_second_pass_close(&g->second);
     fv_shuffled_close(&g->shuffled);
     fv_feed_close(g->feed);
-    fv_dataset_close(g->data);
+    fv_curriculum_close(&g->rows);
     fv_judging_close(g->judging);
     fv_slot_close(g->reference);
     free(g->reference_weights);

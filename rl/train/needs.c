@@ -5,6 +5,7 @@
 #include "rl/engine/engine.h"
 #include "rl/evaluate/evaluate.h"
 #include "rl/pipeline.h"
+#include "rl/train/curriculum.h"
 #include "rl/train/needs_model.h"
 
 #include <math.h>
@@ -70,12 +71,12 @@ static void finish_rows(row_facts *f) {
     f->bytes /= n;
 }
 
-/* The rows that the first step will draw, one after the other: their pictures are not held together. */
+/* The rows that the first step will draw (where sources change their shares, rows of all of them), one after the other: their pictures are not held together. */
 static fv_status read_rows(row_facts *out, const fv_needs_model *m, const json_t *spec, const fv_feed_options *options, int stage, fv_error *err) {
     fv_dataset *data;
     fv_feed *feed = NULL;
     uint64_t seed = (uint64_t)fv_get_int(m->recipe->json, "seed");
-    FV_TRY(fv_dataset_open(&data, spec, seed, err));
+    FV_TRY(fv_curriculum_data(&data, spec, seed, err));
     fv_status s = fv_feed_open(&feed, m->model, data, m->pool, options, err);
     double start = fv_now();
     for (int i = 0; i < PROBES && s == FV_OK && (i == 0 || fv_now() - start < PATIENCE); i++) {
@@ -101,15 +102,16 @@ static bool know_rows(row_facts *out, const fv_needs_model *m, const json_t *spe
 
 /* ---- Passes over so many rows ---- */
 
-/* `pictures` of the rows' views, in turn. All is linear in rows: more than MOST of them are reckoned with as so many and so many times as much. */
-static fv_status run(fv_needs_model *m, const row_facts *f, double rows, double wanted, double pictures, bool train, double *bytes, fv_error *err) {
+/* A pass of a stage's training (trained NULL: of nobody's) with `pictures` of the rows' views, in turn. All is linear in rows: more than MOST of them are reckoned with as so many and so many times as much. */
+static fv_status run(fv_needs_model *m, const row_facts *f, double rows, double wanted, double pictures, const fv_stage *trained, double *bytes, fv_error *err) {
     static const double MOST = 65536;
     double times = fmax(rows / MOST, 1);
     int n = f->view_count ? (int)ceil(pictures / times) : 0;
     const fv_patches **list = malloc(((size_t)n + 1) * sizeof *list);
     if (!list) return fv_fail(err, FV_NO_MEMORY, "a pass to be measured: out of memory");
     for (int i = 0; i < n; i++) list[i] = &f->views[i % f->view_count];
-    fv_needs_pass pass = {.rows = (int64_t)fmax(rows / times, 1), .wanted = (int64_t)(wanted / times), .pictures = list, .picture_count = n, .train = train};
+    fv_needs_pass pass = {.rows = (int64_t)fmax(rows / times, 1), .wanted = (int64_t)(wanted / times), .pictures = list, .picture_count = n, .train = trained};
+    pass.checkpoint = trained && fv_get_bool(trained->json, "optim.gradient_checkpointing");
     fv_status s = fv_needs_run(m, &pass, bytes, err);
     *bytes *= times;
     free(list);
@@ -170,7 +172,7 @@ static double record_bytes(const fv_needs_model *m, const fv_stage *stage, const
 /* An engine over it: its arena, pages, and tables. */
 static fv_status engine_bytes(fv_needs_model *m, const row_facts *f, const forest *t, double *arena, double *keys, fv_error *err) {
     double rows = fmin(FV_ENGINE_ROWS, t->rows);
-    FV_TRY(run(m, f, rows, 0, views_in(t, rows), false, arena, err));
+    FV_TRY(run(m, f, rows, 0, views_in(t, rows), NULL, arena, err));
     *keys = page_bytes(m, t) + embed_bytes(m, f, t);
     return FV_OK;
 }
@@ -206,7 +208,7 @@ static fv_status reckon_sft(reckoning *k, const fv_stage *stage, fv_needs *n, fv
     bool known = stage_rows(k, stage, &f);
     double most = known ? fmax(1, fmin(batch, (micro - f.system) / f.tokens)) : 1; /* conversations of a pass */
     double rows = known ? f.system + fmax(most * f.tokens, f.longest) : fmin(micro, batch);
-    FV_TRY(run(k->m, &f, rows, ceil(most * f.learned), most * views_of_a_row(&f), true, &bytes, err));
+    FV_TRY(run(k->m, &f, rows, ceil(most * f.learned), most * views_of_a_row(&f), stage, &bytes, err));
     grow(&k->arena, bytes + dropout_bytes(k->m, rows));
     n->bytes[FV_NEEDS_PICTURES] = batch * f.bytes;
     return FV_OK;
@@ -233,8 +235,8 @@ static void add_beside(forest *t, const fv_pipeline *parts) {
 static fv_status reckon_updates(reckoning *k, const fv_stage *stage, const row_facts *f, const forest *t, bool reference, fv_error *err) {
     double micro = (double)fv_get_int(stage->json, "optim.micro_tokens"), bytes, more = 0;
     double rows = fmin(fmax(micro, t->system + t->prompt + t->answer), t->rows);
-    FV_TRY(run(k->m, f, rows, 0, views_in(t, rows), true, &bytes, err));
-    if (reference) FV_TRY(run(k->m, f, rows, 0, views_in(t, rows), false, &more, err));
+    FV_TRY(run(k->m, f, rows, 0, views_in(t, rows), stage, &bytes, err));
+    if (reference) FV_TRY(run(k->m, f, rows, 0, views_in(t, rows), NULL, &more, err));
     grow(&k->arena, bytes + more);
     return FV_OK;
 }

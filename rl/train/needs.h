@@ -9,7 +9,7 @@
     X(PROGRAM, "the program", "", "")                                                                                                                                      \
     X(WEIGHTS, "weights", "a smaller model.path", "a smaller model.path")                                                                                                  \
     X(OPTIMIZER, "optimizer", "lora.r (an adapter alone is trained), freeze", "lora.r (an adapter alone is trained), freeze")                                              \
-    X(ACTIVATIONS, "activations", "%soptim.micro_tokens", "%soptim.micro_tokens")                                                                                          \
+    X(ACTIVATIONS, "activations", "%soptim.micro_tokens, optim.gradient_checkpointing", "%soptim.micro_tokens, optim.gradient_checkpointing")                        \
     X(KEYS, "keys and values", "", "%srollout.prompts, rollout.group_size, rollout.max_new_tokens, env.max_turns")                                                         \
     X(PICTURES, "pictures", "%sbatch, smaller pictures or video.nframes, video.max_pixels", "%srollout.prompts, rollout.group_size, smaller pictures")
 

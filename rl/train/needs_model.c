@@ -167,6 +167,7 @@ fv_status fv_needs_run(fv_needs_model *m, const fv_needs_pass *pass, double *byt
     fv_arena *a = fv_hollow_arena();
     if (!a) return fv_fail(err, FV_NO_MEMORY, "a pass to be measured: out of memory");
     fv_pass p = fv_pass_begin(m->policy, a, pass->train);
+    p.checkpoint = pass->checkpoint;
     fv_batch b = lay_out(a, pass->rows);
     fv_tower_out visual;
     if (pass->wanted && pass->wanted < pass->rows) b.wanted = fv_ints(fv_i32(b.kv_row), pass->wanted);

@@ -34,12 +34,12 @@ fv_status fv_needs_reference(const fv_needs_model *m, fv_needs_weights *out, fv_
 fv_status fv_needs_judge(const fv_needs_model *m, const char *folder, fv_needs_weights *out, fv_error *err);
 
 /* The numbers that a pass of the policy takes from its arena: `rows` tokens, some of which stand for the pictures (at most all); log-probs of `wanted` rows, the hidden states of the
- * others not being asked for (0: of all). train: with a tape, and the way back. Only the grids of pictures are looked at. */
+ * others not being asked for (0: of all). train: with a tape, and the way back; checkpoint: of blocks that run again. Only the grids of pictures are looked at. */
 typedef struct {
     int64_t rows, wanted;
     const fv_patches *const *pictures;
     int picture_count;
-    bool train;
+    bool train, checkpoint;
 } fv_needs_pass;
 fv_status fv_needs_run(fv_needs_model *m, const fv_needs_pass *pass, double *bytes, fv_error *err);
 

@@ -5,6 +5,7 @@
 #include "rl/engine/pack.h"
 #include "rl/pipeline.h"
 #include "rl/report/record.h"
+#include "rl/train/curriculum.h"
 #include "rl/train/feed.h"
 #include "rl/train/summary_table.h"
 
@@ -163,7 +164,7 @@ static fv_status time_rows(plan *p, const json_t *spec, const json_t *env, bool 
     int64_t index[PROBE];
     fv_feed_options options = {.env = env, .ask = fv_get(p->recipe->json, "ask"), .generate = generate, .max_tokens = 32768};
     double rows = 0, start = 0, first = 0, second = 0;
-    fv_status s = fv_dataset_open(&data, spec, 1, err);
+    fv_status s = fv_curriculum_data(&data, spec, 1, err);
     for (int i = 0; i < PROBE && s == FV_OK; i++) index[i] = i % fv_dataset_count(data);
     if (s == FV_OK) s = fv_feed_open(&feed, p->model, data, p->pool, &options, err);
     if (s == FV_OK) {
@@ -222,7 +223,7 @@ static double timed_sample(plan *p, bool forced) {
 static int64_t rows_of(const plan *p, const json_t *spec) {
     fv_dataset *data = NULL;
     fv_error why;
-    int64_t n = spec && fv_dataset_open(&data, spec, (uint64_t)fv_get_int(p->recipe->json, "seed"), &why) == FV_OK ? fv_dataset_count(data) : 0;
+    int64_t n = spec && fv_curriculum_data(&data, spec, (uint64_t)fv_get_int(p->recipe->json, "seed"), &why) == FV_OK ? fv_dataset_count(data) : 0;
     fv_dataset_close(data);
     return n;
 }

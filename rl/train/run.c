@@ -190,14 +190,14 @@ void fv_run_log(fv_run *r, const char *format, ...) {
     fv_lines_append(r->log, line, strlen(line), &ignored);
 }
 
-void fv_run_bad_row(fv_run *r, const char *id, const fv_error *why) {
+fv_status fv_run_bad_row(fv_run *r, const char *id, const fv_error *why, fv_error *err) {
     fv_text t = {0};
     fv_text_add(&t, "{\"id\": ");
     fv_text_json(&t, id ? id : "", id ? strlen(id) : 0);
     fv_text_add(&t, ", \"error\": ");
     fv_text_json(&t, why->text, strlen(why->text));
     fv_text_char(&t, '}');
-    fv_error ignored;
-    fv_lines_text(r->bad_rows, &t, &ignored);
+    fv_status s = fv_lines_text(r->bad_rows, &t, err);
     fv_text_clear(&t);
+    return s;
 }

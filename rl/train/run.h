@@ -39,8 +39,8 @@ double fv_metric_get(const fv_metrics *m, const char *name);                    
 /* Appends {"step": .., "stage": .., metrics} to metrics.jsonl. */
 fv_status fv_run_step(fv_run *r, int64_t step, const char *stage, const fv_metrics *m, fv_error *err);
 void fv_run_log(fv_run *r, const char *format, ...) FV_PRINTF(2, 3); /* log.txt; a failing log loses only its line */
-/* A row that could not be used: counted, and written to bad_rows.jsonl. */
-void fv_run_bad_row(fv_run *r, const char *id, const fv_error *why);
+/* A row that could not be used, for bad_rows.jsonl. */
+fv_status fv_run_bad_row(fv_run *r, const char *id, const fv_error *why, fv_error *err);
 
 /* checkpoints/step-N: the model as a Hugging Face folder (with an adapter: that as a PEFT folder) and trainer_state/ (f32 masters, AdamW moments, `state` as JSON with the sizes of the logs added).
  * Older ones beyond `keep` are removed afterwards. */

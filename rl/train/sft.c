@@ -39,29 +39,25 @@ static void add_category(by_category *c, const char *name, double loss) {
     c->tokens[i] += 1;
 }
 
-static fv_status load_batch(fv_trainer *t, const fv_stage *stage, fv_feed *feed, const fv_dataset *data, int64_t step, int64_t steps, sft_batch *b, fv_error *err) {
+static fv_status load_batch(fv_trainer *t, const fv_stage *stage, fv_feed *feed, fv_curriculum *rows, int64_t step, int64_t steps, sft_batch *b, fv_error *err) {
     int64_t *index = malloc((size_t)b->count * sizeof *index);
     if (!index) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", stage->name);
     uint64_t key = fv_random_key(t->seed, "data", (uint64_t)t->stage, 0);
-    for (int i = 0; i < b->count; i++) index[i] = fv_dataset_draw(data, key, step * b->count + i);
+    for (int i = 0; i < b->count; i++) index[i] = fv_curriculum_row(rows, key, step, i);
     fv_feed_take(feed, index, b->count, b->samples);
     free(index);
-    bool stop = !strcmp(fv_get_text(t->recipe->json, "bad_rows"), "stop");
+    FV_TRY(fv_train_bad_rows(t, b->samples, b->count, err));
     FV_TRY(fv_tree_new(&b->tree, t->model, err));
     for (int i = 0; i < b->count; i++) {
         fv_sample *s = &b->samples[i];
-        if (s->error.status != FV_OK) {
-            fv_run_bad_row(t->run, s->row ? s->row->id : NULL, &s->error);
-            if (stop) return fv_fail(err, s->error.status, "%s", s->error.text);
-            continue;
-        }
+        if (s->error.status != FV_OK) continue;
         for (int k = 1; k < s->prompt.tokens.count; k++) b->targets += s->prompt.mask[k]; /* nothing predicts the first */
         b->sample_of[b->leaf_count] = i;
         FV_TRY(fv_tree_plant(b->tree, t->model, &s->prompt, &b->leaves[b->leaf_count++], err));
     }
     b->barren = b->targets ? 0 : b->barren + b->count;
     int64_t taken = (step + 1) * b->count;
-    if (b->barren < taken || (taken < fv_dataset_count(data) && step + 1 < steps)) return FV_OK;
+    if (b->barren < taken || (taken < fv_dataset_count(rows->data) && step + 1 < steps)) return FV_OK;
     return fv_fail(err, FV_BAD_DATA, "%s: none of %lld rows has an assistant's turn to learn from; bad_rows.jsonl says what was skipped", stage->name, (long long)taken);
 }
 
@@ -84,10 +80,11 @@ static const char *category_of(const sft_batch *b, int segment) {
 }
 
 /* Forward and backward over some leaves; dL/dlogp = -1 / (all targets of the update). */
-static fv_status run_micro(fv_trainer *t, const sft_batch *b, const int *leaves, int count, double *loss, double *entropy, by_category *by, fv_error *err) {
+static fv_status run_micro(fv_trainer *t, const fv_stage *stage, const sft_batch *b, const int *leaves, int count, double *loss, double *entropy, by_category *by, fv_error *err) {
     fv_pack pack;
     fv_targets targets;
     fv_pass pass = fv_pass_begin(t->policy, t->arena, true);
+    pass.checkpoint = fv_get_bool(stage->json, "optim.gradient_checkpointing");
     if (t->model->lora) { /* off wherever a policy samples, is compared, or learns from what it sampled (docs/lora.md) */
         pass.dropout = (float)t->model->lora->config.dropout;
         pass.dropout_key = fv_random_key(t->seed, "dropout", (uint64_t)t->step, (uint64_t)(leaves - b->leaves));
@@ -127,7 +124,7 @@ static fv_status update(fv_trainer *t, const fv_stage *stage, const sft_batch *b
     fv_slot_zero_grad(t->policy);
     for (int first = 0; first < b->leaf_count;) {
         int n = fv_train_micro(b->tree, b->leaves, b->leaf_count, first, fv_get_int(stage->json, "optim.micro_tokens"));
-        FV_TRY(run_micro(t, b, b->leaves + first, n, &loss, &entropy, &by, err));
+        FV_TRY(run_micro(t, stage, b, b->leaves + first, n, &loss, &entropy, &by, err));
         first += n;
     }
     loss /= (double)b->targets;
@@ -148,7 +145,7 @@ static int64_t count_tokens(const sft_batch *b) {
     return n;
 }
 
-static fv_status run_steps(fv_trainer *t, const fv_stage *stage, fv_feed *feed, const fv_dataset *data, sft_batch *b, int64_t from, int64_t steps, fv_error *err) {
+static fv_status run_steps(fv_trainer *t, const fv_stage *stage, fv_feed *feed, fv_curriculum *rows, sft_batch *b, int64_t from, int64_t steps, fv_error *err) {
     fv_progress *progress = fv_train_progress(t, stage, from, steps);
     double smooth = json_is_number(json_object_get(t->state, "smooth_loss")) ? json_number_value(json_object_get(t->state, "smooth_loss")) : -1;
     double stop_at = fv_get_num(stage->json, "stop_at"), tokens = json_number_value(json_object_get(t->state, "num_tokens"));
@@ -156,7 +153,7 @@ static fv_status run_steps(fv_trainer *t, const fv_stage *stage, fv_feed *feed, 
     for (int64_t step = from; step < steps && s == FV_OK; step++) {
         fv_metrics m = {0};
         double start = fv_now();
-        s = load_batch(t, stage, feed, data, step, steps, b, err);
+        s = load_batch(t, stage, feed, rows, step, steps, b, err);
         double loaded = fv_now();
         if (s == FV_OK) s = update(t, stage, b, step, steps, &m, err);
         if (s != FV_OK) break;
@@ -166,7 +163,7 @@ static fv_status run_steps(fv_trainer *t, const fv_stage *stage, fv_feed *feed, 
         json_object_set_new(t->state, "smooth_loss", json_real(smooth));
         json_object_set_new(t->state, "num_tokens", json_real(tokens));
         fv_metric(&m, "num_tokens", tokens);
-        fv_metric(&m, "epoch", (double)((step + 1) * b->count) / (double)fv_dataset_count(data));
+        fv_metric(&m, "epoch", (double)((step + 1) * b->count) / (double)fv_dataset_count(rows->data));
         fv_metric(&m, "timing_s/data", loaded - start);
         fv_metric(&m, "step_time", fv_now() - start);
         clear_batch(b);
@@ -186,27 +183,25 @@ static fv_status run_steps(fv_trainer *t, const fv_stage *stage, fv_feed *feed, 
 }
 
 fv_status fv_train_sft(fv_trainer *t, const fv_stage *stage, int64_t from, fv_error *err) {
-    fv_dataset *data = NULL;
+    fv_curriculum rows;
     fv_feed *feed = NULL;
     sft_batch b = {.count = (int)fv_get_int(stage->json, "batch")};
-    FV_TRY(fv_train_data(t, stage, &data, err));
-    int64_t steps = fv_get_int(stage->json, "steps");
-    if (!steps) steps = (int64_t)ceil(fv_get_num(stage->json, "epochs") * (double)fv_dataset_count(data) / b.count);
-    if (!steps) {
-        fv_dataset_close(data);
+    FV_TRY(fv_train_data(t, stage, &rows, err));
+    if (!rows.steps) {
+        fv_curriculum_close(&rows);
         return fv_fail(err, FV_BAD_RECIPE, "%s: stages.%s: neither steps nor epochs says that there is anything to do", t->recipe->file, stage->name);
     }
     fv_feed_options options = {.env = fv_recipe_env(t->recipe, stage), .ask = fv_get(t->recipe->json, "ask"), .max_tokens = (int)fv_get_int(stage->json, "max_tokens")};
-    fv_status s = fv_feed_open(&feed, t->model, data, t->pool, &options, err);
+    fv_status s = fv_feed_open(&feed, t->model, rows.data, t->pool, &options, err);
     b.samples = calloc((size_t)b.count, sizeof *b.samples);
     b.leaves = calloc((size_t)b.count, sizeof *b.leaves);
     b.sample_of = calloc((size_t)b.count, sizeof *b.sample_of);
     if (s == FV_OK && (!b.samples || !b.leaves || !b.sample_of)) s = fv_fail(err, FV_NO_MEMORY, "%s: out of memory", stage->name);
-    if (s == FV_OK) s = run_steps(t, stage, feed, data, &b, from, steps, err);
+    if (s == FV_OK) s = run_steps(t, stage, feed, &rows, &b, from, rows.steps, err);
     free(b.samples);
     free(b.leaves);
     free(b.sample_of);
     fv_feed_close(feed);
-    fv_dataset_close(data);
+    fv_curriculum_close(&rows);
     return s;
 }

@@ -1,10 +1,10 @@
 #include "rl/train/sources.h"
 
 #include "core/file.h"
-#include "datasets/dataset.h"
 #include "language/init.h"
 #include "rl/judge/judge_prompt.h"
 #include "rl/judge/judging.h"
+#include "rl/train/curriculum.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -107,7 +107,7 @@ static fv_status check_data(const fv_recipe *r, const char *field, const json_t 
     if (json_is_array(spec) || (path && (is_filtered(r, number, path) || is_within(path, when.made)))) return FV_OK;
     FV_TRY(check_place(r, field, path, when, err));
     fv_dataset *data;
-    FV_TRY(fv_dataset_open(&data, spec, (uint64_t)fv_get_int(r->json, "seed"), err));
+    FV_TRY(fv_curriculum_data(&data, spec, (uint64_t)fv_get_int(r->json, "seed"), err));
     fv_dataset_close(data);
     return FV_OK;
 }

@@ -5,6 +5,7 @@
 #include "core/progress.h"
 #include "rl/engine/pack.h"
 #include "rl/recipe/recipe.h"
+#include "rl/train/curriculum.h"
 #include "rl/train/feed.h"
 #include "rl/train/needs.h"
 #include "rl/train/run.h"
@@ -22,6 +23,7 @@ typedef struct fv_trainer {
     uint64_t seed;
     int64_t step;            /* updates so far, over all stages */
     int stage;               /* number of the present one */
+    int64_t bad_rows;        /* that the present step has skipped */
     json_t *state;           /* what a checkpoint keeps beside weights: stage, stage_step, evaluations, parts' states */
     double began;            /* fv_now() when the run (or its resumption) began */
     double earlier;          /* seconds that it ran before it was resumed */
@@ -54,8 +56,10 @@ fv_optim fv_train_optim(const fv_stage *stage, int64_t step, int64_t steps);
 fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int64_t steps, fv_metrics *m, fv_error *err);
 /* What the last step of a stage is followed by: its evaluation, entry and checkpoint. For stages that are resumed with fewer steps than they have taken. */
 fv_status fv_train_end(fv_trainer *t, const fv_stage *stage, int64_t done, fv_error *err);
-/* Opens the stage's data (its own, else the recipe's). */
-fv_status fv_train_data(fv_trainer *t, const fv_stage *stage, fv_dataset **out, fv_error *err);
+/* Opens the stage's data (its own, else the recipe's), as its steps take rows of it. */
+fv_status fv_train_data(fv_trainer *t, const fv_stage *stage, fv_curriculum *out, fv_error *err);
+/* Records the samples that can't be used, for the step's `data/bad_rows`; where bad_rows is stop, the first of them is the error. */
+fv_status fv_train_bad_rows(fv_trainer *t, const fv_sample *samples, int count, fv_error *err);
 /* What a recipe trains, as fv_train opens it: the adapter that it names or describes is given to `m`; the policy is a slot over `weights` [m->count], the model's own or others of
  * their shapes. */
 fv_status fv_train_adapt(fv_model *m, const fv_recipe *r, fv_error *err);

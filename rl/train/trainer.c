@@ -63,24 +63,52 @@ static json_t *named_source(const fv_trainer *t, const json_t *spec) {
     return NULL;
 }
 
-static fv_status open_source(const fv_trainer *t, const json_t *spec, fv_dataset **out, fv_error *err) {
-    *out = NULL;
-    json_t *source = named_source(t, spec);
-    fv_status s = source ? fv_dataset_open(out, source, t->seed, err) : fv_fail(err, FV_NO_MEMORY, "data: out of memory");
+fv_status fv_train_data(fv_trainer *t, const fv_stage *stage, fv_curriculum *out, fv_error *err) {
+    const json_t *own = fv_get(stage->json, "data");
+    json_t *source = named_source(t, own ? own : fv_get(t->recipe->json, "data"));
+    if (!source) return fv_fail(err, FV_NO_MEMORY, "data: out of memory");
+    int batch = (int)fv_get_int(stage->json, stage->kind == FV_STAGE_SFT ? "batch" : "rollout.prompts");
+    fv_status s = fv_curriculum_open(out, source, t->seed, batch, fv_get_int(stage->json, "steps"), fv_get_num(stage->json, "epochs"), err);
     json_decref(source);
     return s;
 }
 
-fv_status fv_train_data(fv_trainer *t, const fv_stage *stage, fv_dataset **out, fv_error *err) {
-    const json_t *own = fv_get(stage->json, "data");
-    return open_source(t, own ? own : fv_get(t->recipe->json, "data"), out, err);
+fv_status fv_train_bad_rows(fv_trainer *t, const fv_sample *samples, int count, fv_error *err) {
+    bool stop = !strcmp(fv_get_text(t->recipe->json, "bad_rows"), "stop");
+    for (int i = 0; i < count; i++) {
+        const fv_sample *s = &samples[i];
+        if (s->error.status == FV_OK) continue;
+        FV_TRY(fv_run_bad_row(t->run, s->row ? s->row->id : NULL, &s->error, err));
+        if (stop) return fv_fail(err, s->error.status, "%s", s->error.text);
+        t->bad_rows++;
+    }
+    return FV_OK;
 }
 
 /* ---- Evaluations ---- */
 
 static void note_bad_row(void *context, const fv_error *why) {
     fv_trainer *t = context;
-    fv_run_bad_row(t->run, NULL, why);
+    fv_error ignored; /* an evaluation counts its errors as well */
+    fv_run_bad_row(t->run, NULL, why, &ignored);
+}
+
+/* What answers are worth in reinforcement: in the stage itself or the next of that kind, else the last one; *out is the caller's, NULL where a response alone does not tell. */
+static fv_status open_paid(const fv_trainer *t, const fv_stage *stage, fv_pipeline **out, fv_moment *when, fv_error *err) {
+    const fv_stage *pays = NULL;
+    for (int i = 0; i < t->recipe->stage_count; i++) {
+        const fv_stage *s = &t->recipe->stages[i];
+        if (s->kind == FV_STAGE_GRPO && (!pays || pays < stage)) pays = s;
+    }
+    *out = NULL;
+    if (!pays) return FV_OK;
+    FV_TRY(fv_pipeline_open(out, pays->json, err));
+    int64_t steps = fv_get_int(pays->json, "steps");
+    *when = (fv_moment){pays > stage ? 0 : steps - 1, steps, t->seed};
+    if (fv_pipeline_pays_alone(*out)) return FV_OK;
+    fv_pipeline_close(*out);
+    *out = NULL;
+    return FV_OK;
 }
 
 static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, const fv_marking *marking, const char *mode, const fv_stage *stage, bool last, fv_error *err) {
@@ -98,9 +126,13 @@ static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, const fv_m
                              .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = context, .seed = t->seed, .quiet = t->quiet, .bad = note_bad_row,
                              .context = t};
     fv_jobs *tools = NULL;
+    fv_pipeline *paid = NULL;
+    if (s == FV_OK) s = open_paid(t, stage, &paid, &o.when, err);
+    o.paid = paid;
     if (s == FV_OK) s = fv_jobs_open(&tools, fv_pool_threads(t->pool), err);
     if (s == FV_OK) s = fv_evaluate(&result, t->model, t->policy, t->pool, tools, data, marking, &o, err);
     fv_jobs_close(tools);
+    fv_pipeline_close(paid);
     if (s == FV_OK) {
         json_object_set_new(result, "after_stage", json_string(after));
         json_object_set_new(result, "step", json_integer((json_int_t)t->step));
@@ -160,6 +192,8 @@ fv_status fv_train_end(fv_trainer *t, const fv_stage *stage, int64_t done, fv_er
 
 fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int64_t steps, fv_metrics *m, fv_error *err) {
     t->step++;
+    fv_metric(m, "data/bad_rows", (double)t->bad_rows);
+    t->bad_rows = 0;
     fv_metric(m, "memory/peak_gib", (double)fv_memory_peak() / (double)(1 << 30));
     FV_TRY(fv_run_step(t->run, t->step, stage->name, m, err));
     bool stopping = t->stop && *t->stop;

@@ -41,7 +41,7 @@ static void says_line_by_line_and_computes_nothing_twice(void **state) {
     json_decref(lines);
 }
 
-static void takes_pictures_and_tools(void **state) {
+static void takes_pictures_videos_and_tools(void **state) {
     (void)state;
     fv_names pictures;
     make_model();
@@ -62,6 +62,13 @@ static void takes_pictures_and_tools(void **state) {
     assert_true(number(json_array_get(told, 0), "context") > number(json_array_get(told, 0), "tokens") + picture + 100); /* the tool is described, once */
     assert_true(number(json_array_get(told, 1), "computed") < 100);
     json_decref(told);
+    write_file("in", "Which digit?\n/reset\n/video " FOVEA_SOURCE "/tests/vision/data/video/h264.mp4\nWhich digit?\n");
+    assert_int_equal(run_with("<in", "chat --model m --json max_new_tokens=4 temperature=0"), 0);
+    lines = read_lines("stdout");
+    without = json_array_get(lines, 0), with = json_array_get(lines, 1);
+    long clip = (number(with, "context") - number(with, "tokens")) - (number(without, "context") - number(without, "tokens"));
+    assert_int_equal(clip, 6 * 4 + 2); /* 12 frames of 64 x 48: 6 pairs of 4 tokens, and two around them */
+    json_decref(lines);
 }
 
 static void complains_and_goes_on(void **state) {
@@ -200,7 +207,7 @@ static void control_c_stops_the_answer(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_line_by_line_and_computes_nothing_twice),
-        cmocka_unit_test(takes_pictures_and_tools),
+        cmocka_unit_test(takes_pictures_videos_and_tools),
         cmocka_unit_test(complains_and_goes_on),
         cmocka_unit_test(says_that_a_chat_template_is_not_known),
         cmocka_unit_test(screens_get_no_control_characters),

@@ -157,6 +157,40 @@ static void scores_of_rollouts_have_the_same_bits(void **state) {
     }
 }
 
+/* A file's lines, the last one first. */
+static void reverse_lines(const char *from, const char *to) {
+    char *text = contents(from);
+    fv_text reversed = {0};
+    for (size_t end = strlen(text), start; end > 0; end = start) {
+        for (start = end - 1; start > 0 && text[start - 1] != '\n';) start--;
+        fv_text_bytes(&reversed, text + start, end - start);
+    }
+    write_file(to, reversed.data);
+    fv_text_clear(&reversed);
+    free(text);
+}
+
+/* The model that ships calls its tool, so that crops come back between what it says. Rows are scored in another order too: no row may count on those before it. */
+static void scores_of_zooms_have_the_same_bits(void **state) {
+    (void)state;
+    run_well("data make visual-search n=4 split=test --out plates"); /* with the env of recipes/visual-search.yaml in each row */
+    run_well("rollout --model " FOVEA_SOURCE "/models/tiny-vl --data plates/visual-search.jsonl -n 2 --out z max_new_tokens=64 temperature=1");
+    json_t *made = read_lines("z/trajectories.jsonl");
+    assert_int_equal(json_array_size(made), 8);
+    int zooms = 0;
+    for (size_t i = 0; i < 8; i++) zooms += json_array_size(json_object_get(json_array_get(made, i), "images")) >= 2;
+    json_decref(made);
+    assert_true(zooms >= 1);
+    run_well("score --model " FOVEA_SOURCE "/models/tiny-vl --data z/trajectories.jsonl --out zooms.jsonl");
+    assert_same_bits("z/trajectories.jsonl", "zooms.jsonl");
+    reverse_lines("z/trajectories.jsonl", "z/reversed.jsonl");
+    assert_int_equal(run_with("FOVEA_ISA=scalar", "score --model " FOVEA_SOURCE "/models/tiny-vl --data z/reversed.jsonl --out back.jsonl threads=1"), 0);
+    reverse_lines("back.jsonl", "forth.jsonl");
+    assert_true(same_files("zooms.jsonl", "forth.jsonl"));
+    run_well("score --model " FOVEA_SOURCE "/models/tiny-vl --data z/reversed.jsonl --out back2.jsonl threads=2");
+    assert_true(same_files("back.jsonl", "back2.jsonl"));
+}
+
 /* The first user turn's pictures and clips, as rollouts list them. */
 static json_t *media_of(const json_t *row) {
     const json_t *content = json_object_get(json_array_get(json_object_get(row, "messages"), 0), "content");
@@ -293,6 +327,7 @@ int main(void) {
         cmocka_unit_test(dumps_hold_the_tensors_on_the_way),
         cmocka_unit_test(gradients_bear_the_weights_names_and_shapes),
         cmocka_unit_test(scores_of_rollouts_have_the_same_bits),
+        cmocka_unit_test(scores_of_zooms_have_the_same_bits),
         cmocka_unit_test(conversations_given_as_tokens_have_the_same_bits),
         cmocka_unit_test(greedy_rollouts_are_scored_at_temperature_one),
         cmocka_unit_test(trajectories_are_named_by_row_and_answer),

@@ -83,10 +83,26 @@ static void tiny_shares_are_kept(void **state) {
     assert_int_equal(first[2], FV_MIX_PLACES - 1);
 }
 
+/* What weighs nothing is never drawn, at either end neither. */
+static void shares_of_nothing_are_empty(void **state) {
+    (void)state;
+    const double weights[] = {0, 3, 0, 1, 0};
+    int32_t first[6];
+    fv_mix_places(first, weights, 5);
+    int64_t nth, count[5] = {0};
+    for (int64_t draw = 0; draw < FV_MIX_PLACES; draw++) {
+        for (int s = 0; draw % 999 == 0 && s < 5; s++) assert_int_equal(fv_mix_drawn(first, s, draw), count[s]);
+        count[fv_mixed(first, 5, draw, &nth)]++;
+    }
+    assert_int_equal(count[1], FV_MIX_PLACES / 4 * 3);
+    assert_int_equal(count[3], FV_MIX_PLACES / 4);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(permutations_hit_everything_once), cmocka_unit_test(permutations_are_even), cmocka_unit_test(epochs),
         cmocka_unit_test(mixtures_keep_their_shares),       cmocka_unit_test(tiny_shares_are_kept),
+        cmocka_unit_test(shares_of_nothing_are_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

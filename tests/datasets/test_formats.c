@@ -5,6 +5,7 @@
 
 #include "datasets/formats.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The messages of a row, in a short form: "user: <image a.png>text | assistant: ..."; limits and other keys of parts in brackets. */
@@ -157,7 +158,26 @@ static void other_forms(void **state) {
     refused("{\"problem\": \"x\", \"tools\": 7}", "tools must be a list");
     refused("{\"problem\": \"x\", \"tools\": \"zoom\"}", "tools must be a list of JSON schemas, or such a list as text");
     refused("{\"problem\": \"x\", \"env\": \"zoom\"}", "env must be an object");
+    refused("{\"problem\": \"x\", \"env\": true}", "env must be an object");
     refused("{\"conversations\": [{\"from\": \"function_call\", \"value\": \"w(1)\"}]}", "conversations[0].value of a function_call must be");
+}
+
+/* An environment's name that is empty is none, unless the row has an environment of its own. */
+static void environments(void **state) {
+    (void)state;
+    static const struct {
+        const char *fields, *env; /* what `env` is afterwards; NULL: it is not there */
+    } cases[] = {{"\"env_name\": \"\"", "null"},    {"\"env_name\": null", "null"}, {"\"env_name\": \"visual_toolbox_v2\"", NULL}, {"\"answer\": \"x\"", NULL},
+                 {"\"env\": null", "null"},         {"\"env\": false", "false"},    {"\"env_name\": \"\", \"env\": {\"max_turns\": 2}", "{\"max_turns\": 2}"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "{\"prompt\": [{\"role\": \"user\", \"content\": \"q\"}], %s}", cases[i].fields);
+        json_t *row = json_loads(text, 0, NULL), *want = cases[i].env ? json_loads(cases[i].env, JSON_DECODE_ANY, NULL) : NULL;
+        assert_int_equal(fv_format_row(row, "a.jsonl:7", NULL), FV_OK);
+        assert_true(want ? json_equal(json_object_get(row, "env"), want) : !json_object_get(row, "env"));
+        json_decref(want);
+        json_decref(row);
+    }
 }
 
 static void what_is_wrong(void **state) {
@@ -194,7 +214,7 @@ static void what_is_wrong(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_messages), cmocka_unit_test(verl_and_trl_prompts), cmocka_unit_test(conversations),
-        cmocka_unit_test(problems),     cmocka_unit_test(tokens_pass_through),  cmocka_unit_test(what_is_wrong), cmocka_unit_test(other_forms),
+        cmocka_unit_test(problems),     cmocka_unit_test(tokens_pass_through),  cmocka_unit_test(what_is_wrong), cmocka_unit_test(other_forms), cmocka_unit_test(environments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

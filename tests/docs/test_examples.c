@@ -1,5 +1,5 @@
 /* The worked examples of docs/adding.md, run: an operation, a tool, a reward and a recipe that are not part of the program. Their lines in the registries
- * are put into copies of those files by cmake/example.cmake. */
+ * are put into copies of those files by cmake/example.cmake; so are those in the table of operations, over which tests/examples/examples.cmake compiles what fills it. */
 #include "tests/cpu/op_loop.h"
 #include "tests/examples/unit.h"
 

@@ -70,7 +70,7 @@ static void add_fields(fv_text *t, const char *title, int where) {
 static void add_parts(fv_text *t) {
     int n;
     const fv_part *const *all = fv_parts(&n);
-    fv_text_add(t, "\n## Parts\n\nA part is chosen by name and takes its options beside it: `{term: exact, weight: 1.0, tolerance: 7}`. Options that are numbers may be schedules. Overrides reach a part by its `name`, or by the part's own where the recipe begins with it: `stages.rl.reward.terms.exact.weight=0.5`. "
+    fv_text_add(t, "\n## Parts\n\nA part is chosen by name and takes its options beside it: `{term: exact, weight: 1.0, tolerance: 7}`. Options that are numbers may be schedules, and so may weights of terms. Overrides reach a part by its `name`, or by the part's own where the recipe begins with it: `stages.rl.reward.terms.exact.weight=0.5`. "
                    "The key is `term` for rewards, `rule` for shaping and token weights, `kind` for advantages and objectives, `filter` for filters.\n\n| | name | options and their defaults | limits | |\n|---|---|---|---|---|\n");
     for (int i = 0; i < n; i++) {
         fv_text_printf(t, "| %s | `%s` | ", fv_hook_name(all[i]->hook), all[i]->name);
@@ -87,7 +87,8 @@ static void add_generators(fv_text *t) {
     int n;
     const fv_generator *const *all = fv_generators(&n);
     fv_text_add(t, "\n## Generators\n\nA source of rows is a file (`{path: F, invert: 0.5}` inverts half of its questions, [papers/tw-grpo.md](papers/tw-grpo.md)), a generator (`{make: NAME, n: 10000, split: train, seed: 1}` and its own options), or a list of those, each with a `weight` "
-                   "if wanted. `split: test` uses photographs that `train` never sees.\n\n| name | options and their defaults | |\n|---|---|---|\n");
+                   "if wanted: a number, or a schedule of the stage's steps, which makes a curriculum (`weight: {linear: [0, 3]}`: none of its rows at first, then more and more). "
+                   "`split: test` uses photographs that `train` never sees.\n\n| name | options and their defaults | |\n|---|---|---|\n");
     for (int i = 0; i < n; i++) {
         fv_text_printf(t, "| `%s` | ", all[i]->name);
         add_code(t, all[i]->options ? all[i]->options : "");
@@ -131,7 +132,7 @@ static void recipe_page_is_current(void **state) {
                     "command line, by its path: `fovea train R.yaml seed=2 stages.rl.optim.lr=3e-5`; where there is one stage, its fields need no `stages.NAME.` in front. Unknown fields "
                     "and values out of range are errors, with file, line and a suggestion. A run folder keeps the recipe as resolved, every default written out.\n\n"
                     "A schedule is a number that changes over a stage's steps: `{linear: [from, to]}`, `{cosine: [from, to]}`, `{exponential: [from, steps]}` (falls to 1/e in so many steps), "
-                    "`{constant: number}`.\n");
+                    "`{constant: number}`. The learning rate has `optim.schedule` instead.\n");
     add_fields(&t, "The recipe itself", FV_TOP);
     add_fields(&t, "A stage with `kind: sft` (supervised)", FV_STAGE_SFT);
     add_fields(&t, "A stage with `kind: grpo` (reinforcement)", FV_STAGE_GRPO);

@@ -1,6 +1,6 @@
 /* unit: rows of length 1, as CLIP compares embeddings (arXiv 2103.00020, figure 3).   x, y [rows, cols]   inv [rows] */
+#include "cpu/cpu.h"
 #include "cpu/kernels/rows.h"
-#include "tests/examples/unit.h"
 
 #include <math.h>
 

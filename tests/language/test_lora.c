@@ -12,7 +12,7 @@
 
 static const struct {
     const char *name, *model;
-} cases[] = {{"plain", "tiny_qwen2_5_vl"}, {"rslora", "tiny_qwen2_5_vl"}, {"dora", "tiny_qwen3_vl"}};
+} cases[] = {{"plain", "tiny_qwen2_5_vl"}, {"rslora", "tiny_qwen2_5_vl"}, {"dora", "tiny_qwen3_vl"}, {"text", "tiny_qwen3"}, {"qwen2_vl", "tiny_qwen2_vl"}};
 static const double tolerance = 1e-5;
 
 static fv_lora_base base_of(const tiny *t) { return (fv_lora_base){t->weights, t->count, t->config.has_vision}; }
@@ -182,7 +182,7 @@ static void merged_is_unmerged(void **state) {
 /* Logits, then the adapter's gradients with dropout. */
 static float *leavings(int number, const char *isa, int threads, bool checkpoint, size_t *bytes) {
     tiny t;
-    fv_lora *l = open_case(&t, number, number > 0, isa, threads, true); /* two of them over weights in bf16 */
+    fv_lora *l = open_case(&t, number, number > 0, isa, threads, true); /* all but the first over weights in bf16 */
     fv_view logits = tiny_logits(&t, t.slot);
     fv_pass p = fv_pass_begin(t.slot, t.arena, true);
     p.checkpoint = checkpoint;

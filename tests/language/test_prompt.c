@@ -13,13 +13,13 @@
 #define DATA FOVEA_SOURCE "/tests/language/data/prompt"
 #define VIDEOS FOVEA_SOURCE "/tests/vision/data/video"
 
-enum { QWEN2_5_VL, QWEN3_VL, MODELS };
+enum { QWEN2_5_VL, QWEN3_VL, QWEN2_VL, MODELS };
 static fv_model *models[MODELS];
 static char folder[] = "/tmp/fovea-prompt-XXXXXX";
 
 static int make_models(void **state) {
     (void)state;
-    static const char *const presets[] = {"tiny", DATA "/qwen3_vl.json"};
+    static const char *const presets[MODELS] = {"tiny", DATA "/qwen3_vl.json", DATA "/qwen2_vl.json"};
     if (mkdtemp(folder) == NULL) return -1;
     for (int i = 0; i < MODELS; i++) {
         char path[64];
@@ -93,8 +93,15 @@ static uint32_t pixel_crc(const fv_processor *how, const fv_patches *patches) {
     return crc32_of(patches->pixels, (size_t)fv_patches_rows(patches) * 3 * (size_t)(how->temporal * how->patch * how->patch) * sizeof(float));
 }
 
+static const fv_model *model_of(const char *family) {
+    for (int i = 0; i < MODELS; i++)
+        if (strcmp(models[i]->config.model_type, family) == 0) return models[i];
+    fail_msg("no model of the family %s", family);
+    return NULL;
+}
+
 static void check_case(const json_t *c, size_t number) {
-    const fv_model *m = models[strcmp(json_string_value(json_object_get(c, "family")), "qwen3_vl") == 0 ? QWEN3_VL : QWEN2_5_VL];
+    const fv_model *m = model_of(json_string_value(json_object_get(c, "family")));
     const json_t *want = json_object_get(c, "want"), *ids = json_object_get(want, "ids");
     fv_chat_options options = {.generation_prompt = json_is_true(json_object_get(c, "generation_prompt"))};
     fv_error err = {0};
@@ -119,7 +126,7 @@ static void check_cases(const char *path) {
     json_t *cases, *c;
     size_t i;
     assert_int_equal(fv_json_read(&cases, path, FV_BAD_DATA, NULL), FV_OK);
-    assert_true(json_array_size(cases) >= 10);
+    assert_true(json_array_size(cases) >= 5 * MODELS);
     json_array_foreach(cases, i, c) check_case(c, i);
     json_decref(cases);
 }
@@ -247,24 +254,29 @@ static void complaints_say_what_is_wrong(void **state) {
     json_decref(sizes);
 }
 
-/* Qwen2.5-VL's clips take tokens_per_second positions a second, and what follows begins after the largest position of all. */
+/* Qwen2.5-VL's clips take tokens_per_second positions a second, Qwen2-VL's one a pair of frames, and what follows begins after the largest position of all. */
 static void long_clips_push_positions_on(void **state) {
     (void)state;
-    const fv_model *m = models[QWEN2_5_VL];
+    static const struct {
+        int model, pair; /* positions that a pair takes: 2 seconds, 2 a second; or 1 */
+    } cases[] = {{QWEN2_5_VL, 4}, {QWEN2_VL, 1}};
     json_t *sizes = parse("[[56, 56]]"), *part = parse("{\"video\": [\"#0\", \"#0\", \"#0\", \"#0\", \"#0\", \"#0\", \"#0\", \"#0\"], \"fps\": 1}");
     album a;
     open_album(&a, sizes);
-    fv_prompt p;
-    fv_error err = {0};
-    assert_int_equal(fv_prompt_text(m, "<|vision_start|><|video_pad|><|vision_end|>", (const json_t *[]){part}, 1, &a.media, &p, &err), FV_OK);
-    int n = p.tokens.count;
-    int32_t rows[3 * 64], next = 10;
-    assert_int_equal(n, 18); /* 4 pairs of 4 tokens, and two around them */
-    fv_positions(&m->config, p.tokens.ids, n, p.pictures, p.picture_at, 1, rows, 64, &next);
-    for (int i = 0; i < 16; i++) assert_int_equal(rows[1 + i], 11 + i / 4 * 4); /* 2 seconds a pair, 2 positions a second */
-    assert_int_equal(rows[17], 24);
-    assert_int_equal(next, 25);
-    fv_prompt_clear(&p);
+    for (size_t c = 0; c < FV_COUNT(cases); c++) {
+        const fv_model *m = models[cases[c].model];
+        fv_prompt p;
+        fv_error err = {0};
+        assert_int_equal(fv_prompt_text(m, "<|vision_start|><|video_pad|><|vision_end|>", (const json_t *[]){part}, 1, &a.media, &p, &err), FV_OK);
+        int n = p.tokens.count, last = 11 + 3 * cases[c].pair;
+        int32_t rows[3 * 64], next = 10;
+        assert_int_equal(n, 18); /* 4 pairs of 4 tokens, and two around them */
+        fv_positions(&m->config, p.tokens.ids, n, p.pictures, p.picture_at, 1, rows, 64, &next);
+        for (int i = 0; i < 16; i++) assert_int_equal(rows[1 + i], 11 + i / 4 * cases[c].pair);
+        assert_int_equal(rows[17], last + 1);
+        assert_int_equal(next, last + 2);
+        fv_prompt_clear(&p);
+    }
     close_album(&a);
     json_decref(sizes);
     json_decref(part);

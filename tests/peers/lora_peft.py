@@ -32,6 +32,10 @@ CASES = {
     # every linear layer of both halves, weight-decomposed, and a module of several weights
     "dora": ("tiny_qwen3_vl", tiny_models.qwen3_vl,
              dict(r=2, lora_alpha=3, use_dora=True, target_modules="all-linear", exclude_modules=r".*\.blocks\.1\..*", modules_to_save=["visual.merger"])),
+    # a text model, whose layers have shorter names
+    "text": ("tiny_qwen3", tiny_models.qwen3, dict(r=3, lora_alpha=4, target_modules="all-linear", modules_to_save=["lm_head"], task_type="CAUSAL_LM")),
+    # the oldest tower's layers beside the decoder's
+    "qwen2_vl": ("tiny_qwen2_vl", tiny_models.qwen2_vl, dict(r=2, lora_alpha=3, target_modules=["qkv", "fc1", "fc2", "k_proj", "o_proj", "up_proj"])),
 }
 
 
@@ -79,7 +83,9 @@ def make(case):
 
 
 def check(model_folder, adapter, merged, scores):
-    base = transformers.AutoModelForImageTextToText.from_pretrained(model_folder, dtype=torch.float32, attn_implementation="eager")
+    sees = hasattr(transformers.AutoConfig.from_pretrained(model_folder), "vision_config")
+    kind = transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
+    base = kind.from_pretrained(model_folder, dtype=torch.float32, attn_implementation="eager")
     model = peft.PeftModel.from_pretrained(base, adapter).eval()
     ours, theirs = load_file(pathlib.Path(adapter) / "adapter_model.safetensors"), peft.get_peft_model_state_dict(model)
     assert ours.keys() == theirs.keys(), sorted(ours.keys() ^ theirs.keys())

@@ -112,6 +112,23 @@ for g in steps:
 entry["after"] = w.tolist()
 cases["adamw"] = entry
 
+case("linear", R, {"x": normal(R, 19), "w": normal(23 * 19), "b": normal(23)}, lambda x, w, b: {"y": F.linear(x, w.view(23, 19), b)})
+
+# keys and values into pages of the layout above: row r goes to two lanes of page r, one in each half
+lane = torch.tensor([[0, 7], [5, 0], [3, 2]])
+
+
+def kv_write(k, v):
+    def pages_of(rows):
+        pages = torch.zeros(R, 16, KV, DIM).double()
+        pages[torch.arange(R)[:, None], lane + torch.tensor([0, 8])] = rows.view(R, 1, KV, DIM)
+        return pages
+
+    return {"keys": pages_of(k).permute(0, 2, 3, 1), "values": pages_of(v).permute(0, 2, 1, 3)}
+
+
+case("kv_write", R, {"k": normal(R, KV * DIM), "v": normal(R, KV * DIM)}, kv_write, {"lane": lane})
+
 out = pathlib.Path(__file__).parent.parent / "cpu" / "data" / "ops.json"
 out.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in cases.items()) + "\n}\n")
 print(out, out.stat().st_size, "bytes; torch", torch.__version__)

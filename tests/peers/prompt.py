@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """prompt.py: writes tests/language/data/prompt/cases.json: conversations with pictures, as transformers' processors and models see them.
 
-For Qwen2.5-VL and Qwen3-VL: input_ids, grids, second_per_grid_ts of the processor, and position_ids of get_rope_index. Only sizes of
+For Qwen2.5-VL, Qwen3-VL and Qwen2-VL: input_ids, grids, second_per_grid_ts of the processor, and position_ids of get_rope_index. Only sizes of
 pictures matter here, so the cases name sizes. Two choices of ours are made here too (HF facts 8, 9): a Qwen3-VL clip's placeholder is
 replaced together with the tokens around it, and clips are short enough that the next position is the same by both rules. Run by hand.
 """
@@ -11,7 +11,8 @@ import pathlib
 import torch
 from PIL import Image
 from transformers import (PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLModel, Qwen2_5_VLProcessor, Qwen2VLImageProcessor,
-                          Qwen2VLVideoProcessor, Qwen3VLConfig, Qwen3VLModel, Qwen3VLProcessor, Qwen3VLVideoProcessor)
+                          Qwen2VLConfig, Qwen2VLModel, Qwen2VLProcessor, Qwen2VLVideoProcessor, Qwen3VLConfig, Qwen3VLModel, Qwen3VLProcessor,
+                          Qwen3VLVideoProcessor)
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -62,6 +63,10 @@ def families(tokenizer):
         video_processor=Qwen3VLVideoProcessor(patch_size=16, **half, size={"shortest_edge": 4096, "longest_edge": 25165824}),
         chat_template=(ROOT / "language/templates/qwen3_vl.jinja").read_text())
     yield "qwen3_vl", three, Qwen3VLModel(Qwen3VLConfig(**preset, **ids))
+    preset = json.loads((HERE.parent / "language/data/prompt/qwen2_vl.json").read_text())
+    preset["text_config"]["vocab_size"] = len(tokenizer)
+    old = Qwen2VLProcessor(image_processor=two.image_processor, tokenizer=tokenizer, video_processor=two.video_processor, chat_template=two.chat_template)
+    yield "qwen2_vl", old, Qwen2VLModel(Qwen2VLConfig(**preset, **ids))
 
 
 def run(family, processor, model, case):

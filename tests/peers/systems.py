@@ -66,6 +66,15 @@ def advantages(rewards, eps):
     return [(r - mean) / (deviation + eps) for r in rewards]
 
 
+def add_advantages(rows, eps):
+    """Of groups that stand together; a lone response has mean 0 and deviation 1."""
+    for name in dict.fromkeys(r["group"] for r in rows):
+        group = [r["want"] for r in rows if r["group"] == name]
+        rewards = [w["reward"] for w in group]
+        for w, gain in zip(group, advantages(rewards, eps) if len(group) > 1 else [rewards[0] / (1 + eps)]):
+            w["advantage"] = gain
+
+
 def sentence(n):
     return " ".join(rng.choice(WORDS) for _ in range(n))
 
@@ -132,6 +141,8 @@ def sophia(paper):
 # ---- DeepEyes: judged accuracy, balance, a bonus for pictures that helped ----
 
 PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
+HINT = ("\nThink first, call **image_zoom_in_tool** if needed, then answer. Format strictly as:  <think>...</think>  <tool_call>...</tool_call> (if tools needed)  "
+        "<answer>...</answer> ")  # of every observation with a picture: verl/workers/agent/envs/mm_process_engine/prompt.py, USER_PROMPT_V2
 
 
 def deepeyes_row(source, response, answer, judge, accuracy, fault, paper):
@@ -143,7 +154,8 @@ def deepeyes_row(source, response, answer, judge, accuracy, fault, paper):
 
 
 def deepeyes(paper):
-    look = "<think>look</think><tool_call>{}</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>" + PICTURE + "</tool_response><|im_end|>\n<|im_start|>assistant\n"
+    call, end = "<think>look</think><tool_call>{}</tool_call><|im_end|>\n<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"
+    look, told, refused = call + "<tool_response>" + PICTURE + "</tool_response>" + end, call + "<tool_response>" + PICTURE + HINT + "</tool_response>" + end, call + "Error: no" + end
     done = "<think>so</think><answer>left</answer>"
     cases = [  # source, response, answer, what the judge says, accuracy, whether there is a fault
         ("vstar", done, "left", "Judgement: 1", 1, 0), ("vstar", look + done, "left", "Judgement: 1", 1, 0), ("vstar", look + done, "left", "Judgement: 0", 0, 0),
@@ -156,12 +168,18 @@ def deepeyes(paper):
         ("xince", "<think>a</think>\\boxed{5}", "5", "FALSE", 1, 0), ("xince", "<think>a</think>\\boxed{4} \\boxed{5.0}", "5", "FALSE", 1, 1), ("xince", "<think>\\boxed{5}</think>5", "5", "TRUE", 0, 1),
         ("xince", "<think>a</think>\\boxed{7}", "5", "## Equivalence Judgement TRUE", 1, 0), ("xince", "<think>a</think>\\boxed{7}", "5", "", 0, 0), ("xince", "<think>a\\boxed{5}", "5", "FALSE", 1, 1),
         ("thinklite_eureka", "<think>a</think>\\boxed{1/2}", "0.5", "FALSE", 1, 0),
+        # A hint's tags count: an answer tag closes behind its thinking, and an answer stands in it, also where nothing follows the observation.
+        ("vstar", told + done, "left", "Judgement: 1", 1, 0), ("vstar", told + "left</answer>", "left", "Judgement: 1", 1, 1), ("vstar", told + "<answer>left", "left", "1", 1, 1),
+        ("vstar", told + "<think>so", "left", "0", 0, 1), ("vstar", told, "left", "Judgement: 0", 0, 0), ("vstar", told, "left", "Judgement: 1", 1, 0),
+        ("vstar", look, "left", "Judgement: 0", 0, 0), ("vstar", refused + done, "left", "1", 1, 0), ("vstar", refused, "left", "0", 0, 0), ("geoguessr", told, "left", "FALSE", 0, 0),
+        ("geoguessr", look, "left", "TRUE", 0, 1), ("geoguessr", told + "left", "left", "TRUE", 1, 0), ("vstar", told + told + done, "left", "1", 1, 0),
     ]
     rows = []
-    for n, c in enumerate(cases):
+    for n, c in enumerate(cases):  # groups of four; the last response is alone
         source = "xince" if c[0] == "thinklite_eureka" else c[0]
         row = deepeyes_row(source, *c[1:], paper)
-        rows.append({"id": str(n), **row, "data_source": c[0]})
+        rows.append({"id": str(n), "group": str(n // 4), **row, "data_source": c[0]})
+    add_advantages(rows, 1e-6)
     return rows
 
 
@@ -200,16 +218,18 @@ def vilasr():
     rows = []
     for n, (response, answer, kind, accuracy, form, reflection) in enumerate(cases):
         reward = 0.5 * accuracy + 0.5 * form if accuracy > 0 else 0
-        rows.append({"id": str(n), "response": response, "answer": answer, "problem_type": kind,
+        rows.append({"id": str(n), "group": str(n // 4), "response": response, "answer": answer, "problem_type": kind,
                      "want": {"accuracy": float(accuracy), "format": float(form), "reflection": float(reflection), "reward": float(reward)}})
+    add_advantages(rows, 1e-6)
     return rows
 
 
 # ---- TW-GRPO: options of several, and token weights ----
 
-def options_share(given, right):
+def options_share(given, right, whole):
     given, right = ({o.strip() for o in t.replace(" ", "").split(",")} for t in (given, right))
-    return len(given) / len(right) if given <= right else 0.0
+    share = len(given) / len(right) if given <= right else 0.0
+    return 0.0 if whole and share < 1 else share
 
 
 def token_weights(group, alpha):
@@ -225,15 +245,17 @@ def token_weights(group, alpha):
     return [1 + (alpha - 1) * (x - low) / (high - low + 1e-8) for x in apart]
 
 
-def tw_grpo():
+def tw_grpo(whole):
     rows, form = [], r"<think>.*?</think>\s*<answer>.*?</answer>[\s!]*$"
     cases = ["A", "A,C", "C, A", "A,B", "A,A", "", "a", "A C", " A,C ", "$A$"]
     for g, right in enumerate(["A", "A,C", "C"]):
         group = [f"<think>t</think><answer>{a}</answer>" + e for a, e in zip(cases, ["", "!", " !\n", " .", "", "", "<answer>", "", "", ""])]
+        group += ["So: <think>t</think><answer>A</answer>", "So.<think>t</think>\n<answer>A,C</answer>"]
+        group += ["<think>t</think><think>t</think><answer>A</answer>", "<think>t <think>t</think><answer>C</answer>"]
         rewards = []
         for r in group:
-            accuracy = options_share(first_pair(r, r).strip(), right)
-            format_ = float(r.count("<answer>") < 2 and bool(re.search(form, r.strip(), re.S)))
+            accuracy = options_share(first_pair(r, r).strip(), right, whole)
+            format_ = float(r.count("<think>") < 2 and r.count("<answer>") < 2 and bool(re.search(form, r.strip(), re.S)))
             rewards.append((accuracy, format_))
         gain = advantages([a + f for a, f in rewards], 1e-4)
         for i, r in enumerate(group):
@@ -242,7 +264,9 @@ def tw_grpo():
     for given, right in [("$\\frac{1}{2}$", "$0.5$"), ("\\boxed{5}", "$5$"), ("$(x+1)^2$", "$x^2+2x+1$"), ("$3$", "$4$"), ("$50\\%$", "$0.5$")]:
         response, solution = f"<think>t</think><answer>{given}</answer>", f"<answer>{right}</answer>"
         same = verify(parse(response), parse(solution))
-        rows.append({"id": given, "response": response, "solution": solution, "want": {"accuracy": 1.0 if same else options_share(given, right)}})
+        rows.append({"id": given, "response": response, "solution": solution, "want": {"accuracy": 1.0 if same else options_share(given, right, whole)}})
+    if whole:
+        return rows
     for g, (lengths, vocabulary, alpha) in enumerate([((2, 4, 1), 5, 1.7), ((3, 3), 4, 2.0), ((2,), 3, 1.7), ((4, 2, 2, 3), 6, 1.0)]):
         group = []
         for n in lengths:
@@ -331,7 +355,11 @@ def video_r1(paper):
 GROUPS = [["5", "5.0", "{5}", "\\text{5 cm}", "5 cm^2", "5 \\text{ cm}", "\\$5", "k=5", "speed=5", "\\mathbf{5}", "5 hours"], ["1/2", "\\frac12", "2/4", "0.50", ".5", "50\\%", "\\dfrac{1}{2}"], ["1,000", "1000", "1e3", "12,34", "1234"],
           ["(1,2)", "(1, 2)", "[1,2]", "(2,1)", "1,2", "1 and 2", "(2/2,2)"], ["x^2+2x+1", "(x+1)^2", "(x+1)(x+1)", "x(x+2)+1"], ["\\sqrt2", "sqrt(2)", "2^(1/2)", "2^0.5", "1.4142135623730951", "\u221a2"], ["2\\sqrt{3}", "\\sqrt{12}"],
           ["\\frac{\\pi}{2}", "pi/2", "0.5pi", "3.14/2"], ["90^\\circ", "90^{\\circ}", "90 degrees"], ["Red", "\\text{red}", "blue"], ["7 3/4", "7\\frac{3}{4}", "31/4"], ["- 3", "-3", "\u22123"], ["5 million", "5*10^6", "5000000"],
-          ["monday", "mon"], ["ab", "ba", "a*b"], ["\uff11\uff12", "12"], ["2.99999999", "3"], ["\\frac{x+1}{2}", "x+1/2", "(x+1)/2"], ["3!", "6"], ["2^10", "1024"], ["None", ""], ["a^2-b^2", "(a+b)(a-b)"], ["\\sqrt", "\\frac"]]
+          ["monday", "mon"], ["ab", "ba", "a*b"], ["\uff11\uff12", "12"], ["2.99999999", "3"], ["\\frac{x+1}{2}", "x+1/2", "(x+1)/2"], ["3!", "6"], ["2^10", "1024"],
+          ["None", ""], ["a^2-b^2", "(a+b)(a-b)"], ["\\sqrt", "\\frac"],
+          ["abc", "cba", "ab", "ba"], ["x+y+z", "z+y+x", "x+y"], ["2^{3^2}", "2^9", "2^{9}", "512", "2^3^2"], ["2^{10}", "1024", "4^5"], ["(x+1)^{2}", "((x+1))^2", "x^2+2x+1"],
+          ["x^{12}", "x^6x^6", "x^{6}*x^{6}", "x^12"], ["3 billion", "3*10^9", "3000000000", "3 trillion"], ["2 trillion", "2*10^12", "2000000000000", "2 million"],
+          ["1 or 2", "1,2", "2 or 1", "1 and 2", "(1,2)", "1"], ["x=1 or x=2", "x=1,x=2", "1 or 2"]]
 VERIFY = ["$\\frac{1}{2}$", "$0.5$", "0.5", "1/2", "$50\\%$", "$2\\sqrt{3}$", "$\\sqrt{12}$", "\\boxed{5}", "$5$", "5", "$\\{1,2\\}$", "$\\{2,1\\}$", "$(1,2)$", "$(2,1)$", "$\\frac{\\pi}{2}$", "$x^2+2x+1$", "$(x+1)^2$", "$x=5$", "the answer is 5", "red", ""]
 
 # Forms that answers take in LaTeX, those that are equal beside those that are not.
@@ -368,8 +396,8 @@ def write(name, rows):
 def main():
     with open(os.path.join(HERE, "texts.json"), "w") as f:
         f.write("{" + ",\n".join(f"{json.dumps(k)}: [" + ",\n".join(json.dumps(x, ensure_ascii=False) for x in v) + "]" for k, v in texts().items()) + "}\n")
-    for name, rows in [("sophiavl-r1", sophia(False)), ("sophiavl-r1.paper", sophia(True)), ("deepeyes", deepeyes(False)), ("deepeyes.paper", deepeyes(True)), ("vilasr", vilasr()), ("tw-grpo", tw_grpo()),
-                       ("vision-sr1", vision_sr1()), ("video-r1", video_r1(False)), ("video-r1.paper", video_r1(True))]:
+    for name, rows in [("sophiavl-r1", sophia(False)), ("sophiavl-r1.paper", sophia(True)), ("deepeyes", deepeyes(False)), ("deepeyes.paper", deepeyes(True)), ("vilasr", vilasr()),
+                       ("tw-grpo", tw_grpo(False)), ("tw-grpo.whole-set", tw_grpo(True)), ("vision-sr1", vision_sr1()), ("video-r1", video_r1(False)), ("video-r1.paper", video_r1(True))]:
         write(name, rows)
 
 

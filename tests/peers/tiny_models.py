@@ -1,4 +1,4 @@
-"""Makes tests/language/data/*.safetensors: tiny random Qwen-VL models, what transformers computes with them, and the gradients.
+"""Makes tests/language/data/*.safetensors: tiny random Qwen models, what transformers computes with them, and the gradients.
 
 Run by hand with torch and transformers 5.23 (CPU, f32, eager attention):  python tests/peers/tiny_models.py
 
@@ -21,11 +21,11 @@ ENDS = dict(bos_token_id=None, eos_token_id=1)
 
 
 def qwen2_vl():
-    text = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=3, num_key_value_heads=1, intermediate_size=40, vocab_size=97,
+    text = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, intermediate_size=40, vocab_size=97,
                 rope_parameters=dict(rope_type="default", rope_theta=1e4, mrope_section=[1, 1, 2]), rms_norm_eps=1e-6, **ENDS)
-    vision = dict(embed_dim=16, hidden_size=24, depth=1, num_heads=2, mlp_ratio=2, patch_size=2, hidden_act="quick_gelu")
+    vision = dict(embed_dim=16, hidden_size=24, depth=2, num_heads=2, mlp_ratio=2, patch_size=2, hidden_act="quick_gelu")
     config = transformers.Qwen2VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **IDS)
-    return transformers.Qwen2VLForConditionalGeneration, config, [(1, 4, 6)], None
+    return transformers.Qwen2VLForConditionalGeneration, config, [(1, 4, 6), (1, 4, 4)], (2, 4, 4)
 
 
 def qwen2_5_vl():
@@ -46,21 +46,19 @@ def qwen3_vl():
     return transformers.Qwen3VLForConditionalGeneration, config, [(1, 6, 10), (1, 4, 6)], (2, 4, 4)
 
 
-def make_text(name):
-    """Qwen3: no pictures, one-dimensional positions, its own head_dim, an output projection of its own."""
-    generator = torch.Generator().manual_seed(11)
+def qwen2():
+    """No pictures, one-dimensional positions; biases, and an output projection that is the embeddings."""
+    config = transformers.Qwen2Config(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, intermediate_size=40,
+                                      vocab_size=53, rope_parameters=dict(rope_type="default", rope_theta=1e4), tie_word_embeddings=True, **ENDS)
+    return transformers.Qwen2ForCausalLM, config, [], None
+
+
+def qwen3():
+    """No pictures, one-dimensional positions, its own head_dim, an output projection of its own."""
     config = transformers.Qwen3Config(hidden_size=20, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=12,
                                       intermediate_size=24, vocab_size=53, rope_parameters=dict(rope_type="default", rope_theta=1e4),
-                                      tie_word_embeddings=False, bos_token_id=None, eos_token_id=1)
-    config._attn_implementation = "eager"
-    model = transformers.Qwen3ForCausalLM(config).eval()
-    randomize(model, generator)
-    ids = torch.randint(0, 53, (1, 37), generator=generator)
-    result = model(ids, output_hidden_states=True)
-    torch.nn.functional.cross_entropy(result.logits[0, :-1], ids[0, 1:]).backward()
-    out = dict(input_ids=ids[0].to(torch.int32), position_ids=torch.arange(37, dtype=torch.int32).expand(3, 37),
-               hidden_states=result.hidden_states[-1][0].detach(), logits=result.logits[0].detach())
-    save(name, model, config, out, lambda weight: weight)
+                                      tie_word_embeddings=False, **ENDS)
+    return transformers.Qwen3ForCausalLM, config, [], None
 
 
 def save(name, model, config, out, stored):
@@ -105,11 +103,13 @@ def sequence(images, video, generator):
 
 def model_and_inputs(builder):
     """The model, its config, what it is asked, and every picture's pixels and grid. lora_peft.py adapts the same."""
-    generator = torch.Generator().manual_seed(7)
     kind, config, images, video = builder()
+    generator = torch.Generator().manual_seed(7 if images else 11)
     config._attn_implementation = "eager"
     model = kind(config).eval()
     randomize(model, generator)
+    if not images:
+        return model, config, dict(input_ids=torch.randint(0, config.vocab_size, (1, 37), generator=generator)), [], []
     ids, kinds, text, picture = sequence(images, video, generator)
     if video:
         frames = video[0] if config.model_type == "qwen3_vl" else 1
@@ -128,6 +128,16 @@ def model_and_inputs(builder):
         if config.model_type == "qwen2_5_vl":
             inputs.update(second_per_grid_ts=torch.tensor([1.5]))
     return model, config, inputs, pixels, grids
+
+
+def make_text(name, builder):
+    model, config, inputs, _, _ = model_and_inputs(builder)
+    ids = inputs["input_ids"]
+    result = model(ids, output_hidden_states=True)
+    torch.nn.functional.cross_entropy(result.logits[0, :-1], ids[0, 1:]).backward()
+    out = dict(input_ids=ids[0].to(torch.int32), position_ids=torch.arange(ids.shape[1], dtype=torch.int32).expand(3, -1),
+               hidden_states=result.hidden_states[-1][0].detach(), logits=result.logits[0].detach())
+    save(name, model, config, out, lambda weight: weight)
 
 
 def make(name, builder, old_names):
@@ -162,4 +172,5 @@ if __name__ == "__main__":
     make("tiny_qwen2_vl", qwen2_vl, old_names=True)
     make("tiny_qwen2_5_vl", qwen2_5_vl, old_names=True)
     make("tiny_qwen3_vl", qwen3_vl, old_names=False)
-    make_text("tiny_qwen3")
+    make_text("tiny_qwen2", qwen2)
+    make_text("tiny_qwen3", qwen3)

@@ -3,6 +3,7 @@
 
     python tests/peers/video.py files      tests/vision/data/video/ (by ffmpeg 5.1, Debian 12), and tests/vision/data/videos.json: frames, rate, size and the
                                            checksum of each frame's RGB, by torchcodec (of AVI by ffmpeg)
+    python tests/peers/video.py damaged    tests/vision/data/damaged/: some of these files with four bytes inverted
     python tests/peers/video.py indices    tests/vision/data/frames.json: which frames transformers' processors, qwen-vl-utils and the evaluation harnesses look at
     python tests/peers/video.py prompts    tests/language/data/prompt/videos.json: tokens, positions and pixels of rows with these videos, by transformers' processors
     python tests/peers/video.py score MODEL ROWS SCORES    `fovea score`'s log-probs of rows with one video each, beside transformers' from the same folder
@@ -18,6 +19,7 @@ import zlib
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 OUT = TESTS / "vision" / "data" / "video"
+DAMAGED = OUT.parent / "damaged"
 SCENE = "testsrc2=size=64x48:rate=8:duration=1.5"
 X264 = "-c:v libx264 -preset veryfast -crf 34 -g 5 -bf 2 -x264-params threads=1 -pix_fmt yuv420p"
 
@@ -54,6 +56,16 @@ def make_files():
     ffmpeg("scene.gif", SCENE.replace("64x48", "40x30"), "-filter_complex split[a][b];[a]palettegen=16[p];[b][p]paletteuse=dither=none")
     # Twelve key frames at 30000/1001, for seeking and for rates that are no decimal number.
     ffmpeg("h264-keys.mkv", "testsrc2=size=64x48:rate=30000/1001:duration=3", X264.replace("-g 5", "-g 8"))
+
+
+def make_damaged():
+    """Where FFmpeg notices and goes on: inside of a frame, of WebM in a block's length, of HEVC with a checksum of each frame, which x265 writes where it is asked to."""
+    DAMAGED.mkdir(exist_ok=True)
+    ffmpeg(DAMAGED / "hevc-hash.mp4", SCENE, X265.replace("bframes=2", "bframes=2:hash=1"))
+    places = {OUT / "h264.mp4": 4000, OUT / "mpeg4-odd.mp4": 600, OUT / "vp9-odd.webm": 2225, OUT / "av1.mp4": 1200, OUT / "scene.gif": 1100, DAMAGED / "hevc-hash.mp4": 2700}
+    for path, at in places.items():
+        whole = path.read_bytes()
+        (DAMAGED / path.name).write_bytes(whole[:at] + bytes(255 - b for b in whole[at : at + 4]) + whole[at + 4 :])
 
 
 def by_ffmpeg(path, width, height):
@@ -245,9 +257,9 @@ def compare_scores(folder, rows, scores):
         how = {"fps": part.get("fps"), "num_frames": part.get("nframes"), "do_sample_frames": True}
         inputs = processor(text=[text], videos=[str(pathlib.Path(rows).parent / part["video"])], return_tensors="pt", **how)
         inputs["second_per_grid_ts"] = torch.as_tensor(inputs["second_per_grid_ts"]) if "second_per_grid_ts" in inputs else None
-        if model.config.model_type == "qwen2_5_vl":
+        if model.config.model_type in ("qwen2_vl", "qwen2_5_vl"):
             import prompt
-            want = after_the_largest(prompt.seen("qwen2_5_vl", model.model, inputs), model.config.video_token_id)
+            want = after_the_largest(prompt.seen(model.config.model_type, model.model, inputs), model.config.video_token_id)
             inputs["position_ids"] = torch.tensor(want["positions"])[:, None]
         ours = scored[row["id"]]
         assert inputs["input_ids"][0].tolist() == ours["input_ids"], row["id"]
@@ -263,6 +275,8 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["files"]:
         make_files()
         read_files()
+    elif sys.argv[1:] == ["damaged"]:
+        make_damaged()
     elif sys.argv[1:] == ["indices"]:
         write_indices()
     elif sys.argv[1:] == ["prompts"]:

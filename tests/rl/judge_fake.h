@@ -17,10 +17,11 @@ typedef enum {
     FAKE_GOOD,
     FAKE_LEARNS,   /* a question's first request gets status 503, the second half an answer, the third no score */
     FAKE_SPLIT,    /* status 500 to every third seed, whenever it comes */
-    FAKE_SLOW,     /* answers after half a second */
+    FAKE_SLOW,     /* answers after a fifth of a second */
     FAKE_REFUSES,  /* status 401 */
     FAKE_LEVEL,    /* says the same to the first `last` requests */
     FAKE_DIES,     /* hangs up without an answer, after `last` good ones */
+    FAKE_NONSENSE, /* says nothing that is an answer, after `last` good ones */
     FAKE_GATHERS   /* answers once `gather` requests are there together */
 } fake_mood;
 
@@ -46,18 +47,19 @@ static inline int fake_before(long seed) {
     return fake.asked[i]++;
 }
 
-static inline void fake_answer(char *out, size_t room, int *status, const char *body) {
+/* To the `number`th request. */
+static inline void fake_answer(char *out, size_t room, int *status, const char *body, int number) {
     const char *at = strstr(body, "\"seed\": ");
     long seed = at ? strtol(at + 8, NULL, 10) >> 10 : 0, attempt = at ? strtol(at + 8, NULL, 10) & 1023 : 0;
     const char *form = strstr(body, "Judgement:") ? "Judgement: %ld" : "<answer>0.%ld</answer>";
     char text[64];
     int before = fake_before(seed), mood = fake.mood;
     if (attempt != before) fake.strays++;
-    if (mood == FAKE_LEVEL && fake.requests <= fake.last) seed = 5;
+    if (mood == FAKE_LEVEL && number <= fake.last) seed = 5;
     snprintf(text, sizeof text, form, strstr(body, "Judgement:") ? seed & 1 : seed % 10);
     *status = mood == FAKE_LEARNS && before == 0 ? 503 : mood == FAKE_SPLIT && seed % 3 == 0 ? 500 : mood == FAKE_REFUSES ? 401 : 200;
     snprintf(out, room, *status != 200 ? "{\"error\": \"no\"}" : "{\"choices\": [{\"message\": {\"role\": \"assistant\", \"content\": \"%s\"}}]}",
-             mood == FAKE_LEARNS && before == 2 ? "It is hard to say." : text);
+             (mood == FAKE_LEARNS && before == 2) || (mood == FAKE_NONSENSE && number > fake.last) ? "It is hard to say." : text);
     for (int k = 0; k < 150 && *status == 500; k++) strcat(out, "\xE2\x82\xAC"); /* who quotes it cuts within a character */
     if (mood == FAKE_LEARNS && before == 1) out[strlen(out) / 2] = '\0';
 }
@@ -74,18 +76,18 @@ static inline void *fake_serve(void *context) {
         if (end && length) want = (size_t)(end + 4 - text) + strtoul(length + 16, NULL, 10);
     }
     const char *body = want ? strstr(text, "\r\n\r\n") + 4 : "";
-    fake.requests++;
+    int number = ++fake.requests;
     fake.here++;
     fake.keyed += strstr(text, "Authorization: Bearer secret\r\n") != NULL;
-    if (fake.mood == FAKE_SLOW) fake_sleep(0.5);
+    if (fake.mood == FAKE_SLOW) fake_sleep(0.2);
     for (int k = 0; k < 2000 && fake.mood == FAKE_GATHERS && fake.here < fake.gather; k++) fake_sleep(0.005);
     pthread_mutex_lock(&fake.lock);
-    fake_answer(answer, sizeof answer, &status, body);
+    fake_answer(answer, sizeof answer, &status, body, number);
     free(fake.body);
     fake.body = strdup(body);
     pthread_mutex_unlock(&fake.lock);
     int n = snprintf(head, sizeof head, "HTTP/1.1 %d x\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status, strlen(answer));
-    bool dead = fake.mood == FAKE_DIES && fake.requests > fake.last;
+    bool dead = fake.mood == FAKE_DIES && number > fake.last;
     if (!dead && send(fd, head, (size_t)n, MSG_NOSIGNAL) == n) n = (int)send(fd, answer, strlen(answer), MSG_NOSIGNAL);
     close(fd);
     free(text);

@@ -45,6 +45,23 @@ static inline int lesson_begin(void **state) {
     return 0;
 }
 
+/* Another file of rows: the lesson's, and one whose video (cut.mp4) ends early. */
+static inline void lesson_with_cut_video(const char *name) {
+    char *bytes, *lesson;
+    size_t size;
+    MUST(fv_file_read(&bytes, &size, FOVEA_SOURCE "/tests/vision/data/video/h264.mp4", err));
+    MUST(fv_file_write(small_path("cut.mp4"), bytes, size - 300, err));
+    MUST(fv_file_read(&lesson, NULL, small_path("lesson.jsonl"), err));
+    fv_text t = {0};
+    fv_text_add(&t, lesson);
+    fv_text_add(&t, "{\"id\": \"film\", \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"video\", \"video\": \"cut.mp4\"}, {\"type\": \"text\", \"text\": \"Which digit?\"}]}, "
+                    "{\"role\": \"assistant\", \"content\": \"<answer>8</answer>\"}], \"answer\": \"8\"}\n");
+    small_write(name, t.data);
+    fv_text_clear(&t);
+    free(lesson);
+    free(bytes);
+}
+
 /* A recipe over the lesson: `stages` is the YAML below "stages:". */
 static inline fv_recipe *lesson_recipe(int kind, const char *out, const char *model, const char *head, const char *stages) {
     fv_text t = {0};

@@ -161,7 +161,7 @@ static void fixture_trajectory(fv_text *t, const char *folder, const fixture_sce
     else fv_text_printf(t, ", \"picture\": 1, \"box\": [%g, %g, %g, %g]", x, y, x + 112, y + 104);
     fv_text_add(t, "}, {\"text\": ");
     fv_text_json(t, answer, strlen(answer));
-    fv_text_printf(t, "}], \"terms\": {\"exact\": %d.0%s}, \"reward\": %d.0, \"advantage\": %s}\n", hit, member >= 2 ? ", \"tool\": 1.0" : "", hit, member < 2 ? "0.0" : hit ? "0.94" : "-1.06");
+    fv_text_printf(t, "}], \"terms\": {\"exact\": %d.0, \"format\": 1.0, \"tool\": %d.0}, \"reward\": %.1f, \"advantage\": %s}\n", hit, hit, 1.2 * hit + 0.2, member < 2 ? "0.0" : hit ? "0.94" : "-1.06");
 }
 
 static void fixture_held_out(const char *folder, const char *evaluation, int member, int misses) {

@@ -1,4 +1,4 @@
-/* Very small models with random weights, of both architectures, in a temporary folder; prompts and pictures for them. */
+/* Very small models with random weights, of every family, in a temporary folder; prompts, pictures and clips for them. */
 #ifndef FV_TESTS_RL_SMALL_H
 #define FV_TESTS_RL_SMALL_H
 
@@ -22,10 +22,15 @@
         if ((call) != FV_OK) fail_msg("%s", err->text);                                                                \
     } while (0)
 
-enum { SMALL_QWEN25, SMALL_QWEN3, SMALL_KINDS };
+/* The first two are what most tests of this folder run; bits are compared over all families. */
+enum { SMALL_QWEN25, SMALL_QWEN3, SMALL_KINDS, SMALL_QWEN2_VL = SMALL_KINDS, SMALL_TEXT2, SMALL_TEXT3, SMALL_FAMILIES };
 
-/* Vision and text of 32 numbers, two layers each. The second has deepstack, learned positions and an output projection of its own. */
-static const char *const small_configs[SMALL_KINDS] = {
+/* What their weights are stored as: both types of models that see and of those that do not. */
+static const fv_dtype small_dtypes[SMALL_FAMILIES] = {FV_F32, FV_F32, FV_BF16, FV_F32, FV_BF16};
+
+/* Vision and text of 32 numbers, two layers each. The second has deepstack, learned positions and an output projection of its own, as the last has; the last two
+ * see nothing. */
+static const char *const small_configs[SMALL_FAMILIES] = {
     "{\"architectures\": [\"Qwen2_5_VLForConditionalGeneration\"], \"model_type\": \"qwen2_5_vl\", \"tie_word_embeddings\": true, \"text_config\": {\"model_type\": "
     "\"qwen2_5_vl_text\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"intermediate_size\": 48, "
     "\"hidden_act\": \"silu\", \"max_position_embeddings\": 4096, \"rms_norm_eps\": 1e-06, \"initializer_range\": 0.2, \"rope_parameters\": {\"rope_type\": "
@@ -40,6 +45,19 @@ static const char *const small_configs[SMALL_KINDS] = {
     "\"mrope_interleaved\": true}, \"tie_word_embeddings\": false}, \"vision_config\": {\"model_type\": \"qwen3_vl\", \"depth\": 2, \"hidden_size\": 16, "
     "\"num_heads\": 2, \"intermediate_size\": 24, \"hidden_act\": \"gelu_pytorch_tanh\", \"out_hidden_size\": 32, \"in_channels\": 3, \"patch_size\": 14, "
     "\"temporal_patch_size\": 2, \"spatial_merge_size\": 2, \"num_position_embeddings\": 16, \"deepstack_visual_indexes\": [0], \"initializer_range\": 0.2}}",
+    "{\"architectures\": [\"Qwen2VLForConditionalGeneration\"], \"model_type\": \"qwen2_vl\", \"tie_word_embeddings\": true, \"text_config\": {\"model_type\": "
+    "\"qwen2_vl_text\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"intermediate_size\": 48, "
+    "\"hidden_act\": \"silu\", \"max_position_embeddings\": 4096, \"rms_norm_eps\": 1e-06, \"initializer_range\": 0.2, \"rope_parameters\": {\"rope_type\": "
+    "\"default\", \"rope_theta\": 1000.0, \"mrope_section\": [2, 1, 1]}, \"tie_word_embeddings\": true}, \"vision_config\": {\"model_type\": "
+    "\"qwen2_vl_vision\", \"depth\": 2, \"embed_dim\": 16, \"hidden_size\": 32, \"num_heads\": 2, \"mlp_ratio\": 2, \"hidden_act\": \"quick_gelu\", "
+    "\"in_channels\": 3, \"patch_size\": 14, \"temporal_patch_size\": 2, \"spatial_merge_size\": 2, \"initializer_range\": 0.2}}",
+    "{\"architectures\": [\"Qwen2ForCausalLM\"], \"model_type\": \"qwen2\", \"tie_word_embeddings\": true, \"hidden_size\": 32, \"num_hidden_layers\": 2, "
+    "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"intermediate_size\": 48, \"hidden_act\": \"silu\", \"max_position_embeddings\": 4096, "
+    "\"rms_norm_eps\": 1e-06, \"initializer_range\": 0.2, \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 1000.0}}",
+    "{\"architectures\": [\"Qwen3ForCausalLM\"], \"model_type\": \"qwen3\", \"tie_word_embeddings\": false, \"hidden_size\": 32, \"num_hidden_layers\": 2, "
+    "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"head_dim\": 12, \"intermediate_size\": 48, \"hidden_act\": \"silu\", "
+    "\"max_position_embeddings\": 4096, \"rms_norm_eps\": 1e-06, \"attention_bias\": false, \"initializer_range\": 0.2, \"rope_parameters\": {\"rope_type\": "
+    "\"default\", \"rope_theta\": 1000.0}}",
 };
 
 static char small_root[64];
@@ -57,19 +75,19 @@ static inline void small_write(const char *name, const char *text) {
     if (fv_file_write(small_path(name), text, strlen(text), &err) != FV_OK) fail_msg("%s", err.text);
 }
 
-/* Group set-up: the folder with both models, "model0" and "model1". */
+/* Group set-up: the folder with the models, "model0", "model1", ... */
 static inline int small_begin(void **state) {
     (void)state;
     fv_error err = {0};
     snprintf(small_root, sizeof small_root, "/tmp/fovea-rl-XXXXXX");
     if (!mkdtemp(small_root)) return -1;
-    for (int k = 0; k < SMALL_KINDS; k++) {
+    for (int k = 0; k < SMALL_FAMILIES; k++) {
         char name[32];
         snprintf(name, sizeof name, "config%d.json", k);
         if (fv_file_write(small_path(name), small_configs[k], strlen(small_configs[k]), &err) != FV_OK) return -1;
         const char *config = small_path(name);
         snprintf(name, sizeof name, "model%d", k);
-        if (fv_model_init(config, 5, small_path(name), FV_F32, &err) == FV_OK) continue;
+        if (fv_model_init(config, 5, small_path(name), small_dtypes[k], &err) == FV_OK) continue;
         print_error("%s\n", err.text);
         return -1;
     }
@@ -142,16 +160,20 @@ static inline fv_image *small_picture(int width, int height, unsigned seed) {
     return im;
 }
 
-/* Text with one picture of noise (width 0: none) where <|image_pad|> stands. */
+/* Text with one picture of noise (width 0: none) where <|image_pad|> stands, or a clip of four where <|video_pad|> does. To a model that sees nothing both are
+ * tokens like others. */
 static inline fv_prompt small_prompt(const fv_model *m, const char *text, int width, int height, unsigned seed) {
+    enum { FRAMES = 4 };
+    bool clip = strstr(text, "<|video_pad|>");
     fv_prompt p;
     fv_error err = {0};
-    json_t *part = json_pack("{s: s}", "image", "#0");
-    fv_image *im = width ? small_picture(width, height, seed) : NULL;
-    fv_media media = {.images = &im, .image_count = im != NULL};
+    fv_image *images[FRAMES] = {NULL};
+    fv_media media = {.images = images, .image_count = !width || !m->tower ? 0 : clip ? FRAMES : 1};
+    json_t *part = clip ? json_pack("{s: [s, s, s, s]}", "video", "#0", "#1", "#2", "#3") : json_pack("{s: s}", "image", "#0");
     const json_t *parts[] = {part};
-    if (fv_prompt_text(m, text, parts, im != NULL, &media, &p, &err) != FV_OK) fail_msg("%s", err.text);
-    fv_image_free(im);
+    for (int i = 0; i < media.image_count; i++) images[i] = small_picture(width, height, seed + 100 * (unsigned)i);
+    if (fv_prompt_text(m, text, parts, media.image_count > 0, &media, &p, &err) != FV_OK) fail_msg("%s", err.text);
+    for (int i = 0; i < media.image_count; i++) fv_image_free(images[i]);
     json_decref(part);
     return p;
 }

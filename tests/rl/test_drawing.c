@@ -1,84 +1,9 @@
 /* ViLaSR's three stages on a very small model: a cold start on drawings, its own reflections picked out and learned, and GRPO with a gate. */
-#include "lesson.h"
-
-#include "tools/actions.h"
-
-/* Rows of three kinds, each with two answers, so that what is sampled earns now something and now nothing: a picture that is marked once, one that is marked
- * twice under one label, and a clip whose second frame is marked. */
-enum { KINDS = 3, ROWS = 2 * KINDS };
-
-static const char config[] = "{\"format\": \"actions\", \"prompt\": \"none\", \"max_turns\": 4}";
-
-#define MARK(index, box) "<think>m</think> Action: Object Mapper\n```json\n[{\"index\": " index ", \"bbox_2d\": [" box "], \"label\": \"a\"}]\n```"
-static const struct {
-    const char *pictures; /* of the question, as JSON */
-    int count;            /* numbers that they take */
-    const char *turns[2];
-} kinds[KINDS] = {
-    {"{\"type\": \"image\", \"image\": \"a.png\"}", 1, {MARK("1", "0, 0, 56, 56")}},
-    {"{\"type\": \"image\", \"image\": \"b.png\"}", 1, {MARK("1", "0, 0, 56, 56"), MARK("2", "28, 28, 84, 84")}},
-    {"{\"type\": \"video\", \"video\": [\"a.png\", \"b.png\"]}", 2, {MARK("2", "0, 0, 56, 56")}},
-};
-
-static void add_message(json_t *messages, const char *role, json_t *content) {
-    assert_int_equal(json_array_append_new(messages, json_pack("{s:s, s:o}", "role", role, "content", content)), 0);
-}
-
-/* The turns of a kind and what the environment says to them; drawn pictures become files. */
-static void act(json_t *messages, int kind, fv_image *const *pictures) {
-    fv_env *env;
-    fv_episode *episode;
-    fv_seen seen[4];
-    fv_image *drawn[2] = {NULL, NULL};
-    json_t *c = json_loads(config, 0, NULL);
-    MUST(fv_env_open(&env, c, 28, err));
-    MUST(fv_env_reset(env, NULL, 0, &episode, err));
-    for (int i = 0; i < kinds[kind].count; i++) seen[i] = (fv_seen){pictures[kind == 1 ? 1 : i], {84, 84, 84, 84}};
-    for (int t = 0; t < 2 && kinds[kind].turns[t]; t++) {
-        fv_observation o;
-        fv_step step;
-        char name[32];
-        MUST(fv_env_step(episode, kinds[kind].turns[t], seen, kinds[kind].count + t, &o, &step, err));
-        assert_int_equal(o.image_count, 1);
-        snprintf(name, sizeof name, "drawn-%d-%d.png", kind, t);
-        MUST(fv_image_save(o.images[0], small_path(name), err));
-        json_object_set_new(json_array_get(o.content, 0), "image", json_string(name));
-        json_object_del(json_array_get(o.content, 0), "picture");
-        add_message(messages, "assistant", json_string(kinds[kind].turns[t]));
-        add_message(messages, "user", json_incref(o.content));
-        drawn[t] = o.images[0];
-        o.images[0] = NULL;
-        seen[kinds[kind].count + t] = (fv_seen){drawn[t], {84, 84, 84, 84}};
-        fv_observation_clear(&o);
-    }
-    for (int t = 0; t < 2; t++) fv_image_free(drawn[t]);
-    fv_episode_close(episode);
-    fv_env_close(env);
-    json_decref(c);
-}
+#include "drawing.h"
 
 static int enter(void **state) {
     if (lesson_begin(state)) return -1;
-    fv_text rows[2] = {{0}, {0}};
-    fv_image *pictures[2];
-    for (int i = 0; i < 2; i++) MUST(fv_image_load(&pictures[i], small_path(i ? "b.png" : "a.png"), err));
-    for (int i = 0; i < ROWS; i++) {
-        char question[256], answer[80];
-        snprintf(question, sizeof question, "[%s, {\"type\": \"text\", \"text\": \"Which digit?\"}]", kinds[i / 2].pictures);
-        snprintf(answer, sizeof answer, "<think>s</think> Action: Answer\n<answer>%d</answer>", i % 2 ? 3 : 8);
-        json_t *messages = json_array(), *row = json_pack("{s:o, s:o, s:s, s:o}", "id", json_sprintf("row%d", i), "messages", messages, "answer", i % 2 ? "3" : "8", "env",
-                                                              json_loads(config, 0, NULL));
-        add_message(messages, "user", json_loads(question, 0, NULL));
-        fv_json_dump(&rows[0], row, 0);
-        act(messages, i / 2, pictures);
-        add_message(messages, "assistant", json_string(answer));
-        fv_json_dump(&rows[1], row, 0);
-        for (int k = 0; k < 2; k++) fv_text_char(&rows[k], '\n');
-        json_decref(row);
-    }
-    small_write("asked.jsonl", rows[0].data);
-    small_write("drawn.jsonl", rows[1].data);
-    for (int i = 0; i < 2; i++) fv_image_free(pictures[i]), fv_text_clear(&rows[i]);
+    drawing_rows(true);
     return 0;
 }
 
@@ -117,7 +42,9 @@ static void three_stages(void **state) {
     char head[512];
     fv_error why = {0};
     snprintf(head, sizeof head, "eval_data: %s/asked.jsonl\nevaluate: {modes: [greedy], max_new_tokens: 100, score: {term: exact, tags: true}}", small_root);
-    fv_text_printf(&stages, "  - {name: cold, kind: sft, steps: 140, batch: 6, data: %s/drawn.jsonl, optim: {lr: 1.0e-2, warmup: 5, schedule: linear, final: 0.1, beta2: 0.95}}\n", small_root);
+    char *cold = drawing_sft();
+    fv_text_add(&stages, cold);
+    free(cold);
 #define ROLL "data: %s/asked.jsonl, rollout: {prompts: 6, group_size: 4, max_new_tokens: 100, every: 1, show: 24}"
 #define RIGHT "{term: answer, name: accuracy, weight: %s, text: last_turn, compare: text}, {term: steps, name: format, weight: %s}, {term: reflection, weight: %s}"
     fv_text_printf(&stages, "  - {name: pick, kind: filter, steps: 2, " ROLL ", reward: {terms: [" RIGHT "]}, keep: [{filter: reward, at_least: 3}]}\n", small_root, "1", "1", "1");

@@ -10,7 +10,7 @@ enum { PROMPTS = 2, GROUP = 3, TURNS = 3, EPISODES = PROMPTS * GROUP, ROOM = 409
 static const char system_text[] = "<|im_start|>system\nLook closely.<|im_end|>\n";
 static const char *const question[PROMPTS] = {
     "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>What is there, and where?<|im_end|>\n<|im_start|>assistant\n",
-    "<|im_start|>user\nAnd here? <|vision_start|><|image_pad|><|vision_end|> Tell me all of it, from left to right.<|im_end|>\n<|im_start|>assistant\n"};
+    "<|im_start|>user\nAnd here? <|vision_start|><|video_pad|><|vision_end|> Tell me all of it, from left to right.<|im_end|>\n<|im_start|>assistant\n"};
 static const char observation[] = "\n<|im_start|>user\n<tool_response><|vision_start|><|image_pad|><|vision_end|></tool_response><|im_end|>\n<|im_start|>assistant\n";
 
 /* What an episode wrote, as far as numbers go. */
@@ -39,7 +39,7 @@ static void begin_turn(play *p, fv_engine *e, int episode, int parent, float tem
     MUST(fv_engine_ask(e, &ask, err));
 }
 
-/* A system turn that both questions share, a question with a picture each, a group below. `only` >= 0: that episode alone. */
+/* A system turn that both questions share, a question with a picture and one with a clip, a group below each. `only` >= 0: that episode alone. */
 static void plant(play *p, const small *s, fv_engine *e, int only, float temperature) {
     memset(p, 0, sizeof *p);
     MUST(fv_tree_new(&p->tree, s->model, err));
@@ -361,6 +361,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         {"every way writes the same (Qwen2.5-VL)", every_way_writes_the_same, NULL, NULL, (void *)(intptr_t)SMALL_QWEN25},
         {"every way writes the same (Qwen3-VL)", every_way_writes_the_same, NULL, NULL, (void *)(intptr_t)SMALL_QWEN3},
+        {"every way writes the same (Qwen2-VL, bf16)", every_way_writes_the_same, NULL, NULL, (void *)(intptr_t)SMALL_QWEN2_VL},
+        {"every way writes the same (Qwen2)", every_way_writes_the_same, NULL, NULL, (void *)(intptr_t)SMALL_TEXT2},
+        {"every way writes the same (Qwen3, bf16)", every_way_writes_the_same, NULL, NULL, (void *)(intptr_t)SMALL_TEXT3},
         {"few pages change nothing (Qwen2.5-VL)", few_pages_change_nothing, NULL, NULL, (void *)(intptr_t)SMALL_QWEN25},
         {"few pages change nothing (Qwen3-VL)", few_pages_change_nothing, NULL, NULL, (void *)(intptr_t)SMALL_QWEN3},
         cmocka_unit_test(alone_is_as_in_company),

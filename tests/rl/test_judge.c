@@ -36,7 +36,8 @@ static int end(void **state) {
 
 static const char rater[] = "rater/checkpoints/step-60";
 
-static int resamples; /* dynamic_sampling of the recipes below */
+static int resamples;         /* dynamic_sampling of the recipes below */
+static double patience = 20; /* seconds of a request */
 
 /* `steps` steps in which everything that is written is rated. */
 static fv_recipe *rated(const char *out, const char *model, const char *judge, int threads, int steps) {
@@ -51,7 +52,7 @@ static fv_recipe *rated(const char *out, const char *model, const char *judge, i
 
 static fv_recipe *rated_by_server(const char *out, const char *more, int steps) {
     char judge[512];
-    snprintf(judge, sizeof judge, "{url: \"http://127.0.0.1:%d/v1/\", model: fake, tries: 4, pause: 0.001, timeout: 20%s}", fake.port, more);
+    snprintf(judge, sizeof judge, "{url: \"http://127.0.0.1:%d/v1/\", model: fake, tries: 4, pause: 0.001, timeout: %g%s}", fake.port, patience, more);
     return rated(out, NULL, judge, 1, steps);
 }
 
@@ -278,6 +279,75 @@ static void a_judge_that_is_down(void **state) {
     assert_non_null(strstr(why.text, "budget of requests is used up"));
 }
 
+/* A run of two steps whose judge answers in the first and then gets into `mood`; how its second step ends. */
+static fv_status judged_once(const char *out, const char *more, fake_mood mood, int last, fv_error *why) {
+    static volatile int stop = 1;
+    fv_recipe *r = rated_by_server(out, more, 2);
+    fake_set(FAKE_GOOD);
+    assert_int_equal(fv_train(r, &(fv_train_options){.quiet = true, .stop = &stop}, why), FV_CANCELLED);
+    fv_recipe_close(r);
+    fake_set(mood);
+    fake.last = last;
+    patience = mood == FAKE_SLOW ? 0.05 : 20;
+    fv_status s = lesson_run(rated_by_server(out, more, 2), true, why);
+    patience = 20;
+    return s;
+}
+
+/* Those of a step's responses that have an error, each with these words in it. */
+static int errors_of(const char *run, int step, const char *words) {
+    char *text = trajectories(run, step);
+    int n = 0;
+    for (char *line = text; *line; line = strchr(line, '\n') + 1) {
+        json_t *t = json_loads(line, JSON_DISABLE_EOF_CHECK, NULL);
+        const char *why = fv_get_text(t, "error");
+        if (why && !strstr(why, words)) fail_msg("%s: %s", run, why);
+        n += why != NULL;
+        json_decref(t);
+    }
+    free(text);
+    return n;
+}
+
+/* A judge that once answered and now talks nonsense, or takes too long: its failures are left out, or end the run; either goes on as if nothing had been. */
+static void a_judge_that_gets_worse(void **state) {
+    (void)state;
+    static const struct {
+        fake_mood mood;
+        int last; /* questions of the second step that are answered */
+        const char *name, *words;
+    } cases[] = {{FAKE_NONSENSE, 3, "nonsense", "can't read \"It is hard to say.\""}, {FAKE_SLOW, 0, "slow", "timed out"}};
+    fake_set(FAKE_GOOD);
+    must_run(rated_by_server("sound", "", 2), false);
+    for (size_t i = 0; i < FV_COUNT(cases); i++) {
+        char skips[32], stops[32], path[64];
+        fv_error why = {0};
+        int failed = QUESTIONS - cases[i].last;
+        snprintf(skips, sizeof skips, "%s-skips", cases[i].name);
+        snprintf(stops, sizeof stops, "%s-stops", cases[i].name);
+        if (judged_once(skips, ", failures: skip", cases[i].mood, cases[i].last, &why) != FV_OK) fail_msg("%s", why.text);
+        assert_true(figure(skips, 1, "judge/failure_frequency") == 0 && figure(skips, 2, "judge/failure_frequency") == (double)failed / QUESTIONS);
+        assert_true(figure(skips, 2, "response/aborted_ratio") == (double)failed / QUESTIONS && figure(skips, 2, "judge/requests") == cases[i].last + 4 * failed);
+        assert_int_equal(errors_of(skips, 1, cases[i].words), 0);
+        assert_int_equal(errors_of(skips, 2, cases[i].words), failed);
+        char *before = lesson_metrics(skips), *after;
+        fake_set(FAKE_GOOD);
+        snprintf(path, sizeof path, "%s/checkpoints/step-2", skips);
+        MUST(fv_path_remove(small_path(path), err));
+        must_run(rated_by_server(skips, ", failures: skip", 2), true);
+        assert_int_equal(fake.requests, 0); /* what failed is recorded, too */
+        assert_string_equal(before, after = lesson_metrics(skips));
+        free(before);
+        free(after);
+        assert_int_not_equal(judged_once(stops, ", failures: stop", cases[i].mood, cases[i].last, &why), FV_OK);
+        if (!strstr(why.text, "step 2: the judge did not answer") || !strstr(why.text, cases[i].words)) fail_msg("%s", why.text);
+        fake_set(FAKE_GOOD);
+        must_run(rated_by_server(stops, ", failures: stop", 2), true);
+        assert_int_equal(fake.requests, failed); /* what had been answered is not asked again */
+        lesson_same_run("sound", stops);
+    }
+}
+
 /* ---- Requests ---- */
 
 static fv_status say_item(void *context, int item, int attempt, fv_text *out, fv_error *err) {
@@ -430,7 +500,8 @@ static void what_is_missing_is_told(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_judges), cmocka_unit_test(shuffled_answers_are_judged), cmocka_unit_test(the_policy_judges), cmocka_unit_test(the_reference_judges), cmocka_unit_test(a_server_judges), cmocka_unit_test(failures_are_left_out), cmocka_unit_test(groups_that_stay_are_not_asked_again), cmocka_unit_test(nothing_is_asked_twice),
-        cmocka_unit_test(a_judge_that_is_down), cmocka_unit_test(requests_go_together_and_time_out), cmocka_unit_test(the_published_recipes_train), cmocka_unit_test(prompts_are_filled),
+        cmocka_unit_test(a_judge_that_is_down), cmocka_unit_test(a_judge_that_gets_worse), cmocka_unit_test(requests_go_together_and_time_out),
+        cmocka_unit_test(the_published_recipes_train), cmocka_unit_test(prompts_are_filled),
         cmocka_unit_test(answers_can_be_read_or_not), cmocka_unit_test(kinds_are_asked_differently), cmocka_unit_test(what_is_missing_is_told),
     };
     return cmocka_run_group_tests(tests, teach, end);

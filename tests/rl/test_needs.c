@@ -89,11 +89,12 @@ static const char text[] = "<|im_start|>user\n<|vision_start|><|image_pad|><|vis
                            "<|im_start|>assistant\n<answer>8</answer><|im_end|>\n";
 
 /* The numbers' side of the arena of a real pass. */
-static double real_pass(small *s, const fv_tree *t, int leaf, bool train) {
+static double real_pass(small *s, const fv_tree *t, int leaf, bool train, bool checkpoint) {
     fv_pack pack;
     fv_targets targets;
     fv_arena *a = fv_arena_new_over(s->slot->ops->alloc, s->slot->ops->free, 0);
     fv_pass pass = fv_pass_begin(s->slot, a, train);
+    pass.checkpoint = checkpoint;
     MUST(fv_pack_make(&pack, t, &leaf, 1, s->model->image.merge, a, err));
     fv_pack_targets(&targets, &pack, false, 1, a);
     fv_scored scored = fv_pack_score(&pass, s->model, fv_pack_forward(&pass, s->model, &pack, NULL), &targets);
@@ -116,7 +117,8 @@ static void passes_take_what_is_said(void **state) {
     static const char *const heads[] = {"", "freeze: [visual.*]\n", "lora: {r: 3, targets: all-linear}\n"};
     for (int kind = 0; kind < SMALL_KINDS; kind++)
         for (size_t i = 0; i < FV_COUNT(heads); i++)
-            for (int train = 0; train < 2; train++) {
+            for (int how = 0; how < 3; how++) {
+                bool train = how > 0, checkpoint = how > 1;
                 char rest[256];
                 snprintf(rest, sizeof rest, "%s%s", heads[i], stage);
                 fv_recipe *r = small_recipe(kind, rest);
@@ -131,9 +133,9 @@ static void passes_take_what_is_said(void **state) {
                 MUST(fv_tree_new(&t, s.model, err));
                 int leaf = small_add(t, s.model, -1, text, 280, 196, 1);
                 const fv_patches *views[] = {t->segments[leaf]->pictures[0]->patches};
-                double real = real_pass(&s, t, leaf, train), scratch = (double)fv_arena_peak(s.scratch);
+                double real = real_pass(&s, t, leaf, train, checkpoint), scratch = (double)fv_arena_peak(s.scratch);
                 MUST(fv_needs_open(&m, r, err));
-                MUST(fv_needs_run(&m, &(fv_needs_pass){.rows = t->segments[leaf]->count, .pictures = views, .picture_count = 1, .train = train}, &said, err));
+                MUST(fv_needs_run(&m, &(fv_needs_pass){.rows = t->segments[leaf]->count, .pictures = views, .picture_count = 1, .train = train, .checkpoint = checkpoint}, &said, err));
                 near(said, real, 0.01); /* one target more */
                 double said_scratch = fv_needs_scratch(&m); /* a bound: blocks are taken to be whole */
                 if (train && !(said_scratch >= 0.95 * scratch && said_scratch <= 2 * scratch)) fail_msg("%.0f bytes of scratch were said, %.0f taken", said_scratch, scratch);
@@ -196,7 +198,7 @@ static void what_is_large_is_named(void **state) {
     n.stage = &r->stages[1];
     n.bytes[FV_NEEDS_KEYS] = 5e8;
     assert_int_equal(fv_needs_check(&n, r, &why), FV_LIMIT);
-    assert_non_null(strstr(why.text, "stages.rl.optim.micro_tokens; stages.rl.rollout.prompts, rollout.group_size, rollout.max_new_tokens"));
+    assert_non_null(strstr(why.text, "stages.rl.optim.micro_tokens, optim.gradient_checkpointing; stages.rl.rollout.prompts, rollout.group_size, rollout.max_new_tokens"));
     n.limit = 0; /* not known */
     MUST(fv_needs_check(&n, r, err));
     fv_recipe_close(r);

@@ -66,7 +66,7 @@ static void score_path(small *s, const fv_tree *t, int leaf, float *out) {
 
 static void a_tree_has_the_bits_of_its_paths(void **state) {
     (void)state;
-    for (int kind = 0; kind < SMALL_KINDS; kind++) {
+    for (int kind = 0; kind < SMALL_FAMILIES; kind++) {
         small s;
         small_open(&s, kind, NULL, 1, false);
         for (uint64_t seed = 0; seed < 6; seed++) {
@@ -91,7 +91,7 @@ static void threads_and_instruction_sets_agree(void **state) {
     static float want[SEGMENTS][64], got[SEGMENTS][64];
     const fv_ops *tables[4];
     int count = fv_ops_cpu_all(tables, 4);
-    for (int kind = 0; kind < SMALL_KINDS; kind++)
+    for (int kind = 0; kind < SMALL_FAMILIES; kind++)
         for (int i = 0; i < count; i++)
             for (int threads = 1; threads <= 3; threads++) {
                 int leaves[SEGMENTS], n;

@@ -195,6 +195,45 @@ static void groups_are_their_own_baseline(void **state) {
     assert_true(a[0] == 0 && a[1] == 0);
 }
 
+static void pay(fv_response *items, int n, const double *rewards) {
+    for (int i = 0; i < n; i++) items[i] = (fv_response){.reward = rewards[i]};
+}
+
+/* A moving baseline, as states of parts are: changed between steps alone, saved and read again. */
+static void earlier_steps_are_a_baseline(void **state) {
+    (void)state;
+    fv_error err = {0};
+    fv_response items[4];
+    fv_group g = {.items = items, .count = 4};
+    fv_recipe *r = stage_of("    advantage: {kind: moving, decay: 0.5, eps: 0}\n");
+    fv_pipeline *p = pipeline_of(r), *again;
+    pay(items, 4, (double[]){1, 0, 0, 0}); /* no step before: the group's mean, and no deviation */
+    assert_int_equal(fv_pipeline_advantage(p, &g, &now, &err), FV_OK);
+    assert_true(items[0].advantage == 0.75 && items[3].advantage == -0.25);
+    fv_pipeline_update(p, &g, 1, &now); /* mean 1/4, mean of squares 1/4: deviation sqrt(3) / 4 */
+    g.count = 2;
+    pay(items, 2, (double[]){1, 1});
+    assert_int_equal(fv_pipeline_advantage(p, &g, &now, &err), FV_OK);
+    assert_true(near(items[0].advantage, 1.7320508075688772) && items[0].advantage == items[1].advantage);
+    strcpy(items[1].error, "could not be scored");
+    fv_pipeline_update(p, &g, 1, &now); /* (1/8 + 1) / 1.5 of rewards and of squares */
+    json_t *saved = fv_pipeline_save(p);
+    assert_int_equal(json_object_size(saved), 1);
+    assert_int_equal(fv_pipeline_open(&again, r->stages[0].json, &err), FV_OK);
+    assert_int_equal(fv_pipeline_load(again, saved, &err), FV_OK);
+    g.count = 1;
+    pay(items, 1, (double[]){0});
+    assert_int_equal(fv_pipeline_advantage(again, &g, &now, &err), FV_OK);
+    assert_true(near(items[0].advantage, -1.7320508075688772)); /* mean 3/4, deviation sqrt(3) / 4 */
+    const char *key = json_object_iter_key(json_object_iter(saved));
+    json_object_set_new(saved, key, json_string("00ff"));
+    assert_int_equal(fv_pipeline_load(again, saved, &err), FV_BAD_DATA);
+    assert_non_null(strstr(err.text, "moving has 2 bytes, expected 24"));
+    json_decref(saved);
+    fv_pipeline_close(again);
+    close_both(p, r);
+}
+
 /* ---- Objectives ---- */
 
 /* Two responses of 1 and 3 tokens; log(1.5) above, at, and below what was sampled. */
@@ -259,6 +298,12 @@ static void the_reference_holds_back(void **state) {
     /* d = ref - logp: -0.4054651, 0.5, 0, 0.4054651; exp(d) - d - 1: 0.0721318, 0.1487213, 0, 0.0945349; * 0.5 / 4 (the third weighs 2) */
     assert_true(close_to(o.loss, (0.07213177 + 0.14872127 + 0.09453489) * 0.125));
     assert_true(close_to(o.dlogp[0], (1 - 2.0 / 3) * 0.125) && close_to(o.dlogp[1], (1 - 1.6487212707) * 0.125) && o.dlogp[2] == 0);
+    o = objective("    objective: {kl: 0.5, kl_bound: 0.45}\n", 0, true); /* the second is clamped: exp(0.45) - 0.45 - 1 = 0.1183122, and no slope */
+    assert_true(close_to(o.loss, (0.07213177 + 0.11831219 + 0.09453489) * 0.125));
+    assert_true(close_to(o.dlogp[0], (1 - 2.0 / 3) * 0.125) && o.dlogp[1] == 0 && o.dlogp[2] == 0 && close_to(o.dlogp[3], (1 - 1.5) * 0.125));
+    o = objective("    objective: {kl: 0.5, kl_bound: 0.4}\n", 0, true); /* below as well: exp(-0.4) + 0.4 - 1 = 0.0703200, exp(0.4) - 0.4 - 1 = 0.0918247 */
+    assert_true(close_to(o.loss, (0.07032005 + 2 * 0.09182470) * 0.125));
+    assert_true(o.dlogp[0] == 0 && o.dlogp[1] == 0 && o.dlogp[3] == 0);
     o = objective("    objective: {kl: 0}\n", 0, true);
     assert_true(o.loss == 0 && o.dlogp[0] == 0);
 }
@@ -284,10 +329,6 @@ static void needs_follow_from_options(void **state) {
         fv_recipe *r = stage_of(cases[i].line);
         fv_pipeline *p = pipeline_of(r);
         assert_int_equal(p->needs, cases[i].needs);
-        json_t *saved = fv_pipeline_save(p);
-        fv_error err = {0};
-        assert_int_equal(fv_pipeline_load(p, saved, &err), FV_OK);
-        json_decref(saved);
         close_both(p, r);
     }
 }
@@ -302,6 +343,26 @@ static void terms_are_weighed(void **state) {
     fv_group g = {.items = &one, .count = 1};
     assert_int_equal(fv_pipeline_reward(p, &g, &now, &err), FV_OK);
     assert_true(terms[0] == 1 && terms[1] == 1 && terms[2] == -0.5 && one.reward == 2 + 0.5 - 0.5);
+    close_both(p, r);
+}
+
+/* A weight may go with the step; a term that weighs nothing yet is there for others and for metrics. */
+static void weights_may_be_schedules(void **state) {
+    (void)state;
+    fv_recipe *r = stage_of("    reward:\n      terms: [{term: exact}, {term: format, weight: {linear: [0, 0.3]}}, {term: tool, weight: 0}]\n"
+                            "      shaping: [{rule: weigh, weights: {tool: {linear: [2, 0]}}}]\n");
+    fv_pipeline *p = pipeline_of(r);
+    for (int step = 0; step <= 10; step += 5) {
+        double terms[3] = {NAN, NAN, NAN};
+        fv_error err = {0};
+        fv_moment when = {.step = step, .steps = 10};
+        fv_response one = {.id = "a", .text = "<answer>7</answer>", .answer = "7", .images = 1, .terms = terms};
+        fv_group g = {.items = &one, .count = 1};
+        assert_int_equal(fv_pipeline_reward(p, &g, &when, &err), FV_OK);
+        assert_true(terms[0] == 1 && terms[1] == 1 && terms[2] == 1 && near(one.reward, 1 + 0.03 * step));
+        assert_int_equal(fv_pipeline_advantage(p, &g, &when, &err), FV_OK);
+        assert_true(near(one.reward, 1 + 0.03 * step + 2 - 0.2 * step));
+    }
     close_both(p, r);
 }
 
@@ -334,8 +395,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_compares), cmocka_unit_test(a_row_has_its_own_tolerance), cmocka_unit_test(format_asks_for_pairs),
         cmocka_unit_test(tool_pays_for_pictures_that_helped), cmocka_unit_test(overlong_answers_are_punished), cmocka_unit_test(what_is_said_again_is_punished), cmocka_unit_test(named_terms_are_found), cmocka_unit_test(groups_are_their_own_baseline),
+        cmocka_unit_test(earlier_steps_are_a_baseline),
         cmocka_unit_test(ratios_are_clipped), cmocka_unit_test(sums_are_normalised), cmocka_unit_test(the_reference_holds_back),
-        cmocka_unit_test(entropy_is_a_bonus), cmocka_unit_test(needs_follow_from_options), cmocka_unit_test(terms_are_weighed), cmocka_unit_test(second_uses_have_names_of_their_own),
+        cmocka_unit_test(entropy_is_a_bonus), cmocka_unit_test(needs_follow_from_options), cmocka_unit_test(terms_are_weighed),
+        cmocka_unit_test(weights_may_be_schedules), cmocka_unit_test(second_uses_have_names_of_their_own),
         cmocka_unit_test(filters_keep_what_is_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

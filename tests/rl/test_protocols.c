@@ -182,6 +182,27 @@ static void numbers_are_compared(void **state) {
            (const char *const[]){"3.0", "1000", "-2.5", "2.59", "", NULL, "1", ".5e0", "-5"}, (const double[]){1, 1, 0, 1, 0, 0, 0, 1, 1}, 9);
 }
 
+/* Rows of the form that TW-GRPO's scripts write: of a model that was asked for letters alone all is the answer, and keys of one letter and of several are counted apart. */
+static void letters_alone_are_answers(void **state) {
+    (void)state;
+#define SAID(key, said)                                                                                                \
+    "{\"question\": {\"problem\": \"Which?\", \"data_type\": \"video\", \"problem_type\": \"multiple choice\", \"options\": [\"A. up\", \"B. down\", \"C. left\"], "    \
+    "\"solution\": \"<answer>" key "</answer>\"}, \"ground_truth\": \"<answer>" key "</answer>\", \"model_output\": \"" said "\", \"extracted_answer\": \"" said "\"}"
+    static const char rows[] = "[" SAID("B", "B") "," SAID("B", " B\\n") "," SAID("B", "B.") "," SAID("B", "b") "," SAID("B", "<answer>B</answer>") "," SAID("B", "") "," SAID("A,C", "A") ","
+                               SAID("A,C", "C, A") "," SAID("A,C", "A,B") "," SAID("A,C", "A,C,C") "," SAID("B", "answer: B") "," SAID("A, C", "A , C") "]";
+    marked("tw-grpo-zeroshot", rows, (const char *const[]){"B", "B", "B.", "b", "<answer>B</answer>", "", "A", "C, A", "A,B", "A,C,C", "answer: B", "A , C"},
+           (const double[]){1, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1}, 12);
+    json_t *json = json_of(rows), *out = evaluate("tw-grpo-zeroshot", json, NULL), *by = json_object_get(out, "by");
+    assert_true(near(json_object_get(out, "accuracy"), 5.0 / 12) && near(fv_json_find(out, "metrics.partial_accuracy"), 5.5 / 12));
+    assert_true(near(fv_json_find(by, "single_choice.n"), 7) && near(fv_json_find(by, "single_choice.accuracy"), 2.0 / 7));
+    assert_true(near(fv_json_find(by, "multiple_choice.n"), 5) && near(fv_json_find(by, "multiple_choice.accuracy"), 3.0 / 5));
+    json_decref(out);
+    out = evaluate("tw-grpo", json, NULL); /* which looks for a pair, or for "answer" */
+    assert_true(near(json_object_get(out, "accuracy"), 2.0 / 12) && near(fv_json_find(out, "by.single_choice.n"), 7));
+    json_decref(out);
+    json_decref(json);
+}
+
 /* boxes are Vision-SR1's only place for an answer. */
 static void boxes_are_graded(void **state) {
     (void)state;
@@ -287,6 +308,7 @@ static void names_are_suggested(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_those_of_the_evaluators), cmocka_unit_test(an_outcome_reward_is_a_protocol), cmocka_unit_test(choices_are_read_in_one_way), cmocka_unit_test(numbers_are_compared),
+        cmocka_unit_test(letters_alone_are_answers),
         cmocka_unit_test(boxes_are_graded),                   cmocka_unit_test(tasks_are_averaged),              cmocka_unit_test(published_outputs_are_read), cmocka_unit_test(newer_logs_are_read), cmocka_unit_test(numbers_are_options),  cmocka_unit_test(names_are_suggested),
     };
     return cmocka_run_group_tests(tests, enter, leave);

@@ -4,7 +4,7 @@
 enum { GROUP = 4 };
 
 static const char prompt_text[] = "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>What is it?<|im_end|>\n<|im_start|>assistant\n";
-static const char observation[] = "\n<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|><|im_end|>\n<|im_start|>assistant\n";
+static const char observation[] = "\n<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|><|im_end|>\n<|im_start|>assistant\n";
 
 static void write_turn(fv_engine *e, fv_tree *t, const int *parents, int *leaves, int tokens) {
     fv_done done[GROUP];
@@ -17,7 +17,7 @@ static void write_turn(fv_engine *e, fv_tree *t, const int *parents, int *leaves
     while (fv_engine_active(e)) MUST(fv_engine_step(e, done, GROUP, &count, err));
 }
 
-/* Two turns a path, with a picture in the prompt and one in between. */
+/* Two turns a path, with a picture in the prompt and a clip in between. */
 static fv_tree *roll_out(const small *s, fv_engine *e, int *leaves) {
     fv_tree *t;
     int parents[GROUP];
@@ -63,7 +63,7 @@ static float *copy_grads(const fv_slot *s) {
 static void replayed_gradients_have_the_same_bits(void **state) {
     enum { PLAIN, LORA, DORA, ADAPTERS };
     (void)state;
-    for (int kind = 0; kind < SMALL_KINDS; kind++)
+    for (int kind = 0; kind < SMALL_FAMILIES; kind++)
         for (int adapter = 0; adapter < ADAPTERS; adapter++) {
             small s;
             fv_engine *e;

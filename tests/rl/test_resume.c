@@ -9,16 +9,16 @@
 
 enum { KILLS = 20 };
 
-/* Every kind of stage, a reference, stages that end between checkpoints, evaluations, an exported model. */
+/* Every kind of stage, a row that can't be read, a reference, stages that end between checkpoints, evaluations, an exported model. */
 static fv_recipe *recipe_of(const char *out) {
     char head[512], stages[2048];
     snprintf(head, sizeof head,
              "threads: 1\nmuon: [language_model.layers.*]\neval_data: %s/questions.jsonl\nevaluate: {modes: [greedy], every: 5, max_new_tokens: 8}\ncheckpoint: {every: 3, keep: 2}\nexport: %s/%s/model", small_root,
              small_root, out);
     snprintf(stages, sizeof stages,
-             "  - {name: learn, kind: sft, steps: 7, batch: 2, data: %s/lesson.jsonl, optim: {lr: 1.0e-2}}\n"
+             "  - {name: learn, kind: sft, steps: 7, batch: 2, data: %s/films.jsonl, optim: {lr: 1.0e-2}}\n"
              "  - {name: rl, kind: grpo, steps: 5, rollout: {prompts: 2, group_size: 3, max_new_tokens: 12, every: 1, show: 3}, reward: {terms: [{term: length, max: 12, buffer: 11}]}, "
-             "dynamic_sampling: 1, objective: {kl: {linear: [0.1, 0]}}, optim: {lr: 1.0e-2}}\n"
+             "dynamic_sampling: 1, advantage: {kind: moving}, objective: {kl: {linear: [0.1, 0]}}, optim: {lr: 1.0e-2}}\n"
              "  - {name: pick, kind: filter, steps: 4, rollout: {prompts: 2, group_size: 2, max_new_tokens: 12}, reward: {terms: [{term: length, max: 12, buffer: 11}]}, keep: "
              "[{filter: reward, at_least: -2}]}\n"
              "  - {name: again, kind: sft, steps: 4, batch: 2, stop_at: 6.8, data: %s/%s/pick.jsonl, optim: {lr: 1.0e-3}}\n",
@@ -108,11 +108,16 @@ static int duration;
 
 static int run_once(void **state) {
     if (lesson_begin(state)) return -1;
+    lesson_with_cut_video("films.jsonl");
     struct timespec begin, end;
     int64_t before = fv_file_operations();
     clock_gettime(CLOCK_MONOTONIC, &begin);
     run_whole("whole");
     clock_gettime(CLOCK_MONOTONIC, &end);
+    char *bad_rows;
+    MUST(fv_file_read(&bad_rows, NULL, small_path("whole/bad_rows.jsonl"), err));
+    assert_true(strstr(bad_rows, "\"film\"") && strstr(bad_rows, "ends early"));
+    free(bad_rows);
     writes = fv_file_operations() - before;
     duration = (int)((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000);
     print_message("a run makes %d writes in %d ms\n", (int)writes, duration);

@@ -321,6 +321,62 @@ static void bad_rows_take_no_part(void **state) {
     close_stage(&g);
 }
 
+/* Rows of a file in the place of the stage's, under another environment. */
+static fv_feed *take_others(stage *g, const fv_dataset *data, const char *env) {
+    fv_feed *feed;
+    json_t *config = json_loads(env, 0, NULL);
+    fv_feed_options options = {.env = config, .generate = true};
+    MUST(fv_feed_open(&feed, g->s.model, data, g->s.pool, &options, err));
+    json_decref(config);
+    for (int i = 0; i < LESSON_ROWS; i++) fv_sample_clear(&g->samples[i]);
+    fv_feed_take(feed, g->numbers, LESSON_ROWS, g->samples);
+    return feed;
+}
+
+/* Rows without an environment beside one that has the recipe's: no word of tools, and one turn, though the model asks for a zoom. */
+static void rows_may_have_no_environment(void **state) {
+    (void)state;
+    static const char *const fields[LESSON_ROWS] = {"\"env_name\": \"visual_toolbox_v2\"", "\"env_name\": \"\"", "\"env\": null", "\"env\": false"};
+    static const char *const envs[] = {"{\"tools\": [\"image_zoom_in_tool\"], \"prompt\": \"compact\"}", zoom_env}; /* one that describes its tools, and the lesson's */
+    stage g;
+    fv_dataset *data;
+    fv_text rows = {0};
+    int calls = 0, asked = 0;
+    for (int i = 0; i < LESSON_ROWS; i++)
+        fv_text_printf(&rows, "{\"prompt\": [{\"role\": \"user\", \"content\": \"<image>Which digit?\"}], \"images\": [\"a.png\"], \"answer\": \"3\", %s}\n", fields[i]);
+    small_write("verl.jsonl", rows.data);
+    fv_text_clear(&rows);
+    json_t *spec = json_string(small_path("verl.jsonl"));
+    MUST(fv_dataset_open(&data, spec, 1, err));
+    json_decref(spec);
+    open_stage(&g, SMALL_QWEN25, NULL, 2, true, zoom_env, NULL);
+    for (int e = 0; e < 2; e++) {
+        fv_feed *feed = take_others(&g, data, envs[e]);
+        for (int i = 0; i < LESSON_ROWS; i++) {
+            char *text;
+            const fv_ids *prompt = &g.samples[i].prompt.tokens;
+            if (g.samples[i].error.status != FV_OK) fail_msg("%s", g.samples[i].error.text);
+            MUST(fv_tokenizer_decode(g.s.model->tokenizer, prompt->ids, prompt->count, false, &text, err));
+            assert_int_equal(g.samples[i].env != NULL, i == 0);
+            assert_int_equal(strstr(text, "image_zoom_in_tool") != NULL, i == 0 && e == 0);
+            free(text);
+        }
+        fv_rollout r = roll(&g, &usual);
+        for (int k = 0; k < LESSON_ROWS * GROUP; k++) {
+            const fv_trajectory *t = &r.trajectories[k];
+            if (k < GROUP) calls += t->calls;
+            else assert_true(t->turn_count == 1 && t->calls == 0 && t->pictures == 0);
+            asked += k >= GROUP && strstr(t->text, "<tool_call>") != NULL;
+        }
+        fv_rollout_clear(&r);
+        for (int i = 0; i < LESSON_ROWS; i++) fv_sample_clear(&g.samples[i]);
+        fv_feed_close(feed);
+    }
+    assert_true(calls > 0 && asked > 0);
+    close_stage(&g);
+    fv_dataset_close(data);
+}
+
 /* What was said earlier in a prompt is context, though an assistant said it: only what was sampled is trained on. */
 static void earlier_answers_are_context(void **state) {
     (void)state;
@@ -416,6 +472,7 @@ int main(void) {
         cmocka_unit_test(limits_end_episodes),
         cmocka_unit_test(an_answer_can_be_forced),
         cmocka_unit_test(bad_rows_take_no_part),
+        cmocka_unit_test(rows_may_have_no_environment),
         cmocka_unit_test(earlier_answers_are_context),
         cmocka_unit_test(rows_are_taken_as_memory_allows),
         cmocka_unit_test(answers_to_observations_begin_as_others),

@@ -1,31 +1,52 @@
-/* Three published systems train: their recipes as they are, but for sizes, on a model so small that a run takes a second. What each asks of the policy beside answers costs no exactness,
- * survives a kill, and with its own coefficient at zero is plain GRPO bit for bit. */
-#include "lesson.h"
+/* Six published systems train: their recipes as they are, but for sizes and for who judges, on a model so small that a run takes less than a second. What each asks of the policy beside
+ * answers costs no exactness, survives a kill, and with its own coefficient at zero is plain GRPO bit for bit. */
+#include "drawing.h"
 
 #include "rl/reward_rows.h"
+
+#include "judge_fake.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SETTINGS = 32, EXTRA = 6 };
+enum { SETTINGS = 48, EXTRA = 16, STEPS = 2 };
+
+/* What the model was taught by; as released: tests/rl/test_ask.c */
+#define ASK "ask.text='{question}'"
 
 static const struct system {
     const char *name;
+    const char *model;        /* that knows the form */
     const char *data;
     const char *extra[EXTRA]; /* settings of all its runs */
     const char *off[EXTRA];   /* its own coefficients at zero */
     const char *plain[EXTRA]; /* its own parts taken out */
     const char *metric;       /* what it says of itself in every step, above zero */
     const char *paid;         /* what is above zero in some step */
+    int before;               /* steps of stages before the one that reinforces */
+    bool judged, fails;       /* asks a server; some of its calls come to nothing */
 } systems[] = {
-    {"vision-sr1", "see.jsonl", {"dynamic_sampling=1", "rollout.top_p=1"}, {"reward.terms.2.weight=0"},
-     {"reward.terms.2={term: exact}", "reward.terms.2.weight=0", "reward.terms.3={term: exact}", "reward.terms.3.weight=0"}, "second_pass/asked", "rewards/description_accuracy/mean"},
-    {"video-r1", "watch.jsonl", {"reward.terms.3.low=10"}, {"reward.terms.2.weight=0", "reward.terms.3.weight=0"},
-     {"reward.terms.2={term: exact}", "reward.terms.2.weight=0", "reward.terms.3={term: exact}", "reward.terms.3.weight=0"}, "shuffled/format/mean", "rewards/temporal/mean"},
-    {"tw-grpo", "watch.jsonl", {"freeze=[]", "verify=2"}, {"weights.0.alpha=1"}, {"weights=[]"}, "token_weight/max", "rewards/accuracy/mean"},
+    {"vision-sr1", "taught/checkpoints/step-80", "see.jsonl", {ASK, "dynamic_sampling=1", "rollout.top_p=1"}, {"reward.terms.2.weight=0"},
+     {"reward.terms.2={term: exact}", "reward.terms.2.weight=0", "reward.terms.3={term: exact}", "reward.terms.3.weight=0"},
+     "second_pass/asked", "rewards/description_accuracy/mean", 0, false, false},
+    {"video-r1", "taught/checkpoints/step-80", "watch.jsonl", {ASK, "reward.terms.3.low=10"}, {"reward.terms.2.weight=0", "reward.terms.3.weight=0"},
+     {"reward.terms.2={term: exact}", "reward.terms.2.weight=0", "reward.terms.3={term: exact}", "reward.terms.3.weight=0"},
+     "shuffled/format/mean", "rewards/temporal/mean", 0, false, false},
+    {"tw-grpo", "taught/checkpoints/step-80", "watch.jsonl", {ASK, "freeze=[]", "verify=2"}, {"weights.0.alpha=1"}, {"weights=[]"},
+     "token_weight/max", "rewards/accuracy/mean", 0, false, false},
+    {"sophiavl-r1", "taught/checkpoints/step-80", "watch.jsonl", {ASK, "rollout.top_p=1", "judge.path=null", "judge.model=fake"}, {"reward.shaping.0.scale=0"},
+     {"reward.shaping=[]", "reward.terms.1={term: exact}", "reward.terms.1.weight=0"}, "judge/questions", "rewards/thinking/mean", 0, true, false},
+    {"deepeyes", "zooms/checkpoints/step-60", "zoom.jsonl", {"env.prompt=none", "env.hint=false", "judge.model=fake"}, {"reward.terms.2.weight=0"},
+     {"reward.shaping=[]", "reward.terms.2={term: exact}", "reward.terms.2.weight=0"}, "judge/questions", "rewards/tool/mean", 0, true, true},
+    {"vilasr", "draws/checkpoints/step-140", "asked.jsonl",
+     {"env.prompt=none", "env.hint=false", "env.max_turns=4", "stages.cold-start.steps=1", "stages.cold-start.batch=2", "stages.reflect.steps=1", "stages.reflect.rollout.prompts=4",
+      "stages.reflect.rollout.group_size=2", "stages.reflect.rollout.max_new_tokens=100", "stages.reflect.keep.0.at_least=1", "stages.reflection.steps=1", "stages.reflection.batch=2",
+      "stages.rl.rollout.max_new_tokens=100"},
+     {"stages.rl.reward.shaping.0.above=-1"}, {"stages.rl.reward.shaping=[]", "stages.rl.reward.terms.2={term: exact}", "stages.rl.reward.terms.2.weight=0"},
+     "tools/call_frequency", "rewards/accuracy/mean", 3, false, false},
 };
 
-/* ---- A model that knows the forms ---- */
+/* ---- Models that know the forms ---- */
 
 static const char second_ask[] = "Text description: a digit\\nQuestion: Which digit?\\nYou are provided a text description of a problem and a question. Determine the answer to the question based on the "
                                  "text description. First provide an internal step-by-step reasoning within <think> </think> tags, then provide a single word or phrase answer in \\\\boxed{}.";
@@ -60,14 +81,52 @@ static void write_rows(void) {
     fv_text_clear(&watch);
 }
 
+static void learn(const char *out, const char *stages) { MUST(lesson_run(lesson_recipe(SMALL_QWEN25, out, NULL, NULL, stages), false, err)); }
+
 static int teach(void **state) {
-    if (lesson_begin(state)) return -1;
+    if (lesson_begin(state) || fake_begin()) return -1;
+    fake_set(FAKE_GOOD);
     write_rows();
-    fv_error err = {0};
     char stages[256];
     snprintf(stages, sizeof stages, "  - {kind: sft, steps: 80, batch: 6, data: %s/learn.jsonl, optim: {lr: 1.0e-2, warmup: 5, schedule: linear, final: 0.1, beta2: 0.95}}\n", small_root);
-    if (lesson_run(lesson_recipe(SMALL_QWEN25, "taught", NULL, NULL, stages), false, &err) != FV_OK) fail_msg("%s", err.text);
+    learn("taught", stages);
     return 0;
+}
+
+/* The zooms of lesson.h, those on one picture too narrow: such a call is refused. */
+static int teach_zooming(void **state) {
+    (void)state;
+    static const char box[] = "[0, 0, 56, 56]";
+    char *lesson, stages[256];
+    fv_text rows = {0};
+    for (int i = 0; i < 4; i++)
+        fv_text_printf(&rows, "{\"prompt\": [{\"role\": \"user\", \"content\": \"<image>Which digit?\"}], \"images\": [\"%s\"], \"reward_model\": {\"ground_truth\": \"%d\"}, "
+                              "\"data_source\": \"vstar\", \"extra_info\": {\"question\": \"Which digit?\"}}\n",
+                       i / 2 ? "a.png" : "b.png", i % 2 ? 3 : 8);
+    small_write("zoom.jsonl", rows.data);
+    fv_text_clear(&rows);
+    MUST(fv_file_read(&lesson, NULL, small_path("lesson.jsonl"), err));
+    assert_non_null(strstr(lesson, box));
+    for (char *at = lesson; (at = strstr(at, box)); at++) at[strlen("[0, 0, ")] = '1';
+    small_write("narrow.jsonl", lesson);
+    free(lesson);
+    snprintf(stages, sizeof stages, "  - {kind: sft, steps: 60, batch: 4, data: %s/narrow.jsonl, optim: {lr: 1.0e-2, warmup: 5, schedule: linear, final: 0.1, beta2: 0.95}}\n", small_root);
+    learn("zooms", stages);
+    return 0;
+}
+
+static int teach_drawing(void **state) {
+    (void)state;
+    char *stage = drawing_sft();
+    drawing_rows(false);
+    learn("draws", stage);
+    free(stage);
+    return 0;
+}
+
+static int end(void **state) {
+    fake_end();
+    return small_end(state);
 }
 
 /* ---- Runs of the recipes ---- */
@@ -78,17 +137,19 @@ static int add(const char **all, int n, const char *const *more) {
 }
 
 static fv_recipe *recipe_of(const struct system *s, const char *out, int threads, const char *const *more) {
-    static char set[5][400];
-    const char *all[SETTINGS] = {"steps=2", "rollout.prompts=4", "rollout.group_size=4", "rollout.max_new_tokens=60", "updates=1", "optim.lr=2.0e-3", "checkpoint.every=1",
-                                 "image=null", "video=null", "ask.text='{question}'"}; /* what the model was taught by; as released: tests/rl/test_ask.c */
+    static char set[6][400];
+    const char *all[SETTINGS] = {"stages.rl.steps=2", "stages.rl.rollout.prompts=4", "stages.rl.rollout.group_size=4", "stages.rl.rollout.max_new_tokens=60", "stages.rl.rollout.every=1",
+                                 "stages.rl.rollout.show=16", "stages.rl.updates=1", "stages.rl.optim.lr=2.0e-3", "checkpoint.every=1", "image=null", "video=null"};
     char path[256];
-    int n = 10;
+    int n = 11, own = 0;
     snprintf(path, sizeof path, "%s/recipes/%s.yaml", FOVEA_SOURCE, s->name);
-    snprintf(set[0], sizeof set[0], "out=%s", small_path(out));
-    snprintf(set[1], sizeof set[1], "model.path=%s", small_path("taught/checkpoints/step-80"));
-    snprintf(set[2], sizeof set[2], "data=%s", small_path(s->data));
-    snprintf(set[3], sizeof set[3], "threads=%d", threads);
-    for (int i = 0; i < 4; i++) all[n++] = set[i];
+    snprintf(set[own++], sizeof set[0], "out=%s", small_path(out));
+    snprintf(set[own++], sizeof set[0], "model.path=%s", small_path(s->model));
+    snprintf(set[own++], sizeof set[0], "data=%s", small_path(s->data));
+    snprintf(set[own++], sizeof set[0], "threads=%d", threads);
+    if (s->before) snprintf(set[own++], sizeof set[0], "stages.cold-start.data=%s", small_path("drawn.jsonl"));
+    if (s->judged) snprintf(set[own++], sizeof set[0], "judge.url=http://127.0.0.1:%d/v1", fake.port);
+    for (int i = 0; i < own; i++) all[n++] = set[i];
     n = add(all, add(all, n, s->extra), more);
     fv_recipe *r;
     MUST(fv_recipe_open(&r, path, all, n, err));
@@ -110,20 +171,41 @@ static bool same_weights(const char *a, const char *b) {
     return same;
 }
 
-/* The recipe's two steps learn something, say what they did, and compared equal log-probs. */
+/* The two steps of reinforcement learn something, say what they did, and compared equal log-probs. */
 static void check_steps(const struct system *s, const char *out) {
     char *metrics = lesson_metrics(out);
     int lines = 0, compared = 0, paid = 0;
-    for (char *line = strtok(metrics, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+    for (char *line = strtok(metrics, "\n"); line; line = strtok(NULL, "\n")) {
+        if (!strstr(line, "\"stage\": \"rl\"")) continue;
+        lines++;
         double difference = lesson_value(line, "sampling/sampling_logp_difference/max"), own = lesson_value(line, s->metric);
         compared += difference == 0;
         paid += lesson_value(line, s->paid) > 0;
         if (!(isnan(difference) || difference == 0)) fail_msg("%s: log-probs differ by %g", s->name, difference);
         if (!(own > 0)) fail_msg("%s: %s is %g", s->name, s->metric, own);
-        if (!(lesson_value(line, "grad_norm") > 0)) fail_msg("%s: nothing was learned in step %d", s->name, lines + 1);
+        if (!(lesson_value(line, "grad_norm") > 0)) fail_msg("%s: nothing was learned in step %d", s->name, lines);
     }
     if (!paid) fail_msg("%s: %s was never above 0", s->name, s->paid);
-    assert_true(lines == 2 && compared >= 1);
+    assert_true(lines == STEPS && compared >= 1);
+    free(metrics);
+}
+
+/* The metrics' share of calls that failed is that of the trajectories, and no more than a share. */
+static void check_failures(const struct system *s, const char *out) {
+    char *metrics = lesson_metrics(out), *line = metrics;
+    for (int step = 1; step <= STEPS; step++, line = strchr(line, '\n') + 1) {
+        char path[256], *rows;
+        double calls = 0, failures = 0, share = lesson_value(line, "tools/failure_frequency");
+        snprintf(path, sizeof path, "%s/%s/trajectories/step-%d.jsonl", small_root, out, step);
+        MUST(fv_file_read(&rows, NULL, path, err));
+        for (char *row = strtok(rows, "\n"); row; row = strtok(NULL, "\n")) {
+            calls += lesson_value(row, "calls");
+            failures += lesson_value(row, "failures");
+        }
+        free(rows);
+        if (!(share > 0 && share < 1 && fabs(share - failures / calls) < 1e-9))
+            fail_msg("%s: step %d: a share of %g of the calls failed, %g of %g in the trajectories", s->name, step, share, failures, calls);
+    }
     free(metrics);
 }
 
@@ -144,11 +226,11 @@ static void kill_and_resume(const struct system *s, const char *out, int64_t at)
     MUST(lesson_run(recipe_of(s, out, 1, NULL), true, err));
 }
 
-/* `fovea reward` gives the rewards and advantages of a step once more, from what was written of it alone. */
+/* `fovea reward` gives the rewards and advantages of the first step once more, from what was written of it alone. */
 static void check_rewards(const struct system *s, const char *out) {
     char rows[256], again[256], *written, *paid, *save[2];
     fv_reward_counts counts;
-    snprintf(rows, sizeof rows, "%s/%s/trajectories/step-1.jsonl", small_root, out);
+    snprintf(rows, sizeof rows, "%s/%s/trajectories/step-%d.jsonl", small_root, out, s->before + 1);
     snprintf(again, sizeof again, "%s/%s/again.jsonl", small_root, out);
     fv_recipe *r = recipe_of(s, out, 1, NULL);
     MUST(fv_reward_rows(&counts, r, rows, again, err));
@@ -180,6 +262,7 @@ static void trains(void **state) {
     lesson_same_run(out[0], out[1]);
     kill_and_resume(s, out[2], writes * 2 / 3);
     lesson_same_run(out[0], out[2]);
+    if (s->fails) check_failures(s, out[0]), check_failures(s, out[2]);
     run(s, out[3], 1, s->off);
     run(s, out[4], 2, s->plain);
     if (!same_weights(out[3], out[4])) fail_msg("%s with its coefficients at zero is not plain GRPO", s->name);
@@ -199,7 +282,10 @@ int main(void) {
         {"vision_sr1_trains", trains, NULL, NULL, (void *)&systems[0]},
         {"video_r1_trains", trains, NULL, NULL, (void *)&systems[1]},
         {"tw_grpo_trains", trains, NULL, NULL, (void *)&systems[2]},
+        {"sophiavl_r1_trains", trains, NULL, NULL, (void *)&systems[3]},
+        {"deepeyes_trains", trains, teach_zooming, NULL, (void *)&systems[4]},
+        {"vilasr_trains", trains, teach_drawing, NULL, (void *)&systems[5]},
         cmocka_unit_test(a_second_pass_needs_a_question),
     };
-    return cmocka_run_group_tests(tests, teach, small_end);
+    return cmocka_run_group_tests(tests, teach, end);
 }

@@ -161,13 +161,15 @@ static void forgetting_begins_anew(void **state) {
     end(&p);
 }
 
-/* Models that write by formats with thoughts: "model2" by Qwen3's, "model3" by Qwen3-VL-Thinking's. */
+enum { QWEN3_THINKER = SMALL_FAMILIES, QWEN3_VL_THINKER };
+
+/* Models that write by formats with thoughts: Qwen3's and Qwen3-VL-Thinking's. */
 static void make_thinkers(void) {
     static const char *const templates[] = {"qwen3", "qwen3_vl_thinking"};
     for (int k = 0; k < 2; k++) {
         char from[200], name[64], to[128];
         snprintf(from, sizeof from, FOVEA_SOURCE "/tests/language/data/chat/%s/chat_template.jinja", templates[k]);
-        snprintf(name, sizeof name, "model%d", 2 + k);
+        snprintf(name, sizeof name, "model%d", QWEN3_THINKER + k);
         snprintf(to, sizeof to, "%s/chat_template.jinja", name);
         MUST(fv_model_init(small_path(k ? "config1.json" : "config0.json"), 5, small_path(name), FV_F32, err));
         MUST(fv_file_copy(from, small_path(to), err));
@@ -201,7 +203,7 @@ static bool forget(int kind, uint64_t seed, int thinking) {
     json_t *messages = json_array();
     add_message(messages, "user", "Hello");
     say_text(&p, "Hello");
-    int first = tokens_of(&p, messages) - (kind == 3 ? begun.count : 0), written = fv_talk_tokens(p.talk) - first; /* thoughts are on by default */
+    int first = tokens_of(&p, messages) - (kind == QWEN3_VL_THINKER ? begun.count : 0), written = fv_talk_tokens(p.talk) - first; /* thoughts are on by default */
     const char *wrote = p.heard.text.data ? p.heard.text.data : "";
     bool plain = strlen(wrote) == p.heard.text.size && wrote[0] != '\n', thinks = strstr(wrote, "</think>") != NULL; /* a text can't hold a byte 0 */
     fv_text answer = {0};
@@ -211,7 +213,7 @@ static bool forget(int kind, uint64_t seed, int thinking) {
     add_message(messages, "user", "And?");
     p.stop = 1;
     say_text(&p, "And?");
-    if (plain) assert_int_equal(fv_talk_tokens(p.talk), tokens_of(&p, messages) + (kind == 3 ? 0 : begun.count));
+    if (plain) assert_int_equal(fv_talk_tokens(p.talk), tokens_of(&p, messages) + (kind == QWEN3_VL_THINKER ? 0 : begun.count));
     p.stop = 0;
     int64_t before = fv_talk_computed(p.talk);
     assert_true(before == first + written - 1); /* nothing was computed for the second question yet */
@@ -227,7 +229,7 @@ static bool forget(int kind, uint64_t seed, int thinking) {
 static void thoughts_are_forgotten(void **state) {
     (void)state;
     make_thinkers();
-    for (int kind = 2; kind < 4; kind++) {
+    for (int kind = QWEN3_THINKER; kind <= QWEN3_VL_THINKER; kind++) {
         int thoughts = 0;
         for (uint64_t seed = 1; seed <= 80 && thoughts < 2; seed++) thoughts += forget(kind, seed, seed % 2 ? 0 : -1);
         assert_int_equal(thoughts, 2); /* a random model closes its thoughts now and then */

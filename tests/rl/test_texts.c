@@ -57,6 +57,7 @@ static void errors_and_overlaps_are_those_of_the_packages(void **state) {
     size_t i;
     json_t *row;
     fv_rouge r;
+    assert_true(json_array_size(json_object_get(texts, "rouge")) == 7 && json_array_size(json_object_get(texts, "wer")) == 7);
     json_array_foreach(json_object_get(texts, "rouge"), i, row) {
         assert_true(fv_rouge_score(&r, text_at(row, 0), text_at(row, 1)));
         assert_true(near((r.one + r.two + r.longest) / 3, number_at(row, 2)));

@@ -129,6 +129,49 @@ static void passes_do_not_change_an_update(void **state) {
     assert_true(norm[0] > 0 && fabs(norm[0] - norm[1]) < 1e-5 * norm[0] && fabs(loss[0] - loss[1]) < 1e-6);
 }
 
+/* Blocks that run again on the way back, of rows to learn and of what was sampled (whose forward decoding had recorded): the same run. */
+static void blocks_may_run_again(void **state) {
+    (void)state;
+    static const char stages[] = "  - {name: more, kind: sft, steps: 2, batch: 4, data: %s/lesson.jsonl, optim: {lr: 1.0e-3, gradient_checkpointing: %s}}\n"
+                                 "  - {name: rl, kind: grpo, steps: 2, verify: 2, rollout: {prompts: 4, group_size: 4, max_new_tokens: 60}, optim: {lr: 1.0e-3, gradient_checkpointing: %s}}\n";
+    for (int k = 0; k < 2; k++) {
+        char text[640];
+        const char *again = k ? "true" : "false";
+        snprintf(text, sizeof text, stages, small_root, again, again);
+        train(SMALL_QWEN3, k ? "again" : "kept-blocks", "", text);
+    }
+    lesson_same_run("again", "kept-blocks");
+}
+
+/* A term that weighs nothing at first is in the metrics from the first step on, and then pays what its schedule says; so does nucleus sampling begin with none. */
+static void weights_go_with_the_step(void **state) {
+    (void)state;
+    static const char stage[] = "  - {name: rl, kind: grpo, steps: 4, rollout: {prompts: 4, group_size: 4, max_new_tokens: 60, top_p: %s}, "
+                                "reward: {terms: [{term: exact}, {term: format, weight: {linear: [0, 0.8]}}]}, optim: {lr: 1.0e-3}}\n";
+    static const char *const top_p[] = {"{linear: [1, 0.1]}", "1.0"};
+    char *lines[2][4], *metrics[2];
+    double formed = 0;
+    for (int k = 0; k < 2; k++) {
+        char text[512], start[32];
+        snprintf(text, sizeof text, stage, top_p[k]);
+        train(SMALL_QWEN25, k ? "weighed" : "narrowed", "threads: 1", text);
+        metrics[k] = lesson_metrics(k ? "weighed" : "narrowed");
+        for (int i = 0; i < 4; i++) {
+            snprintf(start, sizeof start, "{\"step\": %d", 4 + i);
+            char *line = lines[k][i] = strstr(metrics[k], start);
+            double form = lesson_value(line, "rewards/format/mean"), paid = lesson_value(line, "rewards/exact/mean") + 0.2 * i * form;
+            assert_true(fabs(lesson_value(line, "reward") - paid) < 1e-9);
+            formed += form;
+            assert_true(lesson_value(line, "sampling/sampling_logp_difference/max") == 0);
+        }
+    }
+    size_t first = (size_t)(lines[0][1] - lines[0][0]);
+    assert_true(formed > 0 && first == (size_t)(lines[1][1] - lines[1][0]) && !memcmp(lines[0][0], lines[1][0], first));
+    assert_string_not_equal(lines[0][3], lines[1][3]);
+    free(metrics[0]);
+    free(metrics[1]);
+}
+
 /* Rejection sampling: good trajectories become rows of tokens, which a later stage learns from. */
 static void what_is_kept_can_be_learned(void **state) {
     (void)state;
@@ -150,15 +193,34 @@ static void what_is_kept_can_be_learned(void **state) {
     free(rows);
 }
 
+/* Held-out answers are shown with all that reinforcement pays for them, before it and after it. */
+static void check_shown(const char *evaluation) {
+    char path[128], *text;
+    snprintf(path, sizeof path, "evaluated/evaluations/%s/trajectories.jsonl", evaluation);
+    MUST(fv_file_read(&text, NULL, small_path(path), err));
+    int lines = 0;
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+        json_t *j = json_loads(line, 0, NULL);
+        const json_t *terms = json_object_get(j, "terms");
+        double sum = 0.8 * fv_get_num(terms, "exact") + 0.2 * fv_get_num(terms, "format") + 0.4 * fv_get_num(terms, "tool");
+        assert_true(json_object_size(terms) == 3 && fabs(fv_get_num(j, "reward") - sum) < 1e-9);
+        json_decref(j);
+    }
+    assert_int_equal(lines, LESSON_ROWS);
+    free(text);
+}
+
 static void evaluations_are_written(void **state) {
     (void)state;
+    static const char rl[] = "  - {name: rl, kind: grpo, steps: 1, rollout: {prompts: 2, group_size: 2, max_new_tokens: 60}, optim: {lr: 1.0e-4}, "
+                             "reward: {terms: [{term: exact, weight: 0.8}, {term: format, weight: 0.2}, {term: tool, weight: 0.4}]}}\n";
     char head[512];
     snprintf(head, sizeof head, "eval_data: %s/questions.jsonl\nevaluate: {modes: [sampled, greedy, no_tool], max_new_tokens: 60}\nexport: %s/exported\nsave: bf16", small_root, small_root);
-    train(SMALL_QWEN25, "evaluated", head, "");
+    train(SMALL_QWEN25, "evaluated", head, rl);
     json_t *summary;
     MUST(fv_json_read(&summary, small_path("evaluated/summary.json"), FV_BAD_DATA, err));
     const json_t *e = json_object_get(summary, "evaluations");
-    assert_int_equal(json_array_size(e), 3);
+    assert_int_equal(json_array_size(e), 6);
     for (size_t i = 0; i < 3; i++) {
         const json_t *one = json_array_get(e, i);
         double accuracy = fv_get_num(one, "accuracy");
@@ -171,6 +233,8 @@ static void evaluations_are_written(void **state) {
     assert_true(fv_get_num(summary, "seconds") > 0);
     assert_string_equal(fv_get_text(json_array_get(json_object_get(summary, "stages"), 0), "kind"), "sft");
     json_decref(summary);
+    check_shown("learn-sampled");
+    check_shown("rl-greedy");
     assert_true(fv_file_exists(small_path("evaluated/evaluations/learn-greedy/samples.jsonl")) && fv_file_exists(small_path("evaluated/report.html")));
     fv_model *m;
     MUST(fv_model_open(&m, small_path("exported"), err));
@@ -195,9 +259,12 @@ static void bad_rows_are_skipped_or_stop(void **state) {
     assert_non_null(strstr(noted, "\"broken\""));
     assert_non_null(strstr(noted, "nowhere.png"));
     free(noted);
+    char *metrics = lesson_metrics("skip");
+    assert_true(lesson_value(metrics, "data/bad_rows") == 1);
+    free(metrics);
     snprintf(stages, sizeof stages, "  - {kind: sft, epochs: 1, batch: 1, data: %s/some-bad.jsonl}\n", small_root); /* one step has nothing but the bad row */
     assert_int_equal(lesson_run(lesson_recipe(0, "skip-step", NULL, "bad_rows: skip", stages), false, &why), FV_OK);
-    char *metrics = lesson_metrics("skip-step");
+    metrics = lesson_metrics("skip-step");
     assert_non_null(strstr(metrics, "\"loss\": null"));
     free(metrics);
     assert_int_not_equal(lesson_run(lesson_recipe(0, "stop", NULL, "bad_rows: stop", stages), false, &why), FV_OK);
@@ -205,9 +272,37 @@ static void bad_rows_are_skipped_or_stop(void **state) {
     snprintf(stages, sizeof stages, "  - {name: rl, kind: grpo, steps: 2, rollout: {prompts: 5, group_size: 2, max_new_tokens: 8}, data: %s/some-bad.jsonl}\n", small_root);
     assert_int_equal(lesson_run(lesson_recipe(0, "skip-rl", NULL, NULL, stages), false, &why), FV_OK);
     metrics = lesson_metrics("skip-rl");
-    assert_true(fabs(lesson_value(metrics, "response/aborted_ratio") - 0.2) < 1e-12);
+    assert_true(fabs(lesson_value(metrics, "response/aborted_ratio") - 0.2) < 1e-12 && lesson_value(metrics, "data/bad_rows") == 1);
     assert_true(lesson_value(metrics, "sampling/sampling_logp_difference/max") == 0);
     free(metrics);
+}
+
+/* A video that ends early is such a row, in every kind of stage; each step says how many it has skipped. */
+static void cut_videos_are_skipped_or_stop(void **state) {
+    (void)state;
+    static const char *const stages[] = {"  - {kind: sft, steps: 2, batch: 5, data: %s/films.jsonl}\n",
+                                         "  - {kind: grpo, steps: 2, rollout: {prompts: 5, group_size: 2, max_new_tokens: 8}, data: %s/films.jsonl}\n",
+                                         "  - {kind: filter, steps: 2, rollout: {prompts: 5, group_size: 2, max_new_tokens: 8}, data: %s/films.jsonl}\n"};
+    lesson_with_cut_video("films.jsonl");
+    for (size_t k = 0; k < FV_COUNT(stages); k++) {
+        fv_error why = {0};
+        char text[256], out[32], path[64], *noted;
+        int steps = 0, rows = 0;
+        snprintf(text, sizeof text, stages[k], small_root);
+        snprintf(out, sizeof out, "films%zu", k);
+        snprintf(path, sizeof path, "%s/bad_rows.jsonl", out);
+        if (lesson_run(lesson_recipe(0, out, NULL, "bad_rows: skip", text), false, &why) != FV_OK) fail_msg("%s", why.text);
+        char *metrics = lesson_metrics(out);
+        for (char *line = strtok(metrics, "\n"); line; line = strtok(NULL, "\n"), steps++) assert_true(lesson_value(line, "data/bad_rows") == 1); /* all five rows are in each */
+        free(metrics);
+        MUST(fv_file_read(&noted, NULL, small_path(path), err));
+        for (char *line = strtok(noted, "\n"); line; line = strtok(NULL, "\n"), rows++)
+            assert_true(strstr(line, "\"film\"") && strstr(line, "films.jsonl:5: ") && strstr(line, "ends early"));
+        free(noted);
+        assert_true(steps == 2 && rows == 2);
+        assert_int_not_equal(lesson_run(lesson_recipe(0, "films-stop", NULL, "bad_rows: stop", text), false, &why), FV_OK);
+        assert_non_null(strstr(why.text, "ends early"));
+    }
 }
 
 /* Products in bf16, where the processor has them: what is sampled still has the log-probs of training, and threads change nothing. */
@@ -353,9 +448,12 @@ int main(void) {
         cmocka_unit_test(steps_say_what_was_done),
         cmocka_unit_test(later_updates_are_off_policy),
         cmocka_unit_test(passes_do_not_change_an_update),
+        cmocka_unit_test(blocks_may_run_again),
+        cmocka_unit_test(weights_go_with_the_step),
         cmocka_unit_test(what_is_kept_can_be_learned),
         cmocka_unit_test(evaluations_are_written),
         cmocka_unit_test(bad_rows_are_skipped_or_stop),
+        cmocka_unit_test(cut_videos_are_skipped_or_stop),
         cmocka_unit_test(bf16_is_on_policy), cmocka_unit_test(mistakes_have_messages),
         cmocka_unit_test(nothing_to_score_is_an_error),
         cmocka_unit_test(exports_cost_nobody_anything),

@@ -7,7 +7,7 @@ enum { GROUP = 5, CONVERSATIONS = 4 };
 
 static const char prompt_text[] = "<|im_start|>system\nLook closely, and say what is there.<|im_end|>\n<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>"
                                   "What is on the plate to the left of the other one?<|im_end|>\n<|im_start|>assistant\n";
-static const char observation[] = "\n<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|><|im_end|>\n<|im_start|>assistant\n";
+static const char observation[] = "\n<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|><|im_end|>\n<|im_start|>assistant\n";
 
 /* dL/dlogp of a token: any numbers will do, as long as they belong to the token and not to the batch. */
 static float stream_of(const fv_tree *t, int segment, int i) { return (float)((t->segments[segment]->ids[i] * 7 + segment * 3 + i) % 11 - 5) / 16.0f; }
@@ -62,7 +62,7 @@ static double difference(fv_view a, fv_view b) {
     return size > 0 ? sqrt(d / size) : sqrt(d);
 }
 
-/* A prompt with a picture; every answer has two turns with a picture in between, the last one a second way on. */
+/* A prompt with a picture; every answer has two turns with a clip in between, the last one a second way on. */
 static fv_tree *make_group(const small *s, int *leaves, int *alone) {
     fv_tree *t;
     MUST(fv_tree_new(&t, s->model, err));
@@ -144,7 +144,7 @@ static void gradients_have_the_same_bits_everywhere(void **state) {
     (void)state;
     const fv_ops *tables[4];
     int n = fv_ops_cpu_all(tables, 4);
-    for (int kind = 0; kind < SMALL_KINDS; kind++) {
+    for (int kind = 0; kind < SMALL_FAMILIES; kind++) {
         fv_view *want = NULL;
         int count = 0;
         for (int i = 0; i < n; i++)
@@ -207,7 +207,7 @@ static void accumulated_passes_are_one(void **state) {
 /* What is left out has no part in any result: not a bit of a gradient changes, wherever what is learned stands and ends. */
 static void rows_that_nobody_asks_for_change_nothing(void **state) {
     (void)state;
-    for (int kind = 0; kind < SMALL_KINDS; kind++) {
+    for (int kind = 0; kind < SMALL_FAMILIES; kind++) {
         small s;
         int leaves[GROUP + 1], alone;
         small_open(&s, kind, NULL, 2, true);

@@ -113,10 +113,10 @@ static void names_may_be_urls(void **state) {
 
 /* ---- Files that are not whole ---- */
 
-static fv_status open_and_decode(const void *data, size_t size, fv_error *err) {
+static fv_status open_and_decode(const void *data, size_t size, const char *name, fv_error *err) {
     fv_video *v;
     seen s = {.taken = 0};
-    FV_TRY(fv_video_open(&v, data, size, "cut.mp4", err));
+    FV_TRY(fv_video_open(&v, data, size, name, err));
     int64_t all[128];
     int n = (int)fv_video_about(v).frames;
     for (int i = 0; i < n; i++) all[i] = i;
@@ -125,25 +125,54 @@ static fv_status open_and_decode(const void *data, size_t size, fv_error *err) {
     return status;
 }
 
+static void check_cut(const char *name, const char *bytes, size_t size, size_t part) {
+    fv_error err = {0};
+    char *copy = malloc(part ? part : 1); /* of exactly this size, so that a read past its end is seen */
+    memcpy(copy, bytes, part);
+    if (open_and_decode(copy, part, "cut.mp4", &err) == FV_OK) fail_msg("%s: %zu of %zu bytes pass for a whole video", name, part, size);
+    if (err.status != FV_BAD_DATA || strncmp(err.text, "cut.mp4: ", 9) != 0) fail_msg("%s: %d %s", name, err.status, err.text);
+    free(copy);
+}
+
 /* Cut anywhere in its frames, no file passes for a shorter one: an index, a duration or a packet without its end tells. */
 static void cut_files_are_reported(void **state) {
     (void)state;
-    static const char *const names[] = {"h264.mp4", "h264-late-index.mov", "h264-keys.mkv", "vp9-odd.webm", "av1.mkv", "mpeg4.avi", "hevc.mp4"};
+    static const char *const names[] = {"h264.mp4", "h264-late-index.mov", "h264-keys.mkv", "vp9-odd.webm", "av1.mkv", "mpeg4.avi", "hevc.mp4", "scene.gif"};
     for (size_t i = 0; i < FV_COUNT(names); i++) {
         char path[512], *bytes;
         size_t size;
         fv_error err;
         snprintf(path, sizeof path, DATA "video/%s", names[i]);
         OK(fv_file_read(&bytes, &size, path, &err));
-        for (int tenth = 0; tenth < 9; tenth++) {
-            size_t part = size * (size_t)tenth / 10;
-            char *copy = malloc(part ? part : 1); /* of exactly this size, so that a read past its end is seen */
-            memcpy(copy, bytes, part);
-            err.text[0] = '\0';
-            if (open_and_decode(copy, part, &err) == FV_OK) fail_msg("%s: %zu of %zu bytes pass for a whole video", names[i], part, size);
-            if (err.status != FV_BAD_DATA || strncmp(err.text, "cut.mp4: ", 9) != 0) fail_msg("%s: %d %s", names[i], err.status, err.text);
-            free(copy);
-        }
+        for (int tenth = 0; tenth < 9; tenth++) check_cut(names[i], bytes, size, size * (size_t)tenth / 10);
+        free(bytes);
+    }
+}
+
+/* After each of its bytes: between two blocks and inside of a block's head as well. */
+static void a_gif_is_whole_with_its_last_byte(void **state) {
+    (void)state;
+    char *bytes;
+    size_t size;
+    fv_error err;
+    OK(fv_file_read(&bytes, &size, DATA "video/scene.gif", &err));
+    for (size_t part = 0; part < size; part++) check_cut("scene.gif", bytes, size, part);
+    OK(open_and_decode(bytes, size, "scene.gif", &err));
+    free(bytes);
+}
+
+/* Files that FFmpeg decodes to their ends, with what it makes up in place of what it can't read: a complaint, or a mark on the frame, is all there is. */
+static void damaged_files_are_reported(void **state) {
+    (void)state;
+    static const char *const names[] = {"h264.mp4", "mpeg4-odd.mp4", "vp9-odd.webm", "av1.mp4", "scene.gif", "hevc-hash.mp4"};
+    for (size_t i = 0; i < FV_COUNT(names); i++) {
+        char path[512], *bytes;
+        size_t size;
+        fv_error err = {0};
+        snprintf(path, sizeof path, DATA "damaged/%s", names[i]);
+        OK(fv_file_read(&bytes, &size, path, &err));
+        if (open_and_decode(bytes, size, path, &err) == FV_OK) fail_msg("%s passes for a good one", path);
+        if (err.status != FV_BAD_DATA || strncmp(err.text, path, strlen(path)) != 0 || !strstr(err.text, "damaged")) fail_msg("%s: %d %s", path, err.status, err.text);
         free(bytes);
     }
 }
@@ -185,6 +214,8 @@ int main(void) {
         cmocka_unit_test(seeking_changes_nothing),
         cmocka_unit_test(names_may_be_urls),
         cmocka_unit_test(cut_files_are_reported),
+        cmocka_unit_test(a_gif_is_whole_with_its_last_byte),
+        cmocka_unit_test(damaged_files_are_reported),
         cmocka_unit_test(what_is_no_video_is_named),
         cmocka_unit_test(who_takes_frames_may_stop),
     };
