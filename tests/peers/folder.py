@@ -218,9 +218,14 @@ def compare_gradients(model, gradients):
     alone = sorted(want.keys() ^ got.keys())
     judge(" ".join(["gradient, weights that one side alone has", *alone]), len(alone), 0)
     most = max(g.abs().max() for g in want.values())
+    figures = {}
     for name in sorted(want.keys() & got.keys()):
         own = want[name].abs().max()
-        judge(f"gradient {name}", apart(got[name], want[name], own if own >= TINY * most else most), GRADIENT)
+        figures[name] = apart(got[name], want[name], own if own >= TINY * most else most)
+    worst = max(figures, key=lambda n: float("inf") if figures[n] != figures[n] else figures[n])  # NaN is worse than all
+    for name in figures:
+        if name == worst or not figures[name] <= GRADIENT:
+            judge(f"gradient {name}" + (f", the worst of {len(figures)}" if name == worst else ""), figures[name], GRADIENT)
 
 
 def main():
