@@ -62,11 +62,27 @@ static void packages_are_installed_with_root(void **state) {
     assert_says("stderr", "apt-get update && apt-get install --no-install-recommends no-such-package");
 }
 
+/* Where that succeeds it builds, and runs what was built; the second time nobody is asked for anything. */
+static void what_was_installed_is_built_with(void **state) {
+    (void)state;
+    write_script("bin/apt-get", "#!/bin/sh\ncase \"$*\" in *' install '*) echo \"$*\" >>asked; touch installed ;; esac\n");
+    write_script("bin/dpkg", "#!/bin/sh\n[ -e installed ]\n");
+    write_script("bin/cmake", "#!/bin/sh\n[ \"$1\" = --build ] || exit 0\nprintf '#!/bin/sh\\necho built and called with $*\\n' >\"$2/fovea\"\nchmod +x \"$2/fovea\"\n");
+    assert_int_equal(run_copy("bin"), 0);
+    assert_says("asked", "install -y --no-install-recommends no-such-package");
+    assert_says("stdout", "built and called with --version");
+    assert_int_equal(remove("asked"), 0);
+    assert_int_equal(run_copy("bin"), 0);
+    assert_says("stdout", "built and called with --version");
+    assert_false(fv_file_exists("asked"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_library_has_a_package_and_a_probe),
         cmocka_unit_test(missing_packages_are_named_without_root),
         cmocka_unit_test(packages_are_installed_with_root),
+        cmocka_unit_test(what_was_installed_is_built_with),
     };
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }
