@@ -14,6 +14,14 @@ typedef struct known_env {
     fv_env *env;
 } known_env;
 
+/* A row that is expected. */
+typedef struct {
+    fv_feed *feed;
+    int64_t index;
+    fv_sample sample;
+    bool ready; /* and not handed out yet */
+} expected;
+
 struct fv_feed {
     const fv_model *model;
     const fv_dataset *data;
@@ -22,6 +30,9 @@ struct fv_feed {
     json_t *default_env, *ask;
     pthread_mutex_t lock;
     known_env *envs;
+    fv_jobs *jobs;      /* NULL: nothing is read ahead */
+    expected *expected; /* [expected_count] */
+    int expected_count;
 };
 
 void fv_sample_clear(fv_sample *s) {
@@ -47,11 +58,27 @@ fv_status fv_feed_open(fv_feed **out, const fv_model *model, const fv_dataset *d
     f->ask = options->ask ? json_deep_copy(options->ask) : NULL;
     pthread_mutex_init(&f->lock, NULL);
     *out = f;
-    return FV_OK;
+    fv_status s = options->ahead ? fv_jobs_open(&f->jobs, fv_pool_threads(pool), err) : FV_OK;
+    if (s == FV_OK) return FV_OK;
+    fv_feed_close(f);
+    *out = NULL;
+    return s;
+}
+
+/* What was expected and never asked for. */
+static void forget(fv_feed *f) {
+    if (f->jobs) fv_jobs_wait(f->jobs);
+    for (int i = 0; i < f->expected_count; i++)
+        if (f->expected[i].ready) fv_sample_clear(&f->expected[i].sample);
+    free(f->expected);
+    f->expected = NULL;
+    f->expected_count = 0;
 }
 
 void fv_feed_close(fv_feed *f) {
     if (!f) return;
+    forget(f);
+    fv_jobs_close(f->jobs);
     for (known_env *e = f->envs, *next; e; e = next) {
         next = e->next;
         fv_env_close(e->env);
@@ -220,26 +247,63 @@ static fv_status prepare(fv_feed *f, fv_sample *s) {
     return FV_OK;
 }
 
+static void take_row(fv_feed *f, int64_t index, fv_sample *s) {
+    memset(s, 0, sizeof *s);
+    if (fv_dataset_row(f->data, index, &s->row, &s->error) != FV_OK) return;
+    if (prepare(f, s) != FV_OK) fv_fail_in(&s->error, "%s", s->row->place ? s->row->place : s->row->id);
+}
+
+static void take_expected(void *context) {
+    expected *e = context;
+    take_row(e->feed, e->index, &e->sample);
+    e->ready = true;
+}
+
+void fv_feed_expect(fv_feed *f, const int64_t *index, int count) {
+    if (!f->jobs) return;
+    forget(f);
+    f->expected = calloc((size_t)count + 1, sizeof *f->expected);
+    if (!f->expected) return; /* then they are read when they are asked for */
+    fv_error err;
+    for (int i = 0; i < count; i++) {
+        f->expected[i] = (expected){.feed = f, .index = index[i]};
+        f->expected_count = i + 1;
+        if (fv_jobs_add(f->jobs, take_expected, &f->expected[i], &err) != FV_OK) return;
+    }
+}
+
+static bool hand_out(fv_feed *f, int64_t index, fv_sample *s) {
+    for (int i = 0; i < f->expected_count; i++) {
+        expected *e = &f->expected[i];
+        if (!e->ready || e->index != index) continue;
+        *s = e->sample;
+        e->ready = false;
+        return true;
+    }
+    return false;
+}
+
 typedef struct {
     fv_feed *feed;
     const int64_t *index;
     fv_sample *samples;
+    const bool *there; /* NULL: none is */
 } taking;
 
 static void take_some(void *context, int64_t begin, int64_t end, int worker) {
     (void)worker;
     taking *t = context;
-    for (int64_t i = begin; i < end; i++) {
-        fv_sample *s = &t->samples[i];
-        memset(s, 0, sizeof *s);
-        if (fv_dataset_row(t->feed->data, t->index[i], &s->row, &s->error) != FV_OK) continue;
-        if (prepare(t->feed, s) != FV_OK) fv_fail_in(&s->error, "%s", s->row->place ? s->row->place : s->row->id);
-    }
+    for (int64_t i = begin; i < end; i++)
+        if (!t->there || !t->there[i]) take_row(t->feed, t->index[i], &t->samples[i]);
 }
 
 void fv_feed_take(fv_feed *f, const int64_t *index, int count, fv_sample *samples) {
-    taking t = {f, index, samples};
+    bool *there = f->expected_count ? calloc((size_t)count + 1, sizeof *there) : NULL;
+    if (f->jobs) fv_jobs_wait(f->jobs);
+    for (int i = 0; there && i < count; i++) there[i] = hand_out(f, index[i], &samples[i]);
+    taking t = {f, index, samples, there};
     fv_parallel(f->pool, count, 1, take_some, &t);
+    free(there);
 }
 
 int64_t fv_prompt_bytes(const fv_model *m, const fv_prompt *p) {

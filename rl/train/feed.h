@@ -34,6 +34,7 @@ typedef struct {
     bool no_tools;           /* no environment, whatever the row says */
     int max_tokens;          /* longer ones are errors */
     int64_t bytes;           /* of pictures that fv_feed_some takes at once; 0: FV_FEED_BYTES */
+    bool ahead;              /* fv_feed_expect has threads of its own; else it does nothing */
 } fv_feed_options;
 
 /* model, data and pool are borrowed. */
@@ -42,6 +43,10 @@ void fv_feed_close(fv_feed *f); /* after the samples that it made */
 
 /* samples[i] of data row index[i], each on its own: a bad one has its error filled in. */
 void fv_feed_take(fv_feed *f, const int64_t *index, int count, fv_sample *samples);
+
+/* Rows that the next fv_feed_take will ask for: they are made ready meanwhile, for whoever has a card compute. (Where the processor's cores compute, they have nothing to spare: all of them read
+ * rows together.) The samples are the same either way. One thread expects and takes. */
+void fv_feed_expect(fv_feed *f, const int64_t *index, int count);
 
 /* As fv_feed_take, of the first rows alone if the pictures of all of them are too large to hold: videos are. Returns how many, at least one and at most `count`. */
 int fv_feed_some(fv_feed *f, const int64_t *index, int count, fv_sample *samples);

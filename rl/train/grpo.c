@@ -56,10 +56,21 @@ static fv_status roll_beside(grpo *g, fv_grpo_batch *b, const fv_rollout_options
     return FV_OK;
 }
 
-static fv_status roll(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
+/* The step's rows; those of the next are made ready meanwhile, where there is something to do it (rl/train/feed.h). */
+static fv_status take_rows(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     for (int i = 0; i < b->prompts; i++) b->numbers[i] = draw(g, step, 0, i);
     fv_feed_take(g->feed, b->numbers, b->prompts, b->samples);
-    FV_TRY(fv_train_bad_rows(g->t, b->samples, b->prompts, err));
+    if (fv_train_reads_ahead(g->t->ops->device) && step + 1 < g->steps) {
+        int64_t *next = malloc((size_t)b->prompts * sizeof *next);
+        for (int i = 0; next && i < b->prompts; i++) next[i] = draw(g, step + 1, 0, i);
+        if (next) fv_feed_expect(g->feed, next, b->prompts);
+        free(next);
+    }
+    return fv_train_bad_rows(g->t, b->samples, b->prompts, err);
+}
+
+static fv_status roll(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
+    FV_TRY(take_rows(g, b, step, err));
     fv_rollout_options o = rollout_options(g, b, step, 0);
     FV_TRY(fv_rollout_run(&b->rollout, g->engine, g->t->model, g->t->policy, g->tools, b->samples, b->prompts, &o, NULL, NULL, err));
     return roll_beside(g, b, &o, NULL, err);
@@ -512,7 +523,8 @@ static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
     FV_TRY(open_reference(g, from, err));
     if (needs(g, FV_NEED_JUDGE)) FV_TRY(fv_judging_open(&g->judging, t, g->reference, g->stage, g->pipeline, err));
     FV_TRY(fv_train_data(t, g->stage, &g->rows, err));
-    fv_feed_options options = {.env = fv_recipe_env(t->recipe, g->stage), .ask = fv_get(t->recipe->json, "ask"), .generate = true, .max_tokens = (int)fv_get_int(g->stage->json, "max_tokens")};
+    fv_feed_options options = {.env = fv_recipe_env(t->recipe, g->stage), .ask = fv_get(t->recipe->json, "ask"), .generate = true, .max_tokens = (int)fv_get_int(g->stage->json, "max_tokens"),
+                               .ahead = fv_train_reads_ahead(t->ops->device)};
     FV_TRY(fv_feed_open(&g->feed, t->model, g->rows.data, t->pool, &options, err));
     FV_TRY(fv_jobs_open(&g->tools, fv_pool_threads(t->pool), err));
     fv_engine_options how = {.record = fv_train_record(g->stage)};

@@ -202,6 +202,9 @@ static double dropout_bytes(const fv_needs_model *m, double rows) {
     return l && l->config.dropout > 0 ? 3 * sizeof(float) * rows * fmax(m->model->config.text.hidden, m->model->config.text.intermediate) : 0;
 }
 
+/* Rows of the next step are there beside this one's where they are read ahead (rl/train/feed.h). */
+static double steps_held(const reckoning *k) { return strcmp(fv_get_text(k->m->recipe->json, "device"), "cpu") ? 2 : 1; }
+
 static fv_status reckon_sft(reckoning *k, const fv_stage *stage, fv_needs *n, fv_error *err) {
     row_facts f;
     double batch = (double)fv_get_int(stage->json, "batch"), micro = (double)fv_get_int(stage->json, "optim.micro_tokens"), bytes;
@@ -210,7 +213,7 @@ static fv_status reckon_sft(reckoning *k, const fv_stage *stage, fv_needs *n, fv
     double rows = known ? f.system + fmax(most * f.tokens, f.longest) : fmin(micro, batch);
     FV_TRY(run(k->m, &f, rows, ceil(most * f.learned), most * views_of_a_row(&f), stage, &bytes, err));
     grow(&k->arena, bytes + dropout_bytes(k->m, rows));
-    n->bytes[FV_NEEDS_PICTURES] = batch * f.bytes;
+    n->bytes[FV_NEEDS_PICTURES] = steps_held(k) * batch * f.bytes;
     return FV_OK;
 }
 
@@ -273,7 +276,7 @@ static fv_status reckon_rollouts(reckoning *k, const fv_stage *stage, fv_needs *
     FV_TRY(engine_bytes(k->m, &f, &t, &arena, &keys, err));
     n->bytes[FV_NEEDS_ACTIVATIONS] += arena;
     n->bytes[FV_NEEDS_KEYS] += keys + record_bytes(k->m, stage, &t);
-    n->bytes[FV_NEEDS_PICTURES] += t.prompts * f.bytes + (t.views - t.prompts * views_of_a_row(&f)) * f.view_bytes;
+    n->bytes[FV_NEEDS_PICTURES] += steps_held(k) * t.prompts * f.bytes + (t.views - t.prompts * views_of_a_row(&f)) * f.view_bytes;
     return FV_OK;
 }
 

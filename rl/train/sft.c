@@ -11,6 +11,7 @@
 /* One update's batch: conversations in a tree whose system turns are shared. */
 typedef struct {
     fv_tree *tree;
+    int64_t *index;          /* [count] rows of a step */
     fv_sample *samples;
     int *leaves, *sample_of; /* [leaf_count] */
     int leaf_count, count;
@@ -39,13 +40,16 @@ static void add_category(by_category *c, const char *name, double loss) {
     c->tokens[i] += 1;
 }
 
-static fv_status load_batch(fv_trainer *t, const fv_stage *stage, fv_feed *feed, fv_curriculum *rows, int64_t step, int64_t steps, sft_batch *b, fv_error *err) {
-    int64_t *index = malloc((size_t)b->count * sizeof *index);
-    if (!index) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", stage->name);
+/* The rows of a step, into b->index. */
+static const int64_t *rows_of(const fv_trainer *t, fv_curriculum *rows, int64_t step, sft_batch *b) {
     uint64_t key = fv_random_key(t->seed, "data", (uint64_t)t->stage, 0);
-    for (int i = 0; i < b->count; i++) index[i] = fv_curriculum_row(rows, key, step, i);
-    fv_feed_take(feed, index, b->count, b->samples);
-    free(index);
+    for (int i = 0; i < b->count; i++) b->index[i] = fv_curriculum_row(rows, key, step, i);
+    return b->index;
+}
+
+static fv_status load_batch(fv_trainer *t, const fv_stage *stage, fv_feed *feed, fv_curriculum *rows, int64_t step, int64_t steps, sft_batch *b, fv_error *err) {
+    fv_feed_take(feed, rows_of(t, rows, step, b), b->count, b->samples);
+    if (step + 1 < steps) fv_feed_expect(feed, rows_of(t, rows, step + 1, b), b->count);
     FV_TRY(fv_train_bad_rows(t, b->samples, b->count, err));
     FV_TRY(fv_tree_new(&b->tree, t->model, err));
     for (int i = 0; i < b->count; i++) {
@@ -191,13 +195,16 @@ fv_status fv_train_sft(fv_trainer *t, const fv_stage *stage, int64_t from, fv_er
         fv_curriculum_close(&rows);
         return fv_fail(err, FV_BAD_RECIPE, "%s: stages.%s: neither steps nor epochs says that there is anything to do", t->recipe->file, stage->name);
     }
-    fv_feed_options options = {.env = fv_recipe_env(t->recipe, stage), .ask = fv_get(t->recipe->json, "ask"), .max_tokens = (int)fv_get_int(stage->json, "max_tokens")};
+    fv_feed_options options = {.env = fv_recipe_env(t->recipe, stage), .ask = fv_get(t->recipe->json, "ask"), .max_tokens = (int)fv_get_int(stage->json, "max_tokens"),
+                               .ahead = fv_train_reads_ahead(t->ops->device)};
     fv_status s = fv_feed_open(&feed, t->model, rows.data, t->pool, &options, err);
+    b.index = calloc((size_t)b.count, sizeof *b.index);
     b.samples = calloc((size_t)b.count, sizeof *b.samples);
     b.leaves = calloc((size_t)b.count, sizeof *b.leaves);
     b.sample_of = calloc((size_t)b.count, sizeof *b.sample_of);
-    if (s == FV_OK && (!b.samples || !b.leaves || !b.sample_of)) s = fv_fail(err, FV_NO_MEMORY, "%s: out of memory", stage->name);
+    if (s == FV_OK && (!b.index || !b.samples || !b.leaves || !b.sample_of)) s = fv_fail(err, FV_NO_MEMORY, "%s: out of memory", stage->name);
     if (s == FV_OK) s = run_steps(t, stage, feed, &rows, &b, from, rows.steps, err);
+    free(b.index);
     free(b.samples);
     free(b.leaves);
     free(b.sample_of);

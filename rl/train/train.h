@@ -66,6 +66,9 @@ fv_status fv_train_adapt(fv_model *m, const fv_recipe *r, fv_error *err);
 fv_status fv_train_policy(fv_slot **out, const fv_recipe *r, const fv_model *m, const fv_weight *weights, const fv_ops *ops, fv_exec exec, fv_error *err);
 /* Bytes of activations that a stage's decoding may keep for training; 0: it keeps none, since every forward is an independent one. */
 size_t fv_train_record(const fv_stage *stage);
+
+/* Whether rows of the next step are read while this one computes (rl/train/feed.h: fv_feed_expect): where the computing is a card's. */
+static inline bool fv_train_reads_ahead(fv_device device) { return device != FV_CPU; }
 /* Leaves whose paths make a pass of at most `limit` rows: the next ones from `first`. Returns how many (at least 1). */
 int fv_train_micro(const fv_tree *tree, const int *leaves, int count, int first, int64_t limit);
 

@@ -41,6 +41,7 @@ static void survive(const char *name, bool (*target)(const uint8_t *data, size_t
     fuzz_seed seeds[MOST_SEEDS];
     size_t count = read_corpus(name, seeds);
     for (size_t i = 0; i < count; i++) target((const uint8_t *)seeds[i].data, seeds[i].size);
+    target((const uint8_t *)"", 0); /* nothing at all, which is no seed */
     const char *asked = getenv("FOVEA_FUZZ");
     long rounds = asked ? strtol(asked, NULL, 10) : USUAL_ROUNDS;
     long understood = 0;
