@@ -1,6 +1,7 @@
 #include "core/memory.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -13,15 +14,47 @@ static int64_t number_in(const char *path) {
     return got == 1 && n > 0 ? n : INT64_MAX;
 }
 
-int64_t fv_memory_limit(void) {
-    /* As a container sees its own group, version 2 and version 1. */
-    static const char *const files[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    int64_t limit = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
-    for (int i = 0; i < 2; i++) {
-        int64_t n = number_in(files[i]);
-        if (n < limit) limit = n;
+/* The least of ROOT/PATH/NAME and of the same file in all folders above PATH: a group has what those around it leave. */
+static int64_t least_on_the_way(const char *root, const char *path, const char *name) {
+    char folder[1024], file[1400];
+    int64_t least = INT64_MAX;
+    snprintf(folder, sizeof folder, "%s", path);
+    for (size_t end = strlen(folder);; folder[end] = '\0') {
+        snprintf(file, sizeof file, "%s%s/%s", root, folder, name);
+        int64_t n = number_in(file);
+        if (n < least) least = n;
+        while (end > 0 && folder[--end] != '/') continue;
+        if (folder[0] == '\0') return least;
     }
-    return limit;
+}
+
+int64_t fv_memory_group_limit(const char *groups, const char *root) {
+    char line[1024], old[1100];
+    int64_t least = INT64_MAX;
+    FILE *f = fopen(groups, "r");
+    snprintf(old, sizeof old, "%s/memory", root);
+    /* A container sees its own group's files at the root, whatever it is called outside. */
+    for (int version = 1; version <= 2; version++) {
+        int64_t n = version == 2 ? least_on_the_way(root, "", "memory.max") : least_on_the_way(old, "", "memory.limit_in_bytes");
+        if (n < least) least = n;
+    }
+    while (f && fgets(line, sizeof line, f)) { /* "0::/user.slice/x" of version 2, "4:memory:/x" or "4:cpu,memory:/x" of version 1 */
+        char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!path) continue;
+        *path++ = '\0';
+        path[strcspn(path, "\n")] = '\0';
+        int64_t n = INT64_MAX;
+        if (!controllers[1]) n = least_on_the_way(root, path, "memory.max");
+        else if (strstr(controllers, "memory")) n = least_on_the_way(old, path, "memory.limit_in_bytes");
+        if (n < least) least = n;
+    }
+    if (f) fclose(f);
+    return least;
+}
+
+int64_t fv_memory_limit(void) {
+    int64_t machine = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), group = fv_memory_group_limit("/proc/self/cgroup", "/sys/fs/cgroup");
+    return group < machine ? group : machine;
 }
 
 int64_t fv_memory_resident(void) {
