@@ -13,7 +13,8 @@ static int begin(void **state) {
 static int cut_blocks(const char *path, const char *section) {
     char *page = contents(FOVEA_SOURCE "/README.md"), *at = strstr(page, section), *end;
     if (!at) fail_msg("README.md has no \"%s\"", section);
-    if ((end = strstr(at + 1, "\n## "))) *end = '\0';
+    at += strlen(section);
+    if ((end = strstr(at, "\n## "))) *end = '\0';
     fv_text script = {0};
     int blocks = 0;
     for (; (at = strstr(at, "\n```sh\n")); at = end, blocks++) {
