@@ -28,33 +28,28 @@ static int64_t least_on_the_way(const char *root, const char *path, const char *
     }
 }
 
+static int64_t lower(int64_t a, int64_t b) { return a < b ? a : b; }
+
 int64_t fv_memory_group_limit(const char *groups, const char *root) {
     char line[1024], old[1100];
-    int64_t least = INT64_MAX;
-    FILE *f = fopen(groups, "r");
     snprintf(old, sizeof old, "%s/memory", root);
     /* A container sees its own group's files at the root, whatever it is called outside. */
-    for (int version = 1; version <= 2; version++) {
-        int64_t n = version == 2 ? least_on_the_way(root, "", "memory.max") : least_on_the_way(old, "", "memory.limit_in_bytes");
-        if (n < least) least = n;
-    }
+    int64_t least = lower(least_on_the_way(root, "", "memory.max"), least_on_the_way(old, "", "memory.limit_in_bytes"));
+    FILE *f = fopen(groups, "r");
     while (f && fgets(line, sizeof line, f)) { /* "0::/user.slice/x" of version 2, "4:memory:/x" or "4:cpu,memory:/x" of version 1 */
         char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
         if (!path) continue;
         *path++ = '\0';
         path[strcspn(path, "\n")] = '\0';
-        int64_t n = INT64_MAX;
-        if (!controllers[1]) n = least_on_the_way(root, path, "memory.max");
-        else if (strstr(controllers, "memory")) n = least_on_the_way(old, path, "memory.limit_in_bytes");
-        if (n < least) least = n;
+        if (!controllers[1]) least = lower(least, least_on_the_way(root, path, "memory.max"));
+        else if (strstr(controllers, "memory")) least = lower(least, least_on_the_way(old, path, "memory.limit_in_bytes"));
     }
     if (f) fclose(f);
     return least;
 }
 
 int64_t fv_memory_limit(void) {
-    int64_t machine = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), group = fv_memory_group_limit("/proc/self/cgroup", "/sys/fs/cgroup");
-    return group < machine ? group : machine;
+    return lower((int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), fv_memory_group_limit("/proc/self/cgroup", "/sys/fs/cgroup"));
 }
 
 int64_t fv_memory_resident(void) {

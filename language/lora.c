@@ -34,10 +34,11 @@ enum { LONGEST_PATH = 256 };
 static bool layer_path(const fv_lora_base *base, bool older, const char *weight, char out[LONGEST_PATH], const char **suffix) {
     const char *dot = strrchr(weight, '.'), *put = "", *rest = weight;
     *suffix = dot ? dot : "";
-    if (base->vision && begins(rest, new_visual)) rest += strlen(new_visual), put = older ? visual : new_visual;
-    else if (base->vision && begins(rest, visual)) rest += strlen(visual), put = older ? visual : new_visual;
-    else if (base->vision && begins(rest, new_text)) rest += strlen(new_text), put = older ? model : new_text;
-    else if (base->vision && begins(rest, model)) rest += strlen(model), put = older ? model : new_text;
+    const struct {
+        const char *begin, *put;
+    } names[] = {{new_visual, older ? visual : new_visual}, {visual, older ? visual : new_visual}, {new_text, older ? model : new_text}, {model, older ? model : new_text}};
+    for (size_t i = 0; i < FV_COUNT(names) && base->vision && !*put; i++)
+        if (begins(weight, names[i].begin)) rest = weight + strlen(names[i].begin), put = names[i].put;
     return snprintf(out, LONGEST_PATH, "%s%.*s", put, (int)(strlen(rest) - strlen(*suffix)), rest) < LONGEST_PATH;
 }
 

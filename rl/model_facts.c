@@ -12,6 +12,7 @@ typedef struct {
 static bool holds(const char *name, const char *word) { return strstr(name, word) != NULL; }
 
 static void count(counts *c, const fv_model *m, const fv_ops *ops) {
+    int64_t most = fv_packed_most();
     for (int i = 0; i < m->count; i++) {
         const fv_weight *w = &m->weights[i];
         fv_view stored = fv_weights_stored(m->file, (size_t)i);
@@ -21,7 +22,7 @@ static void count(counts *c, const fv_model *m, const fv_ops *ops) {
         c->total += n;
         c->file += (int64_t)fv_bytes(stored);
         int64_t copy = w->linear ? (int64_t)ops->linear_packed_bytes(fv_weight_matrix(w->view)) : 0;
-        if (c->packed + copy <= fv_packed_most()) c->packed += copy;
+        if (c->packed + copy <= most) c->packed += copy;
         else c->lying += copy;
         if (stored.dtype == FV_F16) c->widened += (int64_t)fv_bytes(w->view);
         if (i == 0) c->dtype = stored.dtype;

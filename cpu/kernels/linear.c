@@ -84,9 +84,6 @@ static void pack_panel(const packing *p, int64_t col) {
     }
 }
 
-/* Rows of 32 columns that a packed panel of weight w has. */
-static int64_t packed_rows(int64_t k, bool bf16) { return bf16 ? pieces_of(k, 2) : k; }
-
 size_t FV_KERNEL(linear_packed_bytes)(fv_view w) {
     return (size_t)(pieces_of(fv_rows(w), FV_PANEL) * FV_PANEL * packed_rows(fv_cols(w), w.dtype == FV_BF16)) * sizeof(float);
 }

@@ -174,6 +174,9 @@ static void pack_panel(const packing *p, int64_t col);
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t pieces_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
+/* Rows of 32 columns that a panel of k steps has, in pairs or not. */
+static int64_t packed_rows(int64_t k, bool pairs) { return pairs ? pieces_of(k, 2) : k; }
+
 /* Where piece i of `pieces` of [0, n) begins, all as even as can be. */
 static int64_t even_cut(int64_t n, int64_t pieces, int64_t i) { return n * i / pieces; }
 
@@ -326,7 +329,7 @@ static void multiply(const fv_exec *x, product p, const packing *in) {
         p.fresh = fresh && i == 0;
         packing block;
         if (!in) {
-            p.b = b + (p.widens ? first / 2 : first) * p.b_step;
+            p.b = b + packed_rows(first, p.widens) * p.b_step;
         } else {
             block = *in;
             block.first = first;
@@ -358,7 +361,7 @@ void FV_KERNEL(linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const
     packing as_it_lies = weight_packing(w);
     bool widens = FV_STEP_WIDENS && packed && w.dtype == FV_BF16;
     product p = { .m = fv_rows(in), .n = fv_rows(w), .k = as_it_lies.k, .depth = as_it_lies.depth, .a = fv_f32(in), .a_row = fv_cols(w), .a_col = 1, .b = packed,
-                  .b_panel = (widens ? pieces_of(as_it_lies.k, 2) : as_it_lies.k) * FV_PANEL, .b_step = FV_PANEL, .widens = widens, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias) };
+                  .b_panel = packed_rows(as_it_lies.k, widens) * FV_PANEL, .b_step = FV_PANEL, .widens = widens, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias) };
     multiply(x, p, packed ? NULL : &as_it_lies);
 }
 

@@ -49,7 +49,7 @@ static const int64_t *rows_of(const fv_trainer *t, fv_curriculum *rows, int64_t 
 
 static fv_status load_batch(fv_trainer *t, const fv_stage *stage, fv_feed *feed, fv_curriculum *rows, int64_t step, int64_t steps, sft_batch *b, fv_error *err) {
     fv_feed_take(feed, rows_of(t, rows, step, b), b->count, b->samples);
-    if (step + 1 < steps) fv_feed_expect(feed, rows_of(t, rows, step + 1, b), b->count);
+    if (fv_train_reads_ahead(t->ops->device) && step + 1 < steps) fv_feed_expect(feed, rows_of(t, rows, step + 1, b), b->count);
     FV_TRY(fv_train_bad_rows(t, b->samples, b->count, err));
     FV_TRY(fv_tree_new(&b->tree, t->model, err));
     for (int i = 0; i < b->count; i++) {

@@ -1,43 +1,12 @@
 /* Clips that are thought about: how plates move is written down before a question about their order is answered; and rows without thoughts, which stay as they were. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "made.h"
 
 #include "core/text.h"
-#include "datasets/generator.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Row `index` of seed 7. */
-static fv_row *make(int64_t index, const char *options) {
-    json_t *o = json_loads(options, 0, NULL);
-    assert_non_null(o);
-    fv_generator_how how = {7, "train", o};
-    fv_row *row = NULL;
-    fv_error err = {0};
-    if (fv_generator_find("clip")->make(&row, &how, index, &err) != FV_OK) fail_msg("%s: %s", options, err.text);
-    json_decref(o);
-    return row;
-}
-
-static const char *field(const fv_row *row, const char *name) {
-    return json_string_value(json_object_get(row->json, name));
-}
-
-static size_t turns(const fv_row *row) {
-    return json_array_size(json_object_get(row->json, "messages"));
-}
-
-/* The text of a turn, or the last of its parts. */
-static const char *said(const fv_row *row, size_t turn) {
-    const json_t *content = json_object_get(json_array_get(json_object_get(row->json, "messages"), turn), "content");
-    return json_string_value(json_is_string(content) ? content : json_object_get(json_array_get(content, json_array_size(content) - 1), "text"));
-}
 
 static bool same_pictures(const fv_row *a, const fv_row *b) {
     bool same = a->image_count == b->image_count;
@@ -49,10 +18,10 @@ static bool same_pictures(const fv_row *a, const fv_row *b) {
 static const char *thought_of(const fv_row *row) {
     static char thought[192];
     char whole[256];
-    assert_int_equal(turns(row), 2);
-    snprintf(thought, sizeof thought, "%.*s", (int)strcspn(said(row, 1) + strlen("<think>"), "<"), said(row, 1) + strlen("<think>"));
+    assert_int_equal(message_count(row), 2);
+    snprintf(thought, sizeof thought, "%.*s", (int)strcspn(said(message(row, 1)) + strlen("<think>"), "<"), said(message(row, 1)) + strlen("<think>"));
     snprintf(whole, sizeof whole, "<think>%s</think><answer>%s</answer>", thought, field(row, "answer"));
-    assert_string_equal(said(row, 1), whole);
+    assert_string_equal(said(message(row, 1)), whole);
     return thought;
 }
 
@@ -86,10 +55,10 @@ static void thoughts_say_what_answers_need(void **state) {
     (void)state;
     int firsts = 0;
     for (int64_t i = 0; i < 24; i++) {
-        fv_row *row = make(i, "{\"mode\": \"sft\", \"leave\": 0, \"ground\": \"plain\"}");
+        fv_row *row = make("clip", "train", "{\"mode\": \"sft\", \"leave\": 0, \"ground\": \"plain\"}", i);
         char first[16] = "", last[16] = "";
-        bool is_first = strcmp(said(row, 0), "Which plate moved first?") == 0;
-        if (!is_first) assert_string_equal(said(row, 0), "Which plate moved last?");
+        bool is_first = strcmp(said(message(row, 0)), "Which plate moved first?") == 0;
+        if (!is_first) assert_string_equal(said(message(row, 0)), "Which plate moved last?");
         read_order(thought_of(row), first, last);
         assert_string_equal(field(row, "answer"), is_first ? first : last);
         assert_string_not_equal(first, last);
@@ -104,8 +73,8 @@ static void plates_are_left_out_as_asked(void **state) {
     (void)state;
     int all = 0, said_of = 0;
     for (int64_t i = 0; i < 60; i++) {
-        fv_row *whole = make(i, "{\"mode\": \"sft\", \"leave\": 0, \"ground\": \"plain\"}"), *some = make(i, "{\"mode\": \"sft\", \"ground\": \"plain\"}");
-        fv_row *none = make(i, "{\"mode\": \"sft\", \"leave\": 1, \"ground\": \"plain\"}");
+        fv_row *whole = make("clip", "train", "{\"mode\": \"sft\", \"leave\": 0, \"ground\": \"plain\"}", i), *some = make("clip", "train", "{\"mode\": \"sft\", \"ground\": \"plain\"}", i);
+        fv_row *none = make("clip", "train", "{\"mode\": \"sft\", \"leave\": 1, \"ground\": \"plain\"}", i);
         all += plates_in(thought_of(whole));
         said_of += plates_in(thought_of(some));
         assert_string_equal(thought_of(none), "");
@@ -120,9 +89,9 @@ static void plates_are_left_out_as_asked(void **state) {
 static void questions_are_those_that_are_thought_about(void **state) {
     (void)state;
     for (int64_t i = 0; i < 12; i++) {
-        fv_row *rl = make(i, "{\"mode\": \"rl\"}"), *sft = make(i, "{\"mode\": \"sft\"}");
-        assert_int_equal(turns(rl), 1);
-        assert_string_equal(said(rl, 0), said(sft, 0));
+        fv_row *rl = make("clip", "train", "{\"mode\": \"rl\"}", i), *sft = make("clip", "train", "{\"mode\": \"sft\"}", i);
+        assert_int_equal(message_count(rl), 1);
+        assert_string_equal(said(message(rl, 0)), said(message(sft, 0)));
         assert_string_equal(field(rl, "answer"), field(sft, "answer"));
         assert_string_equal(field(rl, "problem_type"), "free-form");
         assert_true(same_pictures(rl, sft));
@@ -138,8 +107,8 @@ static void kinds_are_those_asked_for(void **state) {
         for (int64_t i = 0; i < 4; i++) {
             char options[64];
             snprintf(options, sizeof options, "{\"mode\": \"rl\", \"kinds\": \"%s\"}", kinds[k][0]);
-            fv_row *row = make(i, options);
-            assert_string_equal(said(row, 0), kinds[k][1]);
+            fv_row *row = make("clip", "train", options, i);
+            assert_string_equal(said(message(row, 0)), kinds[k][1]);
             fv_row_free(row);
         }
     }
@@ -159,9 +128,9 @@ static void rows_by_default_are_those_of_old(void **state) {
                 {2, "{\"kinds\": \"each\"}", "How does each plate move?|purple right 2; white left 1|"},
                 {5, "{\"kinds\": \"each\"}", "How does each plate move?|red still; green still; blue down 1 2; black still|"}};
     for (size_t i = 0; i < FV_COUNT(rows); i++) {
-        fv_row *row = make(rows[i].index, rows[i].options);
+        fv_row *row = make("clip", "train", rows[i].options, rows[i].index);
         fv_text says = {0};
-        for (size_t k = 0; k < turns(row); k++) fv_text_printf(&says, "%s|", said(row, k));
+        for (size_t k = 0; k < message_count(row); k++) fv_text_printf(&says, "%s|", said(message(row, k)));
         assert_string_equal(says.data, rows[i].says);
         fv_text_clear(&says);
         fv_row_free(row);

@@ -1,9 +1,5 @@
 /* Worlds in which drawing helps: what trajectories draw is what their pictures show, and answers are what the drawings say. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "made.h"
 
 #include "datasets/scene.h"
 #include "tools/actions.h"
@@ -16,26 +12,12 @@
 
 enum { ROWS = 30 };
 
-static fv_row *make(const char *name, const char *options, int64_t index) {
-    json_t *o = json_loads(options, 0, NULL);
-    fv_generator_how how = {7, "train", o};
-    fv_row *row = NULL;
-    fv_error err = {0};
-    if (fv_generator_find(name)->make(&row, &how, index, &err) != FV_OK) fail_msg("%s %s: %s", name, options, err.text);
-    json_decref(o);
-    return row;
-}
-
-static const json_t *content(const fv_row *row, size_t i) {
-    return json_object_get(json_array_get(json_object_get(row->json, "messages"), i), "content");
-}
-
 static size_t turns(const fv_row *row) {
-    return json_array_size(json_object_get(row->json, "messages")) / 2;
+    return message_count(row) / 2;
 }
 
 static const char *turn(const fv_row *row, size_t i) { return json_string_value(content(row, 2 * i + 1)); }
-static const char *answer(const fv_row *row) { return json_string_value(json_object_get(row->json, "answer")); }
+static const char *answer(const fv_row *row) { return field(row, "answer"); }
 
 /* The items of a turn. The caller's. */
 static json_t *items(const fv_row *row, size_t i) {
@@ -65,7 +47,7 @@ static void environments_agree(void **state) {
     static const char *const worlds[][2] = {{"maze", "{\"mode\": \"sft\"}"}, {"dots", "{\"mode\": \"sft\"}"}, {"mark", "{\"mode\": \"sft\", \"reflect\": 0.5}"}};
     for (size_t w = 0; w < FV_COUNT(worlds); w++)
         for (int i = 0; i < 10; i++) {
-            fv_row *row = make(worlds[w][0], worlds[w][1], i);
+            fv_row *row = make(worlds[w][0], "train", worlds[w][1], i);
             fv_seen seen[FV_SKETCH_PICTURES];
             fv_env *env;
             fv_episode *episode;
@@ -96,7 +78,7 @@ static void environments_agree(void **state) {
 static void ways_are_drawn_through_mazes(void **state) {
     (void)state;
     for (int i = 0; i < ROWS; i++) {
-        fv_row *row = make("maze", "{\"mode\": \"sft\", \"sloppy\": 0, \"side\": 4}", i);
+        fv_row *row = make("maze", "train", "{\"mode\": \"sft\", \"sloppy\": 0, \"side\": 4}", i);
         const fv_image *im = row->images[0];
         fv_color red = fv_plate_color(0), wall = fv_color_contrast((fv_color){{im->rgb[0], im->rgb[1], im->rgb[2]}});
         fv_point at = {0, 0};
@@ -121,7 +103,7 @@ static void ways_are_drawn_through_mazes(void **state) {
         for (int y = -6; y <= 6; y++)
             for (int x = -6; x <= 6; x++) yellow += is_color(im, at.x + x, at.y + y, fv_plate_color(3));
         assert_true(yellow > 10 && strlen(answer(row)) == 1);
-        fv_row *other = make("maze", "{\"mode\": \"rl\", \"side\": 4}", i); /* the same maze, without the trajectory */
+        fv_row *other = make("maze", "train", "{\"mode\": \"rl\", \"side\": 4}", i); /* the same maze, without the trajectory */
         assert_int_equal(json_array_size(json_object_get(other->json, "messages")), 1);
         assert_memory_equal(other->images[0]->rgb, im->rgb, 3 * 112 * 112);
         assert_string_equal(answer(other), answer(row));
@@ -157,7 +139,7 @@ static void dots_make_letters(void **state) {
     (void)state;
     int seen[128] = {0}, letters = 0;
     for (int i = 0; i < 3 * ROWS; i++) {
-        fv_row *row = make("dots", "{\"mode\": \"sft\", \"sloppy\": 0}", i);
+        fv_row *row = make("dots", "train", "{\"mode\": \"sft\", \"sloppy\": 0}", i);
         json_t *lines = items(row, 0);
         assert_int_equal(letter_of(lines), answer(row)[0]);
         for (size_t k = 0; k < json_array_size(lines); k++) { /* from dot to dot, without a gap */
@@ -177,7 +159,7 @@ static void marks_tell_the_answer(void **state) {
     (void)state;
     int sides = 0, reflections = 0;
     for (int i = 0; i < 2 * ROWS; i++) {
-        fv_row *row = make("mark", "{\"mode\": \"sft\", \"sloppy\": 0, \"ground\": \"plain\"}", i);
+        fv_row *row = make("mark", "train", "{\"mode\": \"sft\", \"sloppy\": 0, \"ground\": \"plain\"}", i);
         const char *question = json_string_value(json_object_get(json_array_get(content(row, 0), 1), "text"));
         json_t *boxes = items(row, turns(row) - 2);
         fv_point middle[3];

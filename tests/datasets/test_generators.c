@@ -1,9 +1,5 @@
 /* Generated tasks: rows repeat exactly, options are checked, and what an answer says is what the pixels show. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "made.h"
 
 #include "core/file.h"
 #include "datasets/photographs.h"
@@ -18,19 +14,6 @@
 
 /* ---- help ----------------------------------------------------------------------------------------------------------- */
 
-static fv_row *make(const char *name, const char *split, const char *options, int64_t index) {
-    const fv_generator *g = fv_generator_find(name);
-    assert_non_null(g);
-    json_t *o = json_loads(options, 0, NULL);
-    assert_non_null(o);
-    fv_generator_how how = {7, split, o};
-    fv_row *row = NULL;
-    fv_error err = {0};
-    if (g->make(&row, &how, index, &err) != FV_OK) fail_msg("%s %s: %s", name, options, err.text);
-    json_decref(o);
-    return row;
-}
-
 static void expect_refused(const char *name, const char *options, const char *part) {
     json_t *o = json_loads(options, 0, NULL);
     fv_generator_how how = {7, "train", o};
@@ -40,21 +23,6 @@ static void expect_refused(const char *name, const char *options, const char *pa
     assert_null(row);
     if (strstr(err.text, part) == NULL) fail_msg("\"%s\" has no \"%s\"", err.text, part);
     json_decref(o);
-}
-
-static const json_t *message(const fv_row *row, size_t i) {
-    return json_array_get(json_object_get(row->json, "messages"), i);
-}
-
-static size_t message_count(const fv_row *row) {
-    return json_array_size(json_object_get(row->json, "messages"));
-}
-
-/* The text of a message, or its last text part. */
-static const char *said(const json_t *message) {
-    const json_t *content = json_object_get(message, "content");
-    if (json_is_string(content)) return json_string_value(content);
-    return json_string_value(json_object_get(json_array_get(content, json_array_size(content) - 1), "text"));
 }
 
 static fv_box read_box(const json_t *list) {

@@ -1,39 +1,11 @@
 /* What the main job's generator asks for: digits, letters or both, and rows by default that stay those which the figures in docs/ were measured on. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "made.h"
 
 #include "datasets/scene.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Row `index` of seed 7. */
-static fv_row *make(const char *name, int64_t index, const char *options) {
-    json_t *o = json_loads(options, 0, NULL);
-    assert_non_null(o);
-    fv_generator_how how = {7, "train", o};
-    fv_row *row = NULL;
-    fv_error err = {0};
-    if (fv_generator_find(name)->make(&row, &how, index, &err) != FV_OK) fail_msg("%s %s: %s", name, options, err.text);
-    json_decref(o);
-    return row;
-}
-
-static const char *field(const fv_row *row, const char *name) {
-    return json_string_value(json_object_get(row->json, name));
-}
-
-static size_t turns(const fv_row *row) {
-    return json_array_size(json_object_get(row->json, "messages"));
-}
-
-static const json_t *content(const fv_row *row, size_t turn) {
-    return json_object_get(json_array_get(json_object_get(row->json, "messages"), turn), "content");
-}
 
 static const char *question(const fv_row *row) {
     return json_string_value(json_object_get(json_array_get(content(row, 0), 1), "text"));
@@ -62,7 +34,7 @@ static char check_row(const fv_row *row, const char *mode, const char *word) {
     assert_string_equal(field(row, "category"), want);
     snprintf(want, sizeof want, "<answer>%s</answer>", answer);
     if (strcmp(mode, "no_tool_sft") == 0 || json_is_true(json_object_get(row->json, "zoom_hits")))
-        assert_string_equal(json_string_value(content(row, turns(row) - 1)), want);
+        assert_string_equal(json_string_value(content(row, message_count(row) - 1)), want);
     return answer[0];
 }
 
@@ -76,7 +48,7 @@ static void glyphs_are_those_asked_for(void **state) {
             char options[96];
             const char *mode = modes[i % (int64_t)FV_COUNT(modes)];
             snprintf(options, sizeof options, "{\"mode\": \"%s\", \"glyphs\": \"%s\"}", mode, kinds[k][0]);
-            fv_row *row = make("visual-search", i, options);
+            fv_row *row = make("visual-search", "train", options, i);
             char glyph = check_row(row, mode, kinds[k][1]);
             assert_non_null(strchr(FV_DIGITS FV_LETTERS, glyph));
             if (glyph >= '0' && glyph <= '9') digits++;
@@ -100,7 +72,7 @@ static bool same_pictures(const fv_row *a, const fv_row *b) {
 static void letters_stand_where_digits_do(void **state) {
     (void)state;
     for (int64_t i = 0; i < 10; i++) {
-        fv_row *row = make("visual-search", i, "{}"), *digits = make("visual-search", i, "{\"glyphs\": \"digits\"}"), *letters = make("visual-search", i, "{\"glyphs\": \"letters\"}");
+        fv_row *row = make("visual-search", "train", "{}", i), *digits = make("visual-search", "train", "{\"glyphs\": \"digits\"}", i), *letters = make("visual-search", "train", "{\"glyphs\": \"letters\"}", i);
         assert_true(json_equal(row->json, digits->json));
         assert_true(same_pictures(row, digits));
         assert_false(same_pictures(row, letters));
@@ -122,7 +94,7 @@ static void rows_by_default_are_those_of_old(void **state) {
     static const char plates[] = "[{\"color\": \"black\", \"digit\": \"1\", \"box\": [22, 176, 94, 247]}, {\"color\": \"blue\", \"digit\": \"3\", \"box\": [126, 150, 191, 201]}, "
                                  "{\"color\": \"yellow\", \"digit\": \"1\", \"box\": [150, 244, 211, 305]}, {\"color\": \"orange\", \"digit\": \"3\", \"box\": [42, 327, 101, 386]}, "
                                  "{\"color\": \"red\", \"digit\": \"3\", \"box\": [345, 233, 422, 293]}, {\"color\": \"purple\", \"digit\": \"9\", \"box\": [371, 312, 426, 367]}]";
-    fv_row *search = make("visual-search", 1, "{\"mode\": \"sft\"}"), *locate = make("locate", 1, "{\"turns\": 1}"), *zoomed = make("zoomed", 0, "{\"turns\": 1}");
+    fv_row *search = make("visual-search", "train", "{\"mode\": \"sft\"}", 1), *locate = make("locate", "train", "{\"turns\": 1}", 1), *zoomed = make("zoomed", "train", "{\"turns\": 1}", 0);
     json_t *want = json_loads(plates, 0, NULL);
     assert_true(json_equal(json_object_get(search->json, "plates"), want));
     assert_string_equal(question(search), "Tell me the digit on the red plate.");
