@@ -118,6 +118,22 @@ static void logprob_back(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_
     GIVE_BACK(x);
 }
 
+static void divergence(const fv_exec *x, fv_view y, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature, float beta) {
+    SCRATCH_OF(x);
+    take_logits(x, fv_rows(p.hidden), p.head.weight.shape[0]);
+    take_logits(x, fv_rows(p.hidden), p.head.weight.shape[0]);
+    GIVE_BACK(x);
+}
+
+static void divergence_back(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dy, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature,
+                            float beta) {
+    SCRATCH_OF(x);
+    take_logits(x, fv_rows(p.hidden), p.head.weight.shape[0]);
+    take_logits(x, fv_rows(p.hidden), p.head.weight.shape[0]);
+    take_panels(x, fv_cols(p.hidden), p.head.weight.shape[0]);
+    GIVE_BACK(x);
+}
+
 static void sample(const fv_exec *x, int32_t *id, float *logp, float *entropy, fv_view hidden, fv_head head, const fv_sampling *how) {
     SCRATCH_OF(x);
     take_logits(x, fv_rows(hidden), head.weight.shape[0]);
@@ -134,5 +150,5 @@ void fv_hollow_ops(fv_ops *out, const fv_ops *like) {
                     .blend_back = views_4, .rms_norm = rms_norm, .rms_norm_back = views_6, .layer_norm = layer_norm, .layer_norm_back = views_7, .rotary_table = views_5,
                     .rotary = rotary, .kv_write = views_6, .kv_write_back = views_6, .attention = attention, .attention_back = attention_back, .swiglu = views_3,
                     .swiglu_back = views_5, .act = act, .act_back = act_back, .add = views_3, .axpy = axpy, .scale = scale, .dot = dot, .logprob = logprob,
-                    .logprob_back = logprob_back, .vocabulary = vocabulary, .sample = sample, .adamw = adamw};
+                    .logprob_back = logprob_back, .divergence = divergence, .divergence_back = divergence_back, .vocabulary = vocabulary, .sample = sample, .adamw = adamw};
 }

@@ -60,6 +60,12 @@ typedef struct {
     const void *packed;
 } fv_head;
 
+/* Each row's distribution over the vocabulary: softmax of head's logits of its hidden state. lse as `logprob` leaves it. */
+typedef struct {
+    fv_view hidden, lse; /* [rows, width], [rows, 2] */
+    fv_head head;
+} fv_distribution;
+
 /* How one row is sampled. */
 typedef struct {
     float temperature;      /* 0: greedy (the smallest id of the largest logit) */
@@ -148,10 +154,14 @@ typedef struct fv_ops {
 
     /* log-prob of target[r] under softmax(logits / temperature[r]) over the whole vocabulary, and the entropy (nats), without a
      * [rows, vocabulary] tensor. lse [rows, 2] keeps max and log-sum for the way back; entropy may be absent.
-     * back, from dlogp [rows] and dentropy [rows] (may be absent): dhidden +=, dweight += (may be absent). */
+     * back, from dlogp [rows] and dentropy [rows] (may be absent): dhidden +=, dweight += (may be absent). lse absent: it is found again. */
     void (*logprob)(const fv_exec *x, fv_view logp, fv_view entropy, fv_view lse, fv_view hidden, fv_head head, fv_view target, fv_view temperature);
     void (*logprob_back)(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dlogp, fv_view dentropy, fv_view entropy, fv_view lse,
                          fv_view hidden, fv_head head, fv_view target, fv_view temperature);
+    /* divergence: y[r] = beta KL(q || m) + (1 - beta) KL(p || m), m = beta q + (1 - beta) p; KL(q || p) for beta 0, KL(p || q) for beta 1 (core/lane_divergence.h).
+     * q is another model's, of the same vocabulary and temperature, and a constant. pull [rows] is kept for the way back: dhidden +=, dweight += (of p; may be absent). */
+    void (*divergence)(const fv_exec *x, fv_view y, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature, float beta);
+    void (*divergence_back)(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dy, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature, float beta);
     /* Second pass over the vocabulary in blocks, for whole-distribution statistics; lse from logprob. `visit` runs on one thread, blocks ascending in row, then col. */
     void (*vocabulary)(const fv_exec *x, fv_view lse, fv_view hidden, fv_head head, fv_view temperature, fv_vocabulary_visit *visit, void *context);
     /* Draws id[r] as how[r] says; logp and entropy as `logprob` gives them for that id at temperature (1 where greedy), bit for bit. */
@@ -168,10 +178,12 @@ typedef struct fv_ops {
     X(rms_norm) X(rms_norm_back) X(layer_norm) X(layer_norm_back)                                                      \
     X(rotary_table) X(rotary) X(kv_write) X(kv_write_back) X(attention) X(attention_back)                              \
     X(swiglu) X(swiglu_back) X(act) X(act_back) X(add) X(axpy) X(scale) X(dot)                                         \
-    X(logprob) X(logprob_back) X(vocabulary) X(sample) X(adamw)
+    X(logprob) X(logprob_back) X(divergence) X(divergence_back) X(vocabulary) X(sample) X(adamw)
 
 /* Those with a matrix product in them: what a table of precision bf16 does in its own way. */
-#define FV_BF16_MAP(X) X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight) X(logprob) X(logprob_back) X(vocabulary) X(sample)
+#define FV_BF16_MAP(X)                                                                                                 \
+    X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight)                         \
+    X(logprob) X(logprob_back) X(divergence) X(divergence_back) X(vocabulary) X(sample)
 
 /* The slots that are no kernels, as pointers: name, device (with what pads it), alloc, alloc_host, free, upload, download, clear, check. */
 enum { FV_PLAIN_SLOTS = 9 };

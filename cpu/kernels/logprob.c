@@ -46,8 +46,9 @@ static void back_rows(void *context, int64_t begin, int64_t end, int worker) {
         int64_t r = j->first + i, n = j->vocabulary;
         float *row = j->logits + i * n, temperature = j->temperature[r], entropy = 0, dentropy = 0;
         if (j->dentropy != NULL) entropy = j->entropy[r], dentropy = j->dentropy[r];
-        fv_logits_cool(row, n, temperature);
-        fv_x16 max = fv_set1(j->lse[2 * r]), log_sum = fv_set1(j->lse[2 * r + 1]), dh = fv_set1(dentropy);
+        float most = fv_logits_cool(row, n, temperature);
+        fv_softmax s = j->lse != NULL ? (fv_softmax){j->lse[2 * r], j->lse[2 * r + 1], 0} : fv_logits_softmax(row, n, most);
+        fv_x16 max = fv_set1(s.max), log_sum = fv_set1(s.log_sum), dh = fv_set1(dentropy);
         fv_x16 base = fv_set1(j->dlogp[r]), inverse = fv_set1(-1.0f / temperature);
         for (int64_t v = 0; v < n; v += FV_LANES) {
             int part = fv_part(n - v);

@@ -19,6 +19,7 @@ typedef struct {
     const int32_t *target;
     const float *temperature, *dlogp, *dentropy;
     float *logp, *entropy, *lse;
+    int cooled; /* logits are divided by their temperature already */
 } job;
 
 static job job_of(const fv_exec *x, int64_t step, int64_t vocabulary, fv_view lse, fv_view temperature) {
@@ -67,7 +68,7 @@ FV_GLOBAL(back_numbers, job) {
 #pragma unroll
     for (int64_t v = from; v < from + PART; v += NUMBER_THREADS) {
         if (v >= j.vocabulary) continue;
-        float lp = fv_sub(fv_sub(temperature != 1.0f ? fv_div(row[v], temperature) : row[v], max), log_sum);
+        float lp = fv_sub(fv_sub(temperature != 1.0f && !j.cooled ? fv_div(row[v], temperature) : row[v], max), log_sum);
         float pull = fv_fma(dentropy, fv_add(lp, entropy), j.dlogp[r]);
         float dl = fv_mul(fv_mul(fv_exp(lp), pull), inverse);
         row[v] = v == j.target[r] ? dl + j.dlogp[r] / temperature : dl;
@@ -80,10 +81,20 @@ static void logprob_back_by(const fv_products *by, const fv_exec *x, fv_view dhi
     int64_t rows = fv_elements(target), vocabulary = head.weight.shape[0], step = fv_logits_rows(vocabulary, rows);
     job j = job_of(x, step, vocabulary, lse, temperature);
     j.target = fv_cuda_ints(x, target), j.entropy = fv_f32(entropy), j.dlogp = fv_f32(dlogp), j.dentropy = fv_f32(dentropy);
+    job found = j;
+    if (lse.data == NULL) {
+        j.lse = found.lse = FV_NUMBERS(x->scratch, 2 * rows);
+        found.logp = FV_NUMBERS(x->scratch, rows), found.entropy = NULL;
+        j.cooled = 1;
+    }
     for (; j.first < rows; j.first += step) {
         j.rows = rows - j.first < step ? rows - j.first : step;
         fv_logits(by, x, j.logits, hidden, j.first, j.rows, head);
         fv_cuda_begin("logprob_back", hidden, head.weight);
+        if (j.cooled) {
+            found.first = j.first;
+            FV_LAUNCH(logprob_row, j.rows, LOGITS_THREADS, 0, found);
+        }
         FV_LAUNCH(back_numbers, j.rows * j.parts, NUMBER_THREADS, 0, j);
         fv_view dlogits = fv_mat(j.logits, j.rows, vocabulary);
         if (dhidden.data != NULL) by->back_input(x, fv_slice(dhidden, j.first, j.rows), dlogits, head.weight, head.packed);

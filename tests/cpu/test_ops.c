@@ -123,6 +123,57 @@ static void logprob_back(bag *b) {
     free_head(head);
 }
 
+/* The other model is narrower, and its head is the same for all. beta is in the case's name. */
+enum { OTHER = 5, VOCABULARY = 29 };
+typedef struct {
+    float weight[VOCABULARY * OTHER], lse[2 * ROWS], other_lse[2 * ROWS], unused[ROWS];
+    fv_head head, other_head;
+    fv_distribution p, q;
+    float beta;
+} two_models;
+
+static void open_two(two_models *m, bag *b) {
+    int32_t zero[ROWS] = {0};
+    for (int i = 0; i < VOCABULARY * OTHER; i++) m->weight[i] = (float)(i * 7 % 13 - 6) / 8;
+    fv_view other_weight = fv_mat(m->weight, VOCABULARY, OTHER), unused = fv_vec(m->unused, b->rows), none = {0};
+    m->head = head_of(b);
+    m->other_head = (fv_head){other_weight, packed_of(b, other_weight)};
+    m->p = (fv_distribution){V(b, "hidden"), fv_mat(m->lse, b->rows, 2), m->head};
+    m->q = (fv_distribution){V(b, "other"), fv_mat(m->other_lse, b->rows, 2), m->other_head};
+    m->beta = strtof(b->c->name + strlen("divergence_"), NULL);
+    b->ops->logprob(&b->exec, unused, none, m->p.lse, m->p.hidden, m->p.head, fv_ints(zero, b->rows), V(b, "temperature"));
+    b->ops->logprob(&b->exec, unused, none, m->q.lse, m->q.hidden, m->q.head, fv_ints(zero, b->rows), V(b, "temperature"));
+}
+static void close_two(two_models *m) {
+    free_head(m->head);
+    free_head(m->other_head);
+}
+static void divergence_forward(bag *b) {
+    two_models m;
+    open_two(&m, b);
+    b->ops->divergence(&b->exec, V(b, "y"), V(b, "pull"), m.p, m.q, V(b, "temperature"), m.beta);
+    close_two(&m);
+}
+static void divergence_back(bag *b) {
+    two_models m;
+    open_two(&m, b);
+    b->ops->divergence_back(&b->exec, D(b, "hidden"), table_of(D(b, "weight"), 12), D(b, "y"), V(b, "pull"), m.p, m.q, V(b, "temperature"), m.beta);
+    close_two(&m);
+}
+/* The log-probs' way back without what the forward kept. */
+static void logprob_back_alone(bag *b) {
+    fv_head head = head_of(b);
+    b->ops->logprob_back(&b->exec, D(b, "hidden"), table_of(D(b, "weight"), 12), D(b, "logp"), D(b, "entropy"), V(b, "entropy"), fv_none, V(b, "hidden"), head, I(b, "target"),
+                         V(b, "temperature"));
+    free_head(head);
+}
+
+#define DIVERGENCE(title)                                                                                              \
+    {title, {{"hidden", SEEN, 12, 0, 0}, {"weight", WHOLE, VOCABULARY * 12, 0, 0}, {"other", CONSTANT, OTHER, 0, 0}, {"temperature", CONSTANT, 1, 0, 0},  \
+     {"y", RESULT, 1, 0, 0}, {"pull", KEPT, 1, 0, 0}}, divergence_forward, divergence_back, 0}
+#define LOGPROB(title, back)                                                                                           \
+    {title, {{"hidden", SEEN, 12, 0, 0}, {"weight", WHOLE, 29 * 12, 0, 0}, {"target", INTEGER, 1, 0, 29}, {"temperature", CONSTANT, 1, 0, 0},  \
+     {"logp", RESULT, 1, 0, 0}, {"entropy", RESULT, 1, 0, 0}, {"lse", KEPT, 2, 0, 0}}, logprob_forward, back, 0}
 #define ACT(title, which) {title, {{"x", SEEN, 23, 0, 0}, {"y", RESULT, 23, 0, 0}}, act_forward, act_back, which}
 #define ATTENTION(title)                                                                                               \
     {title,                                                                                                            \
@@ -144,8 +195,8 @@ static const op_case cases[] = {
     {"kv_write", {{"k", SEEN, KV * DIM, 0, 0}, {"v", SEEN, KV * DIM, 0, 0}, {"lane", INTEGER, 2, 0, FV_PAGE / 2}, {"keys", RESULT, KV * DIM * FV_PAGE, 0, 0},
       {"values", RESULT, KV * DIM * FV_PAGE, 0, 0}}, kv_write_forward, kv_write_back, 0},
     ATTENTION("attention"), ATTENTION("attention_window"),
-    {"logprob", {{"hidden", SEEN, 12, 0, 0}, {"weight", WHOLE, 29 * 12, 0, 0}, {"target", INTEGER, 1, 0, 29}, {"temperature", CONSTANT, 1, 0, 0},
-      {"logp", RESULT, 1, 0, 0}, {"entropy", RESULT, 1, 0, 0}, {"lse", KEPT, 2, 0, 0}}, logprob_forward, logprob_back, 0},
+    LOGPROB("logprob", logprob_back), LOGPROB("logprob_alone", logprob_back_alone),
+    DIVERGENCE("divergence_0"), DIVERGENCE("divergence_0.25"), DIVERGENCE("divergence_1"),
 };
 
 static void pytorch_numbers(void **state) {

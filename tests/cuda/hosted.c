@@ -55,6 +55,8 @@ static fv_view out(fv_view v) {
 }
 static fv_head head_in(fv_head h) { return (fv_head){in(h.weight), mirrored(h.packed, real->linear_packed_bytes(h.weight), false)}; }
 
+static fv_distribution distribution_in(fv_distribution d) { return (fv_distribution){in(d.hidden), in(d.lse), head_in(d.head)}; }
+
 /* After the call: results come back, and the card is asked whether all went well. */
 static void done(void) {
     for (int i = 0; i < count; i++) {
@@ -118,6 +120,11 @@ HOSTED(logprob_back,
        (const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dlogp, fv_view dentropy, fv_view entropy, fv_view lse, fv_view hidden, fv_head head,
         fv_view target, fv_view temperature),
        (&card, out(dhidden), out(dweight), in(dlogp), in(dentropy), in(entropy), in(lse), in(hidden), head_in(head), target, temperature))
+HOSTED(divergence, (const fv_exec *x, fv_view y, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature, float beta),
+       (&card, out(y), out(pull), distribution_in(p), distribution_in(q), temperature, beta))
+HOSTED(divergence_back,
+       (const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dy, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature, float beta),
+       (&card, out(dhidden), out(dweight), in(dy), in(pull), distribution_in(p), distribution_in(q), temperature, beta))
 HOSTED(vocabulary, (const fv_exec *x, fv_view lse, fv_view hidden, fv_head head, fv_view temperature, fv_vocabulary_visit *visit, void *context),
        (&card, in(lse), in(hidden), head_in(head), temperature, visit, context))
 HOSTED(sample, (const fv_exec *x, int32_t *id, float *logp, float *entropy, fv_view hidden, fv_head head, const fv_sampling *how),

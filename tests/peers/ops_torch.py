@@ -6,6 +6,7 @@ One entry a case of tests/cpu/test_ops.c, under its name: "rows", then a flat li
 came in (for outputs) or that went out (for inputs).
 """
 import json
+import math
 import pathlib
 
 import torch
@@ -113,6 +114,29 @@ entry["after"] = w.tolist()
 cases["adamw"] = entry
 
 case("linear", R, {"x": normal(R, 19), "w": normal(23 * 19), "b": normal(23)}, lambda x, w, b: {"y": F.linear(x, w.view(23, 19), b)})
+
+# the same log-probs, whose way back is gone alone; and how far they are from another model's, at beta as the name says (TRL's generalized_jsd_loss, row by row)
+cases["logprob_alone"] = cases["logprob"]
+
+
+def divergence(beta, other):
+    head = torch.tensor([(i * 7 % 13 - 6) / 8 for i in range(29 * 5)]).double().view(29, 5)
+
+    def rows(hidden, weight):
+        lp = torch.log_softmax(hidden @ weight.view(29, 12).T / temperature[:, None], -1)
+        lq = torch.log_softmax(other @ head.T / temperature[:, None], -1)
+        kl = lambda log_m, log_q: F.kl_div(log_m, log_q, reduction="none", log_target=True).sum(-1)  # KL(q || m)
+        if beta in (0, 1):
+            return {"y": kl(lq, lp) if beta else kl(lp, lq)}
+        lm = torch.logsumexp(torch.stack([lp + math.log1p(-beta), lq + math.log(beta)]), 0)
+        return {"y": beta * kl(lm, lq) + (1 - beta) * kl(lm, lp)}
+
+    return rows
+
+
+for beta in (0, 0.25, 1):
+    other = normal(R, 5)
+    case(f"divergence_{beta}", R, {"hidden": normal(R, 12), "weight": normal(29 * 12)}, divergence(beta, other), constants={"other": other, "temperature": temperature})
 
 # keys and values into pages of the layout above: row r goes to two lanes of page r, one in each half
 lane = torch.tensor([[0, 7], [5, 0], [3, 2]])
