@@ -105,6 +105,8 @@ typedef struct {
     fv_view lse;
 } fv_scored;
 fv_scored fv_logprob(fv_pass *p, fv_var *hidden, int head_weight, fv_view target, fv_view temperature);
+/* The same where the results are known, since these tokens were sampled from these hidden states (logp, entropy: the host's, [rows]): only the way back is left. */
+fv_scored fv_logprob_known(fv_pass *p, fv_var *hidden, int head_weight, fv_view target, fv_view temperature, const float *logp, const float *entropy);
 
 /* Runs a block: y = body(context, x), of the shape of x. What body takes from the arena is given back where no way back needs it: without a tape,
  * where nothing is trained (a frozen tower), and with p->checkpoint: then body runs once more on the way back (Chen et al. 2016, arXiv 1604.06174),

@@ -313,19 +313,41 @@ static void logprob_back(fv_pass *p, const fv_step *s) {
                             head_of(p, s->weight), s->index, s->other);
 }
 
-fv_scored fv_logprob(fv_pass *p, fv_var *hidden, int head_weight, fv_view target, fv_view temperature) {
+static bool logprob_fits(fv_pass *p, fv_var *hidden, int head_weight, fv_view target, fv_view temperature) {
     int64_t rows = fv_rows(hidden->v);
-    bool track = hidden->track || trained(p, head_weight);
-    fv_scored out = {.logp = fv_value(p, rows, 1, track), .entropy = fv_value(p, rows, 1, track)};
-    out.lse = fv_mat(FV_NUMBERS(p->arena, 2 * rows), rows, 2);
     fv_view w = weight_of(p, head_weight);
     bool fits = fv_cols(w) == fv_cols(hidden->v) && p->slot->params[head_weight].linear;
-    if (!fv_pass_fits(p, fits, "fv_logprob", "hidden [rows, k] needs a head [vocabulary, k]", hidden->v, w)) return out;
+    if (!fv_pass_fits(p, fits, "fv_logprob", "hidden [rows, k] needs a head [vocabulary, k]", hidden->v, w)) return false;
     fits = fv_elements(target) == rows && fv_elements(temperature) == rows && in_range(target, 0, w.shape[0]);
-    if (!fv_pass_fits(p, fits, "fv_logprob", "each row needs a target in the vocabulary and a temperature", hidden->v, target)) return out;
-    ops_of(p)->logprob(exec_of(p), out.logp->v, out.entropy->v, out.lse, hidden->v, head_of(p, head_weight), target, temperature);
-    if (!track) return out;
-    fv_tape_push(p, &(fv_step){.back = logprob_back, .x = {hidden, out.logp, out.entropy}, .weight = head_weight, .saved = out.lse, .index = target,
+    return fv_pass_fits(p, fits, "fv_logprob", "each row needs a target in the vocabulary and a temperature", hidden->v, target);
+}
+
+static fv_scored scored_of(fv_pass *p, const fv_var *hidden, int head_weight) {
+    bool track = hidden->track || trained(p, head_weight);
+    return (fv_scored){.logp = fv_value(p, fv_rows(hidden->v), 1, track), .entropy = fv_value(p, fv_rows(hidden->v), 1, track)};
+}
+
+static void push_logprob(fv_pass *p, fv_var *hidden, int head_weight, const fv_scored *out, fv_view target, fv_view temperature) {
+    if (!out->logp->track) return;
+    fv_tape_push(p, &(fv_step){.back = logprob_back, .x = {hidden, out->logp, out->entropy}, .weight = head_weight, .saved = out->lse, .index = target,
                                .other = temperature});
+}
+
+fv_scored fv_logprob(fv_pass *p, fv_var *hidden, int head_weight, fv_view target, fv_view temperature) {
+    int64_t rows = fv_rows(hidden->v);
+    fv_scored out = scored_of(p, hidden, head_weight);
+    out.lse = fv_mat(FV_NUMBERS(p->arena, 2 * rows), rows, 2);
+    if (!logprob_fits(p, hidden, head_weight, target, temperature)) return out;
+    ops_of(p)->logprob(exec_of(p), out.logp->v, out.entropy->v, out.lse, hidden->v, head_of(p, head_weight), target, temperature);
+    push_logprob(p, hidden, head_weight, &out, target, temperature);
+    return out;
+}
+
+fv_scored fv_logprob_known(fv_pass *p, fv_var *hidden, int head_weight, fv_view target, fv_view temperature, const float *logp, const float *entropy) {
+    fv_scored out = scored_of(p, hidden, head_weight);
+    if (!logprob_fits(p, hidden, head_weight, target, temperature)) return out;
+    ops_of(p)->upload(out.logp->v.data, logp, fv_bytes(out.logp->v));
+    ops_of(p)->upload(out.entropy->v.data, entropy, fv_bytes(out.entropy->v));
+    push_logprob(p, hidden, head_weight, &out, target, temperature);
     return out;
 }

@@ -28,6 +28,7 @@ typedef struct {
 typedef struct {
     uint64_t hash;
     int rows, base;
+    int64_t recorded; /* its first row of the tower's record, -1: none */
 } seen_picture;
 
 struct fv_engine {
@@ -37,7 +38,8 @@ struct fv_engine {
     fv_tree *tree;
     fv_pages pool;
     fv_arena *arena;
-    fv_recording *record;    /* NULL: nothing is kept */
+    fv_recording *record;    /* of the decoder; NULL: nothing is kept */
+    fv_recording *seen;      /* and of the tower */
     seg_kv *kv;
     int kv_room;
     cursor *cursors;
@@ -68,8 +70,9 @@ fv_status fv_engine_open(fv_engine **out, const fv_model *m, fv_slot *slot, cons
     if (!e->options.max_rows) e->options.max_rows = FV_ENGINE_ROWS;
     e->arena = fv_ops_arena(slot->ops, (size_t)16 << 20);
     if (e->options.record) e->record = fv_recording_new(e->options.record);
+    if (e->options.record) e->seen = fv_recording_new(e->options.record / FV_ENGINE_SEEN);
     e->banned = malloc((size_t)m->config.text.vocabulary);
-    if (!e->arena || !e->banned || (e->options.record && !e->record) || fv_pages_open(&e->pool, slot->ops, slot->exec, &m->config.text, e->options.max_pages, err) != FV_OK) {
+    if (!e->arena || !e->banned || (e->options.record && !(e->record && e->seen)) || fv_pages_open(&e->pool, slot->ops, slot->exec, &m->config.text, e->options.max_pages, err) != FV_OK) {
         fv_engine_close(e);
         return fv_fail(err, FV_NO_MEMORY, "engine: out of memory");
     }
@@ -93,6 +96,7 @@ void fv_engine_close(fv_engine *e) {
         free(e->kv[i].recorded);
     }
     fv_recording_free(e->record);
+    fv_recording_free(e->seen);
     fv_pages_close(&e->pool);
     fv_arena_free(e->arena);
     if (e->embeds.data) e->slot->ops->free(e->embeds.data);
@@ -109,7 +113,10 @@ void fv_engine_close(fv_engine *e) {
 void fv_engine_begin(fv_engine *e, fv_tree *t) {
     forget_segments(e);
     fv_pages_reset(&e->pool);
-    if (e->record) fv_recording_begin(e->record, e->slot);
+    if (e->record) {
+        fv_recording_begin(e->record, e->slot);
+        fv_recording_begin(e->seen, e->slot);
+    }
     e->tree = t;
     e->cursor_count = e->active = 0;
     e->picture_count = e->embed_rows = 0;
@@ -290,6 +297,20 @@ static fv_status extend_table(fv_engine *e, fv_view *table, fv_view more, fv_err
     return FV_OK;
 }
 
+/* The tower over the pictures that were seen last, which are `fresh` ones; notes where they are in its record. */
+static fv_tower_out run_tower(fv_engine *e, fv_pass *pass, const fv_patches **list, int fresh) {
+    int64_t rows = 0;
+    for (int i = 0; i < fresh; i++) rows += fv_patches_rows(list[i]);
+    if (e->seen) fv_recording_start(e->seen, pass, rows);
+    fv_tower_out out = fv_tower_forward(pass, e->model->tower, list, fresh);
+    int64_t at = e->seen ? fv_recording_stop(e->seen, pass) : -1;
+    for (int i = 0; i < fresh; i++) { /* the tower takes them one after the other */
+        e->pictures[e->picture_count - fresh + i].recorded = at;
+        if (at >= 0) at += fv_patches_rows(list[i]);
+    }
+    return out;
+}
+
 /* Runs the tower over the pictures of this step that it has not seen yet. */
 static fv_status see_pictures(fv_engine *e, fv_pass *pass, fv_error *err) {
     int room = 0, fresh = 0, at = e->embed_rows;
@@ -301,13 +322,13 @@ static fv_status see_pictures(fv_engine *e, fv_pass *pass, fv_error *err) {
             if (find_picture(e, s->pictures[i])) continue;
             if (!grow((void **)&e->pictures, &e->picture_room, e->picture_count + 1, sizeof *e->pictures)) return fv_fail(err, FV_NO_MEMORY, "engine: out of memory");
             int rows = fv_patches_tokens(s->pictures[i]->patches, e->model->image.merge);
-            e->pictures[e->picture_count++] = (seen_picture){s->pictures[i]->hash, rows, at};
+            e->pictures[e->picture_count++] = (seen_picture){.hash = s->pictures[i]->hash, .rows = rows, .base = at};
             at += rows;
             list[fresh++] = s->pictures[i]->patches;
         }
     }
     if (!fresh) return FV_OK;
-    fv_tower_out out = fv_tower_forward(pass, e->model->tower, list, fresh);
+    fv_tower_out out = run_tower(e, pass, list, fresh);
     FV_TRY(extend_table(e, &e->embeds, out.embeds->v, err));
     e->deepstack_count = 0;
     for (int i = 0; i < FV_MAX_DEEPSTACK && out.deepstack[i]; i++) {
@@ -459,6 +480,20 @@ static fv_status run_decoder(fv_engine *e, fv_pass *pass, const fv_batch *b, fv_
     return e->record ? note_rows(e, fv_recording_stop(e->record, pass), err) : FV_OK;
 }
 
+/* The pack's pictures, where all are in the tower's record. */
+static void replay_pictures(const fv_engine *e, fv_pack *pack, fv_arena *arena) {
+    int64_t rows = 0, n = 0;
+    for (int i = 0; i < pack->picture_count; i++) rows += fv_patches_rows(pack->pictures[i]->patches);
+    int32_t *index = FV_TAKE(arena, int32_t, rows + 1);
+    for (int i = 0; i < pack->picture_count; i++) {
+        const seen_picture *seen = find_picture(e, pack->pictures[i]);
+        if (!seen || seen->recorded < 0) return;
+        for (int64_t k = 0; k < fv_patches_rows(pack->pictures[i]->patches); k++) index[n++] = (int32_t)(seen->recorded + k);
+    }
+    pack->seen = e->seen;
+    pack->seen_rows = fv_ints(index, rows);
+}
+
 bool fv_engine_replay(const fv_engine *e, fv_pack *pack, fv_arena *arena) {
     if (!e->record || pack->tree != e->tree || !fv_recording_fits(e->record, e->slot)) return false;
     int32_t *index = FV_TAKE(arena, int32_t, pack->rows);
@@ -473,6 +508,7 @@ bool fv_engine_replay(const fv_engine *e, fv_pack *pack, fv_arena *arena) {
     }
     pack->record = e->record;
     pack->recorded = fv_ints(index, pack->rows);
+    replay_pictures(e, pack, arena);
     return true;
 }
 

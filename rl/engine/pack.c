@@ -103,7 +103,8 @@ static void fill_attention(fv_pack *p, fv_arena *arena) {
 }
 
 /* Equal pictures are one: the tower sees each once. */
-static int picture_number(fv_pack *p, const fv_picture **seen, const fv_picture *picture, int *token_base, int merge) {
+static int picture_number(fv_pack *p, const fv_picture *picture, int *token_base, int merge) {
+    const fv_picture **seen = p->pictures;
     int base = 0;
     for (int i = 0; i < p->picture_count; i++) {
         if (seen[i] == picture || (seen[i]->hash == picture->hash && fv_patches_rows(seen[i]->patches) == fv_patches_rows(picture->patches))) {
@@ -113,7 +114,6 @@ static int picture_number(fv_pack *p, const fv_picture **seen, const fv_picture 
         base += fv_patches_tokens(seen[i]->patches, merge);
     }
     seen[p->picture_count] = picture;
-    p->pictures[p->picture_count] = picture->patches;
     *token_base = base;
     return p->picture_count++;
 }
@@ -125,15 +125,14 @@ static void fill_pictures(fv_pack *p, int merge, fv_arena *arena) {
         pictures += s->picture_count;
         for (int i = 0; i < s->picture_count; i++) tokens += fv_patches_tokens(s->pictures[i]->patches, merge);
     }
-    const fv_picture **seen = FV_TAKE(arena, const fv_picture *, pictures ? pictures : 1);
-    p->pictures = FV_TAKE(arena, const fv_patches *, pictures ? pictures : 1);
+    p->pictures = FV_TAKE(arena, const fv_picture *, pictures ? pictures : 1);
     int32_t *row = FV_TAKE(arena, int32_t, tokens ? tokens : 1), *index = FV_TAKE(arena, int32_t, tokens ? tokens : 1);
     int at = 0;
     for (int n = 0; n < p->segments; n++) {
         const fv_segment *s = p->tree->segments[p->order[n]];
         for (int i = 0; i < s->picture_count; i++) {
             int base;
-            picture_number(p, seen, s->pictures[i], &base, merge);
+            picture_number(p, s->pictures[i], &base, merge);
             int count = fv_patches_tokens(s->pictures[i]->patches, merge);
             for (int k = 0, j = s->picture_at[i]; k < count; j++) { /* a clip's placeholders may have time stamps between them */
                 if (s->ids[j] != p->tree->config->image_token && s->ids[j] != p->tree->config->video_token) continue;
@@ -195,10 +194,19 @@ fv_status fv_pack_make_scored(fv_pack *out, const fv_tree *t, const int *leaves,
     return make(out, t, leaves, leaf_count, merge, true, arena, err);
 }
 
+static fv_tower_out look(fv_pass *p, const fv_model *m, const fv_pack *pack) {
+    const fv_patches **list = FV_TAKE(p->arena, const fv_patches *, pack->picture_count);
+    for (int i = 0; i < pack->picture_count; i++) list[i] = pack->pictures[i]->patches;
+    if (pack->seen) fv_replay_start(pack->seen, p, pack->seen_rows);
+    fv_tower_out visual = fv_tower_forward(p, m->tower, list, pack->picture_count);
+    fv_replay_stop(p);
+    return visual;
+}
+
 fv_var *fv_pack_forward(fv_pass *p, const fv_model *m, fv_pack *pack, fv_tower_out *embeds) {
     fv_tower_out visual = {0};
     if (pack->picture_count) {
-        visual = fv_tower_forward(p, m->tower, pack->pictures, pack->picture_count);
+        visual = look(p, m, pack);
         pack->batch.visual = &visual;
         pack->batch.visual_row = pack->visual_row;
         pack->batch.visual_index = pack->visual_index;
@@ -227,6 +235,9 @@ void fv_pack_targets(fv_targets *out, const fv_pack *pack, bool only_masked, flo
     out->segment = FV_TAKE(arena, int, room);
     out->index = FV_TAKE(arena, int, room);
     out->temperature = FV_TAKE(arena, float, room);
+    bool sampled = pack->record && only_masked && temperature == 0;
+    out->logp = sampled ? FV_TAKE(arena, float, room) : NULL;
+    out->entropy = sampled ? FV_TAKE(arena, float, room) : NULL;
     for (int n = 0; n < pack->segments; n++) {
         int id = pack->order[n];
         const fv_segment *s = pack->tree->segments[id];
@@ -237,6 +248,7 @@ void fv_pack_targets(fv_targets *out, const fv_pack *pack, bool only_masked, flo
             out->target[out->count] = s->ids[i];
             out->segment[out->count] = id;
             out->index[out->count] = i;
+            if (sampled) out->logp[out->count] = s->logp[i], out->entropy[out->count] = s->entropy[i];
             out->temperature[out->count++] = temperature > 0 ? temperature : s->temperature > 0 ? s->temperature : 1.0f;
         }
     }
@@ -257,5 +269,7 @@ void fv_pack_want(fv_pack *pack, fv_targets *targets, fv_arena *arena) {
 
 fv_scored fv_pack_score(fv_pass *p, const fv_model *m, fv_var *hidden, const fv_targets *targets) {
     fv_var *rows = fv_gather(p, hidden, fv_ints(targets->source, targets->count));
-    return fv_logprob(p, rows, fv_decoder_head(m->decoder), fv_ints(targets->target, targets->count), fv_vec(targets->temperature, targets->count));
+    int head = fv_decoder_head(m->decoder);
+    fv_view target = fv_ints(targets->target, targets->count), temperature = fv_vec(targets->temperature, targets->count);
+    return targets->logp ? fv_logprob_known(p, rows, head, target, temperature, targets->logp, targets->entropy) : fv_logprob(p, rows, head, target, temperature);
 }

@@ -15,8 +15,10 @@ typedef struct {
     int rows;
     fv_recording *record;            /* where the decoder's results are known already (fv_engine_replay), else NULL */
     fv_view recorded;             /* i32 [rows] rows of the record */
-    const fv_patches **pictures;  /* distinct ones, in order of first appearance */
+    const fv_picture **pictures;  /* distinct ones, in order of first appearance */
     int picture_count;
+    fv_recording *seen;           /* where the tower's results are known already, else NULL; rows of it: */
+    fv_view seen_rows;            /* i32 [patches of all pictures] */
     fv_view visual_row, visual_index;
 } fv_pack;
 
@@ -40,6 +42,7 @@ typedef struct {
     int32_t *target;      /* [count] its id */
     int *segment, *index; /* [count] which token of the tree it is */
     float *temperature;   /* [count] the segment's, or `temperature` where that is > 0 */
+    float *logp, *entropy; /* [count] as sampled, of tokens whose forward is replayed; else NULL */
 } fv_targets;
 void fv_pack_targets(fv_targets *out, const fv_pack *pack, bool only_masked, float temperature, fv_arena *arena);
 

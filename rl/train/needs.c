@@ -169,6 +169,15 @@ static double record_bytes(const fv_needs_model *m, const fv_stage *stage, const
     return fmin(most, rows * row);
 }
 
+/* The same of the tower. */
+static double seen_bytes(const fv_needs_model *m, const fv_stage *stage, const row_facts *f, const forest *t) {
+    const fv_tower_config *c = &m->model->config.vision;
+    double patches = t->views * f->view_tokens * c->merge * c->merge, most = (double)fv_train_record(stage) / FV_ENGINE_SEEN, rows = 1024;
+    double row = sizeof(float) * (c->hidden + c->depth * (6.0 * c->hidden + 2.0 * c->heads + (c->gated ? 2.0 : 1.0) * c->intermediate));
+    while (rows < patches) rows *= 2;
+    return patches > 0 ? fmin(most, rows * row) : 0;
+}
+
 /* An engine over it: its arena, pages, and tables. */
 static fv_status engine_bytes(fv_needs_model *m, const row_facts *f, const forest *t, double *arena, double *keys, fv_error *err) {
     double rows = fmin(FV_ENGINE_ROWS, t->rows);
@@ -275,7 +284,7 @@ static fv_status reckon_rollouts(reckoning *k, const fv_stage *stage, fv_needs *
     FV_TRY(status);
     FV_TRY(engine_bytes(k->m, &f, &t, &arena, &keys, err));
     n->bytes[FV_NEEDS_ACTIVATIONS] += arena;
-    n->bytes[FV_NEEDS_KEYS] += keys + record_bytes(k->m, stage, &t);
+    n->bytes[FV_NEEDS_KEYS] += keys + record_bytes(k->m, stage, &t) + seen_bytes(k->m, stage, &f, &t);
     n->bytes[FV_NEEDS_PICTURES] += steps_held(k) * t.prompts * f.bytes + (t.views - t.prompts * views_of_a_row(&f)) * f.view_bytes;
     return FV_OK;
 }
