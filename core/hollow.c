@@ -121,7 +121,7 @@ static void logprob_back(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_
 static void divergence(const fv_exec *x, fv_view y, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature, float beta) {
     SCRATCH_OF(x);
     take_logits(x, fv_rows(p.hidden), p.head.weight.shape[0]);
-    take_logits(x, fv_rows(p.hidden), p.head.weight.shape[0]);
+    take_logits(x, fv_rows(p.hidden), q.head.weight.shape[0]);
     GIVE_BACK(x);
 }
 
@@ -129,7 +129,7 @@ static void divergence_back(const fv_exec *x, fv_view dhidden, fv_view dweight, 
                             float beta) {
     SCRATCH_OF(x);
     take_logits(x, fv_rows(p.hidden), p.head.weight.shape[0]);
-    take_logits(x, fv_rows(p.hidden), p.head.weight.shape[0]);
+    take_logits(x, fv_rows(p.hidden), q.head.weight.shape[0]);
     take_panels(x, fv_cols(p.hidden), p.head.weight.shape[0]);
     GIVE_BACK(x);
 }

@@ -11,7 +11,7 @@ typedef struct {
     float beta, log_beta, log_rest;
 } fv_divergence_factors;
 
-/* What an id adds to D, and to its slope: dD/dlogit = pull - p * (sum of all pulls). */
+/* What an id adds to D, and to its slope: pull = dD/dlog p, and dD/dlogit = pull - p * (sum of all pulls). */
 typedef struct {
     fv_x16 value, pull;
 } fv_apart;
@@ -32,7 +32,8 @@ FV_INLINE fv_apart fv_apart_of(fv_x16 lp, fv_x16 lq, const fv_divergence_factors
     }
     fv_x16 p = fv_exp(lp);
     if (f->beta == 1.0f) {
-        out.value = out.pull = fv_mul(p, fv_sub(lp, lq));
+        out.value = fv_mul(p, fv_sub(lp, lq));
+        out.pull = fv_add(out.value, p);
         return out;
     }
     fv_x16 lm = fv_log_mixture_(lp, lq, f);

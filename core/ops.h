@@ -159,7 +159,8 @@ typedef struct fv_ops {
     void (*logprob_back)(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dlogp, fv_view dentropy, fv_view entropy, fv_view lse,
                          fv_view hidden, fv_head head, fv_view target, fv_view temperature);
     /* divergence: y[r] = beta KL(q || m) + (1 - beta) KL(p || m), m = beta q + (1 - beta) p; KL(q || p) for beta 0, KL(p || q) for beta 1 (core/lane_divergence.h).
-     * q is another model's, of the same vocabulary and temperature, and a constant. pull [rows] is kept for the way back: dhidden +=, dweight += (of p; may be absent). */
+     * q is another model's, at the same temperature, and a constant; ids that only one of both vocabularies has are left out of the sum (of some families one size has
+     * more rows without a token than another). pull [rows] is kept for the way back: dhidden +=, dweight += (of p; may be absent). */
     void (*divergence)(const fv_exec *x, fv_view y, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature, float beta);
     void (*divergence_back)(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dy, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature, float beta);
     /* Second pass over the vocabulary in blocks, for whole-distribution statistics; lse from logprob. `visit` runs on one thread, blocks ascending in row, then col. */

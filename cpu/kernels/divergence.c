@@ -7,8 +7,8 @@
 #include <math.h>
 
 typedef struct {
-    float *logits, *others; /* [rows of the block, vocabulary] of p and of q */
-    int64_t first, vocabulary;
+    float *logits, *others; /* of p [rows of the block, vocabulary], and of q */
+    int64_t first, vocabulary, other_vocabulary;
     const float *temperature, *dy;
     float *y, *pull;
     const float *lse, *other_lse;
@@ -16,8 +16,8 @@ typedef struct {
 } job;
 
 static job job_of(const fv_exec *x, int64_t step, const fv_distribution *p, const fv_distribution *q, fv_view pull, fv_view temperature, float beta) {
-    int64_t vocabulary = p->head.weight.shape[0];
-    return (job){.logits = FV_TAKE(x->scratch, float, step * vocabulary), .others = FV_TAKE(x->scratch, float, step * vocabulary), .vocabulary = vocabulary,
+    int64_t vocabulary = p->head.weight.shape[0], other = q->head.weight.shape[0];
+    return (job){.logits = FV_TAKE(x->scratch, float, step * vocabulary), .others = FV_TAKE(x->scratch, float, step * other), .vocabulary = vocabulary, .other_vocabulary = other,
                  .temperature = fv_f32(temperature), .pull = fv_f32(pull), .lse = fv_f32(p->lse), .other_lse = fv_f32(q->lse),
                  .factors = {beta, (float)log((double)beta), (float)log1p(-(double)beta)}};
 }
@@ -31,19 +31,26 @@ FV_INLINE fv_x16 log_prob(const float *row, int64_t v, int part, const float *ls
     return fv_sub(fv_sub(fv_load_part(row + v, part), fv_set1(lse[0])), fv_set1(lse[1]));
 }
 
+/* What ids [v, v + 16) add: nothing, beyond those that both have. */
+FV_INLINE fv_apart apart_at(const job *j, const float *other, int64_t r, int64_t v, fv_x16 lp) {
+    int64_t left = (j->vocabulary < j->other_vocabulary ? j->vocabulary : j->other_vocabulary) - v;
+    int both = left > 0 ? fv_part(left) : 0;
+    fv_apart a = fv_apart_of(lp, log_prob(other, v, both, j->other_lse + 2 * r), &j->factors);
+    if (both < FV_LANES) a.value = fv_select(fv_mask_n(both), a.value, fv_zero()), a.pull = fv_select(fv_mask_n(both), a.pull, fv_zero());
+    return a;
+}
+
 static void apart_rows(void *context, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const job *j = context;
     for (int64_t i = begin; i < end; i++) {
         int64_t r = j->first + i, n = j->vocabulary;
-        float *row = j->logits + i * n, *other = j->others + i * n;
+        float *row = j->logits + i * n, *other = j->others + i * j->other_vocabulary;
         fv_logits_cool(row, n, j->temperature[r]);
-        fv_logits_cool(other, n, j->temperature[r]);
+        fv_logits_cool(other, j->other_vocabulary, j->temperature[r]);
         fv_x16 value = fv_zero(), pull = fv_zero();
         for (int64_t v = 0; v < n; v += FV_LANES) {
-            int part = fv_part(n - v);
-            fv_apart a = fv_apart_of(log_prob(row, v, part, j->lse + 2 * r), log_prob(other, v, part, j->other_lse + 2 * r), &j->factors);
-            if (part < FV_LANES) a.value = fv_select(fv_mask_n(part), a.value, fv_zero()), a.pull = fv_select(fv_mask_n(part), a.pull, fv_zero());
+            fv_apart a = apart_at(j, other, r, v, log_prob(row, v, fv_part(n - v), j->lse + 2 * r));
             value = fv_add(value, a.value);
             pull = fv_add(pull, a.pull);
         }
@@ -71,15 +78,14 @@ static void back_rows(void *context, int64_t begin, int64_t end, int worker) {
     const job *j = context;
     for (int64_t i = begin; i < end; i++) {
         int64_t r = j->first + i, n = j->vocabulary;
-        float *row = j->logits + i * n, *other = j->others + i * n;
+        float *row = j->logits + i * n, *other = j->others + i * j->other_vocabulary;
         fv_logits_cool(row, n, j->temperature[r]);
-        fv_logits_cool(other, n, j->temperature[r]);
+        fv_logits_cool(other, j->other_vocabulary, j->temperature[r]);
         fv_x16 pull = fv_set1(j->pull[r]), scale = fv_set1(j->dy[r] / j->temperature[r]);
         for (int64_t v = 0; v < n; v += FV_LANES) {
             int part = fv_part(n - v);
             fv_x16 lp = log_prob(row, v, part, j->lse + 2 * r);
-            fv_apart a = fv_apart_of(lp, log_prob(other, v, part, j->other_lse + 2 * r), &j->factors);
-            fv_store_part(row + v, fv_mul(scale, fv_fnma(fv_exp(lp), pull, a.pull)), part);
+            fv_store_part(row + v, fv_mul(scale, fv_fnma(fv_exp(lp), pull, apart_at(j, other, r, v, lp).pull)), part);
         }
     }
 }

@@ -10,8 +10,8 @@
 enum { NUMBER_THREADS = 256, PART = 4 * NUMBER_THREADS };
 
 typedef struct {
-    float *logits, *others; /* [rows of the block, vocabulary] of p and of q */
-    int64_t first, rows, vocabulary, parts; /* parts of a row */
+    float *logits, *others; /* of p [rows of the block, vocabulary], and of q */
+    int64_t first, rows, vocabulary, other_vocabulary, parts; /* parts of a row of p */
     const float *temperature, *dy, *lse, *other_lse;
     float *y, *pull;
     fv_divergence_factors factors;
@@ -19,8 +19,8 @@ typedef struct {
 
 static job job_of(const fv_exec *x, int64_t step, const fv_distribution *p, const fv_distribution *q, fv_view pull, fv_view temperature, float beta) {
     job j = {0};
-    j.vocabulary = p->head.weight.shape[0], j.parts = fv_blocks_of(j.vocabulary, PART);
-    j.logits = FV_NUMBERS(x->scratch, step * j.vocabulary), j.others = FV_NUMBERS(x->scratch, step * j.vocabulary);
+    j.vocabulary = p->head.weight.shape[0], j.other_vocabulary = q->head.weight.shape[0], j.parts = fv_blocks_of(j.vocabulary, PART);
+    j.logits = FV_NUMBERS(x->scratch, step * j.vocabulary), j.others = FV_NUMBERS(x->scratch, step * j.other_vocabulary);
     j.lse = fv_f32(p->lse), j.other_lse = fv_f32(q->lse), j.pull = fv_f32(pull);
     j.temperature = (const float *)fv_cuda_stage(x, temperature.data, fv_bytes(temperature));
     j.factors.beta = beta, j.factors.log_beta = (float)log((double)beta), j.factors.log_rest = (float)log1p(-(double)beta);
@@ -36,16 +36,22 @@ FV_DEVICE float log_prob(float logit, float temperature, const float *lse) {
     return fv_sub(fv_sub(temperature != 1.0f ? fv_div(logit, temperature) : logit, lse[0]), lse[1]);
 }
 
+/* What an id adds: nothing, beyond those that both have. */
+FV_DEVICE fv_apart apart_at(const job *j, const float *other, int64_t r, int64_t v, float lp) {
+    fv_apart a = {0, 0};
+    return v < j->other_vocabulary ? fv_apart_of(lp, log_prob(other[v], j->temperature[r], j->other_lse + 2 * r), &j->factors) : a;
+}
+
 /* Logits to what each id adds: of p to its part of the value, of q to its pull, in place. */
 FV_GLOBAL(apart_numbers, job) {
     int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * PART + FV_THREAD;
-    float *row = j.logits + i * j.vocabulary, *other = j.others + i * j.vocabulary, temperature = j.temperature[r];
+    float *row = j.logits + i * j.vocabulary, *other = j.others + i * j.other_vocabulary;
 #pragma unroll
     for (int64_t v = from; v < from + PART; v += NUMBER_THREADS) {
         if (v >= j.vocabulary) continue;
-        fv_apart a = fv_apart_of(log_prob(row[v], temperature, j.lse + 2 * r), log_prob(other[v], temperature, j.other_lse + 2 * r), &j.factors);
+        fv_apart a = apart_at(&j, other, r, v, log_prob(row[v], j.temperature[r], j.lse + 2 * r));
         row[v] = a.value;
-        other[v] = a.pull;
+        if (v < j.other_vocabulary) other[v] = a.pull;
     }
 }
 
@@ -53,10 +59,11 @@ FV_GLOBAL(apart_numbers, job) {
 FV_GLOBAL_OF(sum_row, job, LOGITS_WARP, 16) {
     int64_t r = j.first + FV_BLOCK;
     int lane = FV_THREAD % FV_LANES;
-    const float *row = (FV_THREAD < FV_LANES ? j.logits : j.others) + FV_BLOCK * j.vocabulary;
+    const float *row = FV_THREAD < FV_LANES ? j.logits + FV_BLOCK * j.vocabulary : j.others + FV_BLOCK * j.other_vocabulary;
+    int64_t n = FV_THREAD < FV_LANES || j.vocabulary < j.other_vocabulary ? j.vocabulary : j.other_vocabulary;
     float sum = 0;
 #pragma unroll 16
-    for (int64_t v = lane; v < j.vocabulary; v += FV_LANES) sum = fv_add(sum, row[v]);
+    for (int64_t v = lane; v < n; v += FV_LANES) sum = fv_add(sum, row[v]);
     sum = fv_hsum(sum);
     if (FV_THREAD == 0) j.y[r] = sum;
     if (FV_THREAD == FV_LANES) j.pull[r] = sum;
@@ -81,13 +88,12 @@ static void divergence_by(const fv_products *by, const fv_exec *x, fv_view y, fv
 FV_GLOBAL(back_numbers, job) {
     int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * PART + FV_THREAD;
     float *row = j.logits + i * j.vocabulary, temperature = j.temperature[r], scale = j.dy[r] / temperature;
-    const float *other = j.others + i * j.vocabulary;
+    const float *other = j.others + i * j.other_vocabulary;
 #pragma unroll
     for (int64_t v = from; v < from + PART; v += NUMBER_THREADS) {
         if (v >= j.vocabulary) continue;
         float lp = log_prob(row[v], temperature, j.lse + 2 * r);
-        fv_apart a = fv_apart_of(lp, log_prob(other[v], temperature, j.other_lse + 2 * r), &j.factors);
-        row[v] = fv_mul(scale, fv_fnma(fv_exp(lp), j.pull[r], a.pull));
+        row[v] = fv_mul(scale, fv_fnma(fv_exp(lp), j.pull[r], apart_at(&j, other, r, v, lp).pull));
     }
 }
 

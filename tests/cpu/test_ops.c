@@ -123,10 +123,10 @@ static void logprob_back(bag *b) {
     free_head(head);
 }
 
-/* The other model is narrower, and its head is the same for all. beta is in the case's name. */
-enum { OTHER = 5, VOCABULARY = 29 };
+/* The other model is narrower, and its head is the same for all. beta and its vocabulary are in the case's name. */
+enum { OTHER = 5, VOCABULARY = 29, MOST_OTHERS = 37 };
 typedef struct {
-    float weight[VOCABULARY * OTHER], lse[2 * ROWS], other_lse[2 * ROWS], unused[ROWS];
+    float weight[MOST_OTHERS * OTHER], lse[2 * ROWS], other_lse[2 * ROWS], unused[ROWS];
     fv_head head, other_head;
     fv_distribution p, q;
     float beta;
@@ -134,13 +134,15 @@ typedef struct {
 
 static void open_two(two_models *m, bag *b) {
     int32_t zero[ROWS] = {0};
-    for (int i = 0; i < VOCABULARY * OTHER; i++) m->weight[i] = (float)(i * 7 % 13 - 6) / 8;
-    fv_view other_weight = fv_mat(m->weight, VOCABULARY, OTHER), unused = fv_vec(m->unused, b->rows), none = {0};
+    char *of;
+    m->beta = strtof(b->c->name + strlen("divergence_"), &of);
+    int64_t others = strtol(of + strlen("_of_"), NULL, 10);
+    for (int i = 0; i < others * OTHER; i++) m->weight[i] = (float)(i * 7 % 13 - 6) / 8;
+    fv_view other_weight = fv_mat(m->weight, others, OTHER), unused = fv_vec(m->unused, b->rows), none = {0};
     m->head = head_of(b);
     m->other_head = (fv_head){other_weight, packed_of(b, other_weight)};
     m->p = (fv_distribution){V(b, "hidden"), fv_mat(m->lse, b->rows, 2), m->head};
     m->q = (fv_distribution){V(b, "other"), fv_mat(m->other_lse, b->rows, 2), m->other_head};
-    m->beta = strtof(b->c->name + strlen("divergence_"), NULL);
     b->ops->logprob(&b->exec, unused, none, m->p.lse, m->p.hidden, m->p.head, fv_ints(zero, b->rows), V(b, "temperature"));
     b->ops->logprob(&b->exec, unused, none, m->q.lse, m->q.hidden, m->q.head, fv_ints(zero, b->rows), V(b, "temperature"));
 }
@@ -196,7 +198,7 @@ static const op_case cases[] = {
       {"values", RESULT, KV * DIM * FV_PAGE, 0, 0}}, kv_write_forward, kv_write_back, 0},
     ATTENTION("attention"), ATTENTION("attention_window"),
     LOGPROB("logprob", logprob_back), LOGPROB("logprob_alone", logprob_back_alone),
-    DIVERGENCE("divergence_0"), DIVERGENCE("divergence_0.25"), DIVERGENCE("divergence_1"),
+    DIVERGENCE("divergence_0_of_29"), DIVERGENCE("divergence_0.25_of_37"), DIVERGENCE("divergence_1_of_23"),
 };
 
 static void pytorch_numbers(void **state) {

@@ -119,12 +119,13 @@ case("linear", R, {"x": normal(R, 19), "w": normal(23 * 19), "b": normal(23)}, l
 cases["logprob_alone"] = cases["logprob"]
 
 
-def divergence(beta, other):
-    head = torch.tensor([(i * 7 % 13 - 6) / 8 for i in range(29 * 5)]).double().view(29, 5)
+def divergence(beta, other, vocabulary):
+    head = torch.tensor([(i * 7 % 13 - 6) / 8 for i in range(vocabulary * 5)]).double().view(vocabulary, 5)
 
     def rows(hidden, weight):
         lp = torch.log_softmax(hidden @ weight.view(29, 12).T / temperature[:, None], -1)
         lq = torch.log_softmax(other @ head.T / temperature[:, None], -1)
+        lp, lq = lp[:, :vocabulary], lq[:, :29]  # ids of both
         kl = lambda log_m, log_q: F.kl_div(log_m, log_q, reduction="none", log_target=True).sum(-1)  # KL(q || m)
         if beta in (0, 1):
             return {"y": kl(lq, lp) if beta else kl(lp, lq)}
@@ -134,9 +135,10 @@ def divergence(beta, other):
     return rows
 
 
-for beta in (0, 0.25, 1):
+for beta, vocabulary in ((0, 29), (0.25, 37), (1, 23)):
     other = normal(R, 5)
-    case(f"divergence_{beta}", R, {"hidden": normal(R, 12), "weight": normal(29 * 12)}, divergence(beta, other), constants={"other": other, "temperature": temperature})
+    inputs = {"hidden": normal(R, 12), "weight": normal(29 * 12)}
+    case(f"divergence_{beta}_of_{vocabulary}", R, inputs, divergence(beta, other, vocabulary), constants={"other": other, "temperature": temperature})
 
 # keys and values into pages of the layout above: row r goes to two lanes of page r, one in each half
 lane = torch.tensor([[0, 7], [5, 0], [3, 2]])
