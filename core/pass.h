@@ -101,12 +101,15 @@ fv_var *fv_attend(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_kv *kv);
 
 /* Log-probs of targets, with the output projection. logp, entropy: [rows, 1] each. temperature f32 [rows]. target i32 [rows]. */
 typedef struct {
+    fv_var *hidden; /* of these rows */
     fv_var *logp, *entropy;
-    fv_view lse;
+    fv_view lse;    /* absent of known ones */
 } fv_scored;
 fv_scored fv_logprob(fv_pass *p, fv_var *hidden, int head_weight, fv_view target, fv_view temperature);
 /* The same where the results are known, since these tokens were sampled from these hidden states (logp, entropy: the host's, [rows]): only the way back is left. */
 fv_scored fv_logprob_known(fv_pass *p, fv_var *hidden, int head_weight, fv_view target, fv_view temperature, const float *logp, const float *entropy);
+/* How far the distributions of scored rows, whose lse is there, are from others' (core/ops.h: divergence), which live as long as the pass: [rows, 1]. */
+fv_var *fv_divergence(fv_pass *p, const fv_scored *scored, int head_weight, const fv_distribution *other, fv_view temperature, float beta);
 
 /* Runs a block: y = body(context, x), of the shape of x. What body takes from the arena is given back where no way back needs it: without a tape,
  * where nothing is trained (a frozen tower), and with p->checkpoint: then body runs once more on the way back (Chen et al. 2016, arXiv 1604.06174),

@@ -322,9 +322,9 @@ static bool logprob_fits(fv_pass *p, fv_var *hidden, int head_weight, fv_view ta
     return fv_pass_fits(p, fits, "fv_logprob", "each row needs a target in the vocabulary and a temperature", hidden->v, target);
 }
 
-static fv_scored scored_of(fv_pass *p, const fv_var *hidden, int head_weight) {
+static fv_scored scored_of(fv_pass *p, fv_var *hidden, int head_weight) {
     bool track = hidden->track || trained(p, head_weight);
-    return (fv_scored){.logp = fv_value(p, fv_rows(hidden->v), 1, track), .entropy = fv_value(p, fv_rows(hidden->v), 1, track)};
+    return (fv_scored){.hidden = hidden, .logp = fv_value(p, fv_rows(hidden->v), 1, track), .entropy = fv_value(p, fv_rows(hidden->v), 1, track)};
 }
 
 static void push_logprob(fv_pass *p, fv_var *hidden, int head_weight, const fv_scored *out, fv_view target, fv_view temperature) {
@@ -350,4 +350,30 @@ fv_scored fv_logprob_known(fv_pass *p, fv_var *hidden, int head_weight, fv_view 
     ops_of(p)->upload(out.entropy->v.data, entropy, fv_bytes(out.entropy->v));
     push_logprob(p, hidden, head_weight, &out, target, temperature);
     return out;
+}
+
+/* ---- distances of distributions ---- */
+
+typedef struct {
+    fv_distribution other;
+    fv_view lse, pull, temperature;
+    float beta;
+} apart;
+
+static void divergence_back(fv_pass *p, const fv_step *s) {
+    const apart *a = s->context;
+    fv_distribution own = {s->x[0]->v, a->lse, head_of(p, s->weight)};
+    ops_of(p)->divergence_back(exec_of(p), fv_grad(p, s->x[0]), weight_grad(p, s->weight), fv_grad(p, s->y), a->pull, own, a->other, a->temperature, a->beta);
+}
+
+fv_var *fv_divergence(fv_pass *p, const fv_scored *scored, int head_weight, const fv_distribution *other, fv_view temperature, float beta) {
+    fv_var *hidden = scored->hidden, *y = fv_value(p, fv_rows(hidden->v), 1, scored->logp->track);
+    int64_t rows = fv_rows(hidden->v);
+    apart *a = FV_TAKE(p->arena, apart, 1);
+    *a = (apart){*other, scored->lse, fv_vec(FV_NUMBERS(p->arena, rows), rows), temperature, beta};
+    bool fits = scored->lse.data && fv_rows(other->hidden) == rows && fv_elements(temperature) == rows && fv_cols(other->hidden) == fv_cols(other->head.weight);
+    if (!fv_pass_fits(p, fits, "fv_divergence", "scored rows need others' rows and a temperature", hidden->v, other->hidden)) return y;
+    ops_of(p)->divergence(exec_of(p), y->v, a->pull, (fv_distribution){hidden->v, scored->lse, head_of(p, head_weight)}, *other, temperature, beta);
+    fv_tape_push(p, &(fv_step){.back = divergence_back, .y = y, .x = {hidden}, .weight = head_weight, .context = a});
+    return y;
 }

@@ -62,7 +62,8 @@ typedef struct {
     uint64_t seed;
 } fv_moment;
 
-/* What an objective sees and writes: trained tokens in canonical order, all of an update's or some of them. Streams are sums over parts. */
+/* What an objective sees and writes: trained tokens in canonical order, all of an update's or some of them. Streams are sums over parts, and all that objectives write: one backward
+ * consumes them. */
 typedef struct {
     int64_t count;                  /* tokens here */
     int64_t total;                  /* trained tokens of the whole update, for normalisation */
@@ -76,8 +77,18 @@ typedef struct {
     const int32_t *response_tokens; /* by response: trained tokens of each */
     float *dlogp;                   /* += dL/dlogp */
     float *dentropy;                /* += dL/dentropy */
+    const float *divergence;        /* of each token's distribution from the other that this part compares it with; NULL: it compares with none */
+    float *ddivergence;             /* += dL/ddivergence, of the same */
     double clipped_low, clipped_high; /* += tokens whose ratio was clipped from below, from above (for metrics) */
 } fv_streams;
+
+/* What an objective may want whole distributions of, and their distance from the policy's: another slot (or the policy itself, blind), with or without the pictures. */
+typedef enum { FV_OTHER_POLICY, FV_OTHER_REFERENCE, FV_OTHER_TEACHER } fv_other;
+typedef struct {
+    fv_other who;
+    bool blind;
+    double beta;                    /* which distance: core/ops.h, divergence */
+} fv_compared;
 
 typedef struct fv_part fv_part;
 /* A part as a recipe uses it: its options resolved, its state. */
@@ -109,6 +120,7 @@ struct fv_part {
     void (*advantage)(const fv_use *u, fv_group *g, const fv_moment *when);                                 /* items[i].advantage (and token_advantage) = ... */
     void (*weigh)(const fv_use *u, fv_group *g, const fv_moment *when);                                     /* items[i].token_weight *= ... */
     void (*objective)(const fv_use *u, fv_streams *s, const fv_moment *when, double *loss);                 /* adds to streams; *loss += its value */
+    bool (*compares)(const fv_use *u, const fv_moment *when, fv_compared *out);                             /* of an objective: with what; false: not now. NULL: never */
     bool (*keep)(const fv_use *u, const fv_response *r, const fv_moment *when);                             /* filter: rejection sampling */
     /* With `weigh`, FV_NEED_VOCABULARY: a number for one position, which weigh finds as `noted` of the responses. rows[i]: the log-probs of the whole vocabulary
      * that answer i of `count` had there, NULL where it has ended. Called from several threads. */

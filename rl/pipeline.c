@@ -133,6 +133,18 @@ bool fv_pipeline_pays_alone(const fv_pipeline *p) {
     return alone;
 }
 
+bool fv_pipeline_compares(const fv_pipeline *p, fv_other who) {
+    bool any = false;
+    for (int k = 0; k < p->objectives.count; k++) {
+        const fv_use *u = &p->objectives.uses[k];
+        fv_compared c;
+        if (!u->part->compares) continue;
+        u->part->compares(u, &(fv_moment){0, 1, 0}, &c); /* whom is the same at all steps */
+        any |= c.who == who;
+    }
+    return any;
+}
+
 fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err) {
     for (int k = 0; k < p->terms.count; k++) FV_TRY(p->terms.uses[k].part->reward(&p->terms.uses[k], g, k, when, err));
     for (int i = 0; i < g->count; i++) {

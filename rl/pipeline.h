@@ -32,6 +32,9 @@ double fv_pipeline_weight(const fv_use *term, const fv_moment *when);
 /* Whether a response alone tells its reward: no term looks at its group, or at what a judge or another pass says. */
 bool fv_pipeline_pays_alone(const fv_pipeline *p);
 
+/* Whether some objective compares the policy with that. */
+bool fv_pipeline_compares(const fv_pipeline *p, fv_other who);
+
 /* Terms and their weighted sum. A response whose term can't be computed gets its `error`, and reward NAN. */
 fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err);
 /* What the token weights' part that visits the vocabulary makes of a position (rl/part.h: visit); 0 if there is none. */

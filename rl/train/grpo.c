@@ -5,8 +5,7 @@
 #include "rl/rollout/second_pass.h"
 #include "rl/rollout/shuffled.h"
 #include "rl/rollout/trajectories.h"
-#include "rl/train/grpo_batch.h"
-#include "rl/train/train.h"
+#include "rl/train/learn.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -23,9 +22,7 @@ typedef struct {
     fv_jobs *tools;
     fv_second_pass second;
     fv_shuffled shuffled;
-    fv_slot *reference;
-    fv_weights *reference_file;
-    fv_weight *reference_weights; /* views into the file */
+    fv_others others;
     fv_judging *judging; /* NULL: no term asks a judge */
     const char *term_names[FV_MAX_PARTS];
     int64_t steps;
@@ -196,173 +193,6 @@ static fv_status resample(grpo *g, fv_grpo_batch *b, int64_t step, double *rolli
     return FV_OK;
 }
 
-/* One optimizer step: on prompts [first, last), with what its sums are divided by. */
-typedef struct {
-    int first, last, responses;
-    int64_t tokens, step;
-} span;
-
-typedef struct {
-    double loss, logp_difference, logp_difference_max, ratio_min, ratio_max, ratio_sum, clipped_low, clipped_high, kl;
-    int64_t compared;
-} step_sums;
-
-static void compare(step_sums *sum, const float *now, const float *sampled, int n) {
-    for (int i = 0; i < n; i++) {
-        double d = fabs((double)now[i] - (double)sampled[i]), ratio = exp((double)now[i] - (double)sampled[i]);
-        if (!(d <= sum->logp_difference_max)) sum->logp_difference_max = d; /* a NAN stays visible */
-        sum->logp_difference += d;
-        sum->ratio_sum += ratio;
-        if (!sum->compared || ratio < sum->ratio_min) sum->ratio_min = ratio;
-        if (!sum->compared || ratio > sum->ratio_max) sum->ratio_max = ratio;
-        sum->compared++;
-    }
-}
-
-/* The same tokens under the reference. Its log-probs live in the arena. */
-static fv_status score_reference(grpo *g, const fv_grpo_batch *b, const int *leaves, int count, const fv_targets *targets, fv_streams *s, step_sums *sum, fv_error *err) {
-    fv_trainer *t = g->t;
-    fv_pass pass = fv_pass_begin(g->reference, t->arena, false);
-    fv_pack pack;
-    FV_TRY(fv_pack_make_scored(&pack, b->rollout.tree, leaves, count, t->model->image.merge, t->arena, err));
-    s->reference_logp = fv_read(&pass, fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), targets).logp->v);
-    for (int64_t i = 0; i < s->count; i++) {
-        double d = (double)s->reference_logp[i] - (double)s->logp[i];
-        sum->kl += exp(d) - d - 1;
-    }
-    return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "%s: %s", g->stage->name, pass.error.text);
-}
-
-/* One pass over the paths to some leaves: forward (the one that decoding recorded, unless it is to be compared), the objectives' streams, backward. train
- * false: only the comparison with the sampled log-probs. */
-static fv_status run_micro(grpo *g, fv_grpo_batch *b, const int *leaves, int count, const span *u, bool train, bool check, step_sums *sum, fv_error *err) {
-    fv_trainer *t = g->t;
-    fv_pack pack;
-    fv_targets targets;
-    fv_pass pass = fv_pass_begin(t->policy, t->arena, train);
-    pass.checkpoint = fv_get_bool(g->stage->json, "optim.gradient_checkpointing");
-    FV_TRY(fv_pack_make_scored(&pack, b->rollout.tree, leaves, count, t->model->image.merge, t->arena, err));
-    if (!check) fv_engine_replay(g->engine, &pack, t->arena);
-    fv_pack_targets(&targets, &pack, true, 0, t->arena);
-    fv_scored scored = fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), &targets);
-    fv_streams s;
-    fv_grpo_batch_streams(b, &targets, fv_read(&pass, scored.logp->v), fv_read(&pass, scored.entropy->v), &s, t->arena);
-    if (check) compare(sum, s.logp, s.old_logp, targets.count);
-    if (train) {
-        fv_moment when = {u->step, g->steps, t->seed};
-        s.total = u->tokens;
-        s.responses = u->responses;
-        s.dlogp = FV_ZERO(t->arena, float, targets.count);
-        s.dentropy = FV_ZERO(t->arena, float, targets.count);
-        if (needs(g, FV_NEED_REFERENCE)) FV_TRY(score_reference(g, b, leaves, count, &targets, &s, sum, err));
-        for (int k = 0; k < g->pipeline->objectives.count; k++) {
-            const fv_use *use = &g->pipeline->objectives.uses[k];
-            use->part->objective(use, &s, &when, &sum->loss);
-        }
-        sum->clipped_low += s.clipped_low;
-        sum->clipped_high += s.clipped_high;
-        fv_stream(&pass, scored.logp, s.dlogp);
-        fv_stream(&pass, scored.entropy, s.dentropy);
-        fv_pass_back(&pass);
-    }
-    fv_arena_reset(t->arena);
-    FV_TRY(t->ops->check(err));
-    return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "%s: %s", g->stage->name, pass.error.text);
-}
-
-/* The comparison for answers that are only sampled, beside those of the batch. */
-static fv_status check_beside(grpo *g, const fv_rollout *r, int64_t limit, step_sums *sum, fv_error *err) {
-    fv_trainer *t = g->t;
-    int count = r->sample_count * r->group_size, n = 0, *leaves = malloc(((size_t)count + 1) * sizeof *leaves);
-    fv_status s = leaves ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
-    for (int i = 0; i < count && s == FV_OK; i++)
-        if (r->trajectories[i].turn_count) leaves[n++] = r->trajectories[i].turns[r->trajectories[i].turn_count - 1].segment;
-    for (int at = 0, some; at < n && s == FV_OK; at += some) {
-        fv_pack pack;
-        fv_targets targets;
-        fv_pass pass = fv_pass_begin(t->policy, t->arena, false);
-        some = fv_train_micro(r->tree, leaves, n, at, limit);
-        s = fv_pack_make_scored(&pack, r->tree, leaves + at, some, t->model->image.merge, t->arena, err);
-        if (s != FV_OK) break;
-        fv_pack_targets(&targets, &pack, true, 0, t->arena);
-        const float *now = fv_read(&pass, fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), &targets).logp->v);
-        for (int i = 0; i < targets.count; i++) compare(sum, now + i, r->tree->segments[targets.segment[i]]->logp + targets.index[i], 1);
-        fv_arena_reset(t->arena);
-        if (pass.error.status != FV_OK) s = fv_fail(err, pass.error.status, "%s: %s", g->stage->name, pass.error.text);
-    }
-    free(leaves);
-    return s;
-}
-
-/* A group whose advantages are all zero has no gradient, unless something besides the advantage has one: it is only compared. check (before the first
- * update after a rollout): so is all that other updates learn from. */
-static fv_status update(grpo *g, fv_grpo_batch *b, const span *u, bool check, step_sums *sum, double *norm, fv_error *err) {
-    bool all = g->pipeline->objectives.count > 1 || needs(g, FV_NEED_REFERENCE);
-    int64_t limit = fv_get_int(g->stage->json, "optim.micro_tokens");
-    int *leaves = malloc((size_t)b->prompts * (size_t)b->group_size * sizeof *leaves);
-    if (!leaves) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
-    fv_status s = FV_OK;
-    fv_slot_zero_grad(g->t->policy);
-    for (int train = 1; train >= (check ? 0 : 1) && s == FV_OK; train--) {
-        int n = fv_grpo_batch_leaves(b, u->first, u->last, all, train, leaves);
-        for (int at = 0; at < n && s == FV_OK;) {
-            int some = fv_train_micro(b->rollout.tree, leaves, n, at, limit);
-            s = run_micro(g, b, leaves + at, some, u, train, check, sum, err);
-            at += some;
-        }
-    }
-    free(leaves);
-    if (check && s == FV_OK) s = check_beside(g, &g->second.rollout, limit, sum, err);
-    if (check && s == FV_OK) s = check_beside(g, &g->shuffled.rollout, limit, sum, err);
-    FV_TRY(s);
-    *norm = 0;
-    if (!u->tokens) return FV_OK; /* nothing could be scored: momentum is no reason to move */
-    fv_optim how = fv_train_optim(g->stage, u->step, g->steps);
-    fv_slot_step(g->t->policy, &how, norm);
-    if (isfinite(sum->loss) && isfinite(*norm)) return FV_OK;
-    return fv_fail(err, FV_LIMIT, "%s: loss %g, gradient norm %g at step %lld; a lower optim.lr may help", g->stage->name, sum->loss, *norm, (long long)u->step);
-}
-
-static fv_status check_exactness(const grpo *g, const step_sums *sum, int64_t step, fv_error *err) {
-    if (sum->logp_difference_max == 0) return FV_OK;
-    return fv_fail(err, FV_LIMIT, "%s: step %lld: the log-probs of rollout and training differ by %g; they must be the same bits. This is a defect of Fovea: please report it",
-                   g->stage->name, (long long)step, sum->logp_difference_max);
-}
-
-static fv_status learn(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m, fv_error *err) {
-    int updates = (int)fv_get_int(g->stage->json, "updates"), every = (int)fv_get_int(g->stage->json, "verify");
-    if (updates > b->prompts) updates = b->prompts;
-    step_sums sum = {0};
-    double norm = 0, norms = 0, tokens = 0, low_min = 1, high_max = 0;
-    for (int k = 0; k < updates; k++) {
-        double low = sum.clipped_low, high = sum.clipped_high;
-        span u = {.first = b->prompts * k / updates, .last = b->prompts * (k + 1) / updates, .step = step};
-        u.responses = fv_grpo_batch_sound(b, u.first, u.last, &u.tokens);
-        FV_TRY(update(g, b, &u, k == 0 && every && step % every == 0, &sum, &norm, err));
-        norms += norm;
-        low_min = fmin(low_min, (sum.clipped_low - low) / fmax((double)u.tokens, 1));
-        high_max = fmax(high_max, (sum.clipped_high - high) / fmax((double)u.tokens, 1));
-        tokens += (double)u.tokens; /* all that are trained on, also of groups without a gradient, as TRL and verl divide */
-    }
-    if (tokens == 0) tokens = 1;
-    fv_metric(m, "loss", sum.loss / updates);
-    fv_metric(m, "grad_norm", norms / updates);
-    fv_metric(m, "learning_rate", fv_train_rate(g->stage, step, g->steps));
-    fv_metric(m, "clip_ratio/low_mean", sum.clipped_low / tokens);
-    fv_metric(m, "clip_ratio/low_min", low_min);
-    fv_metric(m, "clip_ratio/high_mean", sum.clipped_high / tokens);
-    fv_metric(m, "clip_ratio/high_max", high_max);
-    fv_metric(m, "clip_ratio/region_mean", sum.clipped_low / tokens + sum.clipped_high / tokens);
-    if (needs(g, FV_NEED_REFERENCE)) fv_metric(m, "kl", sum.kl / tokens);
-    if (!sum.compared) return FV_OK;
-    fv_metric(m, "sampling/sampling_logp_difference/mean", sum.logp_difference / (double)sum.compared);
-    fv_metric(m, "sampling/sampling_logp_difference/max", sum.logp_difference_max);
-    fv_metric(m, "sampling/importance_sampling_ratio/min", sum.ratio_min);
-    fv_metric(m, "sampling/importance_sampling_ratio/mean", sum.ratio_sum / (double)sum.compared);
-    fv_metric(m, "sampling/importance_sampling_ratio/max", sum.ratio_max);
-    return check_exactness(g, &sum, step, err);
-}
-
 /* ---- Trajectories that are kept to look at ---- */
 
 /* How often a prompt's row is in the batch before it. */
@@ -437,7 +267,8 @@ static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m
     double judged = fv_now();
     FV_TRY(show(g, b, step, err));
     sampled_metrics(g, b, m);
-    FV_TRY(learn(g, b, step, m, err));
+    fv_learner l = {.t = g->t, .stage = g->stage, .steps = g->steps, .pipeline = g->pipeline, .others = &g->others, .engine = g->engine, .beside = {&g->second.rollout, &g->shuffled.rollout}};
+    FV_TRY(fv_learn(&l, b, step, m, err));
     fv_pipeline_update(g->pipeline, b->groups, b->prompts, &(fv_moment){step, g->steps, g->t->seed});
     json_t *parts = fv_pipeline_save(g->pipeline);
     if (!parts) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
@@ -482,30 +313,6 @@ size_t fv_train_record(const fv_stage *stage) {
     return replays ? (size_t)1 << 30 : 0;
 }
 
-/* The reference is the policy as the stage found it; kept in the run folder, since a resumed run must have the same one. Of a policy with an adapter it is
- * the model without it, as in TRL: the weights are there already. */
-static fv_status open_reference(grpo *g, int64_t from, fv_error *err) {
-    fv_trainer *t = g->t;
-    bool judges = needs(g, FV_NEED_JUDGE) && fv_get_bool(t->recipe->json, "judge.reference");
-    if (!needs(g, FV_NEED_REFERENCE) && !judges) return FV_OK;
-    fv_slot_options o = {.name = "reference", .lender = t->policy};
-    if (t->model->lora) return fv_slot_open(&g->reference, t->ops, (fv_exec){t->pool, t->scratch}, t->model->weights, t->model->count, &o, err);
-    char name[128];
-    snprintf(name, sizeof name, "reference-%s", g->stage->name);
-    char *folder = fv_run_path(t->run, name);
-    fv_status s = from ? FV_OK : fv_run_save_model(folder, t->model, t->policy, FV_F32, false, err);
-    if (s == FV_OK) s = fv_weights_open(&g->reference_file, folder, err);
-    free(folder);
-    FV_TRY(s);
-    g->reference_weights = calloc((size_t)t->model->count, sizeof *g->reference_weights);
-    if (!g->reference_weights) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", g->stage->name);
-    for (int i = 0; i < t->model->count; i++) {
-        g->reference_weights[i] = t->model->weights[i];
-        FV_TRY(fv_weights_get(g->reference_file, t->model->weights[i].name, &g->reference_weights[i].view, err));
-    }
-    return fv_slot_open(&g->reference, t->ops, (fv_exec){t->pool, t->scratch}, g->reference_weights, t->model->count, &o, err);
-}
-
 static fv_status open_beside(grpo *g, fv_error *err) {
     int prompts = (int)fv_get_int(g->stage->json, "rollout.prompts"), group = (int)fv_get_int(g->stage->json, "rollout.group_size");
     char place[256];
@@ -520,8 +327,8 @@ static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
     if (from) FV_TRY(fv_pipeline_load(g->pipeline, json_object_get(t->state, "parts"), err));
     for (int k = 0; k < g->pipeline->terms.count; k++) g->term_names[k] = g->pipeline->terms.uses[k].label;
     FV_TRY(open_beside(g, err));
-    FV_TRY(open_reference(g, from, err));
-    if (needs(g, FV_NEED_JUDGE)) FV_TRY(fv_judging_open(&g->judging, t, g->reference, g->stage, g->pipeline, err));
+    FV_TRY(fv_others_open(&g->others, t, g->stage, g->pipeline, from, err));
+    if (needs(g, FV_NEED_JUDGE)) FV_TRY(fv_judging_open(&g->judging, t, g->others.reference, g->stage, g->pipeline, err));
     FV_TRY(fv_train_data(t, g->stage, &g->rows, err));
     fv_feed_options options = {.env = fv_recipe_env(t->recipe, g->stage), .ask = fv_get(t->recipe->json, "ask"), .generate = true, .max_tokens = (int)fv_get_int(g->stage->json, "max_tokens"),
                                .ahead = fv_train_reads_ahead(t->ops->device)};
@@ -539,9 +346,7 @@ static void close_stage(grpo *g) {
     fv_feed_close(g->feed);
     fv_curriculum_close(&g->rows);
     fv_judging_close(g->judging);
-    fv_slot_close(g->reference);
-    free(g->reference_weights);
-    fv_weights_close(g->reference_file);
+    fv_others_close(&g->others);
     fv_pipeline_close(g->pipeline);
 }
 

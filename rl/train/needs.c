@@ -7,6 +7,7 @@
 #include "rl/pipeline.h"
 #include "rl/train/curriculum.h"
 #include "rl/train/needs_model.h"
+#include "rl/train/others.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -244,26 +245,35 @@ static void add_beside(forest *t, const fv_pipeline *parts) {
     count_rows(t);
 }
 
-static fv_status reckon_updates(reckoning *k, const fv_stage *stage, const row_facts *f, const forest *t, bool reference, fv_error *err) {
+/* others: passes that score the same rows for the objectives, by models taken to be as wide as the policy. */
+static fv_status reckon_updates(reckoning *k, const fv_stage *stage, const row_facts *f, const forest *t, int others, fv_error *err) {
     double micro = (double)fv_get_int(stage->json, "optim.micro_tokens"), bytes, more = 0;
     double rows = fmin(fmax(micro, t->system + t->prompt + t->answer), t->rows);
     FV_TRY(run(k->m, f, rows, 0, views_in(t, rows), stage, &bytes, err));
-    if (reference) FV_TRY(run(k->m, f, rows, 0, views_in(t, rows), NULL, &more, err));
-    grow(&k->arena, bytes + more);
+    if (others) FV_TRY(run(k->m, f, rows, 0, views_in(t, rows), NULL, &more, err));
+    grow(&k->arena, bytes + others * more);
     return FV_OK;
+}
+
+static int count_others(const fv_pipeline *parts) {
+    int n = (parts->needs & FV_NEED_REFERENCE) != 0;
+    for (int i = 0; i < parts->objectives.count; i++) n += parts->objectives.uses[i].part->compares != NULL;
+    return n;
 }
 
 static fv_status add_others(reckoning *k, const fv_pipeline *parts, fv_needs *n, fv_error *err) {
     fv_needs_weights w;
-    const char *judge = fv_get_text(k->m->recipe->json, "judge.path");
-    bool judges = (parts->needs & FV_NEED_JUDGE) && fv_get_bool(k->m->recipe->json, "judge.reference");
-    if (judges || (parts->needs & FV_NEED_REFERENCE)) {
+    const char *beside[] = {(parts->needs & FV_NEED_JUDGE) ? fv_get_text(k->m->recipe->json, "judge.path") : NULL,
+                            fv_pipeline_compares(parts, FV_OTHER_TEACHER) ? fv_get_text(k->m->recipe->json, "teacher.path") : NULL};
+    if (fv_others_reference(k->m->recipe, parts)) {
         FV_TRY(fv_needs_reference(k->m, &w, err));
         add_weights(n, &w);
     }
-    if (!(parts->needs & FV_NEED_JUDGE) || !judge) return FV_OK;
-    FV_TRY(fv_needs_judge(k->m, judge, &w, err));
-    add_weights(n, &w);
+    for (size_t i = 0; i < FV_COUNT(beside); i++) {
+        if (!beside[i]) continue;
+        FV_TRY(fv_needs_folder(k->m, beside[i], &w, err));
+        add_weights(n, &w);
+    }
     return FV_OK;
 }
 
@@ -278,7 +288,7 @@ static fv_status reckon_rollouts(reckoning *k, const fv_stage *stage, fv_needs *
                      (double)fv_get_int(s, "rollout.max_response"));
     FV_TRY(fv_pipeline_open(&parts, s, err));
     fv_status status = add_others(k, parts, n, err);
-    if (status == FV_OK && stage->kind == FV_STAGE_GRPO) status = reckon_updates(k, stage, &f, &t, parts->needs & FV_NEED_REFERENCE, err);
+    if (status == FV_OK && stage->kind == FV_STAGE_GRPO) status = reckon_updates(k, stage, &f, &t, count_others(parts), err);
     add_beside(&t, parts);
     fv_pipeline_close(parts);
     FV_TRY(status);

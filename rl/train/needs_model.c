@@ -119,7 +119,7 @@ fv_status fv_needs_reference(const fv_needs_model *m, fv_needs_weights *out, fv_
 }
 
 /* Matrices are all but some per cent of a model: packed copies count as once more the file. */
-fv_status fv_needs_judge(const fv_needs_model *m, const char *folder, fv_needs_weights *out, fv_error *err) {
+fv_status fv_needs_folder(const fv_needs_model *m, const char *folder, fv_needs_weights *out, fv_error *err) {
     fv_weights *file;
     double all = 0, most = (double)fv_packed_most();
     FV_TRY(fv_weights_open(&file, folder, err));

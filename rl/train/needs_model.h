@@ -30,8 +30,8 @@ typedef struct {
 fv_needs_weights fv_needs_policy(const fv_needs_model *m);
 /* A reference beside the policy (rl/train/grpo.c: open_reference). */
 fv_status fv_needs_reference(const fv_needs_model *m, fv_needs_weights *out, fv_error *err);
-/* A model of its own, not trained. */
-fv_status fv_needs_judge(const fv_needs_model *m, const char *folder, fv_needs_weights *out, fv_error *err);
+/* A model of its own, not trained: a judge, a teacher. */
+fv_status fv_needs_folder(const fv_needs_model *m, const char *folder, fv_needs_weights *out, fv_error *err);
 
 /* The numbers that a pass of the policy takes from its arena: `rows` tokens, some of which stand for the pictures (at most all); log-probs of `wanted` rows, the hidden states of the
  * others not being asked for (0: of all). train: with a tape, and the way back; checkpoint: of blocks that run again. Only the grids of pictures are looked at. */

@@ -5,6 +5,7 @@
 #include "rl/judge/judge_prompt.h"
 #include "rl/judge/judging.h"
 #include "rl/train/curriculum.h"
+#include "rl/train/others.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -172,12 +173,43 @@ static fv_status check_judges(json_t *prompts, const fv_recipe *r, fv_sources_wh
     return asked ? try_model(r, "judge.path", NULL, when, err) : FV_OK;
 }
 
+/* ---- Teachers ---- */
+
+/* Opened beside the policy, where both are there: what one writes, the other must be able to score. */
+static fv_status try_teacher(const fv_recipe *r, fv_sources_when when, fv_error *err) {
+    const char *path = fv_get_text(r->json, "model.path");
+    fv_model *policy = NULL, *teacher = NULL;
+    FV_TRY(try_model(r, "teacher.path", NULL, when, err));
+    if (!path || is_within(path, when.made) || is_within(fv_get_text(r->json, "teacher.path"), when.made)) return FV_OK;
+    fv_status s = fv_model_open(&policy, path, err);
+    if (s == FV_OK) s = fv_model_open(&teacher, fv_get_text(r->json, "teacher.path"), err);
+    if (s == FV_OK) s = fv_others_fit(policy, teacher, r, err);
+    fv_model_close(teacher);
+    fv_model_close(policy);
+    return s;
+}
+
+static fv_status check_teachers(const fv_recipe *r, fv_sources_when when, fv_error *err) {
+    bool taught = false;
+    for (int i = when.stage; i < r->stage_count; i++) {
+        fv_pipeline *parts;
+        bool here;
+        FV_TRY(fv_pipeline_open(&parts, r->stages[i].json, err));
+        fv_status s = fv_others_teacher(&here, r, &r->stages[i], parts, err);
+        taught |= here;
+        fv_pipeline_close(parts);
+        FV_TRY(s);
+    }
+    return taught ? try_teacher(r, when, err) : FV_OK;
+}
+
 fv_status fv_sources_open(json_t **prompts, const fv_recipe *r, fv_sources_when when, fv_error *err) {
     *prompts = json_object();
     fv_status s = *prompts ? check_export(r, err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", r->file);
     if (s == FV_OK) s = check_models(r, when, err);
     if (s == FV_OK) s = check_all_data(r, when, err);
     if (s == FV_OK) s = check_judges(*prompts, r, when, err);
+    if (s == FV_OK) s = check_teachers(r, when, err);
     if (s == FV_OK) return FV_OK;
     json_decref(*prompts);
     *prompts = NULL;

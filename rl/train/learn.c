@@ -1,0 +1,211 @@
+#include "rl/train/learn.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* One optimizer step: on prompts [first, last), with what its sums are divided by. */
+typedef struct {
+    int first, last, responses;
+    int64_t tokens, step;
+} span;
+
+typedef struct {
+    double loss, logp_difference, logp_difference_max, ratio_min, ratio_max, ratio_sum, clipped_low, clipped_high, kl;
+    double divergence[FV_MAX_PARTS]; /* by objective, over tokens */
+    int64_t compared;
+} step_sums;
+
+static void compare(step_sums *sum, const float *now, const float *sampled, int n) {
+    for (int i = 0; i < n; i++) {
+        double d = fabs((double)now[i] - (double)sampled[i]), ratio = exp((double)now[i] - (double)sampled[i]);
+        if (!(d <= sum->logp_difference_max)) sum->logp_difference_max = d; /* a NAN stays visible */
+        sum->logp_difference += d;
+        sum->ratio_sum += ratio;
+        if (!sum->compared || ratio < sum->ratio_min) sum->ratio_min = ratio;
+        if (!sum->compared || ratio > sum->ratio_max) sum->ratio_max = ratio;
+        sum->compared++;
+    }
+}
+
+/* The same tokens under the reference. Its log-probs live in the arena. */
+static fv_status score_reference(const fv_learner *l, fv_pass *pass, const fv_grpo_batch *b, const int *leaves, int count, const fv_targets *targets, fv_streams *s, step_sums *sum,
+                                 fv_error *err) {
+    fv_scored scored;
+    FV_TRY(fv_others_score(l->others, FV_OTHER_REFERENCE, false, b->rollout.tree, leaves, count, targets, &scored, err));
+    s->reference_logp = fv_read(pass, scored.logp->v);
+    for (int64_t i = 0; i < s->count; i++) {
+        double d = (double)s->reference_logp[i] - (double)s->logp[i];
+        sum->kl += exp(d) - d - 1;
+    }
+    return FV_OK;
+}
+
+/* How far the policy's distributions are from those that an objective wants to know them from; NULL: from none. */
+static fv_status compare_distributions(const fv_learner *l, fv_pass *pass, const fv_grpo_batch *b, const int *leaves, int count, const fv_targets *targets, const fv_scored *scored,
+                                       const fv_use *use, const fv_moment *when, fv_var **out, fv_error *err) {
+    fv_compared c;
+    fv_scored theirs;
+    *out = NULL;
+    if (!use->part->compares || !use->part->compares(use, when, &c)) return FV_OK;
+    FV_TRY(fv_others_score(l->others, c.who, c.blind, b->rollout.tree, leaves, count, targets, &theirs, err));
+    fv_distribution other = fv_others_distribution(l->others, c.who, &theirs);
+    *out = fv_divergence(pass, scored, fv_decoder_head(l->t->model->decoder), &other, fv_vec(targets->temperature, targets->count), (float)c.beta);
+    return FV_OK;
+}
+
+/* Objectives write their streams, one after the other. */
+static fv_status write_streams(const fv_learner *l, fv_pass *pass, const fv_grpo_batch *b, const int *leaves, int count, const fv_targets *targets, const fv_scored *scored,
+                               fv_streams *s, const fv_moment *when, step_sums *sum, fv_error *err) {
+    fv_arena *arena = l->t->arena;
+    s->dlogp = FV_ZERO(arena, float, targets->count);
+    s->dentropy = FV_ZERO(arena, float, targets->count);
+    if (l->pipeline->needs & FV_NEED_REFERENCE) FV_TRY(score_reference(l, pass, b, leaves, count, targets, s, sum, err));
+    for (int k = 0; k < l->pipeline->objectives.count; k++) {
+        const fv_use *use = &l->pipeline->objectives.uses[k];
+        fv_var *apart;
+        FV_TRY(compare_distributions(l, pass, b, leaves, count, targets, scored, use, when, &apart, err));
+        s->divergence = apart ? fv_read(pass, apart->v) : NULL;
+        s->ddivergence = apart ? FV_ZERO(arena, float, targets->count) : NULL;
+        use->part->objective(use, s, when, &sum->loss);
+        if (!apart) continue;
+        for (int64_t i = 0; i < s->count; i++) sum->divergence[k] += s->divergence[i];
+        fv_stream(pass, apart, s->ddivergence);
+    }
+    sum->clipped_low += s->clipped_low;
+    sum->clipped_high += s->clipped_high;
+    fv_stream(pass, scored->logp, s->dlogp);
+    fv_stream(pass, scored->entropy, s->dentropy);
+    return FV_OK;
+}
+
+static bool compares_now(const fv_learner *l, const fv_moment *when) {
+    bool any = false;
+    fv_compared c;
+    for (int k = 0; k < l->pipeline->objectives.count; k++) {
+        const fv_use *u = &l->pipeline->objectives.uses[k];
+        any |= u->part->compares && u->part->compares(u, when, &c);
+    }
+    return any;
+}
+
+/* One pass over the paths to some leaves: forward (the one that decoding recorded, unless it is to be compared), the objectives' streams, backward. train
+ * false: only the comparison with the sampled log-probs. */
+static fv_status run_micro(const fv_learner *l, const fv_grpo_batch *b, const int *leaves, int count, const span *u, bool train, bool check, step_sums *sum, fv_error *err) {
+    fv_trainer *t = l->t;
+    fv_moment when = {u->step, l->steps, t->seed};
+    fv_pack pack;
+    fv_targets targets;
+    fv_streams s;
+    fv_pass pass = fv_pass_begin(t->policy, t->arena, train);
+    pass.checkpoint = fv_get_bool(l->stage->json, "optim.gradient_checkpointing");
+    FV_TRY(fv_pack_make_scored(&pack, b->rollout.tree, leaves, count, t->model->image.merge, t->arena, err));
+    if (!check) fv_engine_replay(l->engine, &pack, t->arena);
+    fv_pack_targets(&targets, &pack, true, 0, t->arena);
+    if (train && compares_now(l, &when)) targets.logp = targets.entropy = NULL; /* whole distributions are wanted, and not the sampled tokens' log-probs alone */
+    fv_scored scored = fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), &targets);
+    fv_grpo_batch_streams(b, &targets, fv_read(&pass, scored.logp->v), fv_read(&pass, scored.entropy->v), &s, t->arena);
+    if (check) compare(sum, s.logp, s.old_logp, targets.count);
+    if (train) {
+        s.total = u->tokens;
+        s.responses = u->responses;
+        FV_TRY(write_streams(l, &pass, b, leaves, count, &targets, &scored, &s, &when, sum, err));
+        fv_pass_back(&pass);
+    }
+    fv_arena_reset(t->arena);
+    FV_TRY(t->ops->check(err));
+    return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "%s: %s", l->stage->name, pass.error.text);
+}
+
+/* The comparison for answers that are only sampled, beside those of the batch. */
+static fv_status check_beside(const fv_learner *l, const fv_rollout *r, int64_t limit, step_sums *sum, fv_error *err) {
+    fv_trainer *t = l->t;
+    int count = r->sample_count * r->group_size, n = 0, *leaves = malloc(((size_t)count + 1) * sizeof *leaves);
+    fv_status s = leaves ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", l->stage->name);
+    for (int i = 0; i < count && s == FV_OK; i++)
+        if (r->trajectories[i].turn_count) leaves[n++] = r->trajectories[i].turns[r->trajectories[i].turn_count - 1].segment;
+    for (int at = 0, some; at < n && s == FV_OK; at += some) {
+        fv_pack pack;
+        fv_targets targets;
+        fv_pass pass = fv_pass_begin(t->policy, t->arena, false);
+        some = fv_train_micro(r->tree, leaves, n, at, limit);
+        s = fv_pack_make_scored(&pack, r->tree, leaves + at, some, t->model->image.merge, t->arena, err);
+        if (s != FV_OK) break;
+        fv_pack_targets(&targets, &pack, true, 0, t->arena);
+        const float *now = fv_read(&pass, fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), &targets).logp->v);
+        for (int i = 0; i < targets.count; i++) compare(sum, now + i, r->tree->segments[targets.segment[i]]->logp + targets.index[i], 1);
+        fv_arena_reset(t->arena);
+        if (pass.error.status != FV_OK) s = fv_fail(err, pass.error.status, "%s: %s", l->stage->name, pass.error.text);
+    }
+    free(leaves);
+    return s;
+}
+
+/* A group whose advantages are all zero has no gradient, unless something besides the advantage has one: it is only compared. check (before the first
+ * update after a rollout): so is all that other updates learn from. */
+static fv_status update(const fv_learner *l, const fv_grpo_batch *b, const span *u, bool check, step_sums *sum, double *norm, fv_error *err) {
+    bool all = l->pipeline->objectives.count > 1 || (l->pipeline->needs & FV_NEED_REFERENCE) || compares_now(l, &(fv_moment){u->step, l->steps, l->t->seed});
+    int64_t limit = fv_get_int(l->stage->json, "optim.micro_tokens");
+    int *leaves = malloc((size_t)b->prompts * (size_t)b->group_size * sizeof *leaves);
+    if (!leaves) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", l->stage->name);
+    fv_status s = FV_OK;
+    fv_slot_zero_grad(l->t->policy);
+    for (int train = 1; train >= (check ? 0 : 1) && s == FV_OK; train--) {
+        int n = fv_grpo_batch_leaves(b, u->first, u->last, all, train, leaves);
+        for (int at = 0; at < n && s == FV_OK;) {
+            int some = fv_train_micro(b->rollout.tree, leaves, n, at, limit);
+            s = run_micro(l, b, leaves + at, some, u, train, check, sum, err);
+            at += some;
+        }
+    }
+    free(leaves);
+    for (size_t i = 0; i < FV_COUNT(l->beside) && check && s == FV_OK; i++) s = check_beside(l, l->beside[i], limit, sum, err);
+    FV_TRY(s);
+    *norm = 0;
+    if (!u->tokens) return FV_OK; /* nothing could be scored: momentum is no reason to move */
+    fv_optim how = fv_train_optim(l->stage, u->step, l->steps);
+    fv_slot_step(l->t->policy, &how, norm);
+    if (isfinite(sum->loss) && isfinite(*norm)) return FV_OK;
+    return fv_fail(err, FV_LIMIT, "%s: loss %g, gradient norm %g at step %lld; a lower optim.lr may help", l->stage->name, sum->loss, *norm, (long long)u->step);
+}
+
+static fv_status check_exactness(const fv_learner *l, const step_sums *sum, int64_t step, fv_error *err) {
+    if (sum->logp_difference_max == 0) return FV_OK;
+    return fv_fail(err, FV_LIMIT, "%s: step %lld: the log-probs of rollout and training differ by %g; they must be the same bits. This is a defect of Fovea: please report it",
+                   l->stage->name, (long long)step, sum->logp_difference_max);
+}
+
+fv_status fv_learn(const fv_learner *l, fv_grpo_batch *b, int64_t step, fv_metrics *m, fv_error *err) {
+    int updates = (int)fv_get_int(l->stage->json, "updates"), every = (int)fv_get_int(l->stage->json, "verify");
+    if (updates > b->prompts) updates = b->prompts;
+    step_sums sum = {0};
+    double norm = 0, norms = 0, tokens = 0, low_min = 1, high_max = 0;
+    for (int k = 0; k < updates; k++) {
+        double low = sum.clipped_low, high = sum.clipped_high;
+        span u = {.first = b->prompts * k / updates, .last = b->prompts * (k + 1) / updates, .step = step};
+        u.responses = fv_grpo_batch_sound(b, u.first, u.last, &u.tokens);
+        FV_TRY(update(l, b, &u, k == 0 && every && step % every == 0, &sum, &norm, err));
+        norms += norm;
+        low_min = fmin(low_min, (sum.clipped_low - low) / fmax((double)u.tokens, 1));
+        high_max = fmax(high_max, (sum.clipped_high - high) / fmax((double)u.tokens, 1));
+        tokens += (double)u.tokens; /* all that are trained on, also of groups without a gradient, as TRL and verl divide */
+    }
+    if (tokens == 0) tokens = 1;
+    fv_metric(m, "loss", sum.loss / updates);
+    fv_metric(m, "grad_norm", norms / updates);
+    fv_metric(m, "learning_rate", fv_train_rate(l->stage, step, l->steps));
+    fv_metric(m, "clip_ratio/low_mean", sum.clipped_low / tokens);
+    fv_metric(m, "clip_ratio/low_min", low_min);
+    fv_metric(m, "clip_ratio/high_mean", sum.clipped_high / tokens);
+    fv_metric(m, "clip_ratio/high_max", high_max);
+    fv_metric(m, "clip_ratio/region_mean", sum.clipped_low / tokens + sum.clipped_high / tokens);
+    if (l->pipeline->needs & FV_NEED_REFERENCE) fv_metric(m, "kl", sum.kl / tokens);
+    for (int k = 0; k < l->pipeline->objectives.count; k++)
+        if (l->pipeline->objectives.uses[k].part->compares) fv_metric_named(m, sum.divergence[k] / tokens, "divergence/%s", l->pipeline->objectives.uses[k].label);
+    if (!sum.compared) return FV_OK;
+    fv_metric(m, "sampling/sampling_logp_difference/mean", sum.logp_difference / (double)sum.compared);
+    fv_metric(m, "sampling/sampling_logp_difference/max", sum.logp_difference_max);
+    fv_metric(m, "sampling/importance_sampling_ratio/min", sum.ratio_min);
+    fv_metric(m, "sampling/importance_sampling_ratio/mean", sum.ratio_sum / (double)sum.compared);
+    fv_metric(m, "sampling/importance_sampling_ratio/max", sum.ratio_max);
+    return check_exactness(l, &sum, step, err);
+}
