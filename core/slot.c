@@ -196,6 +196,15 @@ static fv_status open_parts(fv_slot *s, const fv_slot_options *o, fv_error *err)
     return FV_OK;
 }
 
+static fv_status open_head(fv_slot *s, const fv_slot_options *o, fv_error *err) {
+    if (!o->head) return FV_OK;
+    fv_weight weight = o->head->weight;
+    weight.linear = true;
+    s->head = s->count - 2;
+    FV_TRY(open_param(s, &s->params[s->head], &weight, weight.name, o->train, o, err));
+    return open_param(s, &s->params[s->head + 1], &o->head->bias, o->head->bias.name, o->train, o, err);
+}
+
 static int count_parameters(const fv_adapter *a) {
     int n = 0;
     for (int i = 0; a && i < a->part_count; i++) n += a->parts[i].magnitude.name ? 3 : 2;
@@ -220,7 +229,7 @@ fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_
     FV_TRY(check_patterns("muon", options->muon, options->muon_count, weights, count, err));
     if (options->train && options->freeze_count && !any_left(weights, count, options))
         return fv_fail(err, FV_BAD_RECIPE, "freeze: all weights%s are frozen, nothing is left to train", options->adapter ? " that the adapter changes" : "");
-    int all = count + count_parameters(options->adapter), parts = options->adapter ? options->adapter->part_count : 0;
+    int all = count + count_parameters(options->adapter) + (options->head ? 2 : 0), parts = options->adapter ? options->adapter->part_count : 0;
     fv_slot *s = calloc(1, sizeof *s);
     fv_param *params = calloc((size_t)all + 1, sizeof *params);
     fv_adapted *adapted = calloc((size_t)parts + 1, sizeof *adapted);
@@ -230,7 +239,7 @@ fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_
         free(adapted);
         return fv_fail(err, FV_NO_MEMORY, "slot %s: out of memory", options->name);
     }
-    *s = (fv_slot){.name = options->name, .ops = ops, .exec = exec, .params = params, .count = all, .weights = count, .adapted = adapted, .lender = options->lender,
+    *s = (fv_slot){.name = options->name, .ops = ops, .exec = exec, .params = params, .count = all, .weights = count, .head = -1, .adapted = adapted, .lender = options->lender,
                    .room = options->packed_most > 0 ? options->packed_most : fv_packed_most()};
     fv_status status = FV_OK;
     for (int i = 0; i < count && status == FV_OK; i++) {
@@ -238,6 +247,7 @@ fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_
         if (status != FV_OK) fv_fail_in(err, "%s", weights[i].name);
     }
     if (status == FV_OK) status = open_parts(s, options, err);
+    if (status == FV_OK) status = open_head(s, options, err);
     if (status != FV_OK) {
         fv_fail_in(err, "slot %s", options->name);
         fv_slot_close(s);

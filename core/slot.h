@@ -46,6 +46,11 @@ typedef struct {
     float scale;
 } fv_adapted;
 
+/* A value head: hidden states to one number each, weight [1, width] and bias [1]. Data NULL: zeros. */
+typedef struct {
+    fv_weight weight, bias;
+} fv_value_head;
+
 /* A weight as a slot sees it. */
 typedef struct {
     const char *name;
@@ -63,8 +68,9 @@ typedef struct fv_slot {
     const char *name;     /* "policy" */
     const fv_ops *ops;
     fv_exec exec;         /* the pool and scratch of whoever drives this slot */
-    fv_param *params;     /* [count]: the model's weights in their order, then the adapter's parameters */
+    fv_param *params;     /* [count]: the model's weights in their order, then the adapter's parameters, then the value head's */
     int count, weights;   /* all; those of the model */
+    int head;             /* the value head's weight among params, its bias behind it; -1: there is none */
     fv_adapted *adapted;  /* [the adapter's parts] */
     struct fv_slot *lender; /* whose packed copies this slot uses where both see the same weight; or NULL */
     int64_t room;         /* bytes that packed copies of weights that are not trained may still take */
@@ -83,6 +89,7 @@ typedef struct {
     int muon_count;
     const struct fv_adapter *adapter; /* NULL: none. With one, `train` means its parameters alone; patterns still name the model's weights, and an
                                        * adapter's matrices go with the weight that they change */
+    const fv_value_head *head; /* of a slot that is trained, with it; NULL: none */
     struct fv_slot *lender; /* of the same weights; must outlive this slot. NULL: none */
     int64_t packed_most; /* bytes of packed copies of weights that are not trained; 0: fv_packed_most. Weights beyond are read as they lie, which is slower for few rows */
 } fv_slot_options;

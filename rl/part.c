@@ -7,7 +7,7 @@
     X(reward_exact) X(reward_format) X(reward_tool) X(reward_length)                                                   \
     X(reward_answer) X(reward_judged) X(reward_balance) X(reward_thinking) X(reward_steps) X(reward_reflection)        \
     X(reward_temporal) X(reward_window) X(reward_repetition) X(shaping_trust) X(shaping_gate) X(shaping_weigh)         \
-    X(advantage_group) X(advantage_moving) X(weight_divergence) X(objective_grpo) X(objective_entropy) X(objective_kl) X(filter_reward)
+    X(advantage_group) X(advantage_moving) X(advantage_gae) X(weight_divergence) X(objective_grpo) X(objective_entropy) X(objective_kl) X(objective_value) X(filter_reward)
 
 #define X(name) extern const fv_part fv_part_##name;
 PARTS(X)

@@ -11,8 +11,8 @@
 
 typedef enum { FV_HOOK_REWARD, FV_HOOK_SHAPING, FV_HOOK_ADVANTAGE, FV_HOOK_WEIGHT, FV_HOOK_OBJECTIVE, FV_HOOK_FILTER, FV_HOOKS } fv_hook;
 
-/* What a reward term looks at: one response, or all of a group (fv_pipeline_pays_alone). */
-typedef enum { FV_SCOPE_ITEM, FV_SCOPE_GROUP } fv_scope;
+/* What a reward term looks at: one response, or all of a group (fv_pipeline_pays_alone). What an advantage is of: a response, or each of its tokens. */
+typedef enum { FV_SCOPE_ITEM, FV_SCOPE_GROUP, FV_SCOPE_TOKEN } fv_scope;
 
 /* What a part needs beyond the responses; the trainer runs the passes that some part of the recipe asks for, once for all. */
 enum {
@@ -20,7 +20,8 @@ enum {
     FV_NEED_VOCABULARY = 2,     /* visits whole log-prob rows of the policy, position by position (fv_part.visit) */
     FV_NEED_JUDGE = 4,          /* judge_text of each response */
     FV_NEED_SECOND_PASS = 8,    /* the same policy's answer by what each response describes */
-    FV_NEED_SHUFFLED = 16       /* further answers to the same video with its frames in random order */
+    FV_NEED_SHUFFLED = 16,      /* further answers to the same video with its frames in random order */
+    FV_NEED_VALUE = 32          /* the policy has a value head: `value` of each trained token, as it was sampled, and under the weights that are trained */
 };
 
 /* One response: what a rollout made, or a row of a file says. Texts are borrowed. Absent numbers are NAN, absent texts NULL. */
@@ -42,7 +43,9 @@ typedef struct fv_response {
     /* Tokens that are trained, in order; NULL where no policy was run. */
     int tokens;
     const float *logp, *reference_logp, *entropy; /* [tokens] */
-    float *token_advantage;         /* [tokens], starts as `advantage` in each */
+    float *token_advantage;         /* [tokens], starts as `advantage` in each; of an advantage of scope token it is what the part says */
+    const float *value;             /* [tokens] what the value head expects before each token; NULL where there is none */
+    float *returns;                 /* [tokens] what it is to expect */
     float *token_weight;            /* [tokens], starts as 1 */
     const double *noted;            /* [tokens] what a token weight's visit made of each position; NULL: nothing was visited */
     char error[256];                /* "" or why it could not be scored: left out of the group's baseline, advantage 0 */
@@ -75,6 +78,8 @@ typedef struct {
     const int32_t *response;        /* which response of the update a token belongs to */
     int responses;                  /* of the whole update */
     const int32_t *response_tokens; /* by response: trained tokens of each */
+    const float *value, *old_value, *returns; /* of the value head: now, as sampled, and what it is to be; NULL: there is none */
+    float *dvalue;                  /* += dL/dvalue */
     float *dlogp;                   /* += dL/dlogp */
     float *dentropy;                /* += dL/dentropy */
     const float *divergence;        /* of each token's distribution from the other that this part compares it with; NULL: it compares with none */
@@ -118,6 +123,7 @@ struct fv_part {
     fv_status (*reward)(const fv_use *u, fv_group *g, int term, const fv_moment *when, fv_error *err);      /* items[i].terms[term] = ... ; items[i].error on a missing field */
     void (*shape)(const fv_use *u, fv_group *g, const fv_moment *when);                                     /* items[i].reward = ... */
     void (*advantage)(const fv_use *u, fv_group *g, const fv_moment *when);                                 /* items[i].advantage (and token_advantage) = ... */
+    void (*settle)(const fv_use *u, const fv_group *groups, int count, const fv_moment *when);              /* of an advantage: once the whole batch has one; may be NULL */
     void (*weigh)(const fv_use *u, fv_group *g, const fv_moment *when);                                     /* items[i].token_weight *= ... */
     void (*objective)(const fv_use *u, fv_streams *s, const fv_moment *when, double *loss);                 /* adds to streams; *loss += its value */
     bool (*compares)(const fv_use *u, const fv_moment *when, fv_compared *out);                             /* of an objective: with what; false: not now. NULL: never */

@@ -157,10 +157,17 @@ fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment 
     return FV_OK;
 }
 
+static bool is_of_tokens(const fv_pipeline *p) {
+    bool any = false;
+    for (int k = 0; k < p->advantage.count; k++) any |= p->advantage.uses[k].part->scope == FV_SCOPE_TOKEN;
+    return any;
+}
+
 static bool takes_part(const fv_response *r) { return !r->error[0] && !r->aside; }
 
 /* Baselines see the responses that could be scored, and nothing of the others. */
 fv_status fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err) {
+    bool of_tokens = is_of_tokens(p);
     fv_group sound = {.items = malloc((size_t)(g->count ? g->count : 1) * sizeof *g->items)};
     if (!sound.items) return fv_fail(err, FV_NO_MEMORY, "advantages: out of memory");
     for (int i = 0; i < g->count; i++)
@@ -173,13 +180,18 @@ fv_status fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_mome
         if (takes_part(r)) *r = sound.items[k++];
         else r->advantage = 0;
         for (int t = 0; t < r->tokens; t++) {
-            if (r->token_advantage) r->token_advantage[t] += (float)r->advantage;
+            if (r->token_advantage && !of_tokens) r->token_advantage[t] += (float)r->advantage;
             if (r->token_weight) r->token_weight[t] = 1.0f;
         }
     }
     free(sound.items);
     for (int k = 0; k < p->weights.count; k++) p->weights.uses[k].part->weigh(&p->weights.uses[k], g, when);
     return FV_OK;
+}
+
+void fv_pipeline_settle(const fv_pipeline *p, const fv_group *groups, int count, const fv_moment *when) {
+    for (int k = 0; k < p->advantage.count; k++)
+        if (p->advantage.uses[k].part->settle) p->advantage.uses[k].part->settle(&p->advantage.uses[k], groups, count, when);
 }
 
 bool fv_pipeline_keeps(const fv_pipeline *p, const fv_response *r, const fv_moment *when) {

@@ -41,6 +41,8 @@ fv_status fv_pipeline_reward(const fv_pipeline *p, fv_group *g, const fv_moment 
 double fv_pipeline_visit(const fv_pipeline *p, const double *const *rows, int count, int vocabulary, const fv_moment *when);
 /* Shaping and advantages over the responses that have no error and are not aside, the others get advantage 0; then token weights of all. */
 fv_status fv_pipeline_advantage(const fv_pipeline *p, fv_group *g, const fv_moment *when, fv_error *err);
+/* After that of all groups: what an advantage makes of the whole batch. */
+void fv_pipeline_settle(const fv_pipeline *p, const fv_group *groups, int count, const fv_moment *when);
 /* All filters keep it. */
 bool fv_pipeline_keeps(const fv_pipeline *p, const fv_response *r, const fv_moment *when);
 void fv_pipeline_update(const fv_pipeline *p, const fv_group *groups, int count, const fv_moment *when);

@@ -4,6 +4,7 @@
 #include "rl/pipeline.h"
 #include "rl/responses.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ typedef struct {
     fv_responses r;
     double *terms;       /* [rows][terms] */
     float **weights;     /* [rows]: token weights, NULL: none */
+    float **values;      /* [rows]: values, token advantages and returns, one behind the other; NULL: none */
     int64_t *next;       /* [rows] the next row of the same group, -1: the last */
     fv_response *group;  /* [rows] scratch: a group's responses side by side */
     int64_t *group_row;  /* [rows] which rows they are */
@@ -37,17 +39,37 @@ static fv_status find_stage(job *j, fv_error *err) {
     return fv_pipeline_open(&j->pipeline, j->stage->json, err);
 }
 
+/* `values` of a row: what a value head had said before each of its tokens. */
+static fv_status take_values(job *j, size_t i, fv_error *err) {
+    fv_response *r = &j->r.items[i];
+    const json_t *list = r->row ? json_object_get(r->row, "values") : NULL, *value;
+    size_t n = json_array_size(list), k;
+    if (!n || !(j->pipeline->needs & FV_NEED_VALUE)) return FV_OK;
+    if (!(j->values[i] = calloc(3 * n, sizeof **j->values))) return fv_fail(err, FV_NO_MEMORY, "reward: out of memory");
+    json_array_foreach(list, k, value) {
+        if (!json_is_number(value)) snprintf(r->error, sizeof r->error, "%.100s: values must be a list of numbers, one before each token", r->place);
+        j->values[i][k] = (float)json_number_value(value);
+    }
+    r->tokens = (int)n;
+    r->value = j->values[i];
+    r->token_advantage = j->values[i] + n;
+    r->returns = j->values[i] + 2 * n;
+    return FV_OK;
+}
+
 static fv_status take_memory(job *j, fv_error *err) {
     size_t n = (size_t)j->r.count;
     j->terms = calloc(n * FV_MAX_PARTS, sizeof *j->terms);
     j->weights = calloc(n, sizeof *j->weights);
+    j->values = calloc(n, sizeof *j->values);
     j->next = calloc(n, sizeof *j->next);
     j->group = calloc(n, sizeof *j->group);
     j->group_row = calloc(n, sizeof *j->group_row);
-    if (!j->terms || !j->weights || !j->next || !j->group || !j->group_row) return fv_fail(err, FV_NO_MEMORY, "reward: out of memory");
+    if (!j->terms || !j->weights || !j->values || !j->next || !j->group || !j->group_row) return fv_fail(err, FV_NO_MEMORY, "reward: out of memory");
     for (size_t i = 0; i < n; i++) {
         fv_response *r = &j->r.items[i];
         r->terms = j->terms + i * FV_MAX_PARTS;
+        FV_TRY(take_values(j, i, err));
         const json_t *logprobs = r->row ? json_object_get(r->row, "logprobs") : NULL;
         size_t tokens = json_array_size(logprobs);
         bool whole = json_is_array(json_array_get(logprobs, 0)); /* a trajectory has those of its own tokens only: no weights, then */
@@ -108,6 +130,15 @@ static void add_terms(fv_text *t, const job *j, const fv_response *r) {
     fv_text_char(t, '}');
 }
 
+static void add_numbers(fv_text *t, const char *name, const float *list, int n) {
+    fv_text_printf(t, ", \"%s\": [", name);
+    for (int k = 0; k < n; k++) {
+        if (k) fv_text_add(t, ", ");
+        fv_text_f32(t, list[k]);
+    }
+    fv_text_char(t, ']');
+}
+
 static void add_line(fv_text *t, const job *j, int64_t i) {
     const fv_response *r = &j->r.items[i];
     fv_text_add(t, "{\"id\": ");
@@ -121,18 +152,15 @@ static void add_line(fv_text *t, const job *j, int64_t i) {
             fv_json_dump(t, json_object_get(r->row, "group"), 0);
         }
         if (!weights_only(r)) add_terms(t, j, r);
-        if (!r->aside && r->group && j->pipeline->advantage.count) { /* a filter has none */
+        if (!r->aside && r->group && j->pipeline->advantage.count && !isnan(r->advantage)) { /* a filter has none, nor what wants values and finds none */
             fv_text_add(t, ", \"advantage\": ");
             fv_text_f64(t, r->advantage);
         }
-        if (r->token_weight) {
-            fv_text_add(t, ", \"token_weights\": [");
-            for (int k = 0; k < r->tokens; k++) {
-                if (k) fv_text_add(t, ", ");
-                fv_text_f32(t, r->token_weight[k]);
-            }
-            fv_text_char(t, ']');
+        if (r->value) {
+            add_numbers(t, "token_advantages", r->token_advantage, r->tokens);
+            add_numbers(t, "returns", r->returns, r->tokens);
         }
+        if (r->token_weight) add_numbers(t, "token_weights", r->token_weight, r->tokens);
     }
     fv_text_add(t, "}\n");
 }
@@ -167,6 +195,8 @@ static fv_status run_all(job *j, const char *data, fv_reward_counts *counts, fv_
         s = run_group(j, i, err);
     }
     free(first);
+    fv_moment last = {0, fv_get_int(j->stage->json, "steps"), (uint64_t)fv_get_int(j->recipe->json, "seed")};
+    if (s == FV_OK) fv_pipeline_settle(j->pipeline, &(fv_group){.items = j->r.items, .count = (int)j->r.count}, 1, &last);
     return s;
 }
 
@@ -176,6 +206,8 @@ fv_status fv_reward_rows(fv_reward_counts *counts, const fv_recipe *recipe, cons
     fv_status s = run_all(&j, data, counts, err);
     if (s == FV_OK) s = write_lines(&j, out, counts, err);
     for (int64_t i = 0; i < j.r.count && j.weights; i++) free(j.weights[i]);
+    for (int64_t i = 0; i < j.r.count && j.values; i++) free(j.values[i]);
+    free(j.values);
     free(j.terms);
     free(j.weights);
     free(j.next);

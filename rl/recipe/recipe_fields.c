@@ -47,7 +47,7 @@ static const fv_field fields[] = {
     {"judge.pause", FV_TOP, FV_FIELD_NUM, 0, 60, "1", "", "seconds before the second try, twice as many before each further one"},
     {"judge.budget", FV_TOP, FV_FIELD_INT, 0, 9e15, "0", "", "requests of a whole run, those beyond are failures; 0: no limit"},
     {"judge.failures", FV_TOP, FV_FIELD_CHOICE, 0, 0, "skip", "skip|stop", "a response that the judge has no answer to is recorded and left out of its group, or stops the run"},
-    {"teacher.path", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "who the objective `kl` learns from: a Hugging Face folder of the policy's family (docs/distilling.md)"},
+    {"teacher.path", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "who the objective `kl` learns from: a Hugging Face folder of the policy's family (docs/objectives.md)"},
     {"bad_rows", FV_TOP, FV_FIELD_CHOICE, 0, 0, "skip", "skip|stop", "a row that can't be read is recorded and skipped, or stops the run"},
     {"save", FV_TOP, FV_FIELD_CHOICE, 0, 0, "f32", "f32|bf16", "type of weights in checkpoints' model.safetensors (trainer_state keeps f32)"},
     {"export", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "write the final model to this folder as well; an older model there is moved aside (NAME.1)"},

@@ -121,10 +121,21 @@ static fv_status finish_folder(fv_status s, char *temporary, const char *path, f
     return s;
 }
 
+static fv_status save_head(const fv_slot *slot, const char *folder, fv_error *err) {
+    if (slot->head < 0) return FV_OK;
+    fv_tensor parts[2];
+    for (int i = 0; i < 2; i++) parts[i] = (fv_tensor){slot->params[slot->head + i].name, slot->params[slot->head + i].w};
+    char *path = fv_path_join(folder, FV_VALUE_HEAD);
+    fv_status s = path ? fv_weights_save_from(path, parts, FV_COUNT(parts), FV_DTYPES, slot->ops, err) : fv_fail(err, FV_NO_MEMORY, "checkpoint: out of memory");
+    free(path);
+    return s;
+}
+
 fv_status fv_run_save_model(const char *path, const fv_model *m, const fv_slot *slot, fv_dtype save, bool keep, fv_error *err) {
     char *temporary = NULL;
     fv_status s = fv_folder_begin(&temporary, path, err);
     if (s == FV_OK) s = fv_model_save(m, slot, temporary, save, err);
+    if (s == FV_OK) s = save_head(slot, temporary, err);
     if (s == FV_OK && keep) s = fv_run_move_aside(path, NULL, err); /* now that its tokenizer and other files have been copied, where the model came from there */
     return finish_folder(s, temporary, path, err);
 }
@@ -136,6 +147,7 @@ fv_status fv_run_checkpoint(fv_run *r, int64_t step, const fv_model *m, const fv
     char *path = step_folder(r, (long)step), *temporary = NULL;
     fv_status s = fv_folder_begin(&temporary, path, err);
     if (s == FV_OK) s = fv_model_save(m, slot, temporary, save, err);
+    if (s == FV_OK) s = save_head(slot, temporary, err);
     char *trainer = s == FV_OK ? fv_path_join(temporary, "trainer_state") : NULL;
     if (s == FV_OK) s = fv_folder_make(trainer, err);
     if (s == FV_OK) s = save_trainer(slot, trainer, err);

@@ -46,6 +46,10 @@ static int64_t draw(grpo *g, int64_t step, int retry, int i) {
 
 static bool needs(const grpo *g, unsigned what) { return (g->pipeline->needs & what) != 0; }
 
+static fv_learner learner_of(const grpo *g) {
+    return (fv_learner){.t = g->t, .stage = g->stage, .steps = g->steps, .pipeline = g->pipeline, .others = &g->others, .engine = g->engine, .beside = {&g->second.rollout, &g->shuffled.rollout}};
+}
+
 /* The passes beside a rollout that some part asks for; of the prompts that `again` marks, NULL: of all. */
 static fv_status roll_beside(grpo *g, fv_grpo_batch *b, const fv_rollout_options *o, const bool *again, fv_error *err) {
     if (needs(g, FV_NEED_SECOND_PASS)) FV_TRY(fv_second_pass_run(&g->second, &b->rollout, g->engine, g->t->model, g->t->policy, o, again, err));
@@ -140,7 +144,10 @@ static fv_status judge(grpo *g, fv_grpo_batch *b, int64_t step, fv_error *err) {
     if (needs(g, FV_NEED_SECOND_PASS)) fv_second_pass_tell(&g->second, b->responses);
     for (int i = 0; i < b->prompts; i++) FV_TRY(pay_group(g, b, i, &when, err));
     if (g->judging) FV_TRY(ask_judge(g, b, &when, err));
+    fv_learner l = learner_of(g);
+    if (needs(g, FV_NEED_VALUE)) FV_TRY(fv_learn_values(&l, b, err));
     for (int i = 0; i < b->prompts; i++) FV_TRY(compare_group(g, b, i, &when, err));
+    fv_pipeline_settle(g->pipeline, b->groups, b->prompts, &when);
     return FV_OK;
 }
 
@@ -267,7 +274,7 @@ static fv_status one_step(grpo *g, fv_grpo_batch *b, int64_t step, fv_metrics *m
     double judged = fv_now();
     FV_TRY(show(g, b, step, err));
     sampled_metrics(g, b, m);
-    fv_learner l = {.t = g->t, .stage = g->stage, .steps = g->steps, .pipeline = g->pipeline, .others = &g->others, .engine = g->engine, .beside = {&g->second.rollout, &g->shuffled.rollout}};
+    fv_learner l = learner_of(g);
     FV_TRY(fv_learn(&l, b, step, m, err));
     fv_pipeline_update(g->pipeline, b->groups, b->prompts, &(fv_moment){step, g->steps, g->t->seed});
     json_t *parts = fv_pipeline_save(g->pipeline);

@@ -68,7 +68,7 @@ fv_status fv_grpo_batch_index(fv_grpo_batch *b, int terms, fv_error *err) {
         if (b->response_tokens[i] > b->longest) b->longest = b->response_tokens[i];
     }
     b->terms = malloc((size_t)n * (size_t)(terms ? terms : 1) * sizeof *b->terms);
-    b->tokens = calloc(4 * (size_t)(total ? total : 1), sizeof *b->tokens);
+    b->tokens = calloc(6 * (size_t)(total ? total : 1), sizeof *b->tokens);
     b->noted = malloc(((size_t)b->prompts * (size_t)b->longest + 1) * sizeof *b->noted);
     b->response_of = malloc((size_t)(tree->count ? tree->count : 1) * sizeof *b->response_of);
     b->offset_of = malloc((size_t)(tree->count ? tree->count : 1) * sizeof *b->offset_of);
@@ -84,7 +84,8 @@ fv_status fv_grpo_batch_index(fv_grpo_batch *b, int terms, fv_error *err) {
         float *logp = at, *entropy = at + r->tokens;
         r->token_advantage = at + 2 * r->tokens;
         r->token_weight = at + 3 * r->tokens;
-        at += 4 * r->tokens;
+        r->returns = at + 4 * r->tokens;
+        at += 6 * r->tokens;
         for (int k = 0, offset = 0; k < t->turn_count; k++) {
             const fv_segment *s = tree->segments[t->turns[k].segment];
             b->response_of[t->turns[k].segment] = i;
@@ -141,6 +142,7 @@ int fv_grpo_batch_leaves(const fv_grpo_batch *b, int first, int last, bool all, 
 void fv_grpo_batch_streams(const fv_grpo_batch *b, const fv_targets *targets, const float *logp, const float *entropy, fv_streams *out, fv_arena *arena) {
     int n = targets->count;
     float *old = FV_TAKE(arena, float, n ? n : 1), *advantage = FV_TAKE(arena, float, n ? n : 1), *weight = FV_TAKE(arena, float, n ? n : 1);
+    float *old_value = FV_ZERO(arena, float, n ? n : 1), *returns = FV_ZERO(arena, float, n ? n : 1);
     int32_t *response = FV_TAKE(arena, int32_t, n ? n : 1);
     for (int i = 0; i < n; i++) {
         const fv_response *r = &b->responses[b->response_of[targets->segment[i]]];
@@ -148,10 +150,20 @@ void fv_grpo_batch_streams(const fv_grpo_batch *b, const fv_targets *targets, co
         old[i] = r->logp[k];
         advantage[i] = r->token_advantage[k];
         weight[i] = r->token_weight[k];
+        if (r->value) old_value[i] = r->value[k], returns[i] = r->returns[k];
         response[i] = b->response_of[targets->segment[i]];
     }
-    *out = (fv_streams){.count = n, .logp = logp, .old_logp = old, .entropy = entropy, .advantage = advantage, .weight = weight, .response = response,
+    *out = (fv_streams){.count = n, .logp = logp, .old_logp = old, .entropy = entropy, .advantage = advantage, .weight = weight, .old_value = old_value, .returns = returns, .response = response,
                         .response_tokens = b->response_tokens};
+}
+
+void fv_grpo_batch_values(fv_grpo_batch *b, const fv_targets *targets, const float *value) {
+    for (int i = 0; i < targets->count; i++) {
+        fv_response *r = &b->responses[b->response_of[targets->segment[i]]];
+        float *values = r->returns + r->tokens; /* behind them (fv_grpo_batch_index) */
+        values[b->offset_of[targets->segment[i]] + targets->index[i]] = value[i];
+        r->value = values;
+    }
 }
 
 typedef struct {
@@ -169,6 +181,24 @@ static void add(spread *s, double v) {
 
 static double mean(const spread *s) { return s->n ? s->sum / s->n : NAN; }
 static double deviation(const spread *s) { return s->n > 1 ? sqrt(fmax(0, (s->square - s->sum * s->sum / s->n) / (s->n - 1))) : 0; }
+
+/* verl's tags: how much of what happened the value head had expected, 1 - var(returns - values) / var(returns). */
+static void add_values(const fv_grpo_batch *b, fv_metrics *m) {
+    spread value = {0}, returns = {0}, missed = {0};
+    for (int i = 0; i < b->prompts * b->group_size; i++) {
+        const fv_response *r = &b->responses[i];
+        for (int t = 0; t < r->tokens && r->value && !r->error[0]; t++) {
+            add(&value, r->value[t]);
+            add(&returns, r->returns[t]);
+            add(&missed, (double)r->returns[t] - (double)r->value[t]);
+        }
+    }
+    double var = deviation(&returns) * deviation(&returns), rest = deviation(&missed) * deviation(&missed);
+    if (!value.n) return;
+    fv_metric(m, "critic/values/mean", mean(&value));
+    fv_metric(m, "critic/returns/mean", mean(&returns));
+    fv_metric(m, "critic/vf_explained_var", var > 0 ? 1 - rest / var : NAN);
+}
 
 void fv_grpo_batch_metrics(const fv_grpo_batch *b, const fv_pipeline *p, fv_metrics *m) {
     spread reward = {0}, length = {0}, terminated = {0}, entropy = {0}, turns = {0}, weight = {0};
@@ -214,6 +244,7 @@ void fv_grpo_batch_metrics(const fv_grpo_batch *b, const fv_pipeline *p, fv_metr
         fv_metric(m, "token_weight/mean", mean(&weight));
         fv_metric(m, "token_weight/max", weight.max);
     }
+    add_values(b, m);
     fv_metric(m, "tools/call_frequency", length.n ? calls / length.n : NAN);
     fv_metric(m, "tools/failure_frequency", calls ? failures / calls : 0);
     fv_metric(m, "num_turns/mean", mean(&turns));

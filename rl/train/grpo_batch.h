@@ -16,7 +16,7 @@ typedef struct {
     fv_response *responses;   /* [prompts * group_size] */
     fv_group *groups;         /* [prompts] */
     double *terms;            /* [responses][terms] */
-    float *tokens;            /* all responses' logp, entropy, advantage and weight of trained tokens */
+    float *tokens;            /* all responses' logp, entropy, advantage, weight, value and return of trained tokens */
     int32_t *response_tokens; /* [responses] */
     int longest;              /* tokens of the longest */
     double *noted;            /* [prompts][longest] for what is found of positions (rl/engine/vocabulary.h) */
@@ -38,8 +38,11 @@ int fv_grpo_batch_sound(const fv_grpo_batch *b, int first, int last, int64_t *to
  * all others of the batch. leaves: room for all responses. */
 int fv_grpo_batch_leaves(const fv_grpo_batch *b, int first, int last, bool all, bool train, int *leaves);
 
-/* Streams of the targets of a pass; arrays from the arena; dlogp, dentropy and reference_logp are left NULL, total and responses 0. */
+/* Streams of the targets of a pass; arrays from the arena; what is written to, reference_logp and the value head's are left NULL, total and responses 0. */
 void fv_grpo_batch_streams(const fv_grpo_batch *b, const fv_targets *targets, const float *logp, const float *entropy, fv_streams *out, fv_arena *arena);
+
+/* What the value head says of the targets of a pass becomes `value` of their responses. */
+void fv_grpo_batch_values(fv_grpo_batch *b, const fv_targets *targets, const float *value);
 
 /* TRL's and verl's tags for what was sampled. */
 void fv_grpo_batch_metrics(const fv_grpo_batch *b, const fv_pipeline *p, fv_metrics *m);

@@ -53,12 +53,18 @@ static fv_status compare_distributions(const fv_learner *l, fv_pass *pass, const
     return FV_OK;
 }
 
+/* Hidden states to values. */
+static fv_var *value_of(const fv_learner *l, fv_pass *pass, fv_var *hidden) { return fv_linear(pass, hidden, l->t->policy->head, l->t->policy->head + 1); }
+
 /* Objectives write their streams, one after the other. */
 static fv_status write_streams(const fv_learner *l, fv_pass *pass, const fv_grpo_batch *b, const int *leaves, int count, const fv_targets *targets, const fv_scored *scored,
                                fv_streams *s, const fv_moment *when, step_sums *sum, fv_error *err) {
     fv_arena *arena = l->t->arena;
     s->dlogp = FV_ZERO(arena, float, targets->count);
     s->dentropy = FV_ZERO(arena, float, targets->count);
+    fv_var *value = l->pipeline->needs & FV_NEED_VALUE ? value_of(l, pass, scored->hidden) : NULL;
+    s->value = value ? fv_read(pass, value->v) : NULL;
+    s->dvalue = value ? FV_ZERO(arena, float, targets->count) : NULL;
     if (l->pipeline->needs & FV_NEED_REFERENCE) FV_TRY(score_reference(l, pass, b, leaves, count, targets, s, sum, err));
     for (int k = 0; k < l->pipeline->objectives.count; k++) {
         const fv_use *use = &l->pipeline->objectives.uses[k];
@@ -75,6 +81,7 @@ static fv_status write_streams(const fv_learner *l, fv_pass *pass, const fv_grpo
     sum->clipped_high += s->clipped_high;
     fv_stream(pass, scored->logp, s->dlogp);
     fv_stream(pass, scored->entropy, s->dentropy);
+    if (value) fv_stream(pass, value, s->dvalue);
     return FV_OK;
 }
 
@@ -114,6 +121,34 @@ static fv_status run_micro(const fv_learner *l, const fv_grpo_batch *b, const in
     fv_arena_reset(t->arena);
     FV_TRY(t->ops->check(err));
     return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "%s: %s", l->stage->name, pass.error.text);
+}
+
+fv_status fv_learn_values(const fv_learner *l, fv_grpo_batch *b, fv_error *err) {
+    fv_trainer *t = l->t;
+    int64_t limit = fv_get_int(l->stage->json, "optim.micro_tokens");
+    int n = 0, *leaves = malloc(((size_t)b->prompts * (size_t)b->group_size + 1) * sizeof *leaves);
+    if (!leaves) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", l->stage->name);
+    for (int i = 0; i < b->prompts * b->group_size; i++) {
+        const fv_trajectory *of = &b->rollout.trajectories[i];
+        if (of->turn_count) leaves[n++] = of->turns[of->turn_count - 1].segment;
+    }
+    fv_status s = FV_OK;
+    for (int at = 0, some; at < n && s == FV_OK; at += some) {
+        fv_pack pack;
+        fv_targets targets;
+        fv_pass pass = fv_pass_begin(t->policy, t->arena, false);
+        some = fv_train_micro(b->rollout.tree, leaves, n, at, limit);
+        s = fv_pack_make_scored(&pack, b->rollout.tree, leaves + at, some, t->model->image.merge, t->arena, err);
+        if (s != FV_OK) break;
+        fv_engine_replay(l->engine, &pack, t->arena);
+        fv_pack_targets(&targets, &pack, true, 0, t->arena);
+        fv_var *hidden = fv_gather(&pass, fv_pack_forward(&pass, t->model, &pack, NULL), fv_ints(targets.source, targets.count));
+        fv_grpo_batch_values(b, &targets, fv_read(&pass, value_of(l, &pass, hidden)->v));
+        fv_arena_reset(t->arena);
+        if (pass.error.status != FV_OK) s = fv_fail(err, pass.error.status, "%s: %s", l->stage->name, pass.error.text);
+    }
+    free(leaves);
+    return s;
 }
 
 /* The comparison for answers that are only sampled, beside those of the batch. */

@@ -17,6 +17,9 @@ typedef struct {
     const fv_rollout *beside[2];  /* answers that are only sampled: their log-probs are compared, too */
 } fv_learner;
 
+/* What the value head expects at the tokens of a batch, before it learns from them. */
+fv_status fv_learn_values(const fv_learner *l, fv_grpo_batch *b, fv_error *err);
+
 /* The stage's `updates` optimizer steps on a batch, and their metrics. FV_LIMIT where numbers are none any more, or a log-prob is not the one that was sampled with. */
 fv_status fv_learn(const fv_learner *l, fv_grpo_batch *b, int64_t step, fv_metrics *m, fv_error *err);
 

@@ -8,6 +8,11 @@
 
 #include "language/model.h"
 
+/* A policy's value head beside its model, under the names of TRL's and LLaMA-Factory's. */
+#define FV_VALUE_HEAD "value_head.safetensors"
+#define FV_VALUE_HEAD_WEIGHT "v_head.summary.weight"
+#define FV_VALUE_HEAD_BIAS "v_head.summary.bias"
+
 typedef struct fv_run {
     char *folder;
     fv_lines *metrics, *log, *evaluations, *bad_rows;

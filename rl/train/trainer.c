@@ -267,12 +267,53 @@ static fv_status read_patterns(const fv_recipe *r, const char *field, const char
     return FV_OK;
 }
 
+/* Whether some stage's parts want a value head. */
+static fv_status wants_head(bool *out, const fv_recipe *r, fv_error *err) {
+    *out = false;
+    for (int i = 0; i < r->stage_count; i++) {
+        fv_pipeline *parts;
+        FV_TRY(fv_pipeline_open(&parts, r->stages[i].json, err));
+        *out |= (parts->needs & FV_NEED_VALUE) != 0;
+        fv_pipeline_close(parts);
+    }
+    return FV_OK;
+}
+
+/* A head that lies in the model's folder (its adapter's, where there is one) is gone on with; else it begins with zeros. */
+static fv_status read_head(fv_value_head *head, fv_weights **file, const fv_recipe *r, int64_t width, fv_error *err) {
+    const char *folder = fv_get_text(r->json, "adapter") ? fv_get_text(r->json, "adapter") : fv_get_text(r->json, "model.path");
+    char *path = folder ? fv_path_join(folder, FV_VALUE_HEAD) : NULL;
+    *head = (fv_value_head){{.name = FV_VALUE_HEAD_WEIGHT, .view = fv_mat(NULL, 1, width)}, {.name = FV_VALUE_HEAD_BIAS, .view = fv_vec(NULL, 1)}};
+    fv_weight *parts[] = {&head->weight, &head->bias};
+    fv_status s = path && fv_file_exists(path) ? fv_weights_open(file, path, err) : FV_OK;
+    for (size_t i = 0; i < FV_COUNT(parts) && *file && s == FV_OK; i++) {
+        fv_view found, want = parts[i]->view;
+        s = fv_weights_get(*file, parts[i]->name, &found, err);
+        if (s == FV_OK && (fv_elements(found) != fv_elements(want) || (found.dtype != FV_F32 && found.dtype != FV_BF16)))
+            s = fv_fail(err, FV_BAD_MODEL, "%s: %s must have %lld numbers in F32 or BF16, as the model is wide, got %lld in %s", path, parts[i]->name, (long long)fv_elements(want),
+                        (long long)fv_elements(found), fv_dtype_name(found.dtype));
+        if (s != FV_OK) break;
+        parts[i]->view.data = found.data;
+        parts[i]->view.dtype = found.dtype;
+    }
+    free(path);
+    return s;
+}
+
 fv_status fv_train_policy(fv_slot **out, const fv_recipe *r, const fv_model *m, const fv_weight *weights, const fv_ops *ops, fv_exec exec, fv_error *err) {
     const char *freeze[PATTERNS_MAX], *muon[PATTERNS_MAX];
     fv_slot_options o = {.name = "policy", .train = true, .freeze = freeze, .muon = muon, .offload = fv_get_bool(r->json, "offload_optimizer"), .adapter = fv_model_adapter(m)};
     FV_TRY(read_patterns(r, "freeze", freeze, &o.freeze_count, err));
     FV_TRY(read_patterns(r, "muon", muon, &o.muon_count, err));
-    return fv_slot_open(out, ops, exec, weights, m->count, &o, err);
+    fv_value_head head;
+    fv_weights *file = NULL;
+    bool wanted;
+    FV_TRY(wants_head(&wanted, r, err));
+    fv_status s = wanted ? read_head(&head, &file, r, m->config.text.hidden, err) : FV_OK;
+    if (wanted) o.head = &head;
+    if (s == FV_OK) s = fv_slot_open(out, ops, exec, weights, m->count, &o, err);
+    fv_weights_close(file); /* masters are copies */
+    return s;
 }
 
 static fv_status open_machine(fv_trainer *t, fv_error *err) {

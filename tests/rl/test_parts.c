@@ -234,6 +234,35 @@ static void earlier_steps_are_a_baseline(void **state) {
     close_both(p, r);
 }
 
+/* Three tokens by hand: 1 - 0.75, then 0.9 * 0.75 - 0.25 + 0.45 * 0.25, then 0.9 * 0.25 - 0.5 + 0.45 * 0.5375. */
+static void values_make_advantages(void **state) {
+    (void)state;
+    static const float value[3] = {0.5f, 0.25f, 0.75f};
+    static const double by_hand[3] = {-0.033125, 0.5375, 0.25};
+    float got[4][3], returns[3];
+    fv_error err = {0};
+    static const char *const lines[] = {"{kind: gae, gamma: 0.9, lambda: 0.5, whiten: false}", "{kind: gae, gamma: 0.9, lambda: 0.5}", "{kind: gae, lambda: 1, whiten: false}"};
+    for (size_t k = 0; k < 3; k++) {
+        char line[128];
+        snprintf(line, sizeof line, "    advantage: %s\n", lines[k]);
+        fv_recipe *r = stage_of(line);
+        fv_pipeline *p = pipeline_of(r);
+        fv_response one = {.id = "a", .reward = 1, .tokens = 3, .value = value, .token_advantage = got[k], .returns = returns};
+        fv_group g = {.items = &one, .count = 1};
+        assert_int_equal(fv_pipeline_advantage(p, &g, &now, &err), FV_OK);
+        fv_pipeline_settle(p, &g, 1, &now);
+        for (int t = 0; t < 3; t++) {
+            if (k == 0) assert_true(fabs(got[0][t] - by_hand[t]) < 1e-7 && fabs(returns[t] - by_hand[t] - value[t]) < 1e-7);
+            if (k == 2) assert_true(got[2][t] == 1 - value[t] && returns[t] == 1); /* lambda 1: what came of it, less what was expected */
+        }
+        if (k == 1) assert_true(fabs(returns[0] - by_hand[0] - value[0]) < 1e-7); /* whitening is the advantages' alone */
+        close_both(p, r);
+    }
+    double mean = (by_hand[0] + by_hand[1] + by_hand[2]) / 3, var = 0;
+    for (int t = 0; t < 3; t++) var += (by_hand[t] - mean) * (by_hand[t] - mean) / 2;
+    for (int t = 0; t < 3; t++) assert_true(fabs(got[1][t] - (by_hand[t] - mean) / sqrt(var + 1e-8)) < 1e-6);
+}
+
 /* ---- Objectives ---- */
 
 /* Two responses of 1 and 3 tokens; log(1.5) above, at, and below what was sampled. */
@@ -258,6 +287,24 @@ static outcome objective(const char *line, float advantage, bool reference) {
     out.high = s.clipped_high;
     close_both(p, r);
     return out;
+}
+
+/* The first has moved up and is still short of its return: the clipped error is the larger one, and has no slope. The second is beyond its return; the third has not moved. */
+static void values_are_clipped(void **state) {
+    (void)state;
+    static const float value[3] = {0.5f, 0.5f, 0.2f}, old[3] = {0.2f, 0.2f, 0.2f}, returns[3] = {1, 0.25f, 1};
+    for (int clip = 0; clip < 2; clip++) {
+        float dvalue[3] = {0};
+        double loss = 0;
+        fv_recipe *r = stage_of(clip ? "    auxiliary: [{kind: value, coefficient: 0.6, clip: 0.2}]\n" : "    auxiliary: [{kind: value, coefficient: 0.6, clip: 0}]\n");
+        fv_pipeline *p = pipeline_of(r);
+        fv_streams s = {.count = 3, .total = 3, .value = value, .old_value = old, .returns = returns, .dvalue = dvalue};
+        p->objectives.uses[1].part->objective(&p->objectives.uses[1], &s, &now, &loss);
+        assert_true(p->needs == FV_NEED_VALUE);
+        assert_true(fabs(loss - 0.1 * ((clip ? 0.36 : 0.25) + 0.0625 + 0.64)) < 1e-7);
+        assert_true(fabs(dvalue[0] - (clip ? 0 : -0.1)) < 1e-7 && fabs(dvalue[1] - 0.05) < 1e-7 && fabs(dvalue[2] + 0.16) < 1e-7);
+        close_both(p, r);
+    }
 }
 
 static bool close_to(double a, double b) { return fabs(a - b) < 2e-7; } /* logp is f32 */
@@ -395,7 +442,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_compares), cmocka_unit_test(a_row_has_its_own_tolerance), cmocka_unit_test(format_asks_for_pairs),
         cmocka_unit_test(tool_pays_for_pictures_that_helped), cmocka_unit_test(overlong_answers_are_punished), cmocka_unit_test(what_is_said_again_is_punished), cmocka_unit_test(named_terms_are_found), cmocka_unit_test(groups_are_their_own_baseline),
-        cmocka_unit_test(earlier_steps_are_a_baseline),
+        cmocka_unit_test(earlier_steps_are_a_baseline), cmocka_unit_test(values_make_advantages), cmocka_unit_test(values_are_clipped),
         cmocka_unit_test(ratios_are_clipped), cmocka_unit_test(sums_are_normalised), cmocka_unit_test(the_reference_holds_back),
         cmocka_unit_test(entropy_is_a_bonus), cmocka_unit_test(needs_follow_from_options), cmocka_unit_test(terms_are_weighed),
         cmocka_unit_test(weights_may_be_schedules), cmocka_unit_test(second_uses_have_names_of_their_own),
