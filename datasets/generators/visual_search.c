@@ -84,6 +84,14 @@ static fv_status trajectory(fv_maker *m, const fv_search_scene *s, const fv_plat
     return FV_OK;
 }
 
+/* Whether a conversation zooms in, or guesses what can't be read from the first view. Drawn apart: rows of which all zoom in are the same with this option and without it. */
+static bool looks(const fv_maker *m) {
+    fv_maker apart = *m;
+    apart.random = fv_random_stream(fv_random_key(m->random.key, "calls", 0, 0));
+    double calls = fv_maker_number(&apart, "calls");
+    return fv_maker_chance(&apart, calls);
+}
+
 /* ---- rows ----------------------------------------------------------------------------------------------------------- */
 
 static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, fv_error *err) {
@@ -104,12 +112,12 @@ static fv_status make(fv_row **out, const fv_generator_how *how, int64_t index, 
         if (!without) fv_maker_zooms(&m);
         char answer[32];
         snprintf(answer, sizeof answer, "<answer>%c</answer>", asked->glyph);
-        if (fv_maker_is(&m, "mode", "sft")) status = trajectory(&m, &s, asked, err);
-        else if (fv_maker_is(&m, "mode", "no_tool_sft")) fv_maker_reply(&m, answer);
+        if (fv_maker_is(&m, "mode", "sft") && looks(&m)) status = trajectory(&m, &s, asked, err);
+        else if (fv_maker_is(&m, "mode", "sft") || fv_maker_is(&m, "mode", "no_tool_sft")) fv_maker_reply(&m, answer);
     }
     return fv_maker_end(&m, status, out, err);
 }
 
 const fv_generator fv_generator_visual_search = {
     "visual-search", "small digits or letters on plates in photographs: zoom in to read one",
-    "mode=rl|sft|no_tool|no_tool_sft sloppy=12[0..56] grow=1.1..2.4[0.5..8] glyphs=digits|letters|both " FV_SEARCH_OPTIONS, make};
+    "mode=rl|sft|no_tool|no_tool_sft sloppy=12[0..56] grow=1.1..2.4[0.5..8] calls=1.0[0..1] glyphs=digits|letters|both " FV_SEARCH_OPTIONS, make};
