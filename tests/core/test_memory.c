@@ -7,9 +7,12 @@
 #include "core/file.h"
 #include "core/memory.h"
 
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static char root[] = "/tmp/fovea-memory-XXXXXX";
 
@@ -52,7 +55,25 @@ static void groups_limit_memory(void **state) {
     assert_int_equal(fv_path_remove(root, &err), FV_OK);
 }
 
-int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(groups_limit_memory)};
+enum { LARGE = 256 << 20 };
+
+/* A process's peak is its own, and not that of a large one which started it. */
+static void the_peak_is_of_this_process(void **state) {
+    (void)state;
+    char *large = malloc(LARGE), *const command[] = {"/proc/self/exe", "peak", NULL};
+    pid_t child;
+    int status;
+    assert_non_null(large);
+    for (int64_t i = 0; i < LARGE; i += 4096) ((volatile char *)large)[i] = 1;
+    assert_true(fv_memory_peak() >= LARGE);
+    assert_int_equal(posix_spawn(&child, command[0], NULL, NULL, command, environ), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    free(large);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1 && !strcmp(argv[1], "peak")) return fv_memory_peak() > 0 && fv_memory_peak() < LARGE / 2 ? 0 : 1;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(groups_limit_memory), cmocka_unit_test(the_peak_is_of_this_process)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
