@@ -6,7 +6,7 @@
 
 /* THE list: a new protocol is one word here and one entry in a file of rl/protocols/. */
 #define PROTOCOLS(X)                                                                                                   \
-    X(exact) X(choice) X(numeric) X(mcq_lmms) X(mcq_kit) X(mvbench_lmms) X(mvbench_kit) X(videomme_lmms)               \
+    X(exact) X(choice) X(numeric) X(open) X(mcq_lmms) X(mcq_kit) X(mvbench_lmms) X(mvbench_kit) X(videomme_lmms)               \
     X(videomme_kit) X(nextqa_lmms) X(mmvu_lmms) X(tempcompass_lmms) X(vsi_lmms) X(vstar_lmms) X(refcoco_lmms)          \
     X(sophiavl_r1) X(deepeyes) X(vilasr) X(tw_grpo) X(tw_grpo_zeroshot) X(vision_sr1) X(video_r1)
 

@@ -27,61 +27,79 @@ static void compare(step_sums *sum, const float *now, const float *sampled, int 
     }
 }
 
-/* The same tokens under the reference. Its log-probs live in the arena. */
-static fv_status score_reference(const fv_learner *l, fv_pass *pass, const fv_grpo_batch *b, const int *leaves, int count, const fv_targets *targets, fv_streams *s, step_sums *sum,
-                                 fv_error *err) {
+/* One pass over the paths to some leaves. */
+typedef struct {
+    const fv_learner *l;
+    const fv_grpo_batch *b;
+    const int *leaves;
+    int count;
+    fv_moment when;
+    step_sums *sum;
+    fv_pass pass;
+    fv_targets targets;
     fv_scored scored;
-    FV_TRY(fv_others_score(l->others, FV_OTHER_REFERENCE, false, b->rollout.tree, leaves, count, targets, &scored, err));
-    s->reference_logp = fv_read(pass, scored.logp->v);
+} micro;
+
+static fv_status score_under(const micro *m, fv_other who, bool blind, fv_scored *out, fv_error *err) {
+    return fv_others_score(m->l->others, who, blind, m->b->rollout.tree, m->leaves, m->count, &m->targets, out, err);
+}
+
+/* The same tokens under the reference. Its log-probs live in the arena. */
+static fv_status score_reference(micro *m, fv_streams *s, fv_error *err) {
+    fv_scored scored;
+    FV_TRY(score_under(m, FV_OTHER_REFERENCE, false, &scored, err));
+    s->reference_logp = fv_read(&m->pass, scored.logp->v);
     for (int64_t i = 0; i < s->count; i++) {
         double d = (double)s->reference_logp[i] - (double)s->logp[i];
-        sum->kl += exp(d) - d - 1;
+        m->sum->kl += exp(d) - d - 1;
     }
     return FV_OK;
 }
 
 /* How far the policy's distributions are from those that an objective wants to know them from; NULL: from none. */
-static fv_status compare_distributions(const fv_learner *l, fv_pass *pass, const fv_grpo_batch *b, const int *leaves, int count, const fv_targets *targets, const fv_scored *scored,
-                                       const fv_use *use, const fv_moment *when, fv_var **out, fv_error *err) {
+static fv_status compare_distributions(micro *m, const fv_use *use, fv_var **out, fv_error *err) {
     fv_compared c;
     fv_scored theirs;
     *out = NULL;
-    if (!use->part->compares || !use->part->compares(use, when, &c)) return FV_OK;
-    FV_TRY(fv_others_score(l->others, c.who, c.blind, b->rollout.tree, leaves, count, targets, &theirs, err));
-    fv_distribution other = fv_others_distribution(l->others, c.who, &theirs);
-    *out = fv_divergence(pass, scored, fv_decoder_head(l->t->model->decoder), &other, fv_vec(targets->temperature, targets->count), (float)c.beta);
+    if (!use->part->compares || !use->part->compares(use, &m->when, &c)) return FV_OK;
+    FV_TRY(score_under(m, c.who, c.blind, &theirs, err));
+    fv_distribution other = fv_others_distribution(m->l->others, c.who, &theirs);
+    fv_view temperature = fv_vec(m->targets.temperature, m->targets.count);
+    *out = fv_divergence(&m->pass, &m->scored, fv_decoder_head(m->l->t->model->decoder), &other, temperature, (float)c.beta);
     return FV_OK;
 }
 
 /* Hidden states to values. */
 static fv_var *value_of(const fv_learner *l, fv_pass *pass, fv_var *hidden) { return fv_linear(pass, hidden, l->t->policy->head, l->t->policy->head + 1); }
 
-/* Objectives write their streams, one after the other. */
-static fv_status write_streams(const fv_learner *l, fv_pass *pass, const fv_grpo_batch *b, const int *leaves, int count, const fv_targets *targets, const fv_scored *scored,
-                               fv_streams *s, const fv_moment *when, step_sums *sum, fv_error *err) {
-    fv_arena *arena = l->t->arena;
-    s->dlogp = FV_ZERO(arena, float, targets->count);
-    s->dentropy = FV_ZERO(arena, float, targets->count);
-    fv_var *value = l->pipeline->needs & FV_NEED_VALUE ? value_of(l, pass, scored->hidden) : NULL;
-    s->value = value ? fv_read(pass, value->v) : NULL;
-    s->dvalue = value ? FV_ZERO(arena, float, targets->count) : NULL;
-    if (l->pipeline->needs & FV_NEED_REFERENCE) FV_TRY(score_reference(l, pass, b, leaves, count, targets, s, sum, err));
-    for (int k = 0; k < l->pipeline->objectives.count; k++) {
-        const fv_use *use = &l->pipeline->objectives.uses[k];
-        fv_var *apart;
-        FV_TRY(compare_distributions(l, pass, b, leaves, count, targets, scored, use, when, &apart, err));
-        s->divergence = apart ? fv_read(pass, apart->v) : NULL;
-        s->ddivergence = apart ? FV_ZERO(arena, float, targets->count) : NULL;
-        use->part->objective(use, s, when, &sum->loss);
-        if (!apart) continue;
-        for (int64_t i = 0; i < s->count; i++) sum->divergence[k] += s->divergence[i];
-        fv_stream(pass, apart, s->ddivergence);
-    }
-    sum->clipped_low += s->clipped_low;
-    sum->clipped_high += s->clipped_high;
-    fv_stream(pass, scored->logp, s->dlogp);
-    fv_stream(pass, scored->entropy, s->dentropy);
-    if (value) fv_stream(pass, value, s->dvalue);
+/* An objective, with the distance that it asks for. */
+static fv_status run_objective(micro *m, int k, fv_streams *s, fv_error *err) {
+    const fv_use *use = &m->l->pipeline->objectives.uses[k];
+    fv_var *apart;
+    FV_TRY(compare_distributions(m, use, &apart, err));
+    s->divergence = apart ? fv_read(&m->pass, apart->v) : NULL;
+    s->ddivergence = apart ? FV_ZERO(m->pass.arena, float, s->count) : NULL;
+    use->part->objective(use, s, &m->when, &m->sum->loss);
+    for (int64_t i = 0; i < s->count && apart; i++) m->sum->divergence[k] += s->divergence[i];
+    if (apart) fv_stream(&m->pass, apart, s->ddivergence);
+    return FV_OK;
+}
+
+/* Objectives write their streams, one after the other, and the pass takes them. */
+static fv_status write_streams(micro *m, fv_streams *s, fv_error *err) {
+    const fv_pipeline *parts = m->l->pipeline;
+    fv_var *value = parts->needs & FV_NEED_VALUE ? value_of(m->l, &m->pass, m->scored.hidden) : NULL;
+    s->dlogp = FV_ZERO(m->pass.arena, float, s->count);
+    s->dentropy = FV_ZERO(m->pass.arena, float, s->count);
+    s->value = value ? fv_read(&m->pass, value->v) : NULL;
+    s->dvalue = value ? FV_ZERO(m->pass.arena, float, s->count) : NULL;
+    if (parts->needs & FV_NEED_REFERENCE) FV_TRY(score_reference(m, s, err));
+    for (int k = 0; k < parts->objectives.count; k++) FV_TRY(run_objective(m, k, s, err));
+    m->sum->clipped_low += s->clipped_low;
+    m->sum->clipped_high += s->clipped_high;
+    fv_stream(&m->pass, m->scored.logp, s->dlogp);
+    fv_stream(&m->pass, m->scored.entropy, s->dentropy);
+    if (value) fv_stream(&m->pass, value, s->dvalue);
     return FV_OK;
 }
 
@@ -99,28 +117,26 @@ static bool compares_now(const fv_learner *l, const fv_moment *when) {
  * false: only the comparison with the sampled log-probs. */
 static fv_status run_micro(const fv_learner *l, const fv_grpo_batch *b, const int *leaves, int count, const span *u, bool train, bool check, step_sums *sum, fv_error *err) {
     fv_trainer *t = l->t;
-    fv_moment when = {u->step, l->steps, t->seed};
+    micro m = {.l = l, .b = b, .leaves = leaves, .count = count, .when = {u->step, l->steps, t->seed}, .sum = sum, .pass = fv_pass_begin(t->policy, t->arena, train)};
     fv_pack pack;
-    fv_targets targets;
     fv_streams s;
-    fv_pass pass = fv_pass_begin(t->policy, t->arena, train);
-    pass.checkpoint = fv_get_bool(l->stage->json, "optim.gradient_checkpointing");
+    m.pass.checkpoint = fv_get_bool(l->stage->json, "optim.gradient_checkpointing");
     FV_TRY(fv_pack_make_scored(&pack, b->rollout.tree, leaves, count, t->model->image.merge, t->arena, err));
     if (!check) fv_engine_replay(l->engine, &pack, t->arena);
-    fv_pack_targets(&targets, &pack, true, 0, t->arena);
-    if (train && compares_now(l, &when)) targets.logp = targets.entropy = NULL; /* whole distributions are wanted, and not the sampled tokens' log-probs alone */
-    fv_scored scored = fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), &targets);
-    fv_grpo_batch_streams(b, &targets, fv_read(&pass, scored.logp->v), fv_read(&pass, scored.entropy->v), &s, t->arena);
-    if (check) compare(sum, s.logp, s.old_logp, targets.count);
+    fv_pack_targets(&m.targets, &pack, true, 0, t->arena);
+    if (train && compares_now(l, &m.when)) m.targets.logp = m.targets.entropy = NULL; /* whole distributions are wanted, and not the sampled tokens' log-probs alone */
+    m.scored = fv_pack_score(&m.pass, t->model, fv_pack_forward(&m.pass, t->model, &pack, NULL), &m.targets);
+    fv_grpo_batch_streams(b, &m.targets, fv_read(&m.pass, m.scored.logp->v), fv_read(&m.pass, m.scored.entropy->v), &s, t->arena);
+    if (check) compare(sum, s.logp, s.old_logp, m.targets.count);
     if (train) {
         s.total = u->tokens;
         s.responses = u->responses;
-        FV_TRY(write_streams(l, &pass, b, leaves, count, &targets, &scored, &s, &when, sum, err));
-        fv_pass_back(&pass);
+        FV_TRY(write_streams(&m, &s, err));
+        fv_pass_back(&m.pass);
     }
     fv_arena_reset(t->arena);
     FV_TRY(t->ops->check(err));
-    return pass.error.status == FV_OK ? FV_OK : fv_fail(err, pass.error.status, "%s: %s", l->stage->name, pass.error.text);
+    return m.pass.error.status == FV_OK ? FV_OK : fv_fail(err, m.pass.error.status, "%s: %s", l->stage->name, m.pass.error.text);
 }
 
 fv_status fv_learn_values(const fv_learner *l, fv_grpo_batch *b, fv_error *err) {

@@ -182,6 +182,19 @@ static void numbers_are_compared(void **state) {
            (const char *const[]){"3.0", "1000", "-2.5", "2.59", "", NULL, "1", ".5e0", "-5"}, (const double[]){1, 1, 0, 1, 0, 0, 0, 1, 1}, 9);
 }
 
+/* SQuAD's two figures: equal but for case, punctuation and articles; words shared. 2 of 3 and 2 words: 4/5; twice the same word counts as often as both have it: 2 * 1 / 3. */
+static void words_are_compared(void **state) {
+    (void)state;
+    static const char rows[] = "[{\"answer\": \"the Eiffel Tower\", \"response\": \"Eiffel tower.\"}, {\"answer\": \"a red cup\", \"response\": \"<think>blue</think><answer>red cup there</answer>\"},"
+                               " {\"answers\": [\"cat\", \"a dog\"], \"response\": \"Dog!\"}, {\"answer\": 3, \"response\": \"3\"}, {\"answer\": \"dog dog\", \"response\": \"dog\"},"
+                               " {\"solution\": \"<answer>up</answer>\", \"response\": \"down\"}, {\"problem\": \"?\", \"response\": \"down\"}]";
+    marked("open", rows, (const char *const[]){"Eiffel tower.", "red cup there", "Dog!", "3", "dog", "down", NULL}, (const double[]){1, 0, 1, 1, 0, 0, 0}, 7);
+    json_t *json = json_of(rows), *out = evaluate("open", json, NULL);
+    assert_true(near(fv_json_find(out, "metrics.f1"), (1 + 0.8 + 1 + 1 + 2.0 / 3 + 0) / 6));
+    json_decref(out);
+    json_decref(json);
+}
+
 /* Rows of the form that TW-GRPO's scripts write: of a model that was asked for letters alone all is the answer, and keys of one letter and of several are counted apart. */
 static void letters_alone_are_answers(void **state) {
     (void)state;
@@ -307,7 +320,7 @@ static void names_are_suggested(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scores_are_those_of_the_evaluators), cmocka_unit_test(an_outcome_reward_is_a_protocol), cmocka_unit_test(choices_are_read_in_one_way), cmocka_unit_test(numbers_are_compared),
+        cmocka_unit_test(scores_are_those_of_the_evaluators), cmocka_unit_test(an_outcome_reward_is_a_protocol), cmocka_unit_test(choices_are_read_in_one_way), cmocka_unit_test(numbers_are_compared), cmocka_unit_test(words_are_compared),
         cmocka_unit_test(letters_alone_are_answers),
         cmocka_unit_test(boxes_are_graded),                   cmocka_unit_test(tasks_are_averaged),              cmocka_unit_test(published_outputs_are_read), cmocka_unit_test(newer_logs_are_read), cmocka_unit_test(numbers_are_options),  cmocka_unit_test(names_are_suggested),
     };
