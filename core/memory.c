@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* The number in a file of the kernel's; INT64_MAX where there is none ("max"). */
@@ -59,7 +60,7 @@ int64_t fv_memory_resident(void) {
     return got == 2 ? resident * sysconf(_SC_PAGESIZE) : 0;
 }
 
-/* Not getrusage's: that goes on from the most that the process which started this one ever had. */
+/* Not getrusage's, where there is another: that goes on from the most that the process which started this one ever had. */
 int64_t fv_memory_peak(void) {
     FILE *f = fopen("/proc/self/status", "r");
     char line[256];
@@ -67,5 +68,6 @@ int64_t fv_memory_peak(void) {
     while (f && fgets(line, sizeof line, f))
         if (sscanf(line, "VmHWM: %lld kB", &peak) == 1) break;
     if (f) fclose(f);
-    return peak * 1024;
+    struct rusage used;
+    return peak ? peak * 1024 : getrusage(RUSAGE_SELF, &used) ? 0 : (int64_t)used.ru_maxrss * 1024;
 }

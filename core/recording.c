@@ -13,6 +13,7 @@ struct fv_recording {
     int64_t rows;          /* of the forward under way */
     int next;              /* number of the next costly operation */
     bool lost;             /* some operation of the forward under way had no room */
+    bool hopeless;         /* not even the first forward fits: nothing more is tried */
     fv_view index;         /* replaying: i32 [rows] */
 };
 
@@ -38,7 +39,8 @@ void fv_recording_free(fv_recording *r) {
 }
 
 void fv_recording_begin(fv_recording *r, fv_slot *slot) {
-    if (r->slot != slot) free_tables(r);
+    r->hopeless = r->slot == slot && (r->hopeless || (r->lost && !r->used));
+    if (r->slot != slot || r->hopeless) free_tables(r);
     r->ops = slot->ops;
     r->slot = slot;
     r->version = slot->version;
@@ -83,7 +85,7 @@ void fv_recording_start(fv_recording *r, fv_pass *p, int64_t rows) {
     r->rows = rows;
     r->next = 0;
     r->index = fv_none;
-    r->lost = p->slot != r->slot || p->slot->version != r->version || !grow(r, r->used + rows);
+    r->lost = r->hopeless || p->slot != r->slot || p->slot->version != r->version || !grow(r, r->used + rows);
     p->record = r->lost ? NULL : r;
 }
 

@@ -196,13 +196,16 @@ static fv_status open_parts(fv_slot *s, const fv_slot_options *o, fv_error *err)
     return FV_OK;
 }
 
-static fv_status open_head(fv_slot *s, const fv_slot_options *o, fv_error *err) {
-    if (!o->head) return FV_OK;
-    fv_weight weight = o->head->weight;
+/* Patterns are about the model's weights: a head is always trained, by AdamW. */
+static fv_status open_head(fv_slot *s, const fv_slot_options *options, fv_error *err) {
+    if (!options->head) return FV_OK;
+    fv_slot_options o = *options;
+    fv_weight weight = o.head->weight;
+    o.freeze_count = o.muon_count = 0;
     weight.linear = true;
     s->head = s->count - 2;
-    FV_TRY(open_param(s, &s->params[s->head], &weight, weight.name, o->train, o, err));
-    return open_param(s, &s->params[s->head + 1], &o->head->bias, o->head->bias.name, o->train, o, err);
+    FV_TRY(open_param(s, &s->params[s->head], &weight, weight.name, true, &o, err));
+    return open_param(s, &s->params[s->head + 1], &o.head->bias, o.head->bias.name, true, &o, err);
 }
 
 static int count_parameters(const fv_adapter *a) {

@@ -78,7 +78,7 @@ typedef struct {
     const int32_t *response;        /* which response of the update a token belongs to */
     int responses;                  /* of the whole update */
     const int32_t *response_tokens; /* by response: trained tokens of each */
-    const float *value, *old_value, *returns; /* of the value head: now, as sampled, and what it is to be; NULL: there is none */
+    const float *value, *old_value, *returns; /* of the value head: now, as sampled, and what it is to be; `value` NULL: there is none */
     float *dvalue;                  /* += dL/dvalue */
     float *dlogp;                   /* += dL/dlogp */
     float *dentropy;                /* += dL/dentropy */

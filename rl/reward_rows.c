@@ -43,8 +43,10 @@ static fv_status find_stage(job *j, fv_error *err) {
 static fv_status take_values(job *j, size_t i, fv_error *err) {
     fv_response *r = &j->r.items[i];
     const json_t *list = r->row ? json_object_get(r->row, "values") : NULL, *value;
-    size_t n = json_array_size(list), k;
-    if (!n || !(j->pipeline->needs & FV_NEED_VALUE)) return FV_OK;
+    size_t n = json_array_size(list), k, rows = r->row ? json_array_size(json_object_get(r->row, "logprobs")) : 0;
+    if (!list || !(j->pipeline->needs & FV_NEED_VALUE)) return FV_OK;
+    if (!n || (rows && rows != n)) snprintf(r->error, sizeof r->error, "%.100s: values must be a list of numbers, one before each token", r->place);
+    if (r->error[0]) return FV_OK;
     if (!(j->values[i] = calloc(3 * n, sizeof **j->values))) return fv_fail(err, FV_NO_MEMORY, "reward: out of memory");
     json_array_foreach(list, k, value) {
         if (!json_is_number(value)) snprintf(r->error, sizeof r->error, "%.100s: values must be a list of numbers, one before each token", r->place);
@@ -195,8 +197,8 @@ static fv_status run_all(job *j, const char *data, fv_reward_counts *counts, fv_
         s = run_group(j, i, err);
     }
     free(first);
-    fv_moment last = {0, fv_get_int(j->stage->json, "steps"), (uint64_t)fv_get_int(j->recipe->json, "seed")};
-    if (s == FV_OK) fv_pipeline_settle(j->pipeline, &(fv_group){.items = j->r.items, .count = (int)j->r.count}, 1, &last);
+    fv_moment first_step = {0, fv_get_int(j->stage->json, "steps"), (uint64_t)fv_get_int(j->recipe->json, "seed")};
+    if (s == FV_OK) fv_pipeline_settle(j->pipeline, &(fv_group){.items = j->r.items, .count = (int)j->r.count}, 1, &first_step);
     return s;
 }
 

@@ -15,6 +15,11 @@ typedef struct {
     fv_divergence_factors factors;
 } job;
 
+static int64_t wider(const fv_distribution *p, const fv_distribution *q) {
+    int64_t a = p->head.weight.shape[0], b = q->head.weight.shape[0];
+    return a > b ? a : b;
+}
+
 static job job_of(const fv_exec *x, int64_t step, const fv_distribution *p, const fv_distribution *q, fv_view pull, fv_view temperature, float beta) {
     int64_t vocabulary = p->head.weight.shape[0], other = q->head.weight.shape[0];
     return (job){.logits = FV_TAKE(x->scratch, float, step * vocabulary), .others = FV_TAKE(x->scratch, float, step * other), .vocabulary = vocabulary, .other_vocabulary = other,
@@ -36,7 +41,9 @@ FV_INLINE fv_apart apart_at(const job *j, const float *other, int64_t r, int64_t
     int64_t left = (j->vocabulary < j->other_vocabulary ? j->vocabulary : j->other_vocabulary) - v;
     int both = left > 0 ? fv_part(left) : 0;
     fv_apart a = fv_apart_of(lp, log_prob(other, v, both, j->other_lse + 2 * r), &j->factors);
-    if (both < FV_LANES) a.value = fv_select(fv_mask_n(both), a.value, fv_zero()), a.pull = fv_select(fv_mask_n(both), a.pull, fv_zero());
+    if (both == FV_LANES) return a;
+    a.value = fv_select(fv_mask_n(both), a.value, fv_zero());
+    a.pull = fv_select(fv_mask_n(both), a.pull, fv_zero());
     return a;
 }
 
@@ -61,7 +68,7 @@ static void apart_rows(void *context, int64_t begin, int64_t end, int worker) {
 
 void FV_KERNEL(divergence)(const fv_exec *x, fv_view y, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature, float beta) {
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    int64_t rows = fv_elements(temperature), step = fv_logits_rows(p.head.weight.shape[0], rows);
+    int64_t rows = fv_elements(temperature), step = fv_logits_rows(wider(&p, &q), rows);
     job j = job_of(x, step, &p, &q, pull, temperature, beta);
     j.y = fv_f32(y);
     for (; j.first < rows; j.first += step) {
@@ -93,7 +100,7 @@ static void back_rows(void *context, int64_t begin, int64_t end, int worker) {
 void FV_KERNEL(divergence_back)(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dy, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature,
                                 float beta) {
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    int64_t rows = fv_elements(temperature), step = fv_logits_rows(p.head.weight.shape[0], rows);
+    int64_t rows = fv_elements(temperature), step = fv_logits_rows(wider(&p, &q), rows);
     job j = job_of(x, step, &p, &q, pull, temperature, beta);
     j.dy = fv_f32(dy);
     for (; j.first < rows; j.first += step) {

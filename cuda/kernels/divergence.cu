@@ -17,6 +17,11 @@ typedef struct {
     fv_divergence_factors factors;
 } job;
 
+static int64_t wider(const fv_distribution *p, const fv_distribution *q) {
+    int64_t a = p->head.weight.shape[0], b = q->head.weight.shape[0];
+    return a > b ? a : b;
+}
+
 static job job_of(const fv_exec *x, int64_t step, const fv_distribution *p, const fv_distribution *q, fv_view pull, fv_view temperature, float beta) {
     job j = {0};
     j.vocabulary = p->head.weight.shape[0], j.other_vocabulary = q->head.weight.shape[0], j.parts = fv_blocks_of(j.vocabulary, PART);
@@ -71,7 +76,7 @@ FV_GLOBAL_OF(sum_row, job, LOGITS_WARP, 16) {
 
 static void divergence_by(const fv_products *by, const fv_exec *x, fv_view y, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature, float beta) {
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    int64_t rows = fv_elements(temperature), step = fv_logits_rows(p.head.weight.shape[0], rows);
+    int64_t rows = fv_elements(temperature), step = fv_logits_rows(wider(&p, &q), rows);
     job j = job_of(x, step, &p, &q, pull, temperature, beta);
     j.y = fv_f32(y);
     for (; j.first < rows; j.first += step) {
@@ -100,7 +105,7 @@ FV_GLOBAL(back_numbers, job) {
 static void divergence_back_by(const fv_products *by, const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dy, fv_view pull, fv_distribution p, fv_distribution q,
                                fv_view temperature, float beta) {
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    int64_t rows = fv_elements(temperature), step = fv_logits_rows(p.head.weight.shape[0], rows);
+    int64_t rows = fv_elements(temperature), step = fv_logits_rows(wider(&p, &q), rows);
     job j = job_of(x, step, &p, &q, pull, temperature, beta);
     j.dy = fv_f32(dy);
     for (; j.first < rows; j.first += step) {

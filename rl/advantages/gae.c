@@ -1,7 +1,15 @@
 #include "rl/part.h"
+#include "rl/pipeline.h"
 #include "rl/recipe/recipe.h"
 
 #include <math.h>
+
+static fv_status check(const fv_use *u, fv_error *err) {
+    const fv_uses *objectives = &u->pipeline->objectives;
+    for (int k = 0; k < objectives->count; k++)
+        if (objectives->uses[k].part->needs & FV_NEED_VALUE) return FV_OK;
+    return fv_fail(err, FV_BAD_RECIPE, "gae: nothing teaches the value head that it goes by; give auxiliary: [{kind: value}]");
+}
 
 /* Generalised advantage estimation (Schulman et al. 2016, arXiv 1506.02438, eq. 16) over the tokens that the policy wrote, with the reward at the last one:
  *     d_t = r_t + gamma V_{t+1} - V_t,   A_t = d_t + gamma lambda A_{t+1},   returns A_t + V_t,
@@ -40,6 +48,7 @@ static void whiten(const fv_use *u, const fv_group *groups, int count, const fv_
                     else if (pass == 1) square += (a - mean) * (a - mean);
                     else r->token_advantage[t] = (float)((a - mean) * scale);
                 }
+                if (pass == 2 && r->value && r->tokens && !r->error[0] && !r->aside) groups[k].items[i].advantage = r->token_advantage[0];
             }
     }
 }
@@ -51,5 +60,6 @@ const fv_part fv_part_advantage_gae = {.name = "gae",
                                        .limits = "{gamma: [0, 1], lambda: [0, 1]}",
                                        .scope = FV_SCOPE_TOKEN,
                                        .needs = FV_NEED_VALUE,
+                                       .check = check,
                                        .advantage = gae,
                                        .settle = whiten};

@@ -496,6 +496,7 @@ static void replay_pictures(const fv_engine *e, fv_pack *pack, fv_arena *arena) 
 
 bool fv_engine_replay(const fv_engine *e, fv_pack *pack, fv_arena *arena) {
     if (!e->record || pack->tree != e->tree || !fv_recording_fits(e->record, e->slot)) return false;
+    replay_pictures(e, pack, arena);
     int32_t *index = FV_TAKE(arena, int32_t, pack->rows);
     for (int n = 0; n < pack->segments; n++) {
         int id = pack->order[n];
@@ -508,7 +509,6 @@ bool fv_engine_replay(const fv_engine *e, fv_pack *pack, fv_arena *arena) {
     }
     pack->record = e->record;
     pack->recorded = fv_ints(index, pack->rows);
-    replay_pictures(e, pack, arena);
     return true;
 }
 

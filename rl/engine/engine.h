@@ -49,7 +49,7 @@ int fv_engine_active(const fv_engine *e); /* asks that are not finished */
 void fv_engine_drop(fv_engine *e);        /* forgets those; what was written and computed for them stays */
 
 /* Lets a pass over `pack`, a pack of the engine's tree, take what was computed while its tokens were fed: fv_pack_forward then only copies, to the bits that it
- * would compute. False, and nothing changes, where the weights are others by now or something was not kept. Lasts until the next fv_engine_begin. */
+ * would compute. False, and all is computed (but what the tower gave, where that alone was kept), where the weights are others by now or something was not kept. Lasts until the next fv_engine_begin. */
 bool fv_engine_replay(const fv_engine *e, fv_pack *pack, fv_arena *arena);
 
 /* What was done since begin: rows through the decoder, pictures through the tower, pages in use at most, rows that were fed before

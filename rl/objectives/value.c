@@ -1,4 +1,5 @@
 #include "rl/part.h"
+#include "rl/pipeline.h"
 #include "rl/recipe/recipe.h"
 
 #include <math.h>
@@ -15,10 +16,19 @@ static void value(const fv_use *u, fv_streams *s, const fv_moment *when, double 
     }
 }
 
+/* What a head is to expect is the advantage's to say; one that counts for nothing needs nobody. */
+static fv_status check(const fv_use *u, fv_error *err) {
+    const json_t *c = json_object_get(u->options, "coefficient");
+    bool says = json_is_number(c) && json_number_value(c) == 0;
+    for (int k = 0; k < u->pipeline->advantage.count; k++) says |= (u->pipeline->advantage.uses[k].part->needs & FV_NEED_VALUE) != 0;
+    return says ? FV_OK : fv_fail(err, FV_BAD_RECIPE, "value: the advantage has no returns for it to learn; give advantage: {kind: gae}");
+}
+
 const fv_part fv_part_objective_value = {.name = "value",
                                          .hook = FV_HOOK_OBJECTIVE,
                                          .doc = "PPO's clipped value loss: coefficient * mean squared error of the value head / 2; clip: how far a value may move from the sampled one (0: any)",
                                          .fields = "{coefficient: 0.5, clip: 0.2}",
                                          .limits = "{coefficient: [0, 1.0e9], clip: [0, 1.0e9]}",
                                          .needs = FV_NEED_VALUE,
+                                         .check = check,
                                          .objective = value};

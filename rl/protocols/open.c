@@ -66,12 +66,19 @@ static const char *mark(fv_mark *m, fv_span text, const json_t *row) {
     bag given = {0};
     size_t i;
     int answers = 0;
-    for (size_t k = 0; k < FV_COUNT(fields) && !v; k++) v = json_object_get(row, fields[k]);
+    v = json_object_get(row, fields[0]);
+    if (json_is_object(v)) v = json_object_get(v, "text"); /* as SQuAD's own rows are */
     fv_edit_set(&m->extracted, text);
     fill(&given, text);
-    json_array_foreach(v, i, one) if (json_is_string(one)) compare(m, &given, (fv_span){json_string_value(one), json_string_length(one)}), answers++;
+    json_array_foreach(v, i, one) {
+        fv_text word = {0};
+        if (json_is_string(one)) fv_text_add(&word, json_string_value(one));
+        else if (json_is_number(one)) fv_json_dump(&word, one, 0);
+        if (word.size) compare(m, &given, fv_edit_span(&word)), answers++;
+        fv_text_clear(&word);
+    }
     fv_text word = {0};
-    for (size_t k = 1; k < FV_COUNT(fields) && !json_is_array(v) && !answers; k++) {
+    for (size_t k = 0; k < FV_COUNT(fields) && !json_is_array(v) && !answers; k++) {
         if (!fv_row_word(&word, row, fields[k])) continue;
         fv_span whole = fv_edit_span(&word);
         (void)fv_py_pair(&whole, whole, "<answer>", "</answer>");

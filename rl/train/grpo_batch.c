@@ -101,8 +101,21 @@ fv_status fv_grpo_batch_index(fv_grpo_batch *b, int terms, fv_error *err) {
     return FV_OK;
 }
 
+/* Where a value head is what responses are compared with, equal ones have advantages, too. */
+static bool rewards_are_equal(const fv_group *g) {
+    double first = NAN;
+    bool equal = true;
+    for (int i = 0; i < g->count; i++) {
+        if (g->items[i].error[0]) continue;
+        if (isnan(first)) first = g->items[i].reward;
+        equal = equal && g->items[i].reward == first;
+    }
+    return equal;
+}
+
 bool fv_grpo_batch_is_flat(const fv_grpo_batch *b, int prompt) {
     const fv_group *g = &b->groups[prompt];
+    if (g->count && g->items[0].value) return rewards_are_equal(g);
     for (int i = 0; i < g->count; i++) {
         for (int k = 0; k < g->items[i].tokens; k++)
             if (g->items[i].token_advantage[k] != 0) return false;
@@ -142,7 +155,7 @@ int fv_grpo_batch_leaves(const fv_grpo_batch *b, int first, int last, bool all, 
 void fv_grpo_batch_streams(const fv_grpo_batch *b, const fv_targets *targets, const float *logp, const float *entropy, fv_streams *out, fv_arena *arena) {
     int n = targets->count;
     float *old = FV_TAKE(arena, float, n ? n : 1), *advantage = FV_TAKE(arena, float, n ? n : 1), *weight = FV_TAKE(arena, float, n ? n : 1);
-    float *old_value = FV_ZERO(arena, float, n ? n : 1), *returns = FV_ZERO(arena, float, n ? n : 1);
+    float *old_value = FV_ZERO(arena, float, n ? n : 1), *returns = FV_ZERO(arena, float, n ? n : 1); /* zeros without a value head */
     int32_t *response = FV_TAKE(arena, int32_t, n ? n : 1);
     for (int i = 0; i < n; i++) {
         const fv_response *r = &b->responses[b->response_of[targets->segment[i]]];

@@ -29,7 +29,7 @@ void fv_grpo_batch_close(fv_grpo_batch *b);
 
 /* After the rollout, and again after parts of it were rolled out anew: fills responses and groups, with room for `terms` reward terms each. */
 fv_status fv_grpo_batch_index(fv_grpo_batch *b, int terms, fv_error *err);
-int fv_grpo_batch_flat(const fv_grpo_batch *b);                    /* groups whose advantages are all zero */
+int fv_grpo_batch_flat(const fv_grpo_batch *b);                    /* groups whose advantages are all zero; with a value head, whose rewards are equal */
 bool fv_grpo_batch_is_flat(const fv_grpo_batch *b, int prompt);
 /* What an update on prompts [first, last) is normalised by: its sound responses, and their tokens. */
 int fv_grpo_batch_sound(const fv_grpo_batch *b, int first, int last, int64_t *tokens);
@@ -38,7 +38,7 @@ int fv_grpo_batch_sound(const fv_grpo_batch *b, int first, int last, int64_t *to
  * all others of the batch. leaves: room for all responses. */
 int fv_grpo_batch_leaves(const fv_grpo_batch *b, int first, int last, bool all, bool train, int *leaves);
 
-/* Streams of the targets of a pass; arrays from the arena; what is written to, reference_logp and the value head's are left NULL, total and responses 0. */
+/* Streams of the targets of a pass; arrays from the arena; what is written to, reference_logp and value are left NULL, total and responses 0. */
 void fv_grpo_batch_streams(const fv_grpo_batch *b, const fv_targets *targets, const float *logp, const float *entropy, fv_streams *out, fv_arena *arena);
 
 /* What the value head says of the targets of a pass becomes `value` of their responses. */

@@ -12,6 +12,7 @@ typedef struct {
 typedef struct {
     double loss, logp_difference, logp_difference_max, ratio_min, ratio_max, ratio_sum, clipped_low, clipped_high, kl;
     double divergence[FV_MAX_PARTS]; /* by objective, over tokens */
+    bool measured[FV_MAX_PARTS];     /* and whether it was asked for */
     int64_t compared;
 } step_sums;
 
@@ -82,6 +83,7 @@ static fv_status run_objective(micro *m, int k, fv_streams *s, fv_error *err) {
     use->part->objective(use, s, &m->when, &m->sum->loss);
     for (int64_t i = 0; i < s->count && apart; i++) m->sum->divergence[k] += s->divergence[i];
     if (apart) fv_stream(&m->pass, apart, s->ddivergence);
+    m->sum->measured[k] |= apart != NULL;
     return FV_OK;
 }
 
@@ -161,6 +163,7 @@ fv_status fv_learn_values(const fv_learner *l, fv_grpo_batch *b, fv_error *err) 
         fv_var *hidden = fv_gather(&pass, fv_pack_forward(&pass, t->model, &pack, NULL), fv_ints(targets.source, targets.count));
         fv_grpo_batch_values(b, &targets, fv_read(&pass, value_of(l, &pass, hidden)->v));
         fv_arena_reset(t->arena);
+        s = t->ops->check(err);
         if (pass.error.status != FV_OK) s = fv_fail(err, pass.error.status, "%s: %s", l->stage->name, pass.error.text);
     }
     free(leaves);
@@ -251,7 +254,7 @@ fv_status fv_learn(const fv_learner *l, fv_grpo_batch *b, int64_t step, fv_metri
     fv_metric(m, "clip_ratio/region_mean", sum.clipped_low / tokens + sum.clipped_high / tokens);
     if (l->pipeline->needs & FV_NEED_REFERENCE) fv_metric(m, "kl", sum.kl / tokens);
     for (int k = 0; k < l->pipeline->objectives.count; k++)
-        if (l->pipeline->objectives.uses[k].part->compares) fv_metric_named(m, sum.divergence[k] / tokens, "divergence/%s", l->pipeline->objectives.uses[k].label);
+        if (sum.measured[k]) fv_metric_named(m, sum.divergence[k] / tokens, "divergence/%s", l->pipeline->objectives.uses[k].label);
     if (!sum.compared) return FV_OK;
     fv_metric(m, "sampling/sampling_logp_difference/mean", sum.logp_difference / (double)sum.compared);
     fv_metric(m, "sampling/sampling_logp_difference/max", sum.logp_difference_max);

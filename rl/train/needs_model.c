@@ -120,11 +120,11 @@ fv_status fv_needs_reference(const fv_needs_model *m, fv_needs_weights *out, fv_
 
 /* Matrices are all but some per cent of a model: packed copies count as once more the file. */
 fv_status fv_needs_folder(const fv_needs_model *m, const char *folder, fv_needs_weights *out, fv_error *err) {
-    fv_weights *file;
+    fv_model *other;
     double all = 0, most = (double)fv_packed_most();
-    FV_TRY(fv_weights_open(&file, folder, err));
-    for (size_t i = 0; i < fv_weights_count(file); i++) all += (double)fv_bytes(fv_weights_at(file, i)->view);
-    fv_weights_close(file);
+    FV_TRY(fv_model_open(&other, folder, err)); /* an adapter's folder is its model's, too */
+    for (int i = 0; i < other->count; i++) all += (double)fv_bytes(other->weights[i].view);
+    fv_model_close(other);
     if (m->ops.device == FV_CPU) *out = (fv_needs_weights){.file = all, .held = all < most ? all : most};
     else *out = (fv_needs_weights){.held = 2 * all};
     return FV_OK;

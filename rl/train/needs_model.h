@@ -28,7 +28,7 @@ typedef struct {
     double optimizer;       /* gradients and moments */
 } fv_needs_weights;
 fv_needs_weights fv_needs_policy(const fv_needs_model *m);
-/* A reference beside the policy (rl/train/grpo.c: open_reference). */
+/* A reference beside the policy (rl/train/others.c: open_reference). */
 fv_status fv_needs_reference(const fv_needs_model *m, fv_needs_weights *out, fv_error *err);
 /* A model of its own, not trained: a judge, a teacher. */
 fv_status fv_needs_folder(const fv_needs_model *m, const char *folder, fv_needs_weights *out, fv_error *err);

@@ -41,6 +41,9 @@ fv_status fv_others_fit(const fv_model *policy, const fv_model *teacher, const f
                        teacher->folder, b->model_type, a->model_type);
     if (a->has_vision && (memcmp(policy->image.mean, teacher->image.mean, sizeof policy->image.mean) != 0 || memcmp(policy->image.std, teacher->image.std, sizeof policy->image.std) != 0))
         return fv_fail(err, FV_BAD_RECIPE, "%s: teacher.path %s has other image_mean and image_std than the policy; it would see other pictures", r->file, teacher->folder);
+    if (policy->tokenizer && fv_tokenizer_size(policy->tokenizer) > b->text.vocabulary)
+        return fv_fail(err, FV_BAD_RECIPE, "%s: teacher.path %s has %d rows of vocabulary, and the policy has %d tokens; a teacher must be able to read what the policy writes", r->file,
+                       teacher->folder, b->text.vocabulary, fv_tokenizer_size(policy->tokenizer));
     int32_t id = policy->tokenizer && teacher->tokenizer ? first_other_token(policy->tokenizer, teacher->tokenizer) : -1;
     if (id < 0) return FV_OK;
     return fv_fail(err, FV_BAD_RECIPE, "%s: teacher.path %s has another token %d than the policy; a teacher's tokens must be the policy's", r->file, teacher->folder, (int)id);

@@ -1,4 +1,5 @@
-/* The slots that a stage's tokens are scored under beside its policy: the reference, which is the policy as the stage found it, and the teacher, another model. */
+/* The slots that a stage's tokens are scored under beside its policy: the reference, which is the policy as the stage found it (of a policy with an
+ * adapter: the model without it), and the teacher, another model. */
 #ifndef FV_RL_OTHERS_H
 #define FV_RL_OTHERS_H
 

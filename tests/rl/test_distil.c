@@ -65,6 +65,24 @@ static void a_student_comes_nearer_to_its_teacher(void **state) {
         }
 }
 
+/* Nothing is paid: rows need no answer. */
+static void rows_need_no_answer(void **state) {
+    (void)state;
+    char *questions, *at, more[200];
+    double first, last;
+    MUST(fv_file_read(&questions, NULL, small_path("questions.jsonl"), err));
+    while ((at = strstr(questions, "\"answer\""))) memcpy(at, "\"unused\"", strlen("\"unused\""));
+    small_write("unanswered.jsonl", questions);
+    free(questions);
+    fv_text stage = {0};
+    snprintf(more, sizeof more, "objective: {kind: kl}, reward: {terms: []}, data: %s", small_path("unanswered.jsonl"));
+    fv_text_printf(&stage, "  - {name: rl, kind: grpo, steps: 6, rollout: {prompts: 4, group_size: 2, max_new_tokens: 40}, optim: {lr: 3.0e-3}, %s}\n", more);
+    MUST(lesson_run(lesson_recipe(0, "unanswered", "weak0/checkpoints/step-25", teacher_of(0), stage.data), false, err));
+    fv_text_clear(&stage);
+    ends_of("unanswered", "divergence/kl", 2, &first, &last);
+    assert_true(first > 0 && last > 0 && last != first);
+}
+
 static void the_reference_is_the_policy_at_first(void **state) {
     (void)state;
     double first, last;
@@ -99,7 +117,7 @@ static void without_its_coefficient_it_is_plain_grpo(void **state) {
     lesson_same_file(path[0], path[1]);
     double first, last;
     ends_of("idle", "divergence/kl", 4, &first, &last);
-    assert_true(first == 0); /* what counts for nothing is not computed */
+    assert_true(isnan(first)); /* what counts for nothing is not computed, and not said */
 }
 
 /* The same whatever computed it, and whether decoding's forward was taken over or not. */
@@ -139,7 +157,7 @@ static void impossible_teachers_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_student_comes_nearer_to_its_teacher),
-        cmocka_unit_test(the_reference_is_the_policy_at_first),
+        cmocka_unit_test(rows_need_no_answer), cmocka_unit_test(the_reference_is_the_policy_at_first),
         cmocka_unit_test(what_pictures_change_is_seen),
         cmocka_unit_test(without_its_coefficient_it_is_plain_grpo),
         cmocka_unit_test(threads_and_replays_change_nothing),

@@ -244,7 +244,7 @@ static void values_make_advantages(void **state) {
     static const char *const lines[] = {"{kind: gae, gamma: 0.9, lambda: 0.5, whiten: false}", "{kind: gae, gamma: 0.9, lambda: 0.5}", "{kind: gae, lambda: 1, whiten: false}"};
     for (size_t k = 0; k < 3; k++) {
         char line[128];
-        snprintf(line, sizeof line, "    advantage: %s\n", lines[k]);
+        snprintf(line, sizeof line, "    advantage: %s\n    auxiliary: [{kind: value}]\n", lines[k]);
         fv_recipe *r = stage_of(line);
         fv_pipeline *p = pipeline_of(r);
         fv_response one = {.id = "a", .reward = 1, .tokens = 3, .value = value, .token_advantage = got[k], .returns = returns};
@@ -296,7 +296,7 @@ static void values_are_clipped(void **state) {
     for (int clip = 0; clip < 2; clip++) {
         float dvalue[3] = {0};
         double loss = 0;
-        fv_recipe *r = stage_of(clip ? "    auxiliary: [{kind: value, coefficient: 0.6, clip: 0.2}]\n" : "    auxiliary: [{kind: value, coefficient: 0.6, clip: 0}]\n");
+        fv_recipe *r = stage_of(clip ? "    advantage: {kind: gae}\n    auxiliary: [{kind: value, coefficient: 0.6, clip: 0.2}]\n" : "    advantage: {kind: gae}\n    auxiliary: [{kind: value, coefficient: 0.6, clip: 0}]\n");
         fv_pipeline *p = pipeline_of(r);
         fv_streams s = {.count = 3, .total = 3, .value = value, .old_value = old, .returns = returns, .dvalue = dvalue};
         p->objectives.uses[1].part->objective(&p->objectives.uses[1], &s, &now, &loss);

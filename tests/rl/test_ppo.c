@@ -122,6 +122,27 @@ static void without_its_coefficient_it_is_plain_grpo(void **state) {
     lesson_same_file(path[0], path[1]);
 }
 
+/* Patterns are about the model: a head is trained, by AdamW, whatever they say. */
+static void a_head_is_never_frozen(void **state) {
+    (void)state;
+    double value[8];
+    run(0, "biases", NULL, "freeze: ['*.weight']\nmuon: ['*']", 4, GAE);
+    values_of("biases", "critic/values/mean", value);
+    assert_true(value[0] == 0 && value[3] != 0);
+}
+
+static void refused(const char *more, const char *says) {
+    fv_error why = {0};
+    assert_int_equal(lesson_run(recipe_of(0, "refused", NULL, NULL, 1, more), false, &why), FV_BAD_RECIPE);
+    if (!strstr(why.text, says)) fail_msg("%s; wanted \"%s\"", why.text, says);
+}
+
+static void one_half_alone_is_refused(void **state) {
+    (void)state;
+    refused("advantage: {kind: gae}", "give auxiliary: [{kind: value}]");
+    refused("auxiliary: [{kind: value}]", "give advantage: {kind: gae}");
+}
+
 /* `fovea reward` makes the same of values in a file; without them there is a reward and no advantage. */
 static void values_of_a_file_are_estimated_by(void **state) {
     (void)state;
@@ -129,17 +150,19 @@ static void values_of_a_file_are_estimated_by(void **state) {
     char *text;
     small_write("valued.jsonl", "{\"id\": \"a\", \"group\": \"g\", \"response\": \"<answer>8</answer>\", \"answer\": \"8\", \"images\": 0, \"values\": [0.5, 0.25, 0.75]}\n"
                                 "{\"id\": \"b\", \"group\": \"g\", \"response\": \"<answer>3</answer>\", \"answer\": \"8\", \"images\": 0}\n"
+                                "{\"id\": \"d\", \"group\": \"g\", \"response\": \"<answer>3</answer>\", \"answer\": \"8\", \"images\": 0, \"values\": [1, 2], \"logprobs\": [[-1, -2], [-1, -2], [-1, -2]]}\n"
                                 "{\"id\": \"c\", \"group\": \"g\", \"response\": \"<answer>3</answer>\", \"answer\": \"8\", \"images\": 0, \"values\": [1, \"x\"]}\n");
-    fv_recipe *r = recipe_of(0, "valued", NULL, NULL, 1, "advantage: {kind: gae, gamma: 0.9, lambda: 0.5, whiten: false}");
+    fv_recipe *r = recipe_of(0, "valued", NULL, NULL, 1, "advantage: {kind: gae, gamma: 0.9, lambda: 0.5, whiten: false}, auxiliary: [{kind: value}]");
     MUST(fv_reward_rows(&counts, r, small_path("valued.jsonl"), small_path("paid.jsonl"), err));
     fv_recipe_close(r);
     MUST(fv_file_read(&text, NULL, small_path("paid.jsonl"), err));
-    char *a = strtok(text, "\n"), *b = strtok(NULL, "\n"), *c = strtok(NULL, "\n");
+    char *a = strtok(text, "\n"), *b = strtok(NULL, "\n"), *d = strtok(NULL, "\n"), *c = strtok(NULL, "\n");
     /* worked out by hand: 1 - 0.75, then 0.9 * 0.75 - 0.25 + 0.45 * 0.25, then 0.9 * 0.25 - 0.5 + 0.45 * 0.5375 */
     if (!strstr(a, "\"token_advantages\": [-0.033125, 0.5375, 0.25]") && !strstr(a, "\"token_advantages\": [-0.0331249982, 0.537500024, 0.25]")) fail_msg("%s", a);
     assert_true(fabs(lesson_value(a, "advantage") + 0.033125) < 1e-7);
     assert_true(strstr(b, "\"reward\"") && !strstr(b, "advantage"));
     assert_non_null(strstr(c, "values must be a list of numbers"));
+    assert_non_null(strstr(d, "values must be a list of numbers, one before each token"));
     free(text);
 }
 
@@ -147,7 +170,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_learns_what_to_expect),       cmocka_unit_test(the_head_lies_beside_the_model),
         cmocka_unit_test(threads_replays_and_kills_change_nothing), cmocka_unit_test(without_its_coefficient_it_is_plain_grpo),
-        cmocka_unit_test(values_of_a_file_are_estimated_by),
+        cmocka_unit_test(a_head_is_never_frozen), cmocka_unit_test(one_half_alone_is_refused), cmocka_unit_test(values_of_a_file_are_estimated_by),
     };
     return cmocka_run_group_tests(tests, teach, small_end);
 }
