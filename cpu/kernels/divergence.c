@@ -32,6 +32,15 @@ static void both_logits(const fv_exec *x, const job *j, int64_t n, const fv_dist
     fv_logits(x, j->others, q->hidden, j->first, n, q->head);
 }
 
+/* Row i of p, and of q, divided by their temperature. */
+static float *cool_both(const job *j, int64_t i, float **other) {
+    float *row = j->logits + i * j->vocabulary, temperature = j->temperature[j->first + i];
+    *other = j->others + i * j->other_vocabulary;
+    fv_logits_cool(row, j->vocabulary, temperature);
+    fv_logits_cool(*other, j->other_vocabulary, temperature);
+    return row;
+}
+
 FV_INLINE fv_x16 log_prob(const float *row, int64_t v, int part, const float *lse) {
     return fv_sub(fv_sub(fv_load_part(row + v, part), fv_set1(lse[0])), fv_set1(lse[1]));
 }
@@ -52,9 +61,7 @@ static void apart_rows(void *context, int64_t begin, int64_t end, int worker) {
     const job *j = context;
     for (int64_t i = begin; i < end; i++) {
         int64_t r = j->first + i, n = j->vocabulary;
-        float *row = j->logits + i * n, *other = j->others + i * j->other_vocabulary;
-        fv_logits_cool(row, n, j->temperature[r]);
-        fv_logits_cool(other, j->other_vocabulary, j->temperature[r]);
+        float *other, *row = cool_both(j, i, &other);
         fv_x16 value = fv_zero(), pull = fv_zero();
         for (int64_t v = 0; v < n; v += FV_LANES) {
             fv_apart a = apart_at(j, other, r, v, log_prob(row, v, fv_part(n - v), j->lse + 2 * r));
@@ -85,9 +92,7 @@ static void back_rows(void *context, int64_t begin, int64_t end, int worker) {
     const job *j = context;
     for (int64_t i = begin; i < end; i++) {
         int64_t r = j->first + i, n = j->vocabulary;
-        float *row = j->logits + i * n, *other = j->others + i * j->other_vocabulary;
-        fv_logits_cool(row, n, j->temperature[r]);
-        fv_logits_cool(other, j->other_vocabulary, j->temperature[r]);
+        float *other, *row = cool_both(j, i, &other);
         fv_x16 pull = fv_set1(j->pull[r]), scale = fv_set1(j->dy[r] / j->temperature[r]);
         for (int64_t v = 0; v < n; v += FV_LANES) {
             int part = fv_part(n - v);
