@@ -6,10 +6,26 @@
 #ifndef FV_CORE_LANE_DIVERGENCE_H
 #define FV_CORE_LANE_DIVERGENCE_H
 
+#include <math.h>
+
 /* beta, and the logarithms that a mixture takes. */
 typedef struct {
     float beta, log_beta, log_rest;
 } fv_divergence_factors;
+
+static inline fv_divergence_factors fv_divergence_factors_of(float beta) {
+    fv_divergence_factors f;
+    f.beta = beta;
+    f.log_beta = (float)log((double)beta);
+    f.log_rest = (float)log1p(-(double)beta);
+    return f;
+}
+
+/* Rows of the larger of both vocabularies: what a block of logits has to have room for. */
+static inline int64_t fv_divergence_vocabulary(const fv_distribution *p, const fv_distribution *q) {
+    int64_t a = p->head.weight.shape[0], b = q->head.weight.shape[0];
+    return a > b ? a : b;
+}
 
 /* What an id adds to D, and to its slope: pull = dD/dlog p, and dD/dlogit = pull - p * (sum of all pulls). */
 typedef struct {

@@ -4,8 +4,6 @@
 
 #include "core/lane_divergence.h"
 
-#include <math.h>
-
 typedef struct {
     float *logits, *others; /* of p [rows of the block, vocabulary], and of q */
     int64_t first, vocabulary, other_vocabulary;
@@ -15,16 +13,11 @@ typedef struct {
     fv_divergence_factors factors;
 } job;
 
-static int64_t wider(const fv_distribution *p, const fv_distribution *q) {
-    int64_t a = p->head.weight.shape[0], b = q->head.weight.shape[0];
-    return a > b ? a : b;
-}
-
 static job job_of(const fv_exec *x, int64_t step, const fv_distribution *p, const fv_distribution *q, fv_view pull, fv_view temperature, float beta) {
     int64_t vocabulary = p->head.weight.shape[0], other = q->head.weight.shape[0];
     return (job){.logits = FV_TAKE(x->scratch, float, step * vocabulary), .others = FV_TAKE(x->scratch, float, step * other), .vocabulary = vocabulary, .other_vocabulary = other,
                  .temperature = fv_f32(temperature), .pull = fv_f32(pull), .lse = fv_f32(p->lse), .other_lse = fv_f32(q->lse),
-                 .factors = {beta, (float)log((double)beta), (float)log1p(-(double)beta)}};
+                 .factors = fv_divergence_factors_of(beta)};
 }
 
 static void both_logits(const fv_exec *x, const job *j, int64_t n, const fv_distribution *p, const fv_distribution *q) {
@@ -75,7 +68,7 @@ static void apart_rows(void *context, int64_t begin, int64_t end, int worker) {
 
 void FV_KERNEL(divergence)(const fv_exec *x, fv_view y, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature, float beta) {
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    int64_t rows = fv_elements(temperature), step = fv_logits_rows(wider(&p, &q), rows);
+    int64_t rows = fv_elements(temperature), step = fv_logits_rows(fv_divergence_vocabulary(&p, &q), rows);
     job j = job_of(x, step, &p, &q, pull, temperature, beta);
     j.y = fv_f32(y);
     for (; j.first < rows; j.first += step) {
@@ -105,7 +98,7 @@ static void back_rows(void *context, int64_t begin, int64_t end, int worker) {
 void FV_KERNEL(divergence_back)(const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dy, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature,
                                 float beta) {
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    int64_t rows = fv_elements(temperature), step = fv_logits_rows(wider(&p, &q), rows);
+    int64_t rows = fv_elements(temperature), step = fv_logits_rows(fv_divergence_vocabulary(&p, &q), rows);
     job j = job_of(x, step, &p, &q, pull, temperature, beta);
     j.dy = fv_f32(dy);
     for (; j.first < rows; j.first += step) {

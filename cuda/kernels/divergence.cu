@@ -4,8 +4,6 @@
 
 #include "core/lane_divergence.h"
 
-#include <math.h>
-
 /* Where each number is by itself, a block of threads has a part of a row. */
 enum { NUMBER_THREADS = 256, PART = 4 * NUMBER_THREADS };
 
@@ -17,18 +15,13 @@ typedef struct {
     fv_divergence_factors factors;
 } job;
 
-static int64_t wider(const fv_distribution *p, const fv_distribution *q) {
-    int64_t a = p->head.weight.shape[0], b = q->head.weight.shape[0];
-    return a > b ? a : b;
-}
-
 static job job_of(const fv_exec *x, int64_t step, const fv_distribution *p, const fv_distribution *q, fv_view pull, fv_view temperature, float beta) {
     job j = {0};
     j.vocabulary = p->head.weight.shape[0], j.other_vocabulary = q->head.weight.shape[0], j.parts = fv_blocks_of(j.vocabulary, PART);
     j.logits = FV_NUMBERS(x->scratch, step * j.vocabulary), j.others = FV_NUMBERS(x->scratch, step * j.other_vocabulary);
     j.lse = fv_f32(p->lse), j.other_lse = fv_f32(q->lse), j.pull = fv_f32(pull);
     j.temperature = (const float *)fv_cuda_stage(x, temperature.data, fv_bytes(temperature));
-    j.factors.beta = beta, j.factors.log_beta = (float)log((double)beta), j.factors.log_rest = (float)log1p(-(double)beta);
+    j.factors = fv_divergence_factors_of(beta);
     return j;
 }
 
@@ -76,7 +69,7 @@ FV_GLOBAL_OF(sum_row, job, LOGITS_WARP, 16) {
 
 static void divergence_by(const fv_products *by, const fv_exec *x, fv_view y, fv_view pull, fv_distribution p, fv_distribution q, fv_view temperature, float beta) {
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    int64_t rows = fv_elements(temperature), step = fv_logits_rows(wider(&p, &q), rows);
+    int64_t rows = fv_elements(temperature), step = fv_logits_rows(fv_divergence_vocabulary(&p, &q), rows);
     job j = job_of(x, step, &p, &q, pull, temperature, beta);
     j.y = fv_f32(y);
     for (; j.first < rows; j.first += step) {
@@ -105,7 +98,7 @@ FV_GLOBAL(back_numbers, job) {
 static void divergence_back_by(const fv_products *by, const fv_exec *x, fv_view dhidden, fv_view dweight, fv_view dy, fv_view pull, fv_distribution p, fv_distribution q,
                                fv_view temperature, float beta) {
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    int64_t rows = fv_elements(temperature), step = fv_logits_rows(wider(&p, &q), rows);
+    int64_t rows = fv_elements(temperature), step = fv_logits_rows(fv_divergence_vocabulary(&p, &q), rows);
     job j = job_of(x, step, &p, &q, pull, temperature, beta);
     j.dy = fv_f32(dy);
     for (; j.first < rows; j.first += step) {

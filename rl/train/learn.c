@@ -141,38 +141,13 @@ static fv_status run_micro(const fv_learner *l, const fv_grpo_batch *b, const in
     return m.pass.error.status == FV_OK ? FV_OK : fv_fail(err, m.pass.error.status, "%s: %s", l->stage->name, m.pass.error.text);
 }
 
-fv_status fv_learn_values(const fv_learner *l, fv_grpo_batch *b, fv_error *err) {
+/* What is done with the hidden states of a pass that only looks. */
+typedef void see_pass(const fv_learner *l, fv_pass *pass, fv_var *hidden, const fv_targets *targets, void *context);
+
+/* Passes without a tape over all answers of a rollout. replay: what decoding recorded is taken over, where it is there. */
+static fv_status look_at_all(const fv_learner *l, const fv_rollout *r, bool replay, see_pass *see, void *context, fv_error *err) {
     fv_trainer *t = l->t;
     int64_t limit = fv_get_int(l->stage->json, "optim.micro_tokens");
-    int n = 0, *leaves = malloc(((size_t)b->prompts * (size_t)b->group_size + 1) * sizeof *leaves);
-    if (!leaves) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", l->stage->name);
-    for (int i = 0; i < b->prompts * b->group_size; i++) {
-        const fv_trajectory *of = &b->rollout.trajectories[i];
-        if (of->turn_count) leaves[n++] = of->turns[of->turn_count - 1].segment;
-    }
-    fv_status s = FV_OK;
-    for (int at = 0, some; at < n && s == FV_OK; at += some) {
-        fv_pack pack;
-        fv_targets targets;
-        fv_pass pass = fv_pass_begin(t->policy, t->arena, false);
-        some = fv_train_micro(b->rollout.tree, leaves, n, at, limit);
-        s = fv_pack_make_scored(&pack, b->rollout.tree, leaves + at, some, t->model->image.merge, t->arena, err);
-        if (s != FV_OK) break;
-        fv_engine_replay(l->engine, &pack, t->arena);
-        fv_pack_targets(&targets, &pack, true, 0, t->arena);
-        fv_var *hidden = fv_gather(&pass, fv_pack_forward(&pass, t->model, &pack, NULL), fv_ints(targets.source, targets.count));
-        fv_grpo_batch_values(b, &targets, fv_read(&pass, value_of(l, &pass, hidden)->v));
-        fv_arena_reset(t->arena);
-        s = t->ops->check(err);
-        if (pass.error.status != FV_OK) s = fv_fail(err, pass.error.status, "%s: %s", l->stage->name, pass.error.text);
-    }
-    free(leaves);
-    return s;
-}
-
-/* The comparison for answers that are only sampled, beside those of the batch. */
-static fv_status check_beside(const fv_learner *l, const fv_rollout *r, int64_t limit, step_sums *sum, fv_error *err) {
-    fv_trainer *t = l->t;
     int count = r->sample_count * r->group_size, n = 0, *leaves = malloc(((size_t)count + 1) * sizeof *leaves);
     fv_status s = leaves ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", l->stage->name);
     for (int i = 0; i < count && s == FV_OK; i++)
@@ -184,14 +159,34 @@ static fv_status check_beside(const fv_learner *l, const fv_rollout *r, int64_t 
         some = fv_train_micro(r->tree, leaves, n, at, limit);
         s = fv_pack_make_scored(&pack, r->tree, leaves + at, some, t->model->image.merge, t->arena, err);
         if (s != FV_OK) break;
+        if (replay) fv_engine_replay(l->engine, &pack, t->arena);
         fv_pack_targets(&targets, &pack, true, 0, t->arena);
-        const float *now = fv_read(&pass, fv_pack_score(&pass, t->model, fv_pack_forward(&pass, t->model, &pack, NULL), &targets).logp->v);
-        for (int i = 0; i < targets.count; i++) compare(sum, now + i, r->tree->segments[targets.segment[i]]->logp + targets.index[i], 1);
+        see(l, &pass, fv_pack_forward(&pass, t->model, &pack, NULL), &targets, context);
         fv_arena_reset(t->arena);
+        s = t->ops->check(err);
         if (pass.error.status != FV_OK) s = fv_fail(err, pass.error.status, "%s: %s", l->stage->name, pass.error.text);
     }
     free(leaves);
     return s;
+}
+
+static void see_values(const fv_learner *l, fv_pass *pass, fv_var *hidden, const fv_targets *targets, void *batch) {
+    fv_var *rows = fv_gather(pass, hidden, fv_ints(targets->source, targets->count));
+    fv_grpo_batch_values(batch, targets, fv_read(pass, value_of(l, pass, rows)->v));
+}
+
+fv_status fv_learn_values(const fv_learner *l, fv_grpo_batch *b, fv_error *err) { return look_at_all(l, &b->rollout, true, see_values, b, err); }
+
+/* The comparison for answers that are only sampled, beside those of the batch. */
+typedef struct {
+    const fv_tree *tree;
+    step_sums *sum;
+} beside;
+
+static void see_beside(const fv_learner *l, fv_pass *pass, fv_var *hidden, const fv_targets *targets, void *context) {
+    const beside *c = context;
+    const float *now = fv_read(pass, fv_pack_score(pass, l->t->model, hidden, targets).logp->v);
+    for (int i = 0; i < targets->count; i++) compare(c->sum, now + i, c->tree->segments[targets->segment[i]]->logp + targets->index[i], 1);
 }
 
 /* A group whose advantages are all zero has no gradient, unless something besides the advantage has one: it is only compared. check (before the first
@@ -212,7 +207,7 @@ static fv_status update(const fv_learner *l, const fv_grpo_batch *b, const span 
         }
     }
     free(leaves);
-    for (size_t i = 0; i < FV_COUNT(l->beside) && check && s == FV_OK; i++) s = check_beside(l, l->beside[i], limit, sum, err);
+    for (size_t i = 0; i < FV_COUNT(l->beside) && check && s == FV_OK; i++) s = look_at_all(l, l->beside[i], false, see_beside, &(beside){l->beside[i]->tree, sum}, err);
     FV_TRY(s);
     *norm = 0;
     if (!u->tokens) return FV_OK; /* nothing could be scored: momentum is no reason to move */
