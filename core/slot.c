@@ -84,13 +84,13 @@ static bool named(const char *const *patterns, int count, const char *name) {
     return false;
 }
 
-static fv_status check_patterns(const char *field, const char *const *patterns, int pattern_count, const fv_weight *weights, int count, fv_error *err) {
-    for (int i = 0; i < pattern_count; i++) {
+static fv_status check_patterns(const char *field, const char *const *patterns, int count, const fv_slot *s, fv_error *err) {
+    for (int i = 0; i < count; i++) {
         bool used = false;
-        for (int w = 0; w < count && !used; w++) used = pattern_takes(patterns[i], weights[w].name);
+        for (int w = 0; w < s->weights && !used; w++) used = pattern_takes(patterns[i], s->params[w].name);
         if (!used)
             return fv_fail(err, FV_BAD_RECIPE, "%s: %s matches no weight; names look like %s ('*' stands for anything)", field, patterns[i],
-                           count ? weights[0].name : "(none)");
+                           s->weights ? s->params[0].name : "(none)");
     }
     return FV_OK;
 }
@@ -214,24 +214,28 @@ static int count_parameters(const fv_adapter *a) {
     return n;
 }
 
-/* Something is to be trained that `freeze` leaves. */
-static bool any_left(const fv_weight *weights, int count, const fv_slot_options *o) {
-    const fv_adapter *a = o->adapter;
-    for (int i = 0; !a && i < count; i++)
-        if (!named(o->freeze, o->freeze_count, weights[i].name)) return true;
-    for (int i = 0; a && i < a->part_count; i++)
-        if (!named(o->freeze, o->freeze_count, weights[a->parts[i].weight].name)) return true;
-    for (int i = 0; a && i < a->whole_count; i++)
-        if (!named(o->freeze, o->freeze_count, weights[a->wholes[i].weight].name)) return true;
-    return false;
+/* Something is to be trained that `freeze` leaves, beside a value head. */
+static fv_status check_left(const fv_slot *s, fv_error *err) {
+    for (int i = 0; i < s->count - (s->head < 0 ? 0 : 2); i++)
+        if (fv_learns(&s->params[i])) return FV_OK;
+    bool adapts = s->count - (s->head < 0 ? 0 : 2) > s->weights;
+    return fv_fail(err, FV_BAD_RECIPE, "freeze: all weights%s are frozen, nothing is left to train", adapts ? " that the adapter changes" : "");
+}
+
+fv_status fv_slot_hold(fv_slot *s, const char *const *patterns, int count, fv_error *err) {
+    FV_TRY(check_patterns("freeze", patterns, count, s, err));
+    for (int i = 0; i < s->weights; i++) {
+        fv_param *p = &s->params[i];
+        const fv_adapted *d = p->adapted;
+        p->held = named(patterns, count, p->name);
+        if (d) s->params[d->a].held = s->params[d->b].held = p->held;
+        if (d && d->magnitude >= 0) s->params[d->magnitude].held = p->held;
+    }
+    return check_left(s, err);
 }
 
 fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_weight *weights, int count, const fv_slot_options *options, fv_error *err) {
     *out = NULL;
-    FV_TRY(check_patterns("freeze", options->freeze, options->freeze_count, weights, count, err));
-    FV_TRY(check_patterns("muon", options->muon, options->muon_count, weights, count, err));
-    if (options->train && options->freeze_count && !any_left(weights, count, options))
-        return fv_fail(err, FV_BAD_RECIPE, "freeze: all weights%s are frozen, nothing is left to train", options->adapter ? " that the adapter changes" : "");
     int all = count + count_parameters(options->adapter) + (options->head ? 2 : 0), parts = options->adapter ? options->adapter->part_count : 0;
     fv_slot *s = calloc(1, sizeof *s);
     fv_param *params = calloc((size_t)all + 1, sizeof *params);
@@ -244,13 +248,16 @@ fv_status fv_slot_open(fv_slot **out, const fv_ops *ops, fv_exec exec, const fv_
     }
     *s = (fv_slot){.name = options->name, .ops = ops, .exec = exec, .params = params, .count = all, .weights = count, .head = -1, .adapted = adapted, .lender = options->lender,
                    .room = options->packed_most > 0 ? options->packed_most : fv_packed_most()};
-    fv_status status = FV_OK;
+    for (int i = 0; i < count; i++) params[i].name = weights[i].name;
+    fv_status status = check_patterns("freeze", options->freeze, options->freeze_count, s, err);
+    if (status == FV_OK) status = check_patterns("muon", options->muon, options->muon_count, s, err);
     for (int i = 0; i < count && status == FV_OK; i++) {
         status = open_weight(s, i, weights, options, err);
         if (status != FV_OK) fv_fail_in(err, "%s", weights[i].name);
     }
     if (status == FV_OK) status = open_parts(s, options, err);
     if (status == FV_OK) status = open_head(s, options, err);
+    if (status == FV_OK && options->train && options->freeze_count) status = check_left(s, err);
     if (status != FV_OK) {
         fv_fail_in(err, "slot %s", options->name);
         fv_slot_close(s);
@@ -301,7 +308,7 @@ void fv_slot_zero_grad(fv_slot *s) {
 double fv_slot_grad_norm(const fv_slot *s) {
     double sum = 0;
     for (int i = 0; i < s->count; i++)
-        if (s->params[i].grad.data) sum += s->ops->dot(&s->exec, s->params[i].grad, s->params[i].grad);
+        if (fv_learns(&s->params[i])) sum += s->ops->dot(&s->exec, s->params[i].grad, s->params[i].grad);
     return sqrt(sum);
 }
 
@@ -312,7 +319,7 @@ void fv_slot_step(fv_slot *s, const fv_optim *how, double *norm) {
     if (how->clip > 0 && length > how->clip) adamw.grad_scale = (float)(how->clip / length);
     for (int i = 0; i < s->count; i++) {
         fv_param *p = &s->params[i];
-        if (!p->grad.data) continue;
+        if (!fv_learns(p)) continue;
         if (p->muon) {
             fv_muon muon = {how->muon_rate > 0 ? how->lr * how->muon_rate : how->lr, how->weight_decay, adamw.grad_scale};
             fv_muon_step(s->ops, &s->exec, p->w, p->m, p->grad, &muon);

@@ -62,7 +62,10 @@ typedef struct {
     fv_view grad;    /* f32, as w; data NULL where frozen */
     fv_view m, v;    /* AdamW's moments; data NULL where frozen. Muon has m alone */
     bool muon;       /* updated by Muon (core/muon.h), not AdamW */
+    bool held;       /* stays as it is for now, with its moments: fv_slot_hold */
 } fv_param;
+
+static inline bool fv_learns(const fv_param *p) { return p->grad.data && !p->held; }
 
 typedef struct fv_slot {
     const char *name;     /* "policy" */
@@ -105,8 +108,11 @@ void fv_slot_close(fv_slot *s);
 /* The packed form of a linear weight, made if it is stale; NULL where it has none. Called by one thread at a time. */
 const void *fv_slot_packed(fv_slot *s, int weight);
 
+/* Of what is trained, the weights that patterns name stay as they are until the next call (a stage's freeze; none: all learn). FV_BAD_RECIPE as opening. */
+fv_status fv_slot_hold(fv_slot *s, const char *const *patterns, int pattern_count, fv_error *err);
+
 void fv_slot_zero_grad(fv_slot *s);
-double fv_slot_grad_norm(const fv_slot *s); /* L2 over all gradients, params in order, in double */
+double fv_slot_grad_norm(const fv_slot *s); /* L2 over the gradients of all that learns, params in order, in double */
 
 /* One step of AdamW, or of Muon where the slot was opened so, with the gradient scaled by min(1, clip / norm) (clip 0: off). Decay applies to matrices (rank >= 2) only, as in
  * transformers' Trainer. Counts `version` and `steps`, marks packed copies stale. *norm (may be NULL) gets the norm before clipping. */

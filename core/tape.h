@@ -44,8 +44,8 @@ fv_var *fv_costly_value(fv_pass *p, int64_t rows, int64_t cols, bool track);
 
 /* A slot's parameter as operations take it, and its gradient; data NULL where there is none (weight -1, frozen). */
 static inline fv_view weight_of(const fv_pass *p, int weight) { return weight < 0 ? fv_none : fv_weight_matrix(p->slot->params[weight].w); }
-static inline fv_view weight_grad(const fv_pass *p, int weight) { return weight < 0 ? fv_none : fv_weight_matrix(p->slot->params[weight].grad); }
-static inline bool trained(const fv_pass *p, int weight) { return weight >= 0 && p->slot->params[weight].grad.data; }
+static inline bool trained(const fv_pass *p, int weight) { return weight >= 0 && fv_learns(&p->slot->params[weight]); }
+static inline fv_view weight_grad(const fv_pass *p, int weight) { return trained(p, weight) ? fv_weight_matrix(p->slot->params[weight].grad) : fv_none; }
 
 /* A bias in f32, as linear takes it: one that is stored as bf16 is widened into the pass's arena. Absent for -1. */
 fv_view fv_bias_of(fv_pass *p, int bias);

@@ -55,7 +55,7 @@ void fv_yaml_place(const fv_yaml *at, char *out, size_t size); /* "recipe.yaml:1
 void fv_yaml_show(const fv_yaml *node, char *out, size_t size); /* in flow style on one line, cut with "...", for "got VALUE" */
 
 /* Overrides: "stages.rl.steps=20"; the value is YAML ("{cosine: [1, 0]}"). Mappings on the way are made where missing; a
- * sequence's element must exist. FV_BAD_USAGE for a malformed assignment, with the names that there are. */
+ * sequence's element must exist, and is taken out where it is set to nothing ("stages.cold-start=null"). FV_BAD_USAGE for a malformed assignment, with the names that there are. */
 fv_status fv_yaml_set(fv_yaml *root, const char *assignment, fv_error *err);
 
 /* Building. New nodes are the caller's until they are put into a tree; NULL when out of memory, which put passes on as

@@ -87,7 +87,12 @@ static void null_to_mapping(fv_yaml *node) {
     node->kind = FV_YAML_MAPPING;
 }
 
-/* Puts `value` at the path; takes it over. */
+static void take_out(fv_yaml *sequence, int i) {
+    fv_yaml_free(sequence->items[i]);
+    memmove(&sequence->items[i], &sequence->items[i + 1], (--sequence->count - (size_t)i) * sizeof *sequence->items);
+}
+
+/* Puts `value` at the path; takes it over. An element of a list that is set to nothing is taken out. */
 static fv_status assign(const override *o, fv_yaml *root, const char *path, fv_yaml *value) {
     fv_yaml *node = root;
     char part[256];
@@ -110,6 +115,7 @@ static fv_status assign(const override *o, fv_yaml *root, const char *path, fv_y
         if (last) {
             fv_yaml_free(node->items[i]);
             node->items[i] = value;
+            if (fv_yaml_is_null(value)) take_out(node, i);
             return FV_OK;
         }
         fv_status status = i < 0 ? fv_yaml_put(node, part, fv_yaml_new(FV_YAML_MAPPING), o->err) : FV_OK;

@@ -100,7 +100,7 @@ static fv_status check_change(const fv_arms *a, const char *path, fv_error *err)
 static fv_status change_text(const fv_yaml *change, char **out, fv_error *err) {
     fv_text t = {0};
     fv_text_printf(&t, "%s=", change->key);
-    if (change->kind == FV_YAML_SCALAR && !change->quoted) fv_text_add(&t, fv_yaml_word(change));
+    if (change->kind == FV_YAML_SCALAR && !change->quoted) fv_text_add(&t, fv_yaml_is_null(change) ? "" : fv_yaml_word(change));
     else {
         json_t *value = fv_recipe_json(change);
         fv_json_dump(&t, value, 0);

@@ -284,6 +284,10 @@ const json_t *fv_recipe_env(const fv_recipe *r, const fv_stage *stage) {
     return own ? own : fv_get(r->json, "env");
 }
 
+bool fv_recipe_evaluates(const fv_recipe *r, const fv_stage *stage) {
+    return fv_get(r->json, "eval_data") && (stage->kind != FV_STAGE_FILTER || stage == r->stages);
+}
+
 /* A stage without a name is called after its kind, also by overrides. */
 static fv_status name_stages(fv_yaml *y, fv_error *err) {
     const fv_yaml *stages = fv_yaml_get(y, "stages");

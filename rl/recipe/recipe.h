@@ -43,6 +43,8 @@ void fv_recipe_close(fv_recipe *r);
 bool fv_recipe_of_stages(const char *assignment); /* "path=value" is of a field that stages alone have */
 /* What rows without an `env` have in a stage (NULL: in the last one, which is what an evaluation by itself is of): the stage's own, else the recipe's; NULL: none. */
 const json_t *fv_recipe_env(const fv_recipe *r, const fv_stage *stage);
+/* Whether a stage is followed by an evaluation: a filter leaves the model as it is, so that only one that comes first is. */
+bool fv_recipe_evaluates(const fv_recipe *r, const fv_stage *stage);
 /* As YAML with every default: what a run folder keeps as recipe.yaml, and what reads back to the same recipe. */
 void fv_recipe_write(const fv_recipe *r, fv_text *out);
 

@@ -24,7 +24,7 @@ static const fv_field fields[] = {
     {"lora.dora", FV_TOP, FV_FIELD_BOOL, 0, 0, "false", "", "a learned length for every row as well"},
     {"lora.dropout", FV_TOP, FV_FIELD_NUM, 0, 0.999, "0", "", "of what the adapter sees, in sft stages; a policy learns from samples as it sampled them, without"},
     {"offload_optimizer", FV_TOP, FV_FIELD_BOOL, 0, 0, "false", "", "the optimizer's moments in the host's pinned memory: a card has 8 bytes a parameter more for all else (docs/cuda.md)"},
-    {"freeze", FV_TOP, FV_FIELD_LIST, 0, 0, "[]", "", "name patterns of weights that are not trained: [visual.*]"},
+    {"freeze", FV_TOP | TRAIN, FV_FIELD_LIST, 0, 0, "", "", "name patterns of weights that are not trained: [visual.*]; a stage's own list wins"},
     {"muon", FV_TOP, FV_FIELD_LIST, 0, 0, "[]", "", "name patterns of matrices that Muon updates, AdamW the rest: [visual.blocks.*, language_model.layers.*]"},
     {"data", FV_TOP | ANY, FV_FIELD_SOURCE, 0, 0, "", "", "a file, {make: GENERATOR, n: N, split: train}, {stage: NAME} (what a filter kept), or a list of those with weights or schedules"},
     {"eval_data", FV_TOP, FV_FIELD_SOURCE, 0, 0, "", "", "rows for evaluations"},

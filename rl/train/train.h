@@ -8,6 +8,7 @@
 #include "rl/train/curriculum.h"
 #include "rl/train/feed.h"
 #include "rl/train/needs.h"
+#include "rl/train/policy.h"
 #include "rl/train/run.h"
 
 /* What a stage works with. Owned by fv_train. */
@@ -60,10 +61,6 @@ fv_status fv_train_end(fv_trainer *t, const fv_stage *stage, int64_t done, fv_er
 fv_status fv_train_data(fv_trainer *t, const fv_stage *stage, fv_curriculum *out, fv_error *err);
 /* Records the samples that can't be used, for the step's `data/bad_rows`; where bad_rows is stop, the first of them is the error. */
 fv_status fv_train_bad_rows(fv_trainer *t, const fv_sample *samples, int count, fv_error *err);
-/* What a recipe trains, as fv_train opens it: the adapter that it names or describes is given to `m`; the policy is a slot over `weights` [m->count], the model's own or others of
- * their shapes. */
-fv_status fv_train_adapt(fv_model *m, const fv_recipe *r, fv_error *err);
-fv_status fv_train_policy(fv_slot **out, const fv_recipe *r, const fv_model *m, const fv_weight *weights, const fv_ops *ops, fv_exec exec, fv_error *err);
 /* Bytes of activations that a stage's decoding may keep for training; 0: it keeps none, since every forward is an independent one. */
 size_t fv_train_record(const fv_stage *stage);
 

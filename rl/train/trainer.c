@@ -153,7 +153,7 @@ static fv_status evaluate_mode(fv_trainer *t, const fv_dataset *data, const fv_m
 /* All modes of the recipe. */
 static fv_status evaluate(fv_trainer *t, const fv_stage *stage, bool last, fv_error *err) {
     const json_t *spec = fv_get(t->recipe->json, "eval_data"), *modes = fv_get(t->recipe->json, "evaluate.modes");
-    if (!spec) return FV_OK;
+    if (!fv_recipe_evaluates(t->recipe, stage)) return FV_OK;
     fv_dataset *data = NULL;
     fv_marking marking;
     FV_TRY(fv_marking_open(&marking, t->recipe->json, err));
@@ -214,105 +214,6 @@ static fv_status open_new_model(fv_trainer *t, fv_error *err) {
     fv_status s = fv_folder_exists(folder) ? FV_OK : fv_model_init(fv_get_text(t->recipe->json, "model.init"), t->seed, folder, FV_F32, err); /* it appears whole */
     if (s == FV_OK) s = fv_model_open(&t->model, folder, err);
     free(folder);
-    return s;
-}
-
-/* adapter_config.json of a new adapter, as the recipe's `lora` has it; PEFT's defaults elsewhere. */
-static json_t *adapter_config(const json_t *lora) {
-    static const struct {
-        const char *peft, *ours;
-    } fields[] = {{"r", "r"}, {"lora_alpha", "alpha"}, {"lora_dropout", "dropout"}, {"target_modules", "targets"}, {"exclude_modules", "exclude"}, {"modules_to_save", "modules_to_save"},
-                  {"use_rslora", "rslora"}, {"use_dora", "dora"}};
-    json_t *config = json_pack("{s: s, s: s, s: s, s: b, s: b, s: b}", "peft_type", "LORA", "task_type", "CAUSAL_LM", "bias", "none", "fan_in_fan_out", false, "inference_mode", true,
-                               "init_lora_weights", true);
-    for (size_t i = 0; i < FV_COUNT(fields); i++) {
-        json_t *value = json_object_get(lora, fields[i].ours);
-        if (value) json_object_set(config, fields[i].peft, value);
-    }
-    return config;
-}
-
-static bool learns_rows(const fv_recipe *r) {
-    for (int i = 0; i < r->stage_count; i++)
-        if (r->stages[i].kind == FV_STAGE_SFT) return true;
-    return false;
-}
-
-fv_status fv_train_adapt(fv_model *m, const fv_recipe *r, fv_error *err) {
-    const char *folder = fv_get_text(r->json, "adapter");
-    if (folder) FV_TRY(fv_model_adapt(m, folder, err));
-    if (fv_get_int(r->json, "lora.r")) {
-        json_t *config = adapter_config(fv_get(r->json, "lora"));
-        fv_status s = config ? fv_model_adapt_new(m, config, (uint64_t)fv_get_int(r->json, "seed"), err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", r->file);
-        json_decref(config);
-        if (s != FV_OK) return fv_fail_in(err, "%s", r->file);
-    }
-    const fv_lora *l = m->lora;
-    if (l && l->config.dora && l->config.dropout > 0 && learns_rows(r))
-        return fv_fail(err, FV_UNSUPPORTED, "%s: dropout with DoRA is not trained (PEFT's would need every product twice): set it to 0", l->place);
-    return FV_OK;
-}
-
-enum { PATTERNS_MAX = 64 };
-
-/* A field's list of name patterns; patterns [PATTERNS_MAX], borrowed from the recipe. */
-static fv_status read_patterns(const fv_recipe *r, const char *field, const char **patterns, int *count, fv_error *err) {
-    const json_t *list = fv_get(r->json, field);
-    *count = 0;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *p = json_string_value(json_array_get(list, i));
-        if (!p || *count == PATTERNS_MAX) return fv_fail(err, FV_BAD_RECIPE, "%s: %s must be a list of at most %d name patterns", r->file, field, PATTERNS_MAX);
-        patterns[(*count)++] = p;
-    }
-    return FV_OK;
-}
-
-/* Whether some stage's parts want a value head. */
-static fv_status wants_head(bool *out, const fv_recipe *r, fv_error *err) {
-    *out = false;
-    for (int i = 0; i < r->stage_count; i++) {
-        fv_pipeline *parts;
-        FV_TRY(fv_pipeline_open(&parts, r->stages[i].json, err));
-        *out |= (parts->needs & FV_NEED_VALUE) != 0;
-        fv_pipeline_close(parts);
-    }
-    return FV_OK;
-}
-
-/* A head that lies in the model's folder (its adapter's, where there is one) is gone on with; else it begins with zeros. */
-static fv_status read_head(fv_value_head *head, fv_weights **file, const fv_recipe *r, int64_t width, fv_error *err) {
-    const char *folder = fv_get_text(r->json, "adapter") ? fv_get_text(r->json, "adapter") : fv_get_text(r->json, "model.path");
-    char *path = folder ? fv_path_join(folder, FV_VALUE_HEAD) : NULL;
-    *head = (fv_value_head){{.name = FV_VALUE_HEAD_WEIGHT, .view = fv_mat(NULL, 1, width)}, {.name = FV_VALUE_HEAD_BIAS, .view = fv_vec(NULL, 1)}};
-    fv_weight *parts[] = {&head->weight, &head->bias};
-    fv_status s = path && fv_file_exists(path) ? fv_weights_open(file, path, err) : FV_OK;
-    for (size_t i = 0; i < FV_COUNT(parts) && *file && s == FV_OK; i++) {
-        fv_view found, want = parts[i]->view;
-        s = fv_weights_get(*file, parts[i]->name, &found, err);
-        if (s == FV_OK && (fv_elements(found) != fv_elements(want) || (found.dtype != FV_F32 && found.dtype != FV_BF16)))
-            s = fv_fail(err, FV_BAD_MODEL, "%s: %s must have %lld numbers in F32 or BF16, as the model is wide, got %lld in %s", path, parts[i]->name, (long long)fv_elements(want),
-                        (long long)fv_elements(found), fv_dtype_name(found.dtype));
-        if (s != FV_OK) break;
-        parts[i]->view.data = found.data;
-        parts[i]->view.dtype = found.dtype;
-    }
-    free(path);
-    return s;
-}
-
-fv_status fv_train_policy(fv_slot **out, const fv_recipe *r, const fv_model *m, const fv_weight *weights, const fv_ops *ops, fv_exec exec, fv_error *err) {
-    const char *freeze[PATTERNS_MAX], *muon[PATTERNS_MAX];
-    fv_slot_options o = {.name = "policy", .train = true, .freeze = freeze, .muon = muon, .offload = fv_get_bool(r->json, "offload_optimizer"), .adapter = fv_model_adapter(m)};
-    FV_TRY(read_patterns(r, "freeze", freeze, &o.freeze_count, err));
-    FV_TRY(read_patterns(r, "muon", muon, &o.muon_count, err));
-    fv_value_head head;
-    fv_weights *file = NULL;
-    bool wanted;
-    FV_TRY(wants_head(&wanted, r, err));
-    fv_status s = wanted ? read_head(&head, &file, r, m->config.text.hidden, err) : FV_OK;
-    if (wanted) o.head = &head;
-    if (s == FV_OK) s = fv_slot_open(out, ops, exec, weights, m->count, &o, err);
-    fv_weights_close(file); /* masters are copies */
     return s;
 }
 
@@ -382,6 +283,7 @@ static fv_status run_stages(fv_trainer *t, int64_t stage_step, fv_error *err) {
         const fv_stage *stage = &t->recipe->stages[t->stage];
         if (!stage_step) json_object_set_new(t->state, "stage_began", json_real(t->earlier + fv_now() - t->began));
         fv_run_log(t->run, "stage %s (%s), from step %lld", stage->name, fv_get_text(stage->json, "kind"), (long long)stage_step);
+        FV_TRY(fv_train_hold(t->policy, t->recipe, stage, err));
         FV_TRY(by_kind[stage->kind](t, stage, stage_step, err));
     }
     return finish_run(t, ended, err);

@@ -212,10 +212,15 @@ static void overrides(void **state) {
         {"seed.x=3", "override seed.x=3: there is no x below the value 7"},
         {"seed=[1", "override seed=[1:2:1: not YAML: "},
     };
+    static const char *const out[] = {"stages.cold-start=null", "stages.0=", "stages.grpo=null"}; /* elements are taken out; the last one is no more */
     for (size_t i = 0; i < FV_COUNT(bad); i++) {
         fv_status status = fv_yaml_set(root, bad[i].assignment, &err);
         assert_int_equal(status, bad[i].want ? FV_BAD_USAGE : FV_OK);
         if (bad[i].want && !strstr(err.text, bad[i].want)) fail_msg("%s lacks %s", err.text, bad[i].want);
+    }
+    for (size_t i = 0; i < FV_COUNT(out); i++) {
+        assert_int_equal(fv_yaml_set(root, out[i], &err), i < 2 ? FV_OK : FV_BAD_USAGE);
+        assert_int_equal(fv_yaml_get(root, "stages")->count, i == 0);
     }
     fv_yaml_free(root);
 }

@@ -325,6 +325,45 @@ static void bf16_is_on_policy(void **state) {
     lesson_same_run("bf16-1", "bf16-2");
 }
 
+/* Weights under `part` of two checkpoints: all of them the same, or none. */
+static void compare_part(const char *a, const char *b, const char *part, bool same) {
+    fv_weights *x, *y;
+    char path[2][160];
+    int seen = 0;
+    snprintf(path[0], sizeof path[0], "%s/model.safetensors", a);
+    snprintf(path[1], sizeof path[1], "%s/model.safetensors", b);
+    MUST(fv_weights_open(&x, small_path(path[0]), err));
+    MUST(fv_weights_open(&y, small_path(path[1]), err));
+    for (size_t i = 0; i < fv_weights_count(x); i++) {
+        const fv_tensor *v = fv_weights_at(x, i);
+        fv_view w;
+        if (!strstr(v->name, part)) continue;
+        MUST(fv_weights_get(y, v->name, &w, err));
+        if (same != (memcmp(v->view.data, w.data, fv_bytes(w)) == 0)) fail_msg("%s: %s %s", b, v->name, same ? "has moved" : "has not moved");
+        seen++;
+    }
+    assert_true(seen > 0);
+    fv_weights_close(x);
+    fv_weights_close(y);
+}
+
+/* A stage's own freeze takes the place of the recipe's. What is held in one stage has the bits that it had, and learns in the next; a stage that holds what another run freezes
+ * throughout has that run's bits. */
+static void stages_freeze_their_own(void **state) {
+    (void)state;
+    char stages[1024], one[600];
+    fv_error err = {0};
+    snprintf(one, sizeof one, "  - {name: one, kind: sft, steps: 2, batch: 4, data: %s/lesson.jsonl, optim: {lr: 1.0e-2, weight_decay: 0.1}}\n", small_root);
+    snprintf(stages, sizeof stages, "%s  - {name: two, kind: grpo, freeze: [language_model.*], steps: 2, rollout: {prompts: 4, group_size: 4, max_new_tokens: 60}, optim: {lr: 1.0e-2, weight_decay: 0.1}}\n", one);
+    if (lesson_run(lesson_recipe(0, "hold-one", taught[0], "freeze: [visual.*]", one), false, &err) != FV_OK) fail_msg("%s", err.text);
+    if (lesson_run(lesson_recipe(0, "hold-two", taught[0], "freeze: [visual.*]", stages), false, &err) != FV_OK) fail_msg("%s", err.text);
+    compare_part("hold-one/checkpoints/step-2", "hold-two/checkpoints/step-2", "", true);
+    compare_part(taught[0], "hold-two/checkpoints/step-2", "visual.", true);
+    compare_part(taught[0], "hold-two/checkpoints/step-2", "layers.0.mlp", false);
+    compare_part("hold-two/checkpoints/step-2", "hold-two/checkpoints/step-4", "layers.", true);
+    compare_part("hold-two/checkpoints/step-2", "hold-two/checkpoints/step-4", "visual.blocks.0.mlp", false);
+}
+
 static void mistakes_have_messages(void **state) {
     (void)state;
     fv_text wild = {0}; /* weights so large that their products are no numbers */
@@ -339,6 +378,7 @@ static void mistakes_have_messages(void **state) {
         {"nowhere", "", "  - {kind: sft}\n", "nowhere"},
         {NULL, "freeze: [nothing.*]", "  - {kind: sft, data: LESSON}\n", "freeze: nothing.*"},
         {NULL, "freeze: ['*']", "  - {kind: sft, data: LESSON}\n", "nothing is left to train"},
+        {NULL, "", "  - {name: one, kind: sft, steps: 1, data: LESSON}\n  - {name: two, kind: sft, steps: 1, freeze: ['*']}\n", "stages.two: freeze: all weights are frozen"},
         {NULL, "freeze: ['*q_proj*']\nlora: {r: 2, targets: [q_proj]}", "  - {kind: sft, data: LESSON}\n", "freeze: all weights that the adapter changes are frozen"},
         {NULL, "muon: [nothing.*]", "  - {kind: sft, data: LESSON}\n", "muon: nothing.*"},
         {NULL, "", "  - {kind: sft, data: nowhere.jsonl}\n", "nowhere.jsonl"},
@@ -454,6 +494,7 @@ int main(void) {
         cmocka_unit_test(evaluations_are_written),
         cmocka_unit_test(bad_rows_are_skipped_or_stop),
         cmocka_unit_test(cut_videos_are_skipped_or_stop),
+        cmocka_unit_test(stages_freeze_their_own),
         cmocka_unit_test(bf16_is_on_policy), cmocka_unit_test(mistakes_have_messages),
         cmocka_unit_test(nothing_to_score_is_an_error),
         cmocka_unit_test(exports_cost_nobody_anything),
