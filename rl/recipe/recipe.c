@@ -308,28 +308,22 @@ static fv_status name_judge(fv_yaml *y, fv_error *err) {
     return fv_yaml_put(y, "judge", m, err);
 }
 
-/* Where an assignment without "stages.NAME." belongs. */
-typedef struct {
-    bool top, stage; /* there is such a field of the recipe itself; of stages */
-} places;
-
-static places places_of(const char *assignment) {
-    int n;
+/* Where an assignment without "stages.NAME." belongs: FV_TOP, and the kinds of stages that have such a field. */
+static int places_of(const char *assignment) {
+    int n, places = !strncmp(assignment, "stages.", 7) ? FV_TOP : 0;
     const fv_field *all = fv_recipe_fields(&n);
     size_t length = strcspn(assignment, "=");
-    places p = {.top = !strncmp(assignment, "stages.", 7)};
     for (int i = 0; i < n; i++) {
         size_t m = strlen(all[i].path), first = strcspn(all[i].path, ".");
         bool same = (m == length && !strncmp(assignment, all[i].path, m)) || (strcspn(assignment, ".=") == first && !strncmp(assignment, all[i].path, first));
-        p.top |= same && (all[i].where & FV_TOP);
-        p.stage |= same && (all[i].where & (FV_STAGE_SFT | FV_STAGE_GRPO | FV_STAGE_FILTER));
+        if (same) places |= all[i].where;
     }
-    return p;
+    return places;
 }
 
 bool fv_recipe_of_stages(const char *assignment) {
-    places p = places_of(assignment);
-    return p.stage && !p.top;
+    int places = places_of(assignment);
+    return places && !(places & FV_TOP);
 }
 
 static fv_status set_in_stage(fv_yaml *root, size_t number, const char *before, const char *assignment, fv_error *err) {
@@ -369,21 +363,35 @@ static fv_status override_sampling(fv_yaml *root, const fv_yaml *stages, const c
     return FV_OK;
 }
 
-/* A stage's field may be overridden without "stages.NAME." where there is one stage. What recipe and stages may both say (data, env) is meant where it counts: a stage's own wins. */
+/* The one stage whose kind has such a field; -1: none, or several. */
+static int only_stage(const fv_yaml *stages, int places) {
+    int found = -1, count = 0;
+    for (size_t i = 0; i < stages->count; i++) {
+        const fv_yaml *kind = fv_yaml_get(stages->items[i], "kind");
+        if (!(stage_kind(kind ? fv_yaml_word(kind) : NULL) & places) && stages->count > 1) continue; /* a single stage has it, or says why not */
+        found = (int)i;
+        count++;
+    }
+    return count == 1 ? found : -1;
+}
+
+/* A stage's field may be overridden without "stages.NAME." where there is one stage that has it. What recipe and stages may both say (data, env) is meant where it counts: a stage's own wins. */
 static fv_status override(fv_yaml *root, const char *assignment, fv_error *err) {
     const fv_yaml *stages = fv_yaml_get(root, "stages");
-    places p = places_of(assignment);
+    int places = places_of(assignment);
+    bool top = places & FV_TOP, stage = places & ~FV_TOP;
     bool listed = stages && stages->kind == FV_YAML_SEQUENCE && stages->count, done = false;
     if (!listed) return fv_yaml_set(root, assignment, err);
     FV_TRY(override_sampling(root, stages, assignment, &done, err));
     if (done) return FV_OK;
     bool other = !strncmp(assignment, "name=", 5) || !strcmp(assignment, "data=none"); /* evaluations say the latter: nothing is trained */
-    bool hidden = p.top && p.stage && !other && count_own(stages, assignment) == stages->count;
+    bool hidden = top && stage && !other && count_own(stages, assignment) == stages->count;
     if (hidden && stages->count > 1) {
         size_t n = strcspn(assignment, ".=");
         return fv_fail(err, FV_BAD_USAGE, "%s: every stage has its own %.*s, which wins; say stages.NAME.%.*s", assignment, (int)n, assignment, (int)n, assignment);
     }
-    return (p.top || !p.stage || stages->count != 1) && !hidden ? fv_yaml_set(root, assignment, err) : set_in_stage(root, 0, "", assignment, err);
+    int only = hidden ? 0 : top || !stage ? -1 : only_stage(stages, places);
+    return only < 0 ? fv_yaml_set(root, assignment, err) : set_in_stage(root, (size_t)only, "", assignment, err);
 }
 
 static fv_status put_null(fv_yaml *mapping, const char *key, fv_error *err) { return fv_yaml_get(mapping, key) ? fv_yaml_put(mapping, key, fv_yaml_new(FV_YAML_SCALAR), err) : FV_OK; }

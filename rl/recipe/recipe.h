@@ -36,7 +36,7 @@ typedef struct fv_recipe {
     int stage_count;
 } fv_recipe;
 
-/* Reads, overrides ("path.to.field=value", with one stage also its fields alone), checks, resolves. Errors: "recipe.yaml:14: rollout.group_size must be 2..1024, got 0". */
+/* Reads, overrides ("path.to.field=value", where one stage alone has a field also without "stages.NAME."), checks, resolves. Errors: "recipe.yaml:14: rollout.group_size must be 2..1024, got 0". */
 fv_status fv_recipe_open(fv_recipe **out, const char *path, const char *const *overrides, int override_count, fv_error *err);
 fv_status fv_recipe_parse(fv_recipe **out, const char *text, const char *name, const char *const *overrides, int override_count, fv_error *err);
 void fv_recipe_close(fv_recipe *r);

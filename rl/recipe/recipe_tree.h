@@ -5,7 +5,7 @@
 
 #include "rl/recipe/recipe.h"
 
-/* Names the stages that have no name after their kind, and applies overrides ("path.to.field=value", with one stage also its fields alone). */
+/* Names the stages that have no name after their kind, and applies overrides ("path.to.field=value", where one stage alone has a field also without "stages.NAME."). */
 fv_status fv_recipe_change(fv_yaml *y, const char *const *overrides, int override_count, fv_error *err);
 
 /* Checks and resolves; `name` is what messages call its file. Takes y over, also when it fails; y NULL is FV_NO_MEMORY. */

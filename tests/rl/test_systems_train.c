@@ -26,10 +26,10 @@ static const struct system {
     int before;               /* steps of stages before the one that reinforces */
     bool judged, fails;       /* asks a server; some of its calls come to nothing */
 } systems[] = {
-    {"vision-sr1", "taught/checkpoints/step-80", "see.jsonl", {ASK, "dynamic_sampling=1", "rollout.top_p=1"}, {"reward.terms.2.weight=0"},
+    {"vision-sr1", "taught/checkpoints/step-80", "see.jsonl", {"stages.cold-start=null", ASK, "dynamic_sampling=1", "rollout.top_p=1"}, {"reward.terms.2.weight=0"},
      {"reward.terms.2={term: exact}", "reward.terms.2.weight=0", "reward.terms.3={term: exact}", "reward.terms.3.weight=0"},
      "second_pass/asked", "rewards/description_accuracy/mean", 0, false, false},
-    {"video-r1", "taught/checkpoints/step-80", "watch.jsonl", {ASK, "reward.terms.3.low=10"}, {"reward.terms.2.weight=0", "reward.terms.3.weight=0"},
+    {"video-r1", "taught/checkpoints/step-80", "watch.jsonl", {"stages.sft=null", ASK, "reward.terms.3.low=10"}, {"reward.terms.2.weight=0", "reward.terms.3.weight=0"},
      {"reward.terms.2={term: exact}", "reward.terms.2.weight=0", "reward.terms.3={term: exact}", "reward.terms.3.weight=0"},
      "shuffled/format/mean", "rewards/temporal/mean", 0, false, false},
     {"tw-grpo", "taught/checkpoints/step-80", "watch.jsonl", {ASK, "freeze=[]", "verify=2"}, {"weights.0.alpha=1"}, {"weights=[]"},
