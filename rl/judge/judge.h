@@ -13,6 +13,7 @@ typedef struct {
     json_t *messages;                /* owned by the asker; pictures are "#k" */
     const fv_picture *const *pictures; /* those of the question */
     int picture_count;
+    double temperature;              /* of the answer; 0: greedy */
     char *reply;                     /* malloc'ed; NULL: none, and error says why */
     fv_error error;
     int requests;                    /* that it took */

@@ -63,7 +63,7 @@ static fv_status ask_some(judge_model *j, fv_question *questions, int count, int
     int64_t numbers[AT_ONCE];
     for (int i = 0; i < count; i++) numbers[i] = questions[i].number;
     fv_parallel(j->t->pool, count, 1, make_prompts, &(making){j, questions, samples});
-    fv_rollout_options o = {.group_size = 1, .temperature = (float)fv_get_num(recipe, "judge.temperature"), .max_new_tokens = (int)fv_get_int(recipe, "judge.max_new_tokens"),
+    fv_rollout_options o = {.group_size = 1, .temperature = (float)questions[0].temperature, .max_new_tokens = (int)fv_get_int(recipe, "judge.max_new_tokens"),
                             .max_tokens = CONTEXT, .numbers = numbers, .step = step, .seed = fv_random_key(j->t->seed, "judge", (uint64_t)j->t->stage, 0)};
     fv_rollout r;
     fv_status s = fv_rollout_run(&r, j->engine, j->model, j->slot, NULL, samples, count, &o, NULL, NULL, err);
@@ -79,7 +79,10 @@ static fv_status ask(fv_judge *base, fv_question *questions, int count, int64_t 
         for (int i = (int)budget; i < count; i++) fv_fail(&questions[i].error, FV_LIMIT, "the budget of requests is used up");
         count = (int)budget;
     }
-    for (int at = 0; at < count; at += AT_ONCE) FV_TRY(ask_some(j, questions + at, count - at < AT_ONCE ? count - at : AT_ONCE, step, err));
+    for (int at = 0, n; at < count; at += n) { /* a batch has one temperature */
+        for (n = 1; n < AT_ONCE && at + n < count && questions[at + n].temperature == questions[at].temperature;) n++;
+        FV_TRY(ask_some(j, questions + at, n, step, err));
+    }
     return FV_OK;
 }
 

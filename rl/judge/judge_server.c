@@ -62,7 +62,7 @@ static fv_status compose(void *context, int item, int attempt, fv_text *out, fv_
     fv_text_add(out, "{\"model\": ");
     fv_text_json(out, model, strlen(model));
     fv_text_add(out, ", \"temperature\": ");
-    fv_text_f64(out, fv_get_num(j->how, "temperature"));
+    fv_text_f64(out, q->temperature);
     fv_text_printf(out, ", \"max_tokens\": %lld, \"seed\": %d, \"messages\": [", (long long)fv_get_int(j->how, "max_new_tokens"), (int)(key >> (33 + ATTEMPT_BITS)) << ATTEMPT_BITS | attempt);
     for (size_t i = 0; i < json_array_size(q->messages); i++) {
         const json_t *m = json_array_get(q->messages, i);

@@ -58,6 +58,18 @@ static bool is_prompts(const json_t *given) {
     return json_object_size(given) > 0 && json_object_size(given) <= PROMPTS_MOST;
 }
 
+static bool is_temperature(const json_t *given) { return json_is_number(given) && json_number_value(given) >= 0 && json_number_value(given) <= 100; }
+
+/* Nothing, one for all, or some by the prompts' names. */
+static bool is_temperatures(const json_t *given, const json_t *prompts) {
+    const char *name;
+    json_t *one;
+    if (!json_is_object(given)) return !given || json_is_null(given) || is_temperature(given);
+    json_object_foreach((json_t *)given, name, one)
+        if (!is_temperature(one) || !json_object_get(prompts, name)) return false;
+    return true;
+}
+
 fv_status fv_judging_use(const fv_use **out, const fv_recipe *r, const fv_stage *stage, const fv_pipeline *p, fv_error *err) {
     *out = NULL;
     for (int k = 0; k < p->terms.count; k++) {
@@ -69,6 +81,8 @@ fv_status fv_judging_use(const fv_use **out, const fv_recipe *r, const fv_stage 
     if (!*out) return FV_OK;
     if (!is_prompts(json_object_get((*out)->options, "prompt")))
         return fv_fail(err, FV_BAD_RECIPE, "%s: %s: option prompt must be a file with what the judge is asked (recipes/judges/), or at most %d of them by kind", r->file, (*out)->label, PROMPTS_MOST);
+    if (!is_temperatures(json_object_get((*out)->options, "temperature"), json_object_get((*out)->options, "prompt")))
+        return fv_fail(err, FV_BAD_RECIPE, "%s: %s: option temperature must be a number 0..100, or such numbers by the names of prompts", r->file, (*out)->label);
     return fv_judge_wanted(r, err);
 }
 
@@ -125,6 +139,13 @@ static const fv_judge_prompt *find_prompt(const fv_judging *j, const char *name)
     return NULL;
 }
 
+/* The term's own, one for all or by the prompt's name, else the judge's. */
+static double temperature_of(const fv_judging *j, const char *name) {
+    const json_t *own = json_object_get(j->use->options, "temperature"), *named = name ? json_object_get(own, name) : NULL;
+    const json_t *given = json_is_object(own) ? named : own;
+    return json_is_number(given) ? json_number_value(given) : fv_get_num(j->t->recipe->json, "judge.temperature");
+}
+
 /* The prompt's pictures; clips are none. out [prompt->picture_count] */
 static int list_pictures(const fv_prompt *prompt, const fv_picture **out) {
     int n = 0;
@@ -142,6 +163,7 @@ static fv_status compose(const fv_judging *j, const fv_judged *list, int i, fv_q
     j->use->part->ask(j->use, r, &name, &given);
     add_asked(&asked, r->row);
     const fv_judge_prompt *prompt = find_prompt(j, name);
+    q->temperature = temperature_of(j, name);
     fv_judge_values values = {asked.data, r->answer, given.data, q->picture_count};
     if (prompt) q->messages = fv_judge_prompt_fill(prompt, &values);
     bool failed = asked.failed || given.failed || (prompt && !q->messages);

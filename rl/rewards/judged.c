@@ -73,8 +73,8 @@ static bool hears(const fv_use *u, const fv_response *r, const char *judge_text)
 const fv_part fv_part_reward_judged = {.name = "judged",
                                        .hook = FV_HOOK_REWARD,
                                        .doc = "1 if a judge says that the answer is right, 0 otherwise; boxed mathematics by math-verify first (DeepEyes, by data_source); "
-                                              "prompt: files with what it is asked {perception: F, place: F, math: F}",
-                                       .fields = "{prompt: null}",
+                                              "prompt: files with what it is asked {perception: F, place: F, math: F}; temperature: of its answers, one or by those names, where not the judge's",
+                                       .fields = "{prompt: null, temperature: null}",
                                        .scope = FV_SCOPE_ITEM,
                                        .needs = FV_NEED_JUDGE,
                                        .ask = ask,

@@ -474,6 +474,31 @@ static void kinds_are_asked_differently(void **state) {
     }
 }
 
+/* A term's temperature for one kind of data; what it says nothing about is asked at the judge's. */
+static void kinds_have_their_own_temperatures(void **state) {
+    (void)state;
+    static const struct {
+        const char *source, *sent;
+    } cases[] = {{"vstar", "\"temperature\": 0.3,"}, {"geoguessr", "\"temperature\": 0.5,"}};
+    small_write("judgement.txt", "# Made for this test.\n[user]\nIs '{given}' right? Judgement:\n");
+    for (size_t i = 0; i < FV_COUNT(cases); i++) {
+        char head[512], stage[1024];
+        fv_text row = {0};
+        fv_text_printf(&row, "{\"id\": \"r\", \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"Rate '#' \"}, {\"type\": \"image\", \"image\": \"b.png\"}]}], \"answer\": \"0.3\", \"data_source\": \"%s\"}\n", cases[i].source);
+        small_write("sourced.jsonl", row.data);
+        fv_text_clear(&row);
+        snprintf(head, sizeof head, "judge: {url: \"http://127.0.0.1:%d/v1/\", model: fake, tries: 1, temperature: 0.3}", fake.port);
+        snprintf(stage, sizeof stage,
+                 "  - {name: rl, kind: grpo, steps: 1, data: %s/sourced.jsonl, rollout: {prompts: 1, group_size: 4, max_new_tokens: 24}, reward: {terms: [{term: judged, temperature: {place: 0.5}, "
+                 "prompt: {perception: %s/judgement.txt, place: %s/judgement.txt}}]}, optim: {lr: 1.0e-2}}\n",
+                 small_root, small_root, small_root);
+        fv_error why = {0}; /* of the fake's replies those about places can't be read, which ends that run */
+        fake_set(FAKE_GOOD);
+        assert_int_equal(lesson_run(lesson_recipe(SMALL_QWEN25, "kinds", rater, head, stage), false, &why), i ? FV_BAD_DATA : FV_OK);
+        if (!strstr(fake.body, cases[i].sent)) fail_msg("%s: %s", cases[i].source, fake.body);
+    }
+}
+
 static void what_is_missing_is_told(void **state) {
     (void)state;
     static const struct {
@@ -502,7 +527,7 @@ int main(void) {
         cmocka_unit_test(a_model_judges), cmocka_unit_test(shuffled_answers_are_judged), cmocka_unit_test(the_policy_judges), cmocka_unit_test(the_reference_judges), cmocka_unit_test(a_server_judges), cmocka_unit_test(failures_are_left_out), cmocka_unit_test(groups_that_stay_are_not_asked_again), cmocka_unit_test(nothing_is_asked_twice),
         cmocka_unit_test(a_judge_that_is_down), cmocka_unit_test(a_judge_that_gets_worse), cmocka_unit_test(requests_go_together_and_time_out),
         cmocka_unit_test(the_published_recipes_train), cmocka_unit_test(prompts_are_filled),
-        cmocka_unit_test(answers_can_be_read_or_not), cmocka_unit_test(kinds_are_asked_differently), cmocka_unit_test(what_is_missing_is_told),
+        cmocka_unit_test(answers_can_be_read_or_not), cmocka_unit_test(kinds_are_asked_differently), cmocka_unit_test(kinds_have_their_own_temperatures), cmocka_unit_test(what_is_missing_is_told),
     };
     return cmocka_run_group_tests(tests, teach, end);
 }
