@@ -139,8 +139,23 @@ static fv_status check_messages(const json_t *messages, fv_error *err) {
     json_array_foreach(messages, i, message) {
         const char *role = json_string_value(json_object_get(message, "role"));
         if (role == NULL || role[0] == '\0') return fv_fail(err, FV_BAD_DATA, "messages[%zu] must be an object with a role (system, user, assistant, tool)", i);
+        const json_t *weight = json_object_get(message, "weight");
+        if (weight != NULL && (!json_is_integer(weight) || json_integer_value(weight) < 0 || json_integer_value(weight) > 1))
+            return fv_fail(err, FV_BAD_DATA, "messages[%zu].weight must be 0 or 1", i);
     }
     return FV_OK;
+}
+
+/* An assistant's turn of weight 0 is not learned. Formats write one such span for each assistant's message, in order. */
+static void drop_weightless(const json_t *messages, fv_chat_text *t) {
+    int span = 0;
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        const json_t *message = json_array_get(messages, i), *weight = json_object_get(message, "weight");
+        if (strcmp(json_string_value(json_object_get(message, "role")), "assistant") != 0) continue;
+        while (span < t->span_count && !t->spans[span].learn) span++;
+        if (span == t->span_count) return;
+        t->spans[span++].learn = weight == NULL || json_integer_value(weight) != 0;
+    }
 }
 
 fv_status fv_chat_render(const fv_chat *c, const json_t *messages, const fv_chat_options *options, fv_chat_text *out, fv_error *err) {
@@ -153,7 +168,8 @@ fv_status fv_chat_render(const fv_chat *c, const json_t *messages, const fv_chat
     fv_chat_end_learning(&w);
     if (w.status == FV_OK) w.status = fv_text_take(&w.text, &out->text, NULL, err);
     fv_text_clear(&w.text);
-    if (w.status != FV_OK) fv_chat_text_clear(out);
+    if (w.status == FV_OK) drop_weightless(messages, out);
+    else fv_chat_text_clear(out);
     return w.status;
 }
 

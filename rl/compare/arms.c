@@ -220,7 +220,7 @@ static fv_status resolve_run(const fv_arms *a, const fv_yaml *arm, fv_arm_run *r
     fv_yaml *whole = fv_yaml_copy(a->tree), *tree = NULL;
     fv_status s = whole ? change_tree(a, whole, arm, err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", a->recipe->file);
     if (s == FV_OK) {
-        tree = copy_run(a, whole, a->shared_stages, a->recipe->stage_count, name);
+        tree = copy_run(a, whole, a->shared_stages, (int)fv_yaml_get(whole, "stages")->count, name); /* an arm may leave some out */
         s = tree ? fv_yaml_put(tree, "seed", fv_yaml_new_int(run->seed), err) : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", a->recipe->file);
     }
     if (s == FV_OK && a->shared_stages) s = begin_with_shared(a, tree, err);

@@ -70,7 +70,7 @@ static void add_fields(fv_text *t, const char *title, int where) {
 static void add_parts(fv_text *t) {
     int n;
     const fv_part *const *all = fv_parts(&n);
-    fv_text_add(t, "\n## Parts\n\nA part is chosen by name and takes its options beside it: `{term: exact, weight: 1.0, tolerance: 7}`. Options that are numbers may be schedules, and so may weights of terms. Overrides reach a part by its `name`, or by the part's own where the recipe begins with it: `stages.rl.reward.terms.exact.weight=0.5`. "
+    fv_text_add(t, "\n## Parts\n\nA part is chosen by name and takes its options beside it: `{term: exact, weight: 1.0, tolerance: 7}`. Options that are numbers may be schedules, and so may weights of terms. Overrides reach a part by its `name`, or by the part's own where the recipe begins with it: `stages.rl.reward.terms.exact.weight=0.5`; `=null` takes it out, as it takes out a whole stage: `stages.cold-start=null`. "
                    "The key is `term` for rewards, `rule` for shaping and token weights, `kind` for advantages and objectives, `filter` for filters.\n\n| | name | options and their defaults | limits | |\n|---|---|---|---|---|\n");
     for (int i = 0; i < n; i++) {
         fv_text_printf(t, "| %s | `%s` | ", fv_hook_name(all[i]->hook), all[i]->name);

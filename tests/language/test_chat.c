@@ -123,6 +123,35 @@ static void a_list_of_texts_is_a_text(void **state) {
     fv_chat_close(chat);
 }
 
+/* "weight": 0 takes a turn's loss, in every format, and nothing else. */
+static void weightless_turns_are_not_learned(void **state) {
+    (void)state;
+    json_t *messages = parse("[{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"first\", \"weight\": 0}, {\"role\": \"user\", \"content\": \"b\"}, "
+                             "{\"role\": \"assistant\", \"content\": \"second\", \"weight\": 1}, {\"role\": \"user\", \"content\": \"c\"}, {\"role\": \"assistant\", \"content\": \"third\"}]");
+    for (size_t i = 0; i < FV_COUNT(formats); i++) {
+        fv_chat *chat = open_named(formats[i].name);
+        fv_chat_text t;
+        fv_text learned = {0};
+        fv_error err = {0};
+        assert_int_equal(fv_chat_render(chat, messages, NULL, &t, &err), FV_OK);
+        for (int k = 0; k < t.span_count; k++)
+            if (t.spans[k].learn) fv_text_bytes(&learned, t.text + t.spans[k].begin, t.spans[k].end - t.spans[k].begin);
+        if (strstr(learned.data, "first") || !strstr(learned.data, "second") || !strstr(learned.data, "third")) fail_msg("%s learns %s", formats[i].name, learned.data);
+        assert_non_null(strstr(t.text, "first"));
+        fv_text_clear(&learned);
+        fv_chat_text_clear(&t);
+        fv_chat_close(chat);
+    }
+    json_object_set_new(json_array_get(messages, 1), "weight", json_real(0.5));
+    fv_chat *chat = open_named("qwen3_vl");
+    fv_chat_text t;
+    fv_error err = {0};
+    assert_int_equal(fv_chat_render(chat, messages, NULL, &t, &err), FV_BAD_DATA);
+    assert_string_equal(err.text, "messages[1].weight must be 0 or 1");
+    fv_chat_close(chat);
+    json_decref(messages);
+}
+
 static void formats_know_how_answers_begin(void **state) {
     (void)state;
     for (size_t i = 0; i < FV_COUNT(formats); i++) {
@@ -188,7 +217,7 @@ static void complaints_name_the_field(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(renders_as_the_templates), cmocka_unit_test(lists_media_in_order),
-        cmocka_unit_test(a_list_of_texts_is_a_text), cmocka_unit_test(known_templates_have_no_note), cmocka_unit_test(formats_know_how_answers_begin),
+        cmocka_unit_test(a_list_of_texts_is_a_text), cmocka_unit_test(known_templates_have_no_note), cmocka_unit_test(weightless_turns_are_not_learned), cmocka_unit_test(formats_know_how_answers_begin),
         cmocka_unit_test(complaints_name_the_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,19 @@ static void arms_become_ordinary_recipes(void **state) {
     fv_arms_close(a);
 }
 
+static void an_arm_may_leave_stages_out(void **state) {
+    (void)state;
+    fv_arms *a;
+    MUST(open_text(&a, "arms: {a: {}, b: {stages.rl: null}, c: {stages.pick: }}\nshared: [learn]", err));
+    assert_int_equal(a->runs[0].recipe->stage_count, 2);
+    assert_int_equal(a->runs[1].recipe->stage_count, 1);
+    assert_string_equal(a->runs[1].recipe->stages[0].name, "pick");
+    assert_string_equal(a->runs[2].recipe->stages[0].name, "rl");
+    fv_arms_close(a);
+    refused("arms: {a: {stages.learn: null}}\nshared: [learn]", "stages.learn can't be changed, since stage learn runs once");
+    refused("arms: {a: {stages.rl: null, stages.pick: null}}\nshared: [learn]", "stages must be a list of at least one stage");
+}
+
 /* What a shared filter kept is read from where it was written; a filter of the arm's own is its own. */
 static void kept_rows_of_shared_stages_are_found(void **state) {
     (void)state;
@@ -242,7 +255,7 @@ static void intervals_are_students(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(intervals_are_students), cmocka_unit_test(mistakes_are_told_before_anything_runs), cmocka_unit_test(arms_become_ordinary_recipes),
+        cmocka_unit_test(intervals_are_students), cmocka_unit_test(mistakes_are_told_before_anything_runs), cmocka_unit_test(arms_become_ordinary_recipes), cmocka_unit_test(an_arm_may_leave_stages_out),
         cmocka_unit_test(kept_rows_of_shared_stages_are_found), cmocka_unit_test(an_arm_has_the_bits_of_the_run_by_hand), cmocka_unit_test(the_table_has_what_the_runs_say),
         cmocka_unit_test(the_page_and_the_table_show_both_arms), cmocka_unit_test(a_finished_comparison_stays),
     };
