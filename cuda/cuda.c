@@ -16,13 +16,13 @@ static const fv_ops table = {
     FV_KERNEL_MAP(KERNEL_)
 };
 
-/* The same, but for products. */
+/* The same, but for products and attention. */
 static const fv_ops *table_bf16(void) {
     static fv_ops made;
     made = table;
     made.name = "cuda-bf16";
 #define BF16_KERNEL_(op) made.op = fv_cuda_bf16_##op;
-    FV_BF16_MAP(BF16_KERNEL_)
+    FV_CUDA_BF16_MAP(BF16_KERNEL_)
     return &made;
 }
 

@@ -9,9 +9,10 @@
 FV_KERNEL_MAP(FV_CUDA_DECLARE_)
 #undef FV_CUDA_DECLARE_
 
-/* The table of precision bf16 has its own: fv_cuda_bf16_<op>. */
+/* The table of precision bf16 has its own: fv_cuda_bf16_<op>. Beside products with weights those of attention. */
+#define FV_CUDA_BF16_MAP(X) FV_BF16_MAP(X) X(attention) X(attention_back)
 #define FV_CUDA_DECLARE_(name) __typeof__(*((fv_ops *)0)->name) fv_cuda_bf16_##name;
-FV_BF16_MAP(FV_CUDA_DECLARE_)
+FV_CUDA_BF16_MAP(FV_CUDA_DECLARE_)
 #undef FV_CUDA_DECLARE_
 
 /* The table of a precision, with the card opened. FV_UNSUPPORTED where there is none, or where it can't run this program, in CUDA's own words. */

@@ -37,7 +37,8 @@ void fv_cuda_clear(const fv_exec *x, void *data, size_t bytes);
 /* cuda/transfer.c. Everything goes through pinned memory: a copy from it needs no wait, and the caller's memory is free at once. */
 void fv_cuda_upload(void *device, const void *host, size_t bytes);
 void fv_cuda_download(void *host, const void *device, size_t bytes);
-/* The host's bytes on the card, in memory from x->scratch: until the operation releases its mark. NULL stays NULL. */
+
+/* cuda/staged.c. The host's bytes on the card, read only, until the operation returns (large ones are in memory from x->scratch). NULL stays NULL. */
 void *fv_cuda_stage(const fv_exec *x, const void *host, size_t bytes);
 /* The i32 numbers of a view on the card. */
 const int32_t *fv_cuda_ints(const fv_exec *x, fv_view v);

@@ -65,12 +65,3 @@ void fv_cuda_download(void *host, const void *device, size_t bytes) {
         else memset((char *)host + at, 0, n);
     }
 }
-
-void *fv_cuda_stage(const fv_exec *x, const void *host, size_t bytes) {
-    if (!host) return NULL;
-    void *device = fv_arena_numbers(x->scratch, bytes);
-    fv_cuda_upload(device, host, bytes);
-    return device;
-}
-
-const int32_t *fv_cuda_ints(const fv_exec *x, fv_view v) { return fv_cuda_stage(x, v.data, (size_t)fv_elements(v) * sizeof(int32_t)); }

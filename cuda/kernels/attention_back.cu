@@ -1,77 +1,21 @@
-/* The way back through attention. With p = exp(s - max) / sum made again from q, keys and stats, and D = dout . out of the row:
- *     dp = dout . value,   ds = p (dp - D) scale,   dq += ds key,   dkey += ds q,   dvalue += p dout
- * (Dao et al. 2022, FlashAttention, appendix B.4, without its blocks of softmax).
+/* The way back through attention (cuda/kernels/attention_back.h has the formulas).
  *
  * Three kernels. The first makes what a query brings to all keys. The second takes tiles: dq, whose chain runs over keys ascending. The third
  * takes pages, which many runs may share (the prompt of a tree): every element of dkeys and dvalues is one thread's chain over the queries
  * that see it, rows ascending and within a row query heads ascending, so no two blocks add to the same number. A block has half of a page's
  * keys, so that the first page of a long prompt, which all of its rows see, is not waited for longer than must be; the first pages
  * begin first. Both make p and ds for themselves. */
-#include "cuda/kernels/attention.h"
+#include "cuda/kernels/attention_back.h"
 
-enum { ROW_THREADS = 128, PAGE_THREADS = 64, PAGE_KEYS = 8, HALVES = FV_PAGE / PAGE_KEYS };
-
-/* What a query brings: constant for all pages. Two quadruples, as they are copied. */
-typedef struct {
-    float max, inverse, dot;
-    int32_t first, limit, pad[3];
-} __attribute__((aligned(16))) bringing;
-
-/* Position `at` of a run's list is this page; tiles [from, to) of the run, of which the first and the last see it. */
-typedef struct {
-    int32_t from, to, at;
-} visit;
-
-typedef struct {
-    fv_plan plan;
-    const float *q, *keys, *values, *dout, *out, *stats;
-    float *dq, *dkeys, *dvalues;
-    bringing *brings; /* [rows, heads] */
-    /* The pages that are read at all, each once: page used[i] is read by visits [visit_from[i], visit_from[i + 1]), runs ascending. */
-    const int32_t *used, *visit_from;
-    const visit *visits;
-    int64_t used_count;
-} job;
-
-/* Max, 1 / sum and D: sixteen threads for each row of [rows, heads]. */
-FV_GLOBAL(bring_rows, job) {
-    const fv_plan *p = &j.plan;
-    int64_t at = FV_BLOCK * (ROW_THREADS / FV_LANES) + FV_THREAD / FV_LANES, row = at / p->heads;
-    int lane = FV_THREAD % FV_LANES;
-    bool there = row < p->rows;
-    float sum = 0;
-    for (int d = lane; there && d < p->dim; d += FV_LANES) sum = fv_fma(j.dout[at * p->dim + d], j.out[at * p->dim + d], sum);
-    sum = fv_hsum(sum);
-    if (!there || lane != 0) return;
-    bringing y = {0};
-    y.max = j.stats[2 * at];
-    y.inverse = 1.0f / j.stats[2 * at + 1];
-    y.dot = sum;
-    y.first = p->first != NULL ? p->first[row] : 0;
-    y.limit = p->limit[row];
-    j.brings[at] = y;
-}
+enum { PAGE_THREADS = 64, PAGE_KEYS = 8, HALVES = FV_PAGE / PAGE_KEYS };
 
 /* What a tile's queries bring, into the block's memory; those beyond the last see nothing, as `first` and `limit` are 0 there. */
-FV_DEVICE void bring_brings(bringing *to, const job *j, const fv_tile *t, int kv_head, const int threads) {
+FV_DEVICE void bring_brings(fv_bringing *to, const fv_back_job *j, const fv_tile *t, int kv_head, const int threads) {
     for (int e = FV_THREAD; e < 2 * FV_MANY; e += threads) {
         int u = e / 2;
         int64_t at = u < t->n ? fv_query_at(&j->plan, t, kv_head, u) : 0;
         fv_copy_16((float *)&to[u] + e % 2 * 4, (const float *)&j->brings[at] + e % 2 * 4, u < t->n ? 16 : 0);
     }
-}
-
-typedef struct {
-    float p, ds;
-} weights;
-
-/* From the chains q . key and dout . value. */
-FV_DEVICE weights weights_of(const bringing *y, float qk, float dp, float scale, int32_t position) {
-    weights w = {0, 0};
-    if (position < y->first || position >= y->limit) return w;
-    w.p = fv_mul(fv_exp(fv_sub(fv_mul(qk, scale), y->max)), y->inverse);
-    w.ds = fv_mul(fv_mul(w.p, fv_sub(dp, y->dot)), scale);
-    return w;
 }
 
 /* ---- tiles: dq ------------------------------------------------------------------------------------------------------------- */
@@ -83,11 +27,11 @@ typedef struct {
     float *q, *dout;        /* [queries][stride] */
     float *keys, *values;   /* keys of a page and of the next; values of a page */
     float *ds;              /* [queries][20] */
-    bringing *brings;
+    fv_bringing *brings;
 } tile_room;
 
 #define TILE_BYTES(dim)                                                                                                \
-    ((FV_MANY * (2 * FV_STRIDE_OF(dim) + WIDTH) + 3 * FV_PAGE_ROOM(dim)) * sizeof(float) + FV_MANY * sizeof(bringing))
+    ((FV_MANY * (2 * FV_STRIDE_OF(dim) + WIDTH) + 3 * FV_PAGE_ROOM(dim)) * sizeof(float) + FV_MANY * sizeof(fv_bringing))
 
 FV_DEVICE tile_room tile_room_of(int dim) {
     tile_room r;
@@ -96,7 +40,7 @@ FV_DEVICE tile_room tile_room_of(int dim) {
     r.keys = r.dout + FV_MANY * FV_STRIDE_OF(dim);
     r.values = r.keys + 2 * FV_PAGE_ROOM(dim);
     r.ds = r.values + FV_PAGE_ROOM(dim);
-    r.brings = (bringing *)(r.ds + FV_MANY * WIDTH);
+    r.brings = (fv_bringing *)(r.ds + FV_MANY * WIDTH);
     return r;
 }
 
@@ -129,7 +73,7 @@ FV_DEVICE void value_scores(float *dp, const float *dout, const float *values, i
         }
 }
 
-FV_DEVICE void weigh_page(const job *j, const tile_room *r, const float *keys, int position, const fv_form f) {
+FV_DEVICE void weigh_page(const fv_back_job *j, const tile_room *r, const float *keys, int position, const fv_form f) {
     float s[8], dp[8];
     fv_scores(s, r->q, keys, j->plan.dim, f);
     value_scores(dp, r->dout, r->values, j->plan.dim, f);
@@ -137,8 +81,8 @@ FV_DEVICE void weigh_page(const job *j, const tile_room *r, const float *keys, i
     for (int i = 0; i < f.rows; i++) {
         int u = fv_score_row(i, f), lane = 2 * fv_pair_of(f);
         fv_two ds;
-        ds.v[0] = weights_of(&r->brings[u], s[2 * i], dp[2 * i], j->plan.scale, position + lane).ds;
-        ds.v[1] = weights_of(&r->brings[u], s[2 * i + 1], dp[2 * i + 1], j->plan.scale, position + lane + 1).ds;
+        ds.v[0] = fv_weights_of(&r->brings[u], s[2 * i], dp[2 * i], j->plan.scale, position + lane).ds;
+        ds.v[1] = fv_weights_of(&r->brings[u], s[2 * i + 1], dp[2 * i + 1], j->plan.scale, position + lane + 1).ds;
         *(fv_two *)(r->ds + u * WIDTH + lane) = ds;
     }
 }
@@ -162,7 +106,7 @@ FV_DEVICE void mix_keys(float *dq, const float *ds, const float *keys, const fv_
 }
 
 /* This thread's part of dq, from the card's memory or, with `store`, to it. */
-FV_DEVICE void move_dq(const job *j, const fv_tile *t, float *dq, int kv_head, int col, const bool store, const fv_form f) {
+FV_DEVICE void move_dq(const fv_back_job *j, const fv_tile *t, float *dq, int kv_head, int col, const bool store, const fv_form f) {
 #pragma unroll
     for (int v = 0; v < f.mix_rows; v++) {
         int u = fv_mix_row(v, f);
@@ -178,7 +122,7 @@ FV_DEVICE void move_dq(const job *j, const fv_tile *t, float *dq, int kv_head, i
 }
 
 /* A block is (columns [128 * part ..) of a head, kv head, tile). */
-FV_GLOBAL_OF(tile_back, job, FV_MANY_THREADS, 3) {
+FV_GLOBAL_OF(tile_back, fv_back_job, FV_MANY_THREADS, 3) {
     const fv_form f = {FV_FORM_MANY};
     const fv_plan *p = &j.plan;
     tile_room r = tile_room_of(p->dim);
@@ -220,10 +164,10 @@ typedef struct {
 /* A tile in it. */
 typedef struct {
     float *q, *dout; /* [queries][stride] */
-    bringing *brings;
+    fv_bringing *brings;
 } page_tile;
 
-#define PAGE_TILE_NUMBERS(dim) (2 * FV_MANY * FV_STRIDE_OF(dim) + FV_MANY * (int)(sizeof(bringing) / sizeof(float)))
+#define PAGE_TILE_NUMBERS(dim) (2 * FV_MANY * FV_STRIDE_OF(dim) + FV_MANY * (int)(sizeof(fv_bringing) / sizeof(float)))
 #define PAGE_BYTES(dim) ((2 * PAGE_KEYS * (FV_STRIDE_OF(dim) + FV_MANY) + 2 * PAGE_TILE_NUMBERS(dim)) * sizeof(float))
 
 FV_DEVICE page_room page_room_of(int dim) {
@@ -240,34 +184,13 @@ FV_DEVICE page_tile page_tile_of(const page_room *r, int i, int dim) {
     page_tile t;
     t.q = r->tiles + i % 2 * PAGE_TILE_NUMBERS(dim);
     t.dout = t.q + FV_MANY * FV_STRIDE_OF(dim);
-    t.brings = (bringing *)(t.dout + FV_MANY * FV_STRIDE_OF(dim));
-    return t;
-}
-
-/* Where a block is in the tiles that see its page. */
-typedef struct {
-    int32_t next, end; /* of visits */
-    int32_t tile;      /* the next of the visit's; < 0: its first */
-} cursor;
-
-/* The next tile that sees the page, and the page's position in its list. Without one the tile has no queries. */
-FV_DEVICE fv_tile next_tile(const job *j, cursor *c, int32_t *at) {
-    fv_tile t = {0, 0, 0, 0, 0};
-    for (; c->next < c->end; c->next++, c->tile = -1) {
-        visit v = j->visits[c->next];
-        *at = v.at;
-        for (c->tile = c->tile < 0 ? v.from : c->tile; c->tile < v.to;) {
-            t = j->plan.tile[c->tile++];
-            if (v.at >= t.page && v.at < t.page + t.pages) return t;
-        }
-    }
-    t.n = 0;
+    t.brings = (fv_bringing *)(t.dout + FV_MANY * FV_STRIDE_OF(dim));
     return t;
 }
 
 /* Begins to bring the next tile, and returns its queries; 0: there is none. */
-FV_DEVICE int bring_tile(const job *j, page_tile to, cursor *c, int32_t *at, int kv_head) {
-    fv_tile t = next_tile(j, c, at);
+FV_DEVICE int bring_tile(const fv_back_job *j, page_tile to, fv_cursor *c, int32_t *at, int kv_head) {
+    fv_tile t = fv_next_tile(j, c, at, 1);
     if (t.n > 0) {
         fv_bring_queries(to.q, j->q, &j->plan, &t, kv_head, PAGE_THREADS);
         fv_bring_queries(to.dout, j->dout, &j->plan, &t, kv_head, PAGE_THREADS);
@@ -313,7 +236,7 @@ FV_DEVICE void weigh_tile(const page_room *r, const page_tile *t, float scale, i
 #pragma unroll
     for (int i = 0; i < FV_MANY * PAGE_KEYS / PAGE_THREADS; i++) {
         int at = FV_THREAD + i * PAGE_THREADS;
-        weights w = weights_of(&t->brings[at / PAGE_KEYS], r->p[at], r->ds[at], scale, position + at % PAGE_KEYS);
+        fv_weights_ w = fv_weights_of(&t->brings[at / PAGE_KEYS], r->p[at], r->ds[at], scale, position + at % PAGE_KEYS);
         r->p[at] = w.p;
         r->ds[at] = w.ds;
     }
@@ -326,7 +249,7 @@ typedef struct {
     float *at;   /* the page's panel in dkeys or dvalues */
 } share;
 
-FV_DEVICE share share_of(const job *j, int64_t panel, int half, int col) {
+FV_DEVICE share share_of(const fv_back_job *j, int64_t panel, int half, int col) {
     share s;
     s.values = FV_THREAD >= PAGE_THREADS / 2;
     s.lane = half * PAGE_KEYS;
@@ -365,7 +288,7 @@ FV_DEVICE void add_tile(const share *s, float *sum, const page_room *r, const pa
 }
 
 /* A block is (used page, columns [128 * part ..) of a head, kv head, half of the page's keys). */
-FV_GLOBAL_OF(page_back, job, PAGE_THREADS, 2) {
+FV_GLOBAL_OF(page_back, fv_back_job, PAGE_THREADS, 2) {
     int dim = j.plan.dim, parts = (dim + FV_PART - 1) / FV_PART, half = (int)(FV_BLOCK % HALVES), kv_head = (int)(FV_BLOCK / HALVES % j.plan.kv_heads);
     int64_t rest = FV_BLOCK / HALVES / j.plan.kv_heads, used = rest / parts, panel = fv_panel_at(&j.plan, j.used[used], kv_head);
     page_room r = page_room_of(dim);
@@ -377,7 +300,7 @@ FV_GLOBAL_OF(page_back, job, PAGE_THREADS, 2) {
     }
     float sum[4 * PAGE_KEYS];
     move_share(&mine, sum, dim, false);
-    cursor c = {j.visit_from[used], j.visit_from[used + 1], -1};
+    fv_cursor c = {j.visit_from[used], j.visit_from[used + 1], -1};
     int32_t at = 0, next_at = 0;
     int n = bring_tile(&j, page_tile_of(&r, 0, dim), &c, &at, kv_head);
     for (int i = 0; n > 0; i++) {
@@ -395,10 +318,8 @@ FV_GLOBAL_OF(page_back, job, PAGE_THREADS, 2) {
     move_share(&mine, sum, dim, true);
 }
 
-static bool reads(const fv_tile *t, int32_t at) { return at >= t->page && at < t->page + t->pages; }
-
 /* Which pages are read, and by whom; tile and run_tile [runs + 1] from fv_plan_of. */
-static void index_pages(job *j, const fv_exec *x, const fv_attention *a, const fv_tile *tile, const int64_t *run_tile, int64_t page_count) {
+static void index_pages(fv_back_job *j, const fv_exec *x, const fv_attention *a, const fv_tile *tile, const int64_t *run_tile, int64_t page_count) {
     int64_t total = a->run_page[a->runs];
     int32_t *place = FV_TAKE(x->scratch, int32_t, page_count), *used = FV_TAKE(x->scratch, int32_t, total);
     for (int64_t i = 0; i < page_count; i++) place[i] = -1;
@@ -409,36 +330,28 @@ static void index_pages(job *j, const fv_exec *x, const fv_attention *a, const f
             used[j->used_count++] = a->pages[i];
         }
     int32_t *from = FV_ZERO(x->scratch, int32_t, j->used_count + 2), *next = from + 1; /* counts, then starts, and after filling the ends: the next page's starts */
-    visit *visits = FV_TAKE(x->scratch, visit, total);
+    fv_visit *visits = FV_TAKE(x->scratch, fv_visit, total);
     for (int64_t i = a->run_page[0]; i < total; i++) next[place[a->pages[i]] + 1]++;
     for (int64_t i = 0; i < j->used_count; i++) next[i + 1] += next[i];
     for (int run = 0; run < a->runs; run++)
         for (int32_t i = a->run_page[run]; i < a->run_page[run + 1]; i++) {
-            visit *v = &visits[next[place[a->pages[i]]]++];
-            v->from = (int32_t)run_tile[run];
-            v->to = (int32_t)run_tile[run + 1];
-            v->at = i - a->run_page[run];
-            while (v->from < v->to && !reads(tile + v->from, v->at)) v->from++;
-            while (v->from < v->to && !reads(tile + v->to - 1, v->at)) v->to--;
+            int32_t to = next[place[a->pages[i]]]++;
+            visits[to] = fv_visit_of(tile, run_tile, run, i - a->run_page[run], 1);
         }
     j->used = (const int32_t *)fv_cuda_stage(x, used, (size_t)j->used_count * sizeof *used);
     j->visit_from = (const int32_t *)fv_cuda_stage(x, from, (size_t)(j->used_count + 1) * sizeof *from);
-    j->visits = (const visit *)fv_cuda_stage(x, visits, (size_t)total * sizeof *visits);
+    j->visits = (const fv_visit *)fv_cuda_stage(x, visits, (size_t)total * sizeof *visits);
 }
 
 FV_TABLE_OP void fv_cuda_attention_back(const fv_exec *x, fv_view dq, fv_view dkeys, fv_view dvalues, fv_view dout, fv_view out, fv_view stats, fv_view q,
                                         fv_view keys, fv_view values, const fv_attention *a) {
     fv_cuda_begin("attention_back", q, keys);
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    int64_t *run_tile = FV_TAKE(x->scratch, int64_t, a->runs + 1), blocks = fv_blocks_of(a->head_dim, FV_PART) * a->kv_heads, rows = (int64_t)a->rows * a->heads;
+    int64_t *run_tile = FV_TAKE(x->scratch, int64_t, a->runs + 1), blocks = fv_blocks_of(a->head_dim, FV_PART) * a->kv_heads;
     fv_tile *tile;
-    job j;
-    j.plan = fv_plan_of(x, a, FV_MANY, &tile, run_tile);
-    j.q = fv_f32(q), j.keys = fv_f32(keys), j.values = fv_f32(values), j.dout = fv_f32(dout), j.out = fv_f32(out), j.stats = fv_f32(stats);
-    j.dq = fv_f32(dq), j.dkeys = fv_f32(dkeys), j.dvalues = fv_f32(dvalues);
-    j.brings = (bringing *)fv_arena_numbers(x->scratch, (size_t)rows * sizeof *j.brings);
+    fv_back_job j = fv_back_job_of(x, dq, dkeys, dvalues, dout, out, stats, q, keys, values, a, FV_MANY, &tile, run_tile);
     index_pages(&j, x, a, tile, run_tile, keys.shape[0]);
-    FV_LAUNCH(bring_rows, fv_blocks_of(rows, ROW_THREADS / FV_LANES), ROW_THREADS, 0, j);
+    fv_launch_bring_rows(&j);
     FV_LAUNCH(tile_back, j.plan.tiles * blocks, FV_MANY_THREADS, TILE_BYTES(a->head_dim), j);
     FV_LAUNCH(page_back, j.used_count * blocks * HALVES, PAGE_THREADS, PAGE_BYTES(a->head_dim), j);
     fv_arena_release(x->scratch, mark);

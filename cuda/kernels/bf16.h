@@ -8,6 +8,11 @@
 /* Byte of element (r, c) of a block. */
 FV_DEVICE int fv_block_byte(int r, int c) { return r * BLOCK_ROW_BYTES + ((c / 8 ^ r % 8) * 16) + c % 8 * 2; }
 
+/* Sixteen bytes that move at once: eight numbers. */
+typedef struct {
+    uint32_t v[4];
+} __attribute__((aligned(16))) fv_piece;
+
 /* How a kernel walks through a product's matrices. */
 typedef struct {
     fv_product p;

@@ -20,21 +20,16 @@ FV_DEVICE uint32_t packed_number(const packing *j, int64_t r, int64_t c) {
     return j->bf16 ? ((const uint16_t *)j->in)[at] : fv_round_bf16(((const float *)j->in)[at]);
 }
 
-/* Sixteen bytes that move at once. */
-typedef struct {
-    uint32_t v[4];
-} __attribute__((aligned(16))) piece;
-
 /* A thread makes a piece of 8 numbers. */
 FV_GLOBAL(pack_pieces, packing) {
     int64_t pieces = (j.cols + BLOCK_SIDE - 1) / BLOCK_SIDE * (BLOCK_SIDE / PIECE_NUMBERS), e = FV_BLOCK * THREADS + FV_THREAD;
     int64_t r = e / pieces, c = e % pieces * PIECE_NUMBERS;
     if (r >= j.rows_there) return;
-    piece out;
+    fv_piece out;
 #pragma unroll
     for (int i = 0; i < 4; i++) out.v[i] = packed_number(&j, r, c + 2 * i) | packed_number(&j, r, c + 2 * i + 1) << 16;
     char *block = j.out.data + r / BLOCK_SIDE * j.out.row_step + c / BLOCK_SIDE * j.out.col_step;
-    *(piece *)(block + fv_block_byte((int)(r % BLOCK_SIDE), (int)(c % BLOCK_SIDE))) = out;
+    *(fv_piece *)(block + fv_block_byte((int)(r % BLOCK_SIDE), (int)(c % BLOCK_SIDE))) = out;
 }
 
 static void pack(fv_blocks out, fv_view in, int64_t rows_there) {

@@ -14,6 +14,10 @@
 
 enum { MAX_TABLES = 4, MAX_THREADS = 3 };
 
+#ifndef NEAR /* of the largest number: f32 against double, over at most some hundred terms */
+#define NEAR 2e-5
+#endif
+
 /* A prompt of `prompt` positions and `runs - 1` children of `length` rows each. */
 typedef struct {
     const char *name;
@@ -27,6 +31,8 @@ static const shape shapes[] = {
     {"five columns", 3, 3, 80, 2, 50, 11, 0},
     {"decoding", 7, 7, 33, 12, 70, 1, 0},
     {"many blocks", 8, 4, 8, 3, 200, 150, 0},
+    {"two parts", 4, 2, 128, 4, 70, 20, 0},
+    {"group of eight", 8, 1, 64, 9, 130, 1, 0},
 };
 
 typedef struct {
@@ -151,8 +157,8 @@ static void define_head(const problem *p, truth t, int run, int row, int head) {
 static void assert_near(const char *shape_name, const char *what, const float *got, const double *want, int64_t n) {
     double largest = 0;
     for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs(want[i]));
-    for (int64_t i = 0; i < n; i++) /* f32 against double, over at most some hundred terms */
-        if (!(fabs(got[i] - want[i]) <= 2e-5 * largest)) fail_msg("%s: %s[%d] is %.9g, not %.9g", shape_name, what, (int)i, got[i], want[i]);
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs(got[i] - want[i]) <= NEAR * largest)) fail_msg("%s: %s[%d] is %.9g, not %.9g", shape_name, what, (int)i, got[i], want[i]);
 }
 
 static void is_the_definition(void **state) {

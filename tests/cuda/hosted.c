@@ -147,14 +147,28 @@ int fv_card_tables(const fv_ops **list, int max) {
     return 2;
 }
 
+/* `real` over the host's memory. */
+static const fv_ops *hosted(fv_ops *table, const fv_ops *cpu) {
+    if (!card.scratch) card.scratch = fv_ops_arena(real, 0);
+    *table = *cpu; /* memory is the host's */
+    table->name = real->name;
+#define HOSTED_OP(op) table->op = op;
+    FV_KERNEL_MAP(HOSTED_OP)
+    return table;
+}
+
 int fv_hosted_tables(const fv_ops **list, int max) {
     static fv_ops table;
     if (fv_card_tables(list, max) < 2) return 0;
-    if (!card.scratch) card.scratch = fv_ops_arena(real, 0);
-    table = *list[0]; /* memory is the host's */
-    table.name = real->name;
-#define HOSTED_OP(op) table.op = op;
-    FV_KERNEL_MAP(HOSTED_OP)
-    list[1] = &table;
+    list[1] = hosted(&table, list[0]);
     return 2;
+}
+
+int fv_hosted_bf16_tables(const fv_ops **list, int max) {
+    static fv_ops table;
+    fv_error err;
+    if (fv_ops_cpu_all(list, max) < 1) return 0;
+    if (fv_cuda_table(&real, FV_PRECISION_BF16, &err) != FV_OK) fail(&err);
+    list[0] = hosted(&table, list[0]);
+    return 1;
 }

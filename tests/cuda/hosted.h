@@ -10,6 +10,9 @@
  * it. The number of tables, at most `max`. */
 int fv_hosted_tables(const fv_ops **out, int max);
 
+/* The table of precision bf16 alone, in the same way. */
+int fv_hosted_bf16_tables(const fv_ops **out, int max);
+
 /* The table itself. */
 int fv_card_tables(const fv_ops **out, int max);
 

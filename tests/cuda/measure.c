@@ -1,7 +1,7 @@
 /* cuda_measure [small] [name]: every operation (whose name has this in it) of the CUDA table beside the CPU's, on the same numbers: how many numbers have
- * other bits, the largest difference relative to the largest number, and the time a call takes on the card, in shapes of a model of 3 billion
- * weights; `small`: odd sizes that end anywhere in a tile, for the stand-in and for compute-sanitizer. Ends with 1 where bits differ. Needs
- * no library but the C library's: it is what one runs first on a card (tests/cuda/on_card.sh). */
+ * other bits, the largest difference relative to the largest number of its tensor, and the time a call takes on the card, in shapes of a model of 3 billion
+ * weights; `small`: odd sizes that end anywhere in a tile, for the stand-in and for compute-sanitizer. Attention of the table of precision bf16 as well, whose bits are its own: it
+ * is to be near. Ends with 1 where bits differ, or are not near. Needs no library but the C library's: it is what one runs first on a card (tests/cuda/on_card.sh). */
 #include "core/progress.h"
 #include "cuda/cuda.h"
 
@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum { BUFFERS = 12, TIMED = 20 };
+static const double near = 2e-2; /* of the largest number of a tensor: what rounding to bf16 makes of sums over some hundred keys */
 
 /* What a case works on: numbers, on either side, and what is the host's on both. */
 typedef struct {
@@ -252,7 +253,9 @@ static void run_elements(const side *c, int variant) {
     memcpy(c->told, &sum, sizeof sum);
 }
 
-/* ---- attention: 0 a prompt, 1 decoding below a prompt that is shared, 2 windows of a picture; + 8: the way back ---- */
+/* ---- attention: 0 a prompt, 1 decoding below a prompt that is shared, 2 windows of a picture, 3 a long prompt; + BACK: the way back; + BF16: the table of precision bf16 ---- */
+
+enum { BACK = 8, BF16 = 1 << 22 };
 
 static void make_plan(setup *s, int heads, int kv_heads, int dim, int runs, int rows_a_run, int shared) {
     int own = (rows_a_run + FV_PAGE - 1) / FV_PAGE, listed = shared + own, rows = runs * rows_a_run;
@@ -269,10 +272,11 @@ static void make_plan(setup *s, int heads, int kv_heads, int dim, int runs, int 
 }
 
 static void make_attention(setup *s, int variant) {
-    int kind = variant % 8, page_count;
+    int kind = variant % BACK, page_count;
     if (kind == 0) make_plan(s, 16, 2, (int)size_of(s, 128), 1, (int)size_of(s, ROWS), 0);
     if (kind == 1) make_plan(s, 16, 2, (int)size_of(s, 128), (int)size_of(s, 64), 1, (int)size_of(s, 64));
     if (kind == 2) make_plan(s, 16, 16, (int)size_of(s, 80), (int)size_of(s, 64), 64, 0);
+    if (kind == 3) make_plan(s, 16, 2, (int)size_of(s, 128), 1, (int)size_of(s, 4 * ROWS), 0);
     const fv_attention *a = &s->plan;
     page_count = 1;
     for (int i = 0; i < a->run_page[a->runs]; i++)
@@ -280,7 +284,7 @@ static void make_attention(setup *s, int variant) {
     int64_t width = (int64_t)a->heads * a->head_dim, page = (int64_t)a->kv_heads * a->head_dim * FV_PAGE;
     results(s, a->rows, width), results(s, a->rows, 2 * a->heads); /* 4, 5: out, stats */
     numbers(s, a->rows, width), numbers(s, page_count, page), numbers(s, page_count, page); /* 6, 7, 8: q, keys, values */
-    if (variant < 8) return;
+    if (!(variant & BACK)) return;
     results(s, a->rows, width), results(s, page_count, page), results(s, page_count, page); /* 9, 10, 11: dq, dkeys, dvalues */
     s->flops *= 2.5;
 }
@@ -294,7 +298,7 @@ static fv_view as_pages(const side *c, int i, bool keys) {
 }
 static void run_attention(const side *c, int variant) {
     c->ops->attention(&c->x, c->v[4], c->v[5], c->v[6], as_pages(c, 7, true), as_pages(c, 8, false), &c->s->plan);
-    if (variant < 8) return;
+    if (!(variant & BACK)) return;
     c->ops->attention_back(&c->x, c->v[9], as_pages(c, 10, true), as_pages(c, 11, false), c->v[6], c->v[4], c->v[5], c->v[6], as_pages(c, 7, true),
                            as_pages(c, 8, false), &c->s->plan); /* dout is q: any numbers will do */
 }
@@ -394,8 +398,12 @@ static const op_case cases[] = {
     {"dot", make_elements, run_elements, 13},
     {"kv_write", make_pages, run_pages, 0}, {"kv_write_back", make_pages, run_pages, 1},
     {"attention, prompt", make_attention, run_attention, 0}, {"attention, decoding", make_attention, run_attention, 1},
-    {"attention, windows", make_attention, run_attention, 2}, {"... and back, prompt", make_attention, run_attention, 8},
-    {"... and back, decoding", make_attention, run_attention, 9}, {"... and back, windows", make_attention, run_attention, 10},
+    {"attention, windows", make_attention, run_attention, 2}, {"... and back, prompt", make_attention, run_attention, BACK},
+    {"... and back, decoding", make_attention, run_attention, BACK | 1}, {"... and back, windows", make_attention, run_attention, BACK | 2},
+    {"attention bf16, prompt", make_attention, run_attention, BF16}, {"attention bf16, decoding", make_attention, run_attention, BF16 | 1},
+    {"attention bf16, windows", make_attention, run_attention, BF16 | 2}, {"attention bf16, 4096 rows", make_attention, run_attention, BF16 | 3},
+    {"... bf16 and back, prompt", make_attention, run_attention, BF16 | BACK}, {"... bf16 and back, decoding", make_attention, run_attention, BF16 | BACK | 1},
+    {"... bf16 and back, windows", make_attention, run_attention, BF16 | BACK | 2}, {"... bf16 and back, 4096", make_attention, run_attention, BF16 | BACK | 3},
     {"logprob", make_vocabulary, run_vocabulary, 0}, {"... and back", make_vocabulary, run_vocabulary, 1}, {"vocabulary", make_vocabulary, run_vocabulary, 2},
     {"sample, greedy", make_vocabulary, run_vocabulary, 3}, {"sample", make_vocabulary, run_vocabulary, 4},
     {"sample, top-k and top-p", make_vocabulary, run_vocabulary, 5}, {"adamw", make_adamw, run_adamw, 0},
@@ -435,17 +443,19 @@ static void close_side(side *c) {
 
 typedef struct {
     int64_t numbers, other; /* compared; of other bits */
-    double largest, size;   /* difference; number */
+    double relative;        /* the largest difference over the largest number of its tensor */
 } difference;
 
 static void compare(difference *d, const float *a, const float *b, int64_t n) {
+    double largest = 0, size = 0;
     for (int64_t i = 0; i < n; i++) {
         d->numbers++;
         d->other += memcmp(a + i, b + i, sizeof *a) != 0;
         double apart = fabs((double)a[i] - (double)b[i]);
-        if (!(apart <= d->largest) && memcmp(a + i, b + i, sizeof *a)) d->largest = apart; /* a NaN on one side stays */
-        d->size = fmax(d->size, fabs((double)b[i]));
+        if (!(apart <= largest) && memcmp(a + i, b + i, sizeof *a)) largest = apart; /* a NaN on one side stays */
+        size = fmax(size, fabs((double)b[i]));
     }
+    if (size > 0 && !(largest / size <= d->relative)) d->relative = largest / size;
 }
 
 static difference compare_sides(const side *card, const side *cpu, fv_error *err) {
@@ -478,41 +488,44 @@ static double time_of(const op_case *c, const side *card, int calls) {
     return (fv_now() - start) / calls;
 }
 
-static bool run_case(const op_case *c, const fv_ops *const ops[2], const fv_exec x[2], bool small) {
+static bool run_case(const op_case *c, const fv_ops *const ops[3], const fv_exec x[2], bool small) {
+    bool bf16 = c->variant & BF16;
     setup s = {.small = small, .weight = -1};
     c->make(&s, c->variant);
     s.bytes = bytes_of(&s);
-    side cpu = open_side(ops[0], x[0], &s), card = open_side(ops[1], x[1], &s);
+    side cpu = open_side(ops[0], x[0], &s), card = open_side(ops[bf16 ? 2 : 1], x[1], &s);
     fv_error err;
     c->run(&cpu, c->variant);
     c->run(&card, c->variant);
     must(card.ops->check(&err), &err);
     difference d = compare_sides(&card, &cpu, &err);
     double seconds = small ? 0 : time_of(c, &card, TIMED);
-    printf("%-26s %12lld %10lld %10.1e", c->name, (long long)d.numbers, (long long)d.other, d.size > 0 ? d.largest / d.size : 0);
+    printf("%-26s %12lld %10lld %10.1e", c->name, (long long)d.numbers, (long long)d.other, d.relative);
     if (!small) printf(" %12.1f %10.1f %10.1f", seconds * 1e6, s.bytes / seconds / 1e9, s.flops / seconds / 1e9);
-    printf("%s\n", d.other ? "  OTHER BITS" : "");
+    bool good = bf16 ? d.relative <= near : d.other == 0;
+    printf("%s\n", good ? "" : bf16 ? "  NOT NEAR" : "  OTHER BITS");
     fflush(stdout);
     close_side(&cpu), close_side(&card);
     for (int i = 0; i < s.count; i++) free(s.b[i].v.data);
     free(s.how);
-    return d.other == 0;
+    return good;
 }
 
 int main(int argc, char **argv) {
     bool small = argc > 1 && !strcmp(argv[1], "small"), all = true;
     const char *name = argc > 1 + small ? argv[1 + small] : "";
-    const fv_ops *ops[2];
+    const fv_ops *ops[3];
     fv_exec x[2] = {{0}};
     fv_error err;
     must(fv_ops_find(&ops[0], "cpu", NULL, &err), &err);
     must(fv_cuda_table(&ops[1], FV_PRECISION_F32, &err), &err);
+    must(fv_cuda_table(&ops[2], FV_PRECISION_BF16, &err), &err);
     must(fv_pool_open(&x[0].pool, 0, &err), &err);
     for (int i = 0; i < 2; i++) x[i].scratch = fv_ops_arena(ops[i], 0);
     printf("%-26s %12s %10s %10s%s\n", "operation", "numbers", "other bits", "relative", small ? "" : "   microsecs       GB/s    GFLOP/s");
     for (size_t i = 0; i < FV_COUNT(cases); i++)
         if (strstr(cases[i].name, name)) all = run_case(&cases[i], ops, x, small) && all;
-    printf("%s\n", all ? "every number has the CPU's bits" : "some numbers have other bits than the CPU's");
+    printf("%s\n", all ? "every number has the CPU's bits, and those of bf16 are near" : "some numbers have other bits than the CPU's, or are not near");
     for (int i = 0; i < 2; i++) fv_arena_free(x[i].scratch);
     fv_pool_close(x[0].pool);
     return all ? 0 : 1;

@@ -27,7 +27,7 @@ typedef struct {
 
 static struct {
     char *base;
-    size_t used, limit, taken, allocations;
+    size_t used, limit, taken, allocations, copies;
     piece pieces[MAX_PIECES], pinned[MAX_PINNED];
     int count, pinned_count;
     cudaError_t sticky, last;
@@ -109,6 +109,7 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *all) {
 void fv_stand_in_memory(size_t bytes) { card.limit = bytes > card.taken ? bytes : card.taken; }
 bool fv_stand_in_owns(const void *p) { return card.base && (const char *)p >= card.base && (const char *)p < card.base + card.used; }
 size_t fv_stand_in_allocations(void) { return card.allocations; }
+size_t fv_stand_in_copies(void) { return card.copies; }
 
 /* ---- a block of threads ---- */
 
@@ -385,6 +386,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     w->to = to;
     w->from = from;
     w->bytes = bytes;
+    card.copies++;
     return told(cudaSuccess);
 }
 

@@ -65,5 +65,6 @@ void fv_stand_in_fail(int after);         /* the kernel after so many more fails
 void fv_stand_in_order(uint64_t seed);    /* the order in which threads of a block take their turns; 0: ascending */
 bool fv_stand_in_owns(const void *p);     /* p is memory of the card */
 size_t fv_stand_in_allocations(void);     /* cudaMalloc's successes so far */
+size_t fv_stand_in_copies(void);          /* copies between host and card so far */
 
 #endif

@@ -96,6 +96,54 @@ static void the_hosts_memory_is_an_operand(void **state) {
     fv_arena_free(x.scratch);
 }
 
+/* What is staged again is not copied again, unless it has changed; what other bytes take the place of was read before. */
+static void what_is_staged_again_is_there(void **state) {
+    (void)state;
+    enum { MANY = 200, N = 3000, LARGE = 100000 };
+    static int32_t host[MANY][N], large[LARGE];
+    float *data = take(N * sizeof *data), back[N];
+    fv_exec x = {.scratch = fv_ops_arena(ops, 0)};
+    int32_t out[N];
+    for (int i = 0; i < MANY * N; i++) host[i / N][i % N] = i;
+    size_t before = fv_stand_in_copies();
+    const int32_t *first = fv_cuda_stage(&x, host[0], sizeof host[0]);
+    assert_true(fv_stand_in_owns(first) && fv_stand_in_copies() == before + 1);
+    assert_ptr_equal(fv_cuda_stage(&x, host[0], sizeof host[0]), first);
+    assert_ptr_not_equal(fv_cuda_stage(&x, host[0], sizeof host[0] - 4), first);
+    assert_int_equal(fv_stand_in_copies(), before + 2);
+    host[0][N - 1] = -7;
+    const int32_t *changed = fv_cuda_stage(&x, host[0], sizeof host[0]);
+    assert_ptr_not_equal(changed, first);
+    ops->download(out, changed, sizeof out);
+    assert_true(out[0] == 0 && out[N - 1] == -7);
+    ops->download(out, first, sizeof out);
+    assert_int_equal(out[N - 1], N - 1);
+    fv_view row = fv_vec(data, N), sums = fv_vec(take(N * sizeof(float)), N);
+    row.device = sums.device = FV_CUDA;
+    for (int i = 0; i < MANY; i++) { /* more than there are places: each is read by an operation before another takes its place */
+        float weight[N];
+        for (int k = 0; k < N; k++) weight[k] = (float)(i * k % 13);
+        ops->upload(data, weight, sizeof weight);
+        const float *staged = fv_cuda_stage(&x, weight, sizeof weight);
+        fv_view w = fv_vec((void *)(uintptr_t)staged, N);
+        w.device = FV_CUDA;
+        ops->axpy(&x, sums, 1, w);
+        ops->axpy(&x, sums, -1, row);
+    }
+    ops->download(back, sums.data, sizeof back);
+    for (int k = 0; k < N; k++) assert_true(back[k] == 0);
+    for (int i = 0; i < LARGE; i++) large[i] = i;
+    before = fv_stand_in_copies();
+    fv_arena_mark mark = fv_arena_here(x.scratch);
+    for (int i = 0; i < 2; i++) assert_true(fv_stand_in_owns(fv_cuda_stage(&x, large, sizeof large)));
+    fv_arena_release(x.scratch, mark);
+    assert_int_equal(fv_stand_in_copies(), before + 2); /* too large to be kept */
+    assert_null(fv_cuda_stage(&x, NULL, 8));
+    ops->free(data);
+    ops->free(sums.data);
+    fv_arena_free(x.scratch);
+}
+
 static void running_out_of_memory_is_an_error(void **state) {
     (void)state;
     void *kept = take((size_t)4 << 20);
@@ -197,7 +245,7 @@ static void stages_hold_in_any_order(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocks_are_kept_and_cleared), cmocka_unit_test(transfers_are_the_callers_at_once),
+        cmocka_unit_test(blocks_are_kept_and_cleared), cmocka_unit_test(transfers_are_the_callers_at_once), cmocka_unit_test(what_is_staged_again_is_there),
         cmocka_unit_test(the_hosts_memory_is_an_operand), cmocka_unit_test(running_out_of_memory_is_an_error), cmocka_unit_test(turns_change_nothing),
         cmocka_unit_test(stages_hold_in_any_order),
         cmocka_unit_test(errors_come_late_and_stay),
