@@ -58,9 +58,9 @@ fv_status fv_bench_learn(fv_bench_rig *r, const fv_tree *t, const int *leaves, i
 double fv_bench_body(const fv_model *m);
 double fv_bench_head(const fv_model *m);
 
-/* Limits of the machine, by the threads of `pool`: floats read per second from 256 MB (as bytes), and f32 operations per second of fused multiply-adds in
- * registers (a product whose operands stay in the first cache). */
-double fv_bench_bandwidth(fv_pool *pool);
+/* Limits of the machine: bytes per second that the exec's threads read from 256 MB (a card: that it clears, or reads from two such, whichever is more), and operations
+ * per second of the table's own matrix product at its best shape (on a processor operands stay in the first cache; a card is filled). */
+double fv_bench_bandwidth(const fv_ops *ops, fv_exec exec);
 double fv_bench_fma(const fv_ops *ops, fv_exec exec);
 
 /* The list's. */

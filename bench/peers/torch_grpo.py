@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""torch_grpo.py MODEL [--steps 5] [--threads 2] [--check]
+"""torch_grpo.py MODEL [--steps 5] [--threads 2] [--check] [--device cuda --dtype bfloat16] [--prompts 4] [--tokens 64] [--side 224]
 
 The work of `fovea bench grpo` in PyTorch, made as fast as we could on a CPU: 4 prompts with a picture of 224 x 224, 8 answers
 of exactly 64 tokens each, one AdamW update, f32. MODEL is a Qwen2.5-VL folder whose picture windows are all of one size.
+On a card, in bf16, weights and moments are bf16 as well, which is less than training wants and the fastest there is (bench/peers/card.py).
 
 How it is fast:
   - in decoding a group is one row of a batch: its 8 answers stand side by side behind the one prompt, and a mask says who sees
@@ -33,6 +34,11 @@ parser.add_argument("--warmup", type=int, default=2)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--no-compile", action="store_true")
 parser.add_argument("--check", action="store_true")
+parser.add_argument("--device", default="cpu")
+parser.add_argument("--dtype", default="float32")
+parser.add_argument("--prompts", type=int, default=4)
+parser.add_argument("--tokens", type=int, default=64)
+parser.add_argument("--side", type=int, default=224)
 args = parser.parse_args()
 
 import numpy as np
@@ -44,10 +50,11 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.vision_utils import get_vision_position_ids, get_vision_window_index
 
 torch.set_num_threads(args.threads)
+torch.set_default_device(args.device)
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
-PROMPTS, GROUP, NEW, SIDE = 4, 8, 64, 224
+PROMPTS, GROUP, NEW, SIDE = args.prompts, 8, args.tokens, args.side
 ANSWERS, QUARTER = PROMPTS * GROUP, NEW // 4
 QUESTION = "How many boxes are there in the picture? Think first and give a number."
 MINUS = float("-inf")
@@ -66,7 +73,7 @@ def pictures(seed):
     return out
 
 
-hf = AutoModelForImageTextToText.from_pretrained(args.model, dtype=torch.float32).eval()
+hf = AutoModelForImageTextToText.from_pretrained(args.model, dtype=getattr(torch, args.dtype)).to(args.device).eval()
 processor = AutoProcessor.from_pretrained(args.model)
 text_config, vision_config = hf.config.text_config, hf.config.vision_config
 heads, kv_heads = text_config.num_attention_heads, text_config.num_key_value_heads
@@ -115,6 +122,26 @@ def turn(x, cos, sin):
 def gated(x, up, up_b, down, down_b):
     gate, value = F.linear(x, up, up_b).chunk(2, -1)
     return F.linear(F.silu(gate) * value, down, down_b)
+
+
+def attend(q, k, v, mask):
+    """Query heads that share a kv head stand side by side as more queries of it: no kernel has to know of groups."""
+    n, group = q.shape[2], heads // kv_heads
+    q = q.reshape(q.shape[0], kv_heads, group * n, dim)
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.dtype).repeat(group, 1))
+    return y.reshape(q.shape[0], heads, n, dim)
+
+
+def ready(images, count=1):
+    """The processor's tensors, on the device."""
+    return {k: v.to(args.device, hf.dtype if v.is_floating_point() else None)
+            for k, v in processor(text=[prompt_text] * (PROMPTS * count), images=images, return_tensors="pt").items()}
+
+
+def synced():
+    if args.device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def norm(x, w, e=eps):
@@ -193,7 +220,7 @@ def read_prompt(ids, pixels):
 
 def choose(hidden, noise):
     """Sampling at temperature 1 by exponential noise."""
-    return (F.linear(hidden, ends["embed"]) + banned - noise.log()).argmax(-1)
+    return (F.linear(hidden, ends["embed"]).float() + banned - noise.log()).argmax(-1)
 
 
 def decode(tokens, cos, sin, mask, slots, keys, values, noise):
@@ -203,7 +230,7 @@ def decode(tokens, cos, sin, mask, slots, keys, values, noise):
         q, k, v = qkv(l, x, cos, sin)
         keys[i].index_copy_(2, slots, k)
         values[i].index_copy_(2, slots, v)
-        x = rest(l, x, F.scaled_dot_product_attention(q, keys[i], values[i], attn_mask=mask, enable_gqa=True))
+        x = rest(l, x, attend(q, keys[i], values[i], mask))
     return choose(norm(x, ends["norm"]), noise)
 
 
@@ -213,10 +240,10 @@ def logps(last, keys, values, tokens):
     for i, l in enumerate(layers):
         q, k, v = qkv(l, x, shape.update_cos, shape.update_sin)
         k, v = (torch.cat((p.unsqueeze(1).expand(-1, GROUP, -1, -1, -1).flatten(0, 1), own), 2) for p, own in ((keys[i], k), (values[i], v)))
-        x = rest(l, x, F.scaled_dot_product_attention(q, k, v, attn_mask=shape.update_mask, enable_gqa=True))
+        x = rest(l, x, attend(q, k, v, shape.update_mask))
     x = norm(x, ends["norm"]).view(PROMPTS, GROUP, NEW - 1, -1)
     x = torch.cat((last.view(PROMPTS, 1, 1, -1).expand(-1, GROUP, -1, -1), x), 2)
-    return -F.cross_entropy(F.linear(x, ends["embed"]).flatten(0, 2), tokens.flatten(), reduction="none").view(tokens.shape)
+    return -F.cross_entropy(F.linear(x, ends["embed"]).flatten(0, 2).float(), tokens.flatten(), reduction="none").view(tokens.shape)
 
 
 def loss_of(last, keys, values, tokens, advantage):
@@ -232,16 +259,17 @@ shape = None
 
 @torch.no_grad()
 def roll_out(last, keys, values, seed):
-    noise = torch.empty(NEW, PROMPTS, GROUP, banned.shape[0]).exponential_(generator=torch.Generator().manual_seed(seed))
+    draws = torch.Generator(args.device).manual_seed(seed)
+    noise = lambda: torch.empty(PROMPTS, GROUP, banned.shape[0]).exponential_(generator=draws)
     room = (0, 0, 0, NEW * GROUP)
     keys, values = [F.pad(k.detach(), room) for k in keys], [F.pad(v.detach(), room) for v in values]
     tokens = torch.empty(PROMPTS, GROUP, NEW, dtype=torch.long)
-    tokens[:, :, 0] = now = choose(last.detach().unsqueeze(1), noise[0])
+    tokens[:, :, 0] = now = choose(last.detach().unsqueeze(1), noise())
     for t in range(NEW - 1):
         slots = torch.arange(shape.tokens + t * GROUP, shape.tokens + (t + 1) * GROUP)
         end = shape.tokens + (t // QUARTER + 1) * QUARTER * GROUP
         now = fast_decode(now, shape.step_cos[t:t + 1], shape.step_sin[t:t + 1], shape.step_mask[t, :, :end], slots, [k[:, :, :end] for k in keys],
-                          [v[:, :, :end] for v in values], noise[t + 1])
+                          [v[:, :, :end] for v in values], noise())
         tokens[:, :, t + 1] = now
     return tokens
 
@@ -252,24 +280,24 @@ def reward(text):
 
 def step(images, seed):
     global shape
-    at = [time.perf_counter()]
-    inputs = processor(text=[prompt_text] * PROMPTS, images=images, return_tensors="pt")
+    at = [synced()]
+    inputs = ready(images)
     shape = shape or Shape(inputs)
-    at.append(time.perf_counter())
+    at.append(synced())
     last, keys, values = fast_prompt(inputs["input_ids"], inputs["pixel_values"])
-    at.append(time.perf_counter())
+    at.append(synced())
     tokens = roll_out(last, keys, values, seed)
-    at.append(time.perf_counter())
+    at.append(synced())
     texts = processor.batch_decode(tokens.view(ANSWERS, NEW).tolist(), skip_special_tokens=True)
     r = torch.tensor([reward(t) for t in texts]).view(PROMPTS, GROUP, 1)
     advantage = (r - r.mean(1, keepdim=True)) / (r.std(1, keepdim=True) + 1e-4)
-    at.append(time.perf_counter())
+    at.append(synced())
     fast_loss(last, keys, values, tokens, advantage).backward()
-    at.append(time.perf_counter())
+    at.append(synced())
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
     optimizer.zero_grad()
-    at.append(time.perf_counter())
+    at.append(synced())
     return [b - a for a, b in zip(at, at[1:])]
 
 
@@ -277,14 +305,14 @@ def check():
     """Against transformers: largest difference of a log-prob, relative differences of some gradients."""
     global shape
     images = pictures(0)
-    inputs = processor(text=[prompt_text] * PROMPTS, images=images, return_tensors="pt")
+    inputs = ready(images)
     shape = shape or Shape(inputs)
     last, keys, values = read_prompt(inputs["input_ids"], inputs["pixel_values"])
     tokens = roll_out(last, keys, values, 1)
-    advantage = torch.randn(PROMPTS, GROUP, 1, generator=torch.Generator().manual_seed(2))
+    advantage = torch.randn(PROMPTS, GROUP, 1, generator=torch.Generator(args.device).manual_seed(2))
     ours = logps(last, keys, values, tokens)
     loss_of(last, keys, values, tokens, advantage).backward()
-    full = processor(text=[prompt_text] * ANSWERS, images=[p for p in images for _ in range(GROUP)], return_tensors="pt")
+    full = ready([p for p in images for _ in range(GROUP)], GROUP)
     answers = tokens.view(ANSWERS, NEW)
     ids = torch.cat((full["input_ids"], answers), 1)
     kinds = torch.cat((full["mm_token_type_ids"], torch.zeros_like(answers)), 1)
@@ -312,4 +340,4 @@ names = ("prepare", "prompt", "decode", "reward", "update", "optimizer", "total"
 print(json.dumps({"peer": "torch_grpo", "model": args.model, "threads": args.threads, "steps": len(rows), "torch": torch.__version__,
                   "seconds": {n: round(statistics.median(c), 4) for n, c in zip(names, zip(*rows))},
                   "total_range": [round(min(r[-1] for r in rows), 4), round(max(r[-1] for r in rows), 4)], "tokens": ANSWERS * NEW,
-                  "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), "check": checked}))
+                  "peak_device_gib": torch.cuda.max_memory_allocated() / 2**30 if args.device == "cuda" else None, "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), "check": checked}))
