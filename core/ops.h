@@ -97,6 +97,7 @@ typedef struct fv_ops {
     void (*upload)(void *device, const void *host, size_t bytes);
     void (*download)(void *host, const void *device, size_t bytes);
     void (*clear)(const fv_exec *x, void *data, size_t bytes); /* to zeros, whatever was there */
+    size_t (*room)(void); /* bytes that `alloc` may still give; 0: not known here (the host's is core/memory.h's) */
     fv_status (*check)(fv_error *err); /* waits until all is done; what went wrong since the process began, or FV_OK */
 
     /* linear: y[r,n] = bias[n] + sum_k x[r,k] w[n,k], the chain starting from bias (0 if none).   x [rows, k]  w [n, k] f32 or bf16
@@ -186,8 +187,8 @@ typedef struct fv_ops {
     X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight)                         \
     X(logprob) X(logprob_back) X(divergence) X(divergence_back) X(vocabulary) X(sample)
 
-/* The slots that are no kernels, as pointers: name, device (with what pads it), alloc, alloc_host, free, upload, download, clear, check. */
-enum { FV_PLAIN_SLOTS = 9 };
+/* The slots that are no kernels, as pointers: name, device (with what pads it), alloc, alloc_host, free, upload, download, clear, room, check. */
+enum { FV_PLAIN_SLOTS = 10 };
 
 #define FV_COUNT_KERNEL_(name) +1
 static_assert(sizeof(fv_ops) == (FV_PLAIN_SLOTS + (0 FV_KERNEL_MAP(FV_COUNT_KERNEL_))) * sizeof(void *), "FV_KERNEL_MAP lists every operation");

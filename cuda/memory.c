@@ -119,6 +119,14 @@ void fv_cuda_free(void *data) {
     }
 }
 
+size_t fv_cuda_room(void) {
+    size_t left = 0, all = 0;
+    if (!fv_cuda_well() || cudaMemGetInfo(&left, &all) != cudaSuccess) return 0;
+    for (size_t i = 0; i < pool.count; i++)
+        if (pool.blocks[i].free && !pool.blocks[i].pinned) left += pool.blocks[i].size;
+    return left;
+}
+
 void fv_cuda_clear(const fv_exec *x, void *data, size_t bytes) {
     (void)x;
     if (bytes && fv_cuda_well()) fv_cuda_fine(cudaMemsetAsync(data, 0, bytes, fv_cuda_stream()), "cudaMemsetAsync", bytes);

@@ -32,6 +32,7 @@ bool fv_cuda_well(void);
 fv_status fv_cuda_alloc(void **out, size_t bytes, fv_error *err);
 fv_status fv_cuda_alloc_host(void **out, size_t bytes, fv_error *err); /* pinned, and so at the same address for the card */
 void fv_cuda_free(void *data);
+size_t fv_cuda_room(void); /* what the card has free, and what is kept */
 void fv_cuda_clear(const fv_exec *x, void *data, size_t bytes);
 
 /* cuda/transfer.c. Everything goes through pinned memory: a copy from it needs no wait, and the caller's memory is free at once. */

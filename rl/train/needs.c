@@ -231,6 +231,7 @@ static void add_weights(fv_needs *n, const fv_needs_weights *w) {
     n->bytes[FV_NEEDS_WEIGHTS] += w->file + w->held;
     n->bytes[FV_NEEDS_OPTIMIZER] += w->optimizer;
     n->droppable += w->droppable;
+    n->offloaded += w->offloaded;
 }
 
 /* What answers beside the trained ones take (rl/rollout/second_pass.h, rl/rollout/shuffled.h). A second pass reads a description that is as long as an answer may be. */
@@ -341,7 +342,8 @@ fv_status fv_needs_find(fv_needs *out, const fv_recipe *recipe, fv_error *err) {
     fv_needs_weights w = fv_needs_policy(&m);
     add_weights(&k.base, &w);
     k.base.bytes[FV_NEEDS_PROGRAM] = program;
-    if (m.ops.device == FV_CPU) k.base.limit = (double)fv_memory_limit();
+    k.base.card = m.ops.device != FV_CPU;
+    k.base.limit = k.base.card ? (double)m.ops.room() : (double)fv_memory_limit();
     fv_status s = FV_OK;
     for (int i = 0; i < recipe->stage_count && s == FV_OK; i++) s = reckon_stage(&k, &recipe->stages[i], err);
     out->at_least = k.base.at_least;
@@ -382,7 +384,7 @@ void fv_needs_text(fv_text *out, const fv_needs *n) {
     if (!n->stage) return;
     fv_text_printf(out, "  memory  needs %s ", how_sure(n));
     add_numbers(out, n);
-    fv_text_printf(out, "; most in %s%s\n", n->stage->name, n->limit > 0 ? "" : ", on the card all but the program and pictures");
+    fv_text_printf(out, "; most in %s%s\n", n->stage->name, n->card ? n->offloaded > 0 ? ", on the card all but the program, pictures and moments" : ", on the card all but the program and pictures" : "");
 }
 
 /* Fields that make the large parts smaller: "optim.micro_tokens; rollout.prompts, rollout.group_size". */
@@ -407,11 +409,12 @@ static void add_advice(fv_text *t, const fv_needs *n) {
 }
 
 fv_status fv_needs_check(const fv_needs *n, const fv_recipe *recipe, fv_error *err) {
-    if (!n->stage || n->limit <= 0 || fv_needs_total(n) - n->droppable <= n->limit) return FV_OK;
+    double elsewhere = n->card ? n->bytes[FV_NEEDS_PROGRAM] + n->bytes[FV_NEEDS_PICTURES] + n->offloaded : n->droppable;
+    if (!n->stage || n->limit <= 0 || fv_needs_total(n) - elsewhere <= n->limit) return FV_OK;
     fv_text t = {0}, advice = {0};
     add_numbers(&t, n);
     add_advice(&advice, n);
-    fv_status s = fv_fail(err, FV_LIMIT, "%s: stage %s does not fit into memory, it needs %s %s. Less is needed with other values of: %s", recipe->file, n->stage->name,
+    fv_status s = fv_fail(err, FV_LIMIT, "%s: stage %s does not fit into %smemory, it needs %s %s. Less is needed with other values of: %s", recipe->file, n->stage->name, n->card ? "the card's " : "",
                           how_sure(n), t.data ? t.data : "", advice.data ? advice.data : "");
     fv_text_clear(&advice);
     fv_text_clear(&t);

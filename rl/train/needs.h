@@ -25,7 +25,9 @@ typedef struct {
     const fv_stage *stage;         /* of the recipe; NULL: not known */
     double bytes[FV_NEEDS_PARTS];
     double droppable;              /* of the weights: files that are read in place once, whose memory the system takes back where it is short */
-    double limit;                  /* what there is; 0: not known (a card's memory) */
+    double limit;                  /* what there is, on a card where that computes; 0: not known */
+    bool card;                     /* then the program and pictures lie in the host's memory, and `offloaded` of the optimizer */
+    double offloaded;
     bool at_least;                 /* some rows could not be read: their pictures and lengths are left out */
 } fv_needs;
 
@@ -39,7 +41,7 @@ fv_status fv_needs_find(fv_needs *out, const fv_recipe *recipe, fv_error *err);
  * they may be); nothing where nothing is known. */
 void fv_needs_text(fv_text *out, const fv_needs *n);
 
-/* FV_LIMIT where it can't fit: what is needed, what there is, and which fields make it smaller. */
+/* Of a card what is free is held against what lies there. FV_LIMIT where it can't fit: what is needed, what there is, and which fields make it smaller. */
 fv_status fv_needs_check(const fv_needs *n, const fv_recipe *recipe, fv_error *err);
 
 #endif

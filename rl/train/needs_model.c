@@ -86,6 +86,11 @@ static void add_slot(fv_needs_weights *w, const fv_slot *s) {
 fv_needs_weights fv_needs_policy(const fv_needs_model *m) {
     fv_needs_weights w = {0};
     add_slot(&w, m->policy);
+    bool offloads = m->ops.device != FV_CPU && fv_get_bool(m->recipe->json, "offload_optimizer");
+    for (int i = 0; i < m->policy->count && offloads; i++) {
+        const fv_param *p = &m->policy->params[i];
+        w.offloaded += (p->m.data ? (double)fv_bytes(p->m) : 0) + (p->v.data ? (double)fv_bytes(p->v) : 0);
+    }
     for (int i = 0; i < m->model->count && m->ops.device == FV_CPU; i++) {
         fv_view now = m->weights[i].view, stored = m->model->file ? fv_weights_stored(m->model->file, (size_t)i) : now;
         w.file += (double)fv_bytes(stored);

@@ -26,6 +26,7 @@ typedef struct {
     double file, droppable; /* as stored, in the file; of it, what is never read again */
     double held;            /* masters, packed copies, copies on a device */
     double optimizer;       /* gradients and moments */
+    double offloaded;       /* of these, what lies in the host's memory beside a device */
 } fv_needs_weights;
 fv_needs_weights fv_needs_policy(const fv_needs_model *m);
 /* A reference beside the policy (rl/train/others.c: open_reference). */

@@ -154,6 +154,11 @@ static void running_out_of_memory_is_an_error(void **state) {
     assert_int_equal(ops->alloc(&data, (size_t)1 << 40, &err), FV_NO_MEMORY);
     assert_null(data);
     assert_non_null(strstr(err.text, "cuda: cudaMalloc: 1048577 MiB are needed"));
+    size_t room = ops->room(); /* of which kept blocks are part */
+    kept = take((size_t)4 << 20);
+    assert_int_equal(ops->room(), room - ((size_t)4 << 20));
+    ops->free(kept);
+    assert_int_equal(ops->room(), room);
     assert_int_equal(ops->alloc(&data, SIZE_MAX - 1, &err), FV_NO_MEMORY);
     assert_int_equal(ops->check(&err), FV_OK); /* nothing is lost by it */
     fv_stand_in_memory((size_t)1 << 30);

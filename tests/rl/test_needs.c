@@ -204,6 +204,23 @@ static void what_is_large_is_named(void **state) {
     fv_recipe_close(r);
 }
 
+/* On a card the program, pictures and offloaded moments are not held against its memory, and a file that can be dropped was never there. */
+static void a_card_holds_what_lies_there(void **state) {
+    (void)state;
+    fv_error why = {0};
+    fv_recipe *r = small_recipe(0, "stages:\n  - {name: learn, kind: sft, data: x.jsonl, steps: 1}\n");
+    fv_needs n = {.stage = &r->stages[0], .limit = 1e9, .card = true, .offloaded = 4e8, .droppable = 1e9};
+    n.bytes[FV_NEEDS_PROGRAM] = 3e8;
+    n.bytes[FV_NEEDS_PICTURES] = 3e8;
+    n.bytes[FV_NEEDS_OPTIMIZER] = 6e8;
+    n.bytes[FV_NEEDS_ACTIVATIONS] = 7.9e8;
+    MUST(fv_needs_check(&n, r, err));
+    n.offloaded = 0;
+    assert_int_equal(fv_needs_check(&n, r, &why), FV_LIMIT);
+    assert_non_null(strstr(why.text, "stage learn does not fit into the card's memory, it needs about 1.85 GiB of 0.93: "));
+    fv_recipe_close(r);
+}
+
 /* More of anything needs more of its part. */
 static void stages_need_what_their_rows_are(void **state) {
     (void)state;
@@ -235,6 +252,6 @@ static void stages_need_what_their_rows_are(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(slots_hold_what_is_said), cmocka_unit_test(every_operation_is_there), cmocka_unit_test(passes_take_what_is_said), cmocka_unit_test(large_models_are_refused),
-                                       cmocka_unit_test(what_is_large_is_named), cmocka_unit_test(stages_need_what_their_rows_are)};
+                                       cmocka_unit_test(what_is_large_is_named), cmocka_unit_test(a_card_holds_what_lies_there), cmocka_unit_test(stages_need_what_their_rows_are)};
     return cmocka_run_group_tests(tests, small_begin, small_end);
 }
