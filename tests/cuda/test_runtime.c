@@ -248,11 +248,43 @@ static void stages_hold_in_any_order(void **state) {
     fv_arena_free(x.scratch);
 }
 
+/* Attention on tensor cores and its way back: a barrier that is missing, or a tile that is read while the next one is brought, would show. A prompt and two answers that branch off within a page. */
+static void attention_holds_in_any_order(void **state) {
+    (void)state;
+    enum { PROMPT = 75, OWN = 9, ROWS = PROMPT + 2 * OWN, HEADS = 2, DIM = 72, PAGES = 9, PAGE = DIM * FV_PAGE };
+    static const int32_t run_row[] = {0, PROMPT, PROMPT + OWN, ROWS}, run_page[] = {0, 5, 11, 17}, pages[] = {0, 1, 2, 3, 4, 0, 1, 2, 3, 5, 6, 0, 1, 2, 3, 7, 8};
+    static int32_t limit[ROWS];
+    static float numbers[4][ROWS * HEADS * DIM], panels[2][PAGES * PAGE], want[3][ROWS * HEADS * DIM], grads[2][2][PAGES * PAGE], stats[ROWS * HEADS * 2];
+    const fv_ops *bf16;
+    assert_int_equal(fv_hosted_bf16_tables(&bf16, 1), 1);
+    for (int r = 0; r < ROWS; r++) limit[r] = r < PROMPT ? r + 1 : PROMPT + (r - PROMPT) % OWN + 1;
+    for (int i = 0; i < 2 * ROWS * HEADS * DIM; i++) numbers[i / (ROWS * HEADS * DIM)][i % (ROWS * HEADS * DIM)] = (float)(i * 37 % 101) / 50 - 1;
+    for (int i = 0; i < 2 * PAGES * PAGE; i++) panels[i / (PAGES * PAGE)][i % (PAGES * PAGE)] = (float)(i * 53 % 97) / 48 - 1;
+    fv_attention a = {.rows = ROWS, .heads = HEADS, .kv_heads = 1, .head_dim = DIM, .scale = 0.1f, .runs = 3, .run_row = run_row, .run_page = run_page, .pages = pages, .limit = limit};
+    fv_view keys = {.data = panels[0], .rank = 4, .shape = {PAGES, 1, DIM, FV_PAGE}}, values = {.data = panels[1], .rank = 4, .shape = {PAGES, 1, FV_PAGE, DIM}};
+    fv_exec none = {.scratch = fv_arena_new(0)};
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        fv_view out = fv_mat(seed ? numbers[2] : want[0], ROWS, HEADS * DIM), dq = fv_mat(seed ? numbers[3] : want[1], ROWS, HEADS * DIM), dkeys = keys, dvalues = values;
+        dkeys.data = grads[seed > 0][0], dvalues.data = grads[seed > 0][1];
+        memset(dq.data, 0, sizeof want[1]), memset(dkeys.data, 0, sizeof panels[0]), memset(dvalues.data, 0, sizeof panels[1]);
+        fv_stand_in_order(seed * 0x9E3779B97F4A7C15u);
+        fv_view q = fv_mat(numbers[0], ROWS, HEADS * DIM), s = fv_mat(stats, ROWS, HEADS * 2);
+        bf16->attention(&none, out, s, q, keys, values, &a);
+        bf16->attention_back(&none, dq, dkeys, dvalues, fv_mat(numbers[1], ROWS, HEADS * DIM), out, s, q, keys, values, &a);
+        if (!seed) continue;
+        assert_memory_equal(out.data, want[0], sizeof want[0]);
+        assert_memory_equal(dq.data, want[1], sizeof want[1]);
+        assert_memory_equal(grads[1], grads[0], sizeof grads[0]);
+    }
+    fv_stand_in_order(0);
+    fv_arena_free(none.scratch);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_kept_and_cleared), cmocka_unit_test(transfers_are_the_callers_at_once), cmocka_unit_test(what_is_staged_again_is_there),
         cmocka_unit_test(the_hosts_memory_is_an_operand), cmocka_unit_test(running_out_of_memory_is_an_error), cmocka_unit_test(turns_change_nothing),
-        cmocka_unit_test(stages_hold_in_any_order),
+        cmocka_unit_test(stages_hold_in_any_order), cmocka_unit_test(attention_holds_in_any_order),
         cmocka_unit_test(errors_come_late_and_stay),
     };
     return cmocka_run_group_tests(tests, open_card, NULL);
