@@ -148,6 +148,8 @@ const fv_verb fv_verb_eval = {
             "  fovea eval --model m --data rows/visual-search.jsonl --out results max_new_tokens=32\n"
             "  fovea eval --responses results/samples.jsonl --json\n"
             "  fovea eval --responses published.jsonl --protocol videomme@lmms\n\n"
+            "A protocol that leaves some answers to a judge asks a server where one is named: judge.url=http://127.0.0.1:8000/v1 judge.model=NAME\n"
+            "evaluate.judge_prompt=recipes/judges/mmvu.txt.\n\n"
             "--responses also reads lmms-eval's sample logs (`doc`, `resps`) and VLMEvalKit's rows (`prediction`). Rows that can't be used are reported and left out, and the\n"
             "exit code is 1.",
     .more = list_protocols,

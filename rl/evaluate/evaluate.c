@@ -83,6 +83,23 @@ static fv_status score_one(evaluation *v, const fv_rollout *r, int i, int64_t nu
     return v->shown && number < v->o->show ? show(v, r, i, number, &response, err) : FV_OK;
 }
 
+/* Those of a batch that only a judge can mark are asked about. */
+static fv_status ask(const evaluation *v, const fv_rollout *r, int n, fv_error *err) {
+    if (!v->o->asked) return FV_OK;
+    fv_response *responses = calloc((size_t)n, sizeof *responses);
+    fv_row **rows = calloc((size_t)n, sizeof *rows);
+    double unused = NAN;
+    fv_status s = responses && rows ? FV_OK : fv_fail(err, FV_NO_MEMORY, "evaluation: out of memory");
+    for (int i = 0; i < n && s == FV_OK; i++) {
+        rows[i] = r->samples[r->trajectories[i].sample].row;
+        fv_trajectory_response(r, i, &unused, &responses[i]);
+    }
+    if (s == FV_OK) s = fv_asked_run(v->o->asked, responses, rows, n, true, err);
+    free(responses);
+    free(rows);
+    return s;
+}
+
 /* Rows from `first` on, at most *count; *count becomes how many that were. */
 static fv_status run_batch(evaluation *v, int64_t first, int *count, fv_error *err) {
     int n = *count;
@@ -101,6 +118,7 @@ static fv_status run_batch(evaluation *v, int64_t first, int *count, fv_error *e
                                 .max_new_tokens = v->o->max_new_tokens, .max_tokens = v->o->max_tokens, .seed = v->o->seed, .numbers = numbers,
                                 .forced = !strcmp(v->o->mode, "no_tool") ? "<answer>" : NULL};
         s = fv_rollout_run(&r, v->engine, v->model, v->slot, v->tools, samples, n, &o, NULL, NULL, err);
+        if (s == FV_OK) s = ask(v, &r, n, err);
         for (int i = 0; i < n && s == FV_OK; i++) s = score_one(v, &r, i, numbers[i], err);
         fv_rollout_clear(&r);
         for (int i = 0; i < n; i++) fv_sample_clear(&samples[i]);

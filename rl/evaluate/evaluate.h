@@ -3,6 +3,7 @@
 #define FV_RL_EVALUATE_H
 
 #include "core/file.h"
+#include "rl/evaluate/asked.h"
 #include "rl/evaluate/marks.h"
 #include "rl/rollout/rollout.h"
 
@@ -19,6 +20,7 @@ typedef struct {
     int show;
     const fv_pipeline *paid;   /* shown with what it pays for each as well, term by term (fv_pipeline_pays_alone); NULL: with the mark alone */
     fv_moment when;            /* of what is paid */
+    fv_asked *asked;           /* who is asked where a protocol leaves an answer open; NULL: nobody */
     int64_t n;                 /* rows; 0: all */
     int max_new_tokens, max_tokens;
     float temperature, top_p;  /* sampled mode; 0: 1 */

@@ -44,6 +44,7 @@ typedef struct {
     fv_session session;
     fv_dataset *data;
     fv_marking marking;
+    fv_asked *asked;
 } evaluation;
 
 /* The first mode's lines are samples.jsonl, as its figures are the result's. */
@@ -56,7 +57,7 @@ static fv_status run_mode(evaluation *v, const char *mode, bool first, json_t **
     fv_evaluate_options o = {.name = fv_get_text(r, "name"), .mode = mode, .env = fv_recipe_env(v->recipe, NULL), .ask = fv_get(r, "ask"), .samples_path = samples,
                              .show_folder = here, .show = here ? (int)fv_get_int(r, "report.samples") : 0,
                              .n = fv_get_int(r, "evaluate.n"), .max_new_tokens = (int)fv_get_int(r, "evaluate.max_new_tokens"), .max_tokens = room,
-                             .temperature = v->o->temperature, .top_p = v->o->top_p, .seed = (uint64_t)fv_get_int(r, "seed"), .quiet = v->o->quiet, .bad = v->o->bad,
+                             .temperature = v->o->temperature, .top_p = v->o->top_p, .seed = (uint64_t)fv_get_int(r, "seed"), .quiet = v->o->quiet, .asked = v->asked, .bad = v->o->bad,
                              .context = v->o->context};
     fv_status s = fv_evaluate(result, v->session.model, v->session.slot, v->session.pool, v->session.tools, v->data, &v->marking, &o, err);
     free(here);
@@ -88,6 +89,7 @@ static fv_status open_all(evaluation *v, fv_error *err) {
     if (!fv_get(r, "eval_data")) return fv_fail(err, FV_BAD_RECIPE, "%s: eval_data is missing: rows to evaluate on", v->recipe->file);
     if (!fv_get(r, "model.path")) return fv_fail(err, FV_BAD_RECIPE, "%s: model.path is missing: a model to evaluate", v->recipe->file);
     FV_TRY(fv_marking_open(&v->marking, r, err));
+    FV_TRY(fv_asked_open(&v->asked, v->recipe, err));
     FV_TRY(fv_dataset_open(&v->data, fv_get(r, "eval_data"), (uint64_t)fv_get_int(r, "seed"), err));
     if (v->o->folder) FV_TRY(fv_folder_make(v->o->folder, err));
     fv_session_options how = {.model = fv_get_text(r, "model.path"), .adapter = fv_get_text(r, "adapter"), .device = fv_get_text(r, "device"),
@@ -143,6 +145,7 @@ fv_status fv_evaluate_recipe(json_t **result, const fv_recipe *recipe, const fv_
     if (s == FV_OK) s = write_report(recipe, out, options->folder, err);
     if (s == FV_OK) *result = out;
     else json_decref(out);
+    fv_asked_close(v.asked);
     fv_marking_clear(&v.marking);
     fv_dataset_close(v.data);
     fv_session_close(&v.session);
@@ -183,12 +186,15 @@ fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const 
     fv_marking marking;
     fv_marks marks = {.how = &marking};
     fv_responses rows = {0};
-    int64_t errors = 0;
+    fv_asked *asked = NULL;
+    int64_t errors = 0, most = fv_get_int(recipe->json, "evaluate.n");
     *result = NULL;
     fv_status s = fv_marking_open(&marking, recipe->json, err);
+    if (s == FV_OK) s = fv_asked_open(&asked, recipe, err);
     if (s == FV_OK) s = fv_responses_open(&rows, path, err);
+    if (s == FV_OK && asked) s = fv_asked_run(asked, rows.items, rows.rows, most && most < rows.count ? most : rows.count, options->quiet, err);
     if (s == FV_OK) s = open_samples(&marks.samples, options->folder, err);
-    if (s == FV_OK) s = mark_all(&marks, &errors, &rows, fv_get_int(recipe->json, "evaluate.n"), options, err);
+    if (s == FV_OK) s = mark_all(&marks, &errors, &rows, most, options, err);
     json_t *out = s == FV_OK ? fv_marking_header(&marking) : NULL;
     if (out) {
         fv_marks_write(&marks, out);
@@ -198,6 +204,7 @@ fv_status fv_evaluate_responses(json_t **result, const fv_recipe *recipe, const 
     }
     if (s == FV_OK) *result = out;
     else json_decref(out);
+    fv_asked_close(asked);
     fv_lines_close(marks.samples);
     fv_responses_close(&rows);
     fv_marks_clear(&marks);

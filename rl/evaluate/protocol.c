@@ -67,7 +67,10 @@ fv_status fv_protocol_mark(const fv_protocol *p, fv_response *r, fv_mark *m, fv_
     json_t *row = settled(r);
     if (!row) text.failed = true;
     const char *missing = !r->text ? "a response" : p->mark(m, fv_edit_span(&text), row);
-    if (missing) snprintf(r->error, sizeof r->error, "%s: %s needs %s", r->place ? r->place : r->id, p->name, missing);
+    const char *place = r->place ? r->place : r->id, *why = json_string_value(json_object_get(r->row, "judge_error"));
+    r->unjudged = missing && p->hears && !strncmp(missing, "`judge_text`", strlen("`judge_text`"));
+    if (r->unjudged && why) snprintf(r->error, sizeof r->error, "%.80s: %s: the judge: %.150s", place, p->name, why);
+    else if (missing) snprintf(r->error, sizeof r->error, "%s: %s needs %s%s", place, p->name, missing, r->unjudged ? "; a server is asked with judge.url, judge.model and evaluate.judge_prompt" : "");
     bool failed = text.failed || m->extracted.failed || m->right.failed;
     fv_text_clear(&text);
     json_decref(row);

@@ -37,6 +37,8 @@ typedef struct {
     void (*read)(fv_text *out, const char *response);
     /* Fills m. NULL, or what the row lacks ("`candidates`"). Not there in `exact`: the recipe's evaluate.score marks. */
     const char *(*mark)(fv_mark *m, fv_span text, const json_t *row);
+    /* Whether a judge's reply can be read. Where a row lacks `judge_text`, and says so first of all, a judge may be asked (rl/evaluate/asked.h). NULL: the rules decide. */
+    bool (*hears)(fv_span reply);
 } fv_protocol;
 
 /* All, for help and docs. */
@@ -45,7 +47,7 @@ const fv_protocol *const *fv_protocols(int *count);
 /* FV_UNSUPPORTED, with a suggestion or all names, if there is none called so. */
 fv_status fv_protocol_find(const fv_protocol **out, const char *name, fv_error *err);
 
-/* Reads and marks a response of a row; r->error says what is missing. A row whose right answer stands elsewhere (fv_row_settle: verl's reward_model.ground_truth) has it as `answer`
+/* Reads and marks a response of a row; r->error says what is missing (r->unjudged: a judge's word; a row's `judge_error` says why it has none). A row whose right answer stands elsewhere (fv_row_settle: verl's reward_model.ground_truth) has it as `answer`
  * there. FV_NO_MEMORY. */
 fv_status fv_protocol_mark(const fv_protocol *p, fv_response *r, fv_mark *m, fv_error *err);
 

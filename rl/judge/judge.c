@@ -1,6 +1,7 @@
 #include "rl/judge/judge.h"
 
 #include "rl/recipe/recipe.h"
+#include "rl/text/python.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +9,8 @@
 enum { QUOTE_MOST = 200 };
 
 fv_status fv_question_hear(fv_question *q, const char *text, fv_error *err) {
-    if (!q->use->part->hears(q->use, q->response, text))
-        return fv_fail(err, FV_BAD_DATA, "%s can't read \"%.*s\"", q->use->label, QUOTE_MOST, text);
+    if (!(q->use ? q->use->part->hears(q->use, q->response, text) : q->hears(fv_span_of(text))))
+        return fv_fail(err, FV_BAD_DATA, "%s can't read \"%.*s\"", q->use ? q->use->label : q->label, QUOTE_MOST, text);
     q->reply = strdup(text);
     return q->reply ? FV_OK : fv_fail(err, FV_NO_MEMORY, "a judge's reply: out of memory");
 }

@@ -3,13 +3,16 @@
 #define FV_RL_JUDGE_H
 
 #include "rl/part.h"
+#include "rl/text/edit.h"
 #include "rl/train/train.h"
 
 /* One question, and what came of it. */
 typedef struct {
     int number;                      /* of the response in its batch: what draws go by */
-    const fv_use *use;               /* the term that asks */
-    const fv_response *response;
+    const fv_use *use;               /* the term that asks; NULL: an evaluation's protocol, which is `label` and reads replies by `hears` */
+    const fv_response *response;     /* of a term */
+    const char *label;
+    bool (*hears)(fv_span reply);
     json_t *messages;                /* owned by the asker; pictures are "#k" */
     const fv_picture *const *pictures; /* those of the question */
     int picture_count;
@@ -19,7 +22,7 @@ typedef struct {
     int requests;                    /* that it took */
 } fv_question;
 
-/* Keeps a text as the reply if the term can read it; FV_BAD_DATA quotes it otherwise. */
+/* Keeps a text as the reply if who asks can read it; FV_BAD_DATA quotes it otherwise. */
 fv_status fv_question_hear(fv_question *q, const char *text, fv_error *err);
 
 typedef struct fv_judge fv_judge;

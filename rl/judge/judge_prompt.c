@@ -110,3 +110,22 @@ json_t *fv_judge_prompt_fill(const fv_judge_prompt *p, const fv_judge_values *va
     json_decref(messages);
     return NULL;
 }
+
+void fv_judge_add_asked(fv_text *out, const json_t *row) {
+    const char *own = json_string_value(fv_json_find(row, "extra_info.question")), *problem = json_string_value(json_object_get(row, "problem")), *question = json_string_value(json_object_get(row, "question"));
+    const json_t *messages = json_object_get(row, "messages"), *last = NULL;
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        const char *role = json_string_value(json_object_get(json_array_get(messages, i), "role"));
+        if (role && !strcmp(role, "user")) last = json_object_get(json_array_get(messages, i), "content");
+    }
+    if (own || !last) {
+        fv_text_add(out, own ? own : problem ? problem : question ? question : "");
+    } else if (json_is_string(last)) {
+        fv_text_add(out, json_string_value(last));
+    } else {
+        for (size_t i = 0; i < json_array_size(last); i++) {
+            const char *text = json_string_value(json_object_get(json_array_get(last, i), "text"));
+            if (text) fv_text_add(out, text);
+        }
+    }
+}

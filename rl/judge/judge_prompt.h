@@ -22,4 +22,8 @@ typedef struct {
 /* Messages (language/chat.h), the caller's; NULL: out of memory. Special tokens of chat formats are taken out of the values: nobody's answer may speak as somebody else. */
 json_t *fv_judge_prompt_fill(const fv_judge_prompt *p, const fv_judge_values *values);
 
+/* What a row asked: verl's extra_info.question, which has none of the recipe's words around it, else the text of the last user turn, else (rows of tokens, of responses) its
+ * `problem` or `question`. */
+void fv_judge_add_asked(fv_text *out, const json_t *row);
+
 #endif

@@ -112,27 +112,6 @@ void fv_judging_close(fv_judging *j) {
 
 /* ---- Questions ---- */
 
-/* What the policy was asked: verl's extra_info.question, which has none of the recipe's words around it, else the text of the last user turn, else (rows of tokens) its
- * `problem`. */
-static void add_asked(fv_text *out, const json_t *row) {
-    const char *own = json_string_value(fv_json_find(row, "extra_info.question")), *problem = json_string_value(json_object_get(row, "problem"));
-    const json_t *messages = json_object_get(row, "messages"), *last = NULL;
-    for (size_t i = 0; i < json_array_size(messages); i++) {
-        const char *role = json_string_value(json_object_get(json_array_get(messages, i), "role"));
-        if (role && !strcmp(role, "user")) last = json_object_get(json_array_get(messages, i), "content");
-    }
-    if (own || !last) {
-        fv_text_add(out, own ? own : problem ? problem : "");
-    } else if (json_is_string(last)) {
-        fv_text_add(out, json_string_value(last));
-    } else {
-        for (size_t i = 0; i < json_array_size(last); i++) {
-            const char *text = json_string_value(json_object_get(json_array_get(last, i), "text"));
-            if (text) fv_text_add(out, text);
-        }
-    }
-}
-
 static const fv_judge_prompt *find_prompt(const fv_judging *j, const char *name) {
     for (int i = 0; i < j->prompt_count; i++)
         if (!j->names[i][0] || (name && !strcmp(j->names[i], name))) return &j->prompts[i];
@@ -161,7 +140,7 @@ static fv_status compose(const fv_judging *j, const fv_judged *list, int i, fv_q
     const char *name;
     *q = (fv_question){.number = i, .use = j->use, .response = r, .pictures = pictures, .picture_count = list_pictures(&list[i].sample->prompt, pictures)};
     j->use->part->ask(j->use, r, &name, &given);
-    add_asked(&asked, r->row);
+    fv_judge_add_asked(&asked, r->row);
     const fv_judge_prompt *prompt = find_prompt(j, name);
     q->temperature = temperature_of(j, name);
     fv_judge_values values = {asked.data, r->answer, given.data, q->picture_count};

@@ -116,6 +116,11 @@ static bool judged_right(fv_span reply) {
     return fv_regex_in("(?i)correct|yes|true|1", reply, &g, 1);
 }
 
+static bool hears(fv_span reply) {
+    fv_span g;
+    return fv_regex_in("(?i)correct|not_attempted|yes|no|true|false|1|0", reply, &g, 1);
+}
+
 /* The discipline of a subject, which is the last folder of video_path; of others lmms-eval counts nothing. */
 static const char *discipline_of(fv_span path) {
     static const struct {
@@ -166,4 +171,5 @@ const fv_protocol fv_protocol_mmvu_lmms = {.name = "mmvu@lmms",
                                            .source = FV_SOURCE_LMMS "mmvu/utils.py",
                                            .cluster = "video_path",
                                            .read = fv_read_lmms,
-                                           .mark = mark};
+                                           .mark = mark,
+                                           .hears = hears};

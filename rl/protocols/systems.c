@@ -175,13 +175,22 @@ static const char *mark_deepeyes(fv_mark *m, fv_span text, const json_t *row) {
     return NULL;
 }
 
+/* Less than its script takes, where what says neither counts as wrong. */
+static bool hears_deepeyes(fv_span reply) {
+    reply = fv_py_strip(reply);
+    if (!fv_py_find(reply, "Judgement:")) return fv_span_same(reply, fv_span_of("1")) || fv_span_same(reply, fv_span_of("0"));
+    reply = fv_py_after_last(reply, "Judgement:");
+    return fv_py_find(reply, "1") || fv_py_find(reply, "0");
+}
+
 const fv_protocol fv_protocol_deepeyes = {.name = "deepeyes",
                                           .doc = "the <answer> pair, then \\boxed{}: A alone or A. is right, or \"A. \" and the right option's text within it; else the judge",
                                           .fields = "answer (the right option's text, which is A); judge_text for longer answers",
                                           .source = "DeepEyes 6c5e7967, eval/judge_result.py",
                                           .facets = {"test_type"},
                                           .read = fv_read_turn,
-                                          .mark = mark_deepeyes};
+                                          .mark = mark_deepeyes,
+                                          .hears = hears_deepeyes};
 
 static const char *mark_vision_sr1(fv_mark *m, fv_span text, const json_t *row) {
     if (!fv_row_word(&m->right, row, "answer")) return "an `answer`";

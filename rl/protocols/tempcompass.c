@@ -98,6 +98,8 @@ static verdict judged(fv_span reply) {
     return verdict_of(fv_span_starts(reply, "Correct") || (right && !wrong));
 }
 
+static bool hears(fv_span reply) { return judged(reply) != UNREAD; }
+
 static const char *mark(fv_mark *m, fv_span text, const json_t *row) {
     fv_span answer = fv_row_span(row, "answer"), question = fv_row_span(row, "question");
     verdict v;
@@ -121,4 +123,5 @@ const fv_protocol fv_protocol_tempcompass_lmms = {.name = "tempcompass@lmms",
                                                   .facets = {"dim"},
                                                   .cluster = "video_id",
                                                   .read = fv_read_lmms,
-                                                  .mark = mark};
+                                                  .mark = mark,
+                                                  .hears = hears};

@@ -55,6 +55,7 @@ static const fv_field fields[] = {
     {"evaluate.n", FV_TOP, FV_FIELD_INT, 0, 1e9, "0", "", "rows of eval_data to use; 0: all"},
     {"evaluate.modes", FV_TOP, FV_FIELD_LIST, 0, 0, "[greedy]", "", "sampled, greedy, no_tool (answer forced from the first view)"},
     {"evaluate.protocol", FV_TOP, FV_FIELD_TEXT, 0, 0, "exact", "", "how an answer is found and compared, and what is averaged (docs/evaluation.md); exact: evaluate.score says"},
+    {"evaluate.judge_prompt", FV_TOP, FV_FIELD_TEXT, 0, 0, "", "", "what `fovea eval` asks the judge (a server, judge.url) where a protocol's rules leave an answer open: a file as recipes/judges/ has them"},
     {"evaluate.score", FV_TOP, FV_FIELD_PART, 0, 0, "{term: exact}", "reward", "the reward term that counts as accuracy"},
     {"evaluate.by", FV_TOP, FV_FIELD_TEXT, 0, 0, "problem_type", "", "row field that categories come from, else its category"},
     {"evaluate.max_new_tokens", FV_TOP, FV_FIELD_INT, 1, 1e6, "128", "", "tokens a turn in evaluations"},

@@ -1,6 +1,7 @@
 /* Judges: a model in the process, the policy, a server; what they say is paid, recorded, and not asked twice; what fails is left out. */
 #include "lesson.h"
 
+#include "rl/evaluate/evaluate_file.h"
 #include "rl/judge/http.h"
 #include "rl/judge/judge_prompt.h"
 #include "rl/part.h"
@@ -499,6 +500,52 @@ static void kinds_have_their_own_temperatures(void **state) {
     }
 }
 
+/* An evaluation of responses whose protocol leaves some to a judge: who asks, who is not asked, and what comes of no answer. */
+static fv_status evaluated(json_t **result, const char *more, fake_mood mood, fv_error *why) {
+    char url[96];
+    const char *overrides[] = {"evaluate.protocol=deepeyes", url, "judge.model=fake", "judge.tries=1", more};
+    fv_recipe *r;
+    fv_evaluate_file_options how = {.quiet = true, .folder = small_path("evaluated")};
+    snprintf(url, sizeof url, "judge.url=http://127.0.0.1:%d/v1", fake.port);
+    MUST(fv_evaluate_recipe_for(&r, "none", "none", overrides, FV_COUNT(overrides), err));
+    fake_set(mood);
+    fv_status s = fv_evaluate_responses(result, r, small_path("open.jsonl"), &how, why);
+    fv_recipe_close(r);
+    return s;
+}
+
+static void evaluations_ask_a_server(void **state) {
+    (void)state;
+    static const char prompt[] = "evaluate.judge_prompt=" FOVEA_SOURCE "/recipes/judges/deepeyes-vstar.txt";
+    json_t *result;
+    fv_error why = {0};
+    small_write("open.jsonl", "{\"id\": \"letter\", \"question\": \"Q1?\", \"response\": \"<answer>A</answer>\", \"answer\": \"tan\"}\n"
+                              "{\"id\": \"said\", \"question\": \"Q2?\", \"response\": \"<answer>it is tan</answer>\", \"answer\": \"tan\", \"judge_text\": \"1\"}\n"
+                              "{\"id\": \"one\", \"question\": \"Q3?\", \"response\": \"<answer>it is tan</answer>\", \"answer\": \"tan\"}\n"
+                              "{\"id\": \"two\", \"problem\": \"Q4?\", \"response\": \"<answer>blue, perhaps</answer>\", \"answer\": \"tan\"}\n");
+    if (evaluated(&result, prompt, FAKE_GOOD, &why) != FV_OK) fail_msg("%s", why.text);
+    assert_int_equal(fake.requests, 2);
+    assert_true(fv_get_int(result, "n") == 4 && fv_get_int(result, "errors") == 0 && fv_get_num(result, "accuracy") >= 0.5);
+    assert_true(strstr(fake.body, "[Standard Answer]: A. tan\\n[Model_answer] : ") && (strstr(fake.body, "[Question]: Q4?\\n") || strstr(fake.body, "[Question]: Q3?\\n")));
+    double accuracy = fv_get_num(result, "accuracy");
+    json_decref(result);
+
+    char *samples; /* what was said stands in samples.jsonl: nothing has to be asked again */
+    MUST(fv_file_read(&samples, NULL, small_path("evaluated/samples.jsonl"), err));
+    small_write("open.jsonl", samples);
+    free(samples);
+    MUST(evaluated(&result, prompt, FAKE_REFUSES, err));
+    assert_true(fake.requests == 0 && fv_get_num(result, "accuracy") == accuracy);
+    json_decref(result);
+
+    small_write("open.jsonl", "{\"id\": \"one\", \"question\": \"Q?\", \"response\": \"<answer>it is tan</answer>\", \"answer\": \"tan\"}\n");
+    MUST(evaluated(&result, prompt, FAKE_REFUSES, err)); /* no answer: reported, and left out */
+    assert_true(fv_get_int(result, "errors") == 1 && fv_get_int(result, "n") == 0);
+    json_decref(result);
+    assert_int_equal(evaluated(&result, "evaluate.n=1", FAKE_GOOD, &why), FV_BAD_RECIPE);
+    assert_non_null(strstr(why.text, "evaluate.judge_prompt must be the file"));
+}
+
 static void what_is_missing_is_told(void **state) {
     (void)state;
     static const struct {
@@ -527,7 +574,7 @@ int main(void) {
         cmocka_unit_test(a_model_judges), cmocka_unit_test(shuffled_answers_are_judged), cmocka_unit_test(the_policy_judges), cmocka_unit_test(the_reference_judges), cmocka_unit_test(a_server_judges), cmocka_unit_test(failures_are_left_out), cmocka_unit_test(groups_that_stay_are_not_asked_again), cmocka_unit_test(nothing_is_asked_twice),
         cmocka_unit_test(a_judge_that_is_down), cmocka_unit_test(a_judge_that_gets_worse), cmocka_unit_test(requests_go_together_and_time_out),
         cmocka_unit_test(the_published_recipes_train), cmocka_unit_test(prompts_are_filled),
-        cmocka_unit_test(answers_can_be_read_or_not), cmocka_unit_test(kinds_are_asked_differently), cmocka_unit_test(kinds_have_their_own_temperatures), cmocka_unit_test(what_is_missing_is_told),
+        cmocka_unit_test(answers_can_be_read_or_not), cmocka_unit_test(kinds_are_asked_differently), cmocka_unit_test(kinds_have_their_own_temperatures), cmocka_unit_test(evaluations_ask_a_server), cmocka_unit_test(what_is_missing_is_told),
     };
     return cmocka_run_group_tests(tests, teach, end);
 }
