@@ -35,6 +35,9 @@ static fv_status fv_check_message(const json_t *message, const char *place, size
     for (size_t i = 0; role != NULL && i < FV_COUNT(roles); i++) known |= strcmp(role, roles[i]) == 0;
     if (!known)
         return fv_fail(err, FV_BAD_DATA, "%s: messages[%zu].role must be system, user, assistant or tool, got \"%.40s\"", place, index, role ? role : "nothing");
+    const json_t *weight = json_object_get(message, "weight");
+    if (weight != NULL && !json_is_null(weight) && json_number_value(weight) != 1 && !(json_is_number(weight) && json_number_value(weight) == 0))
+        return fv_fail(err, FV_BAD_DATA, "%s: messages[%zu].weight must be 0 or 1", place, index);
     const json_t *content = json_object_get(message, "content");
     bool may_be_empty = strcmp(role, "assistant") == 0 && (json_object_get(message, "tool_calls") != NULL || json_object_get(message, "reasoning_content") != NULL);
     if (json_is_string(content) || (may_be_empty && (content == NULL || json_is_null(content)))) return FV_OK;

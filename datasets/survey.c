@@ -170,8 +170,9 @@ static json_t *question_of(const fv_row *row) {
 static bool has_assistant(const fv_row *row) {
     const json_t *messages = json_object_get(row->json, "messages");
     for (size_t i = 0; i < json_array_size(messages); i++) {
-        const char *role = json_string_value(json_object_get(json_array_get(messages, i), "role"));
-        if (role && !strcmp(role, "assistant")) return true;
+        const json_t *message = json_array_get(messages, i), *weight = json_object_get(message, "weight");
+        const char *role = json_string_value(json_object_get(message, "role"));
+        if (role && !strcmp(role, "assistant") && !(json_is_number(weight) && json_number_value(weight) == 0)) return true;
     }
     return json_object_get(row->json, "loss_mask") != NULL;
 }

@@ -140,8 +140,8 @@ static fv_status check_messages(const json_t *messages, fv_error *err) {
         const char *role = json_string_value(json_object_get(message, "role"));
         if (role == NULL || role[0] == '\0') return fv_fail(err, FV_BAD_DATA, "messages[%zu] must be an object with a role (system, user, assistant, tool)", i);
         const json_t *weight = json_object_get(message, "weight");
-        if (weight != NULL && (!json_is_integer(weight) || json_integer_value(weight) < 0 || json_integer_value(weight) > 1))
-            return fv_fail(err, FV_BAD_DATA, "messages[%zu].weight must be 0 or 1", i);
+        double w = json_number_value(weight);
+        if (weight != NULL && !json_is_null(weight) && (!json_is_number(weight) || (w != 0 && w != 1))) return fv_fail(err, FV_BAD_DATA, "messages[%zu].weight must be 0 or 1", i);
     }
     return FV_OK;
 }
@@ -154,7 +154,7 @@ static void drop_weightless(const json_t *messages, fv_chat_text *t) {
         if (strcmp(json_string_value(json_object_get(message, "role")), "assistant") != 0) continue;
         while (span < t->span_count && !t->spans[span].learn) span++;
         if (span == t->span_count) return;
-        t->spans[span++].learn = weight == NULL || json_integer_value(weight) != 0;
+        t->spans[span++].learn = !json_is_number(weight) || json_number_value(weight) != 0;
     }
 }
 

@@ -40,8 +40,8 @@ typedef struct {
     int media_count;
 } fv_chat_text;
 
-/* messages: a list of objects with `role`, `content` (a text or a list of parts), `tool_calls`, `reasoning_content`, `weight` (0: an assistant's turn that is not learned, as
- * OpenAI's fine-tuning has it). On FV_OK *out is the
+/* messages: a list of objects with `role`, `content` (a text or a list of parts), `tool_calls`, `reasoning_content`, `weight` (0 or 1; 0: an assistant's turn that is not learned,
+ * as OpenAI's fine-tuning has it; null: it is not there). On FV_OK *out is the
  * caller's (fv_chat_text_clear); else it is {0} and err names the field: FV_BAD_DATA "messages[2].content must be a text, got 3". */
 fv_status fv_chat_render(const fv_chat *c, const json_t *messages, const fv_chat_options *options, fv_chat_text *out, fv_error *err);
 void fv_chat_text_clear(fv_chat_text *t);

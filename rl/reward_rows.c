@@ -1,6 +1,7 @@
 #include "rl/reward_rows.h"
 
 #include "core/file.h"
+#include "core/progress.h"
 #include "rl/pipeline.h"
 #include "rl/responses.h"
 
@@ -191,11 +192,14 @@ static fv_status run_all(job *j, const char *data, fv_reward_counts *counts, fv_
         fv_response *r = &j->r.items[i];
         if (weights_only(r) && !j->pipeline->weights.count) snprintf(r->error, sizeof r->error, "%.100s: a row without response wants token weights, and this recipe has none", r->place);
     }
+    fv_progress *progress = fv_progress_open(&(fv_progress_options){.label = "reward", .unit = "row", .total = j->r.count});
     for (int64_t i = 0; i < j->r.count && s == FV_OK; i++) {
         if (!first[i]) continue;
         counts->groups += j->r.items[i].group != NULL;
         s = run_group(j, i, err);
+        fv_progress_update(progress, i + 1, "%s", "");
     }
+    fv_progress_close(progress);
     free(first);
     fv_moment first_step = {0, fv_get_int(j->stage->json, "steps"), (uint64_t)fv_get_int(j->recipe->json, "seed")};
     if (s == FV_OK) fv_pipeline_settle(j->pipeline, &(fv_group){.items = j->r.items, .count = (int)j->r.count}, 1, &first_step);

@@ -21,7 +21,7 @@ static fv_status read_arms(fv_arms *a, const fv_yaml *arms, fv_error *err) {
     for (size_t i = 0; i < arms->count; i++) {
         const fv_yaml *arm = arms->items[i];
         if (!fv_recipe_good_name(arm->key)) return fv_yaml_fail(arm, err, "arms: names are 1 to 64 letters, digits, '-', '_' and '.', since folders are called after them, got %.80s", arm->key);
-        if (arm->kind != FV_YAML_MAPPING && !fv_yaml_is_null(arm)) return fv_yaml_fail(arm, err, "arms.%s must be a mapping of what it changes: {path.to.field: value}, or {}", arm->key);
+        if (arm->kind != FV_YAML_MAPPING) return fv_yaml_fail(arm, err, "arms.%s must be a mapping of what it changes: {path.to.field: value}, or {} for nothing", arm->key);
     }
     const char *name;
     json_t *value;

@@ -66,11 +66,30 @@ static fv_status check_sources(json_t **prompts, const fv_arms *a, bool resume, 
     return FV_OK;
 }
 
+/* What an arm says of weights (freeze, muon, lora), and the memory that it needs, by the model that all begin with: its own is yet to be trained. */
+static fv_status check_weights(const fv_arms *a, const fv_recipe *run, fv_error *err) {
+    static const char *const start[] = {"model", "adapter", "lora"};
+    fv_recipe like = *run;
+    fv_needs needs;
+    like.json = json_copy(run->json); /* stages are shared */
+    int failed = like.json ? 0 : -1;
+    for (size_t i = 0; i < FV_COUNT(start) && !failed; i++) {
+        const json_t *value = fv_get(a->recipe->json, start[i]);
+        if (value) failed = json_object_set(like.json, start[i], (json_t *)value);
+    }
+    fv_status s = failed ? fv_fail(err, FV_NO_MEMORY, "%s: out of memory", run->file) : fv_needs_find(&needs, &like, err);
+    if (s == FV_OK) s = fv_needs_check(&needs, &like, err);
+    json_decref(like.json);
+    if (s != FV_OK) fv_fail_in(err, "%s", fv_arms_name(run));
+    return s;
+}
+
 static fv_status begin_folder(const fv_arms *a, bool resume, fv_error *err) {
     const char *folder = fv_arms_folder(a->recipe);
     json_t *prompts;
     fv_text t = {0};
     fv_status s = check_sources(&prompts, a, resume, err);
+    for (int i = 0; i < a->arm_count && s == FV_OK && !resume; i++) s = check_weights(a, a->runs[i].recipe, err);
     if (s == FV_OK && !resume) s = fv_run_make_way(folder, NULL, err);
     if (s == FV_OK && a->shared) s = check_same(a->shared, err);
     for (int i = 0; i < a->seed_count * a->arm_count && s == FV_OK; i++) s = check_same(a->runs[i].recipe, err);

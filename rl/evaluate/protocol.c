@@ -36,6 +36,12 @@ fv_status fv_protocol_find(const fv_protocol **out, const char *name, fv_error *
         snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", names[i]);
     }
     *out = NULL;
+    char own[256] = ""; /* "videomme": of which code? */
+    for (size_t i = 0; i < FV_COUNT(protocols); i++) {
+        size_t n = strlen(own), length = strlen(name);
+        if (!strncmp(names[i], name, length) && names[i][length] == '@') snprintf(own + n, sizeof own - n, "%s%s", n ? " and " : "", names[i]);
+    }
+    if (own[0]) return fv_fail(err, FV_UNSUPPORTED, "there is no protocol %s, but %s: whose figure is it to be beside? `fovea help eval` says what each does", name, own);
     const char *near = fv_suggest(name, names, FV_COUNT(names));
     if (near) return fv_fail(err, FV_UNSUPPORTED, "there is no protocol %s; did you mean %s? `fovea help eval` says what each does", name, near);
     return fv_fail(err, FV_UNSUPPORTED, "there is no protocol %s; there are %s", name, list);

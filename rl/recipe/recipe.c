@@ -200,7 +200,9 @@ static fv_status check_source(const fv_recipe *r, int number, const json_t *spec
     const json_t *name = json_object_get(spec, "stage");
     bool found = name == NULL;
     for (int i = 0; i < number && !found; i++) found = r->stages[i].kind == FV_STAGE_FILTER && json_is_string(name) && !strcmp(r->stages[i].name, json_string_value(name));
-    if (!found) return fv_yaml_fail(y, err, "data: {stage: NAME} must name a stage before, of kind filter");
+    if (!found)
+        return fv_yaml_fail(y, err, "data: {stage: %.60s} must name a stage before, of kind filter%s%.64s%s", json_is_string(name) ? json_string_value(name) : "..",
+                            number < r->stage_count ? " (of stage " : "", number < r->stage_count ? r->stages[number].name : "", number < r->stage_count ? ")" : "");
     for (size_t i = 0; i < json_array_size(spec); i++) FV_TRY(check_source(r, number, json_array_get(spec, i), y, err));
     return FV_OK;
 }

@@ -32,7 +32,8 @@ static fv_status temporal(const fv_use *u, fv_group *g, int term, const fv_momen
         if (r->error[0]) continue;
         const char *type = fv_response_field(r, "data_type");
         r->aside = is(r->frames, "shuffled");
-        if (!type && !r->frames) fv_response_lacks(r, u, "`data_type` (image, video)");
+        if (r->frames && !r->aside && !is(r->frames, "ordered")) fv_response_lacks(r, u, "`frames` that is ordered or shuffled");
+        else if (!type && !r->frames) fv_response_lacks(r, u, "`data_type` (image, video)");
         else r->terms[term] = passed && !r->aside && !is(type, "image") && (float)r->terms[accuracy] > right;
     }
     return FV_OK;

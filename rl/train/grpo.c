@@ -368,6 +368,13 @@ fv_status fv_train_grpo(fv_trainer *t, const fv_stage *stage, int64_t from, fv_e
     return s;
 }
 
+/* What a filter kept goes to the log; where it kept nothing the stages behind it have nothing to go on. best: reward of what this process saw. */
+static fv_status filter_ended(const fv_trainer *t, const fv_stage *stage, const char *path, int64_t kept, int64_t seen, double best, fv_error *err) {
+    fv_run_log(t->run, "stage %s kept %lld of %lld responses", stage->name, (long long)kept, (long long)seen);
+    if (kept || stage == &t->recipe->stages[t->recipe->stage_count - 1]) return FV_OK;
+    return fv_fail(err, FV_BAD_DATA, "%s: stage %s kept none of %lld responses, of which the best was paid %.4g; its `keep` asks for more than that, or it needs more steps", path, stage->name, (long long)seen, best);
+}
+
 /* Rejection sampling: rollouts whose responses all filters keep become rows of RUN/STAGE.jsonl, to be trained on by a later stage (data: that file). */
 fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv_error *err) {
     grpo g = {.t = t, .stage = stage, .steps = fv_get_int(stage->json, "steps"), .fruitful = from > 0};
@@ -380,6 +387,10 @@ fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv
     if (s == FV_OK) s = open_stage(&g, from, err);
     if (s == FV_OK) s = fv_lines_open(&lines, path, err);
     if (s == FV_OK) s = fv_lines_truncate(lines, from ? (uint64_t)fv_get_int(t->state, "filtered_bytes") : 0, err);
+    fv_progress *progress = s == FV_OK ? fv_train_progress(t, stage, from, g.steps) : NULL;
+    int64_t all = from ? fv_get_int(t->state, "filtered_kept") : 0, seen = from * b.prompts * b.group_size;
+    double best = -INFINITY;
+    b.by_reward = true;
     for (int64_t step = from; step < g.steps && s == FV_OK; step++) {
         fv_metrics m = {0};
         double start = fv_now(), kept = 0;
@@ -388,6 +399,7 @@ fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv
         if (s == FV_OK) s = check_fruit(&g, &b, step, err);
         if (s == FV_OK) sampled_metrics(&g, &b, &m);
         for (int i = 0; i < b.prompts * b.group_size && s == FV_OK; i++) {
+            if (!b.responses[i].error[0]) best = fmax(best, b.responses[i].reward);
             b.rollout.numbered_from = (step * b.prompts + i / b.group_size) * b.group_size; /* rows come again in later steps */
             if (!fv_pipeline_keeps(g.pipeline, &b.responses[i], &(fv_moment){step, g.steps, t->seed})) continue;
             s = fv_trajectory_write(lines, t->run->folder, t->model, &b.rollout, i, t->step + 1, &b.responses[i], g.term_names, g.pipeline->terms.count, err);
@@ -398,8 +410,14 @@ fv_status fv_train_filter(fv_trainer *t, const fv_stage *stage, int64_t from, fv
         clear_step(&g, &b);
         if (s == FV_OK) s = fv_lines_sync(lines, err); /* a checkpoint counts on what it has noted down */
         if (s == FV_OK) json_object_set_new(t->state, "filtered_bytes", json_integer((json_int_t)fv_lines_size(lines)));
+        all += (int64_t)kept;
+        seen += b.prompts * b.group_size;
+        json_object_set_new(t->state, "filtered_kept", json_integer((json_int_t)all));
+        fv_progress_update(progress, step + 1, "kept %lld of %lld", (long long)all, (long long)seen);
+        if (s == FV_OK && step + 1 == g.steps) s = filter_ended(t, stage, path, all, seen, best, err);
         if (s == FV_OK) s = fv_train_after(t, stage, step + 1, g.steps, &m, err);
     }
+    fv_progress_close(progress);
     if (s == FV_OK && from >= g.steps) s = fv_train_end(t, stage, from, err);
     fv_lines_close(lines);
     free(path);

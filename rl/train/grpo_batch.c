@@ -101,7 +101,7 @@ fv_status fv_grpo_batch_index(fv_grpo_batch *b, int terms, fv_error *err) {
     return FV_OK;
 }
 
-/* Where a value head is what responses are compared with, equal ones have advantages, too. */
+/* Where a value head is what responses are compared with, equal ones have advantages, too; and a filter has none. */
 static bool rewards_are_equal(const fv_group *g) {
     double first = NAN;
     bool equal = true;
@@ -115,7 +115,7 @@ static bool rewards_are_equal(const fv_group *g) {
 
 bool fv_grpo_batch_is_flat(const fv_grpo_batch *b, int prompt) {
     const fv_group *g = &b->groups[prompt];
-    if (g->count && g->items[0].value) return rewards_are_equal(g);
+    if (b->by_reward || (g->count && g->items[0].value)) return rewards_are_equal(g);
     for (int i = 0; i < g->count; i++) {
         for (int k = 0; k < g->items[i].tokens; k++)
             if (g->items[i].token_advantage[k] != 0) return false;

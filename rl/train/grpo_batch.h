@@ -21,6 +21,7 @@ typedef struct {
     int longest;              /* tokens of the longest */
     double *noted;            /* [prompts][longest] for what is found of positions (rl/engine/vocabulary.h) */
     int *response_of, *offset_of; /* by segment: which response wrote it (-1: none), and where its first token stands among that response's */
+    bool by_reward; /* groups are flat where rewards are equal: nothing makes advantages of them */
 } fv_grpo_batch;
 
 fv_status fv_grpo_batch_open(fv_grpo_batch *b, int prompts, int group_size, fv_error *err);

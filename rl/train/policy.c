@@ -129,7 +129,7 @@ fv_status fv_train_policy(fv_slot **out, const fv_recipe *r, const fv_model *m, 
     FV_TRY(wants_head(&wanted, r, err));
     fv_status s = wanted ? read_head(&head, &file, r, m->config.text.hidden, err) : FV_OK;
     if (wanted) o.head = &head;
-    if (s == FV_OK) s = fv_slot_open(out, ops, exec, weights, m->count, &o, err);
+    if (s == FV_OK && (s = fv_slot_open(out, ops, exec, weights, m->count, &o, err)) != FV_OK) fv_fail_in(err, "%s", r->file);
     fv_weights_close(file); /* masters are copies */
     for (int i = 0; i < r->stage_count && s == FV_OK; i++) s = fv_train_hold(*out, r, &r->stages[i], err); /* before anything is trained */
     if (s != FV_OK) fv_slot_close(*out);
@@ -143,6 +143,6 @@ fv_status fv_train_hold(fv_slot *policy, const fv_recipe *r, const fv_stage *sta
     if (stage->kind == FV_STAGE_FILTER) return FV_OK;
     FV_TRY(read_patterns(r, "freeze", freeze_of(r, stage), freeze, &count, err));
     fv_status s = fv_slot_hold(policy, freeze, count, err);
-    if (s != FV_OK && fv_get(stage->json, "freeze")) fv_fail_in(err, "stages.%s", stage->name);
+    if (s != FV_OK && fv_get(stage->json, "freeze")) fv_fail_in(err, "%s: stages.%s", r->file, stage->name);
     return s;
 }

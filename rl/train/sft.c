@@ -47,9 +47,17 @@ static const int64_t *rows_of(const fv_trainer *t, fv_curriculum *rows, int64_t 
     return b->index;
 }
 
+/* A conversation of which nothing is learned is a bad row. */
+static void note_barren(fv_sample *s) {
+    bool learns = s->error.status != FV_OK;
+    for (int k = 1; k < s->prompt.tokens.count && !learns; k++) learns = s->prompt.mask[k]; /* nothing predicts the first */
+    if (!learns) fv_fail(&s->error, FV_BAD_DATA, "%s: no assistant's turn to learn from", s->row && s->row->place ? s->row->place : s->row ? s->row->id : "a row");
+}
+
 static fv_status load_batch(fv_trainer *t, const fv_stage *stage, fv_feed *feed, fv_curriculum *rows, int64_t step, int64_t steps, sft_batch *b, fv_error *err) {
     fv_feed_take(feed, rows_of(t, rows, step, b), b->count, b->samples);
     if (fv_train_reads_ahead(t->ops->device) && step + 1 < steps) fv_feed_expect(feed, rows_of(t, rows, step + 1, b), b->count);
+    for (int i = 0; i < b->count; i++) note_barren(&b->samples[i]);
     FV_TRY(fv_train_bad_rows(t, b->samples, b->count, err));
     FV_TRY(fv_tree_new(&b->tree, t->model, err));
     for (int i = 0; i < b->count; i++) {

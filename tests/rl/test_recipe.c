@@ -122,9 +122,9 @@ static void stages_are_checked(void **state) {
     refused("model: {path: m}\nstages:\n  - {kind: sft}\n", NULL, 0, "recipe.yaml:3: stages.sft.data is missing, and there is no data for the whole recipe");
     refused("model: {path: m}\ndata: d\nstages:\n  - {kind: grpo}\n", NULL, 0, "recipe.yaml:4: stages.grpo.steps must be at least 1");
     refused("model: {path: m}\ndata: d\nstages:\n  - {kind: sft}\n  - {kind: sft}\n", NULL, 0, "recipe.yaml:5: two stages are called sft");
-    refused("model: {path: m}\ndata: d\nstages:\n  - {kind: sft}\n  - {kind: grpo, steps: 1, data: {stage: sft}}\n", NULL, 0, "recipe.yaml:5: data: {stage: NAME} must name a stage before, of kind filter");
-    refused("model: {path: m}\ndata: d\nstages:\n  - {kind: sft, data: [{stage: filter}]}\n  - {kind: filter, steps: 1}\n", NULL, 0, "recipe.yaml:4: data: {stage: NAME} must name");
-    refused("model: {path: m}\ndata: {stage: filter}\nstages:\n  - {kind: filter, steps: 1}\n", NULL, 0, "data: {stage: NAME} must name");
+    refused("model: {path: m}\ndata: d\nstages:\n  - {kind: sft}\n  - {kind: grpo, steps: 1, data: {stage: sft}}\n", NULL, 0, "recipe.yaml:5: data: {stage: sft} must name a stage before, of kind filter (of stage grpo)");
+    refused("model: {path: m}\ndata: d\nstages:\n  - {kind: sft, data: [{stage: filter}]}\n  - {kind: filter, steps: 1}\n", NULL, 0, "recipe.yaml:4: data: {stage: filter} must name");
+    refused("model: {path: m}\ndata: {stage: filter}\nstages:\n  - {kind: filter, steps: 1}\n", NULL, 0, "data: {stage: filter} must name");
     refused("model: {path: m}\ndata: d\nstages:\n  - {kind: sft, name: ../up}\n", NULL, 0, "recipe.yaml:4: stages[0].name must be 1 to 64 letters");
     refused("model: {path: m}\ndata: d\nstages:\n  - {kind: sft, name: [1]}\n", NULL, 0, "stages[0].name must be 1 to 64 letters");
     refused("model: {path: m}\ndata: d\nstages:\n  - {kind: sft, name: v1.5}\n", NULL, 0, "stages[0].name must be 1 to 64 letters, digits, '-' and '_'");
