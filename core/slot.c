@@ -315,16 +315,19 @@ double fv_slot_grad_norm(const fv_slot *s) {
 void fv_slot_step(fv_slot *s, const fv_optim *how, double *norm) {
     double length = how->clip > 0 || norm ? fv_slot_grad_norm(s) : 0;
     if (norm) *norm = length;
-    fv_adamw adamw = {.lr = how->lr, .beta1 = how->beta1, .beta2 = how->beta2, .eps = how->eps, .grad_scale = 1, .step = ++s->steps};
+    fv_adamw adamw = {.lr = how->lr, .beta1 = how->beta1, .beta2 = how->beta2, .eps = how->eps, .grad_scale = 1};
+    s->steps++;
     if (how->clip > 0 && length > how->clip) adamw.grad_scale = (float)(how->clip / length);
     for (int i = 0; i < s->count; i++) {
         fv_param *p = &s->params[i];
+        p->missed += p->held;
         if (!fv_learns(p)) continue;
         if (p->muon) {
             fv_muon muon = {how->muon_rate > 0 ? how->lr * how->muon_rate : how->lr, how->weight_decay, adamw.grad_scale};
             fv_muon_step(s->ops, &s->exec, p->w, p->m, p->grad, &muon);
             continue;
         }
+        adamw.step = s->steps - p->missed;
         adamw.weight_decay = p->w.rank >= 2 ? how->weight_decay : 0;
         s->ops->adamw(&s->exec, p->w, p->m, p->v, p->grad, fv_none, &adamw);
     }

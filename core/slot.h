@@ -63,6 +63,7 @@ typedef struct {
     fv_view m, v;    /* AdamW's moments; data NULL where frozen. Muon has m alone */
     bool muon;       /* updated by Muon (core/muon.h), not AdamW */
     bool held;       /* stays as it is for now, with its moments: fv_slot_hold */
+    int64_t missed;  /* of the slot's steps, those that were taken while it was held: AdamW's bias correction is of its own */
 } fv_param;
 
 static inline bool fv_learns(const fv_param *p) { return p->grad.data && !p->held; }
@@ -78,7 +79,7 @@ typedef struct fv_slot {
     struct fv_slot *lender; /* whose packed copies this slot uses where both see the same weight; or NULL */
     int64_t room;         /* bytes that packed copies of weights that are not trained may still take */
     uint64_t version;     /* counts updates; log-probs are of (slot, version) */
-    int64_t steps;        /* optimizer steps taken, for AdamW's bias correction */
+    int64_t steps;        /* optimizer steps taken, for AdamW's bias correction (less a weight's `missed`) */
 } fv_slot;
 
 typedef struct {

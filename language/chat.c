@@ -139,7 +139,7 @@ static fv_status check_messages(const json_t *messages, fv_error *err) {
     json_array_foreach(messages, i, message) {
         const char *role = json_string_value(json_object_get(message, "role"));
         if (role == NULL || role[0] == '\0') return fv_fail(err, FV_BAD_DATA, "messages[%zu] must be an object with a role (system, user, assistant, tool)", i);
-        const json_t *weight = json_object_get(message, "weight");
+        const json_t *weight = strcmp(role, "assistant") == 0 ? json_object_get(message, "weight") : NULL;
         double w = json_number_value(weight);
         if (weight != NULL && !json_is_null(weight) && (!json_is_number(weight) || (w != 0 && w != 1))) return fv_fail(err, FV_BAD_DATA, "messages[%zu].weight must be 0 or 1", i);
     }
@@ -152,7 +152,7 @@ static void drop_weightless(const json_t *messages, fv_chat_text *t) {
     for (size_t i = 0; i < json_array_size(messages); i++) {
         const json_t *message = json_array_get(messages, i), *weight = json_object_get(message, "weight");
         if (strcmp(json_string_value(json_object_get(message, "role")), "assistant") != 0) continue;
-        while (span < t->span_count && !t->spans[span].learn) span++;
+        while (span < t->span_count && !t->spans[span].turn) span++;
         if (span == t->span_count) return;
         t->spans[span++].learn = !json_is_number(weight) || json_number_value(weight) != 0;
     }

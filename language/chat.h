@@ -30,7 +30,8 @@ typedef struct {
 /* What a conversation becomes: text whose spans say who wrote them, and its pictures and clips in order of appearance. */
 typedef struct {
     size_t begin, end;          /* bytes of text */
-    bool learn;                 /* loss_mask 1: after "<|im_start|>assistant\n" up to and with "<|im_end|>" */
+    bool turn;                  /* an assistant's: after "<|im_start|>assistant\n" up to and with "<|im_end|>" */
+    bool learn;                 /* loss_mask 1: such a turn, unless its weight is 0 */
 } fv_chat_span;
 typedef struct {
     char *text;                 /* with one <|image_pad|> or <|video_pad|> for each medium, owned */

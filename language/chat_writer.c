@@ -34,7 +34,7 @@ static void end_span(fv_chat_writer *w, bool learn_next) {
             out_of_memory(w);
         } else {
             out->spans = spans;
-            out->spans[out->span_count++] = (fv_chat_span){.begin = begin, .end = w->text.size, .learn = w->learn};
+            out->spans[out->span_count++] = (fv_chat_span){.begin = begin, .end = w->text.size, .turn = w->learn, .learn = w->learn};
         }
     }
     w->learn = learn_next;

@@ -157,15 +157,15 @@ static fv_status add_piece(fv_making *k, const char *text, size_t size, size_t h
     return status;
 }
 
-/* Pieces end where added tokens begin or end, so that tokens are those of the whole text: a turn that is learned goes together with its
+/* Pieces end where added tokens begin or end, so that tokens are those of the whole text: an assistant's turn goes together with its
  * "<|im_start|>assistant\n", whose newline may be one token with newlines that follow. */
 static fv_status add_spans(fv_making *k, const char *text, const fv_chat_span *spans, int count) {
     const size_t head = sizeof "<|im_start|>assistant\n" - 1;
     for (int i = 0; i < count; i++) {
         size_t begin = spans[i].begin, end = spans[i].end;
-        if (spans[i].learn) begin -= head;
-        else if (i + 1 < count && spans[i + 1].learn) end -= head;
-        FV_TRY(add_piece(k, text + begin, end - begin, spans[i].learn ? head : 0, spans[i].learn));
+        if (spans[i].turn) begin -= head;
+        else if (i + 1 < count && spans[i + 1].turn) end -= head;
+        FV_TRY(add_piece(k, text + begin, end - begin, spans[i].turn ? head : 0, spans[i].learn));
     }
     return FV_OK;
 }

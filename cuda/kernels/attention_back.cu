@@ -236,7 +236,7 @@ FV_DEVICE void weigh_tile(const page_room *r, const page_tile *t, float scale, i
 #pragma unroll
     for (int i = 0; i < FV_MANY * PAGE_KEYS / PAGE_THREADS; i++) {
         int at = FV_THREAD + i * PAGE_THREADS;
-        fv_weights_ w = fv_weights_of(&t->brings[at / PAGE_KEYS], r->p[at], r->ds[at], scale, position + at % PAGE_KEYS);
+        fv_pair_weights w = fv_weights_of(&t->brings[at / PAGE_KEYS], r->p[at], r->ds[at], scale, position + at % PAGE_KEYS);
         r->p[at] = w.p;
         r->ds[at] = w.ds;
     }

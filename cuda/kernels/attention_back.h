@@ -83,11 +83,11 @@ static inline void fv_launch_bring_rows(const fv_back_job *j) {
 
 typedef struct {
     float p, ds;
-} fv_weights_;
+} fv_pair_weights;
 
 /* From the chains q . key and dout . value. */
-FV_DEVICE fv_weights_ fv_weights_of(const fv_bringing *y, float qk, float dp, float scale, int32_t position) {
-    fv_weights_ w = {0, 0};
+FV_DEVICE fv_pair_weights fv_weights_of(const fv_bringing *y, float qk, float dp, float scale, int32_t position) {
+    fv_pair_weights w = {0, 0};
     if (position < y->first || position >= y->limit) return w;
     w.p = fv_mul(fv_exp(fv_sub(fv_mul(qk, scale), y->max)), y->inverse);
     w.ds = fv_mul(fv_mul(w.p, fv_sub(dp, y->dot)), scale);

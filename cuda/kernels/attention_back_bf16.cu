@@ -8,7 +8,7 @@
 
 enum { TILE_THREADS = 128, PAGE_THREADS = 256, ROWS = 16, WIDE = FV_TC_KEYS / 8, HALF_WIDE = WIDE / 2 };
 
-/* What a tile's queries bring; those beyond the last see nothing. */
+/* What a tile's queries bring; those beyond the last see nothing. Read at once, as q and dout are, which are rounded on their way. */
 FV_DEVICE void bring_brings(fv_bringing *to, const fv_back_job *j, const fv_tile *t, int kv_head, const int threads) {
     for (int u = FV_THREAD; u < FV_TC_QUERIES; u += threads) {
         fv_bringing none = {0};
@@ -36,8 +36,8 @@ FV_DEVICE void weigh_tile(char *ds, const fv_bringing *brings, const float *s, c
 #pragma unroll
         for (int n = 0; n < WIDE; n++) {
             int key = n * 8 + lane % 4 * 2, at = n * 4 + h * 2;
-            fv_weights_ even = fv_weights_of(&brings[u], s[at], dp[at], scale, position + key);
-            fv_weights_ odd = fv_weights_of(&brings[u], s[at + 1], dp[at + 1], scale, position + key + 1);
+            fv_pair_weights even = fv_weights_of(&brings[u], s[at], dp[at], scale, position + key);
+            fv_pair_weights odd = fv_weights_of(&brings[u], s[at + 1], dp[at + 1], scale, position + key + 1);
             fv_put_two(ds, u, key, even.ds, odd.ds);
         }
     }
@@ -130,8 +130,8 @@ FV_DEVICE void weigh_bundle(const fv_back_job *j, const room *r, int position, c
 #pragma unroll
         for (int n = 0; n < HALF_WIDE; n++) {
             int key = col + n * 8 + lane % 4 * 2, at = n * 4 + h * 2;
-            fv_weights_ even = fv_weights_of(&r->brings[u], s[at], dp[at], j->plan.scale, position + key);
-            fv_weights_ odd = fv_weights_of(&r->brings[u], s[at + 1], dp[at + 1], j->plan.scale, position + key + 1);
+            fv_pair_weights even = fv_weights_of(&r->brings[u], s[at], dp[at], j->plan.scale, position + key);
+            fv_pair_weights odd = fv_weights_of(&r->brings[u], s[at + 1], dp[at + 1], j->plan.scale, position + key + 1);
             fv_put_two(r->p, u, key, even.p, odd.p);
             fv_put_two(r->ds, u, key, even.ds, odd.ds);
         }

@@ -91,6 +91,8 @@ static fv_status check_change(const fv_arms *a, const char *path, fv_error *err)
     char stage[300];
     snprintf(stage, sizeof stage, "stages.%.*s", !strncmp(path, "stages.", 7) ? (int)strcspn(path + 7, ".") : 0, path + 7);
     const fv_yaml *changed = fv_yaml_find(a->tree, stage), *stages = fv_yaml_get(a->tree, "stages");
+    int only = fv_recipe_stage_of(a->tree, path);
+    if (only >= 0) changed = stages->items[only];
     for (int i = 0; i < a->shared_stages; i++)
         if (changed == stages->items[i]) return fv_fail(err, FV_BAD_RECIPE, "%s can't be changed, since stage %s runs once for all arms (shared)", path, a->recipe->stages[i].name);
     return FV_OK;

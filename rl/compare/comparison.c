@@ -67,8 +67,9 @@ static bool add_categories(fv_comparison *c, const char *mode) {
 static bool add_metrics(fv_comparison *c) {
     const fv_arms *a = c->arms;
     const json_t *named = fv_get(a->recipe->json, "compare");
-    bool rl = false;
-    for (int i = 0; i < a->runs[0].recipe->stage_count; i++) rl |= a->runs[0].recipe->stages[i].kind != FV_STAGE_SFT;
+    bool rl = false; /* in any arm: one may have taken the others' stage out */
+    for (int k = 0; k < a->seed_count * a->arm_count; k++)
+        for (int i = 0; i < a->runs[k].recipe->stage_count; i++) rl |= a->runs[k].recipe->stages[i].kind != FV_STAGE_SFT;
     const char *first = rl ? "reward" : "loss";
     bool good = add_measure(c, (fv_measure){.metric = first});
     for (size_t i = 0; i < json_array_size(named) && good; i++) {

@@ -338,6 +338,16 @@ static fv_status set_in_stage(fv_yaml *root, size_t number, const char *before, 
     return s;
 }
 
+/* How many stages may have a field. */
+static size_t count_kinds(const fv_yaml *stages, int places) {
+    size_t count = 0;
+    for (size_t i = 0; i < stages->count; i++) {
+        const fv_yaml *kind = fv_yaml_get(stages->items[i], "kind");
+        count += (stage_kind(kind ? fv_yaml_word(kind) : NULL) & places) != 0;
+    }
+    return count;
+}
+
 /* How many stages have a field of their own (its first word). */
 static size_t count_own(const fv_yaml *stages, const char *assignment) {
     char first[64];
@@ -377,6 +387,12 @@ static int only_stage(const fv_yaml *stages, int places) {
     return count == 1 ? found : -1;
 }
 
+int fv_recipe_stage_of(const fv_yaml *y, const char *path) {
+    const fv_yaml *stages = fv_yaml_get(y, "stages");
+    int places = places_of(path);
+    return !stages || (places & FV_TOP) || !places ? -1 : only_stage(stages, places);
+}
+
 /* A stage's field may be overridden without "stages.NAME." where there is one stage that has it. What recipe and stages may both say (data, env) is meant where it counts: a stage's own wins. */
 static fv_status override(fv_yaml *root, const char *assignment, fv_error *err) {
     const fv_yaml *stages = fv_yaml_get(root, "stages");
@@ -387,7 +403,7 @@ static fv_status override(fv_yaml *root, const char *assignment, fv_error *err) 
     FV_TRY(override_sampling(root, stages, assignment, &done, err));
     if (done) return FV_OK;
     bool other = !strncmp(assignment, "name=", 5) || !strcmp(assignment, "data=none"); /* evaluations say the latter: nothing is trained */
-    bool hidden = top && stage && !other && count_own(stages, assignment) == stages->count;
+    bool hidden = top && stage && !other && count_own(stages, assignment) == count_kinds(stages, places);
     if (hidden && stages->count > 1) {
         size_t n = strcspn(assignment, ".=");
         return fv_fail(err, FV_BAD_USAGE, "%s: every stage has its own %.*s, which wins; say stages.NAME.%.*s", assignment, (int)n, assignment, (int)n, assignment);

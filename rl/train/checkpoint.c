@@ -49,6 +49,10 @@ static fv_status save_state(const fv_run *r, const fv_slot *slot, const char *fo
     json_object_set_new(state, "bad_rows_bytes", json_integer((json_int_t)fv_lines_size(r->bad_rows)));
     json_object_set_new(state, "version", json_integer((json_int_t)slot->version));
     json_object_set_new(state, "optimizer_steps", json_integer((json_int_t)slot->steps));
+    json_t *missed = json_object(); /* by weight, where stages have held some */
+    for (int i = 0; i < slot->count; i++)
+        if (slot->params[i].missed) json_object_set_new(missed, slot->params[i].name, json_integer((json_int_t)slot->params[i].missed));
+    json_object_set_new(state, "missed_steps", missed);
     return fv_json_save(state, folder, "state.json", err);
 }
 
@@ -208,6 +212,8 @@ fv_status fv_run_restore(fv_run *r, fv_slot *slot, int64_t *step, json_t **state
     if (s == FV_OK) {
         slot->version = (uint64_t)fv_get_int(*state, "version");
         slot->steps = fv_get_int(*state, "optimizer_steps");
+        const json_t *missed = json_object_get(*state, "missed_steps");
+        for (int i = 0; i < slot->count; i++) slot->params[i].missed = json_integer_value(json_object_get(missed, slot->params[i].name));
         *step = have.newest;
     }
     free(path);

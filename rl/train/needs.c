@@ -324,10 +324,11 @@ static void keep_hungriest(reckoning *k, const fv_needs *n) {
 static fv_status reckon_stage(reckoning *k, const fv_stage *stage, fv_error *err) {
     fv_needs n = k->base, evaluated;
     n.stage = stage;
+    FV_TRY(fv_train_hold(k->m->policy, k->m->recipe, stage, err)); /* a pass has gradients of what this stage trains */
     FV_TRY(stage->kind == FV_STAGE_SFT ? reckon_sft(k, stage, &n, err) : reckon_rollouts(k, stage, &n, err));
     n.bytes[FV_NEEDS_ACTIVATIONS] += k->arena + fv_needs_scratch(k->m);
     evaluated = n;
-    FV_TRY(reckon_evaluation(k, &evaluated, err));
+    if (fv_recipe_evaluates(k->m->recipe, stage)) FV_TRY(reckon_evaluation(k, &evaluated, err));
     keep_hungriest(k, &n);
     keep_hungriest(k, &evaluated);
     return FV_OK;

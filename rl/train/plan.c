@@ -264,7 +264,7 @@ static double add_evaluation(plan *p, fv_text_table *t, const fv_stage *stage) {
     int64_t every = fv_get_int(r, "evaluate.every"), steps = steps_of(p, stage), n = fv_get_int(r, "evaluate.n"), all = rows_of(p, fv_get(r, "eval_data"));
     if (!fv_recipe_evaluates(p->recipe, stage) || !json_array_size(modes)) return 0;
     if (all && (!n || all < n)) n = all;
-    int64_t times = every && steps ? (steps + every - 1) / every : 1;
+    int64_t times = every && steps && stage->kind != FV_STAGE_FILTER ? (steps + every - 1) / every : 1;
     double seconds = 0;
     fv_text names = {0};
     for (size_t i = 0; i < json_array_size(modes); i++) {

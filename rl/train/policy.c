@@ -72,10 +72,10 @@ static bool has(const json_t *list, const char *pattern) {
 
 /* The patterns that every stage freezes by: what they name has no master, no gradient and no moments in the whole run. */
 static fv_status read_freeze(const fv_recipe *r, const char **patterns, int *count, fv_error *err) {
-    const json_t *lists[2] = {NULL, fv_get(r->json, "freeze")};
-    for (int i = 0; i < r->stage_count && !lists[0]; i++)
-        if (r->stages[i].kind != FV_STAGE_FILTER) lists[0] = freeze_of(r, &r->stages[i]);
-    FV_TRY(read_patterns(r, "freeze", lists[0], patterns, count, err));
+    const fv_stage *first = NULL;
+    for (int i = r->stage_count; i-- > 0;)
+        if (r->stages[i].kind != FV_STAGE_FILTER) first = &r->stages[i];
+    FV_TRY(read_patterns(r, "freeze", first ? freeze_of(r, first) : fv_get(r->json, "freeze"), patterns, count, err));
     for (int i = 0; i < r->stage_count; i++) {
         int kept = 0;
         for (int k = 0; k < *count; k++)
@@ -120,6 +120,7 @@ static fv_status read_head(fv_value_head *head, fv_weights **file, const fv_reci
 
 fv_status fv_train_policy(fv_slot **out, const fv_recipe *r, const fv_model *m, const fv_weight *weights, const fv_ops *ops, fv_exec exec, fv_error *err) {
     const char *freeze[PATTERNS_MAX], *muon[PATTERNS_MAX];
+    *out = NULL;
     fv_slot_options o = {.name = "policy", .train = true, .freeze = freeze, .muon = muon, .offload = fv_get_bool(r->json, "offload_optimizer"), .adapter = fv_model_adapter(m)};
     FV_TRY(read_freeze(r, freeze, &o.freeze_count, err));
     FV_TRY(read_patterns(r, "muon", fv_get(r->json, "muon"), muon, &o.muon_count, err));

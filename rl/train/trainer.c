@@ -169,6 +169,7 @@ static fv_status evaluate(fv_trainer *t, const fv_stage *stage, bool last, fv_er
 
 static fv_status checkpoint(fv_trainer *t, int64_t stage_step, bool stage_done, fv_error *err) {
     json_object_set_new(t->state, "stage", json_integer(stage_done ? t->stage + 1 : t->stage));
+    json_object_set_new(t->state, "stage_name", stage_done ? json_null() : json_string(t->recipe->stages[t->stage].name));
     json_object_set_new(t->state, "stage_step", json_integer(stage_done ? 0 : stage_step));
     json_object_set_new(t->state, "step", json_integer((json_int_t)t->step));
     json_object_set_new(t->state, "seconds", json_real(t->earlier + fv_now() - t->began));
@@ -198,7 +199,7 @@ fv_status fv_train_after(fv_trainer *t, const fv_stage *stage, int64_t done, int
     FV_TRY(fv_run_step(t->run, t->step, stage->name, m, err));
     bool stopping = t->stop && *t->stop;
     if (done >= steps) return fv_train_end(t, stage, done, err);
-    if (due(fv_get_int(t->recipe->json, "evaluate.every"), done)) FV_TRY(evaluate(t, stage, false, err));
+    if (stage->kind != FV_STAGE_FILTER && due(fv_get_int(t->recipe->json, "evaluate.every"), done)) FV_TRY(evaluate(t, stage, false, err));
     double minutes = fv_get_num(t->recipe->json, "checkpoint.minutes");
     bool late = minutes > 0 && fv_now() - t->checkpointed > 60 * minutes;
     if (late || stopping || due(fv_get_int(t->recipe->json, "checkpoint.every"), done)) FV_TRY(checkpoint(t, done, false, err));
@@ -289,10 +290,18 @@ static fv_status run_stages(fv_trainer *t, int64_t stage_step, fv_error *err) {
     return finish_run(t, ended, err);
 }
 
+static fv_status check_stage_name(const fv_trainer *t, int i, const char *then, fv_error *err) {
+    const char *now = i < t->recipe->stage_count ? t->recipe->stages[i].name : "missing";
+    if (!then || !strcmp(then, now)) return FV_OK;
+    return fv_fail(err, FV_BAD_RECIPE, "%s: stage %d was %s when this run did it and is %s now; a run goes on with its own stages, in their order", t->run->folder, i + 1, then, now);
+}
+
 /* A finished stage has nothing to go on with: its schedules ended where they should. Being asked for more steps of it is not met by silence. */
 static fv_status check_finished(const fv_trainer *t, fv_error *err) {
     const json_t *stages = json_object_get(t->state, "stages");
-    for (int i = 0; i < t->stage && i < t->recipe->stage_count; i++) {
+    for (int i = 0; i < t->stage; i++) FV_TRY(check_stage_name(t, i, fv_get_text(json_array_get(stages, (size_t)i), "name"), err));
+    FV_TRY(check_stage_name(t, t->stage, fv_get_text(t->state, "stage_name"), err));
+    for (int i = 0; i < t->stage; i++) {
         const fv_stage *stage = &t->recipe->stages[i];
         const json_t *then = json_array_get(stages, (size_t)i);
         const char *unit = stage->kind == FV_STAGE_SFT && !fv_get_int(stage->json, "steps") ? "epochs" : "steps";

@@ -233,6 +233,26 @@ static void frozen_weights_stay(void **state) {
     close_slot(&all);
 }
 
+/* A weight that was held begins to learn as one that begins now: AdamW's bias correction counts its own steps. */
+static void held_weights_begin_anew(void **state) {
+    (void)state;
+    static const char *const held[] = {"*q.weight"};
+    const fv_optim how = {.lr = 0.1f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f};
+    fixture f, fresh;
+    open_slot(&f, &(fv_slot_options){.name = "policy", .train = true});
+    open_slot(&fresh, &(fv_slot_options){.name = "policy", .train = true});
+    for (int step = 0; step < 4; step++) {
+        assert_int_equal(fv_slot_hold(f.slot, held, step < 3, NULL), FV_OK);
+        for (int64_t i = 0; i < fv_elements(f.weights[Q].view); i++) fv_f32(f.slot->params[Q].grad)[i] = fv_f32(fresh.slot->params[Q].grad)[i] = (float)(i % 5 - 2);
+        fv_slot_step(f.slot, &how, NULL);
+        if (step < 3) assert_memory_equal(f.slot->params[Q].w.data, f.weights[Q].view.data, fv_bytes(f.weights[Q].view));
+    }
+    fv_slot_step(fresh.slot, &how, NULL);
+    assert_memory_equal(f.slot->params[Q].w.data, fresh.slot->params[Q].w.data, fv_bytes(f.weights[Q].view));
+    close_slot(&f);
+    close_slot(&fresh);
+}
+
 /* Not even its blocks' memory is kept. */
 static void nothing_tracked_leaves_no_tape(void **state) {
     (void)state;
@@ -370,6 +390,7 @@ int main(void) {
         cmocka_unit_test(gradients_are_slopes),
         cmocka_unit_test(blocks_run_again_with_the_same_bits),
         cmocka_unit_test(frozen_weights_stay),
+        cmocka_unit_test(held_weights_begin_anew),
         cmocka_unit_test(nothing_tracked_leaves_no_tape),
         cmocka_unit_test(errors_stick),
         cmocka_unit_test(one_step_by_hand),

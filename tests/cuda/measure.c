@@ -452,10 +452,11 @@ static void compare(difference *d, const float *a, const float *b, int64_t n) {
         d->numbers++;
         d->other += memcmp(a + i, b + i, sizeof *a) != 0;
         double apart = fabs((double)a[i] - (double)b[i]);
-        if (!(apart <= largest) && memcmp(a + i, b + i, sizeof *a)) largest = apart; /* a NaN on one side stays */
+        if (memcmp(a + i, b + i, sizeof *a)) largest = apart <= largest ? largest : isnan(apart) ? INFINITY : apart; /* a NaN on one side stays */
         size = fmax(size, fabs((double)b[i]));
     }
-    if (size > 0 && !(largest / size <= d->relative)) d->relative = largest / size;
+    double relative = largest == 0 ? 0 : size > 0 && !isinf(largest) ? largest / size : INFINITY;
+    d->relative = fmax(d->relative, relative);
 }
 
 static difference compare_sides(const side *card, const side *cpu, fv_error *err) {

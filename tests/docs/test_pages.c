@@ -129,7 +129,7 @@ static void recipe_page_is_current(void **state) {
     fv_text t = {0};
     fv_text_add(&t, "# Recipes\n\n<!-- Made from the program's own tables by tests/docs/test_pages.c (FOVEA_WRITE_DOCS=1); `fovea help recipe` prints them as well. -->\n\n"
                     "A recipe is a YAML file: fields of the recipe itself, and a list of `stages` that run one after the other, each with the weights and the optimizer's moments that the one before has left. `recipes/` has examples. Every field can be given on the "
-                    "command line, by its path: `fovea train R.yaml seed=2 stages.rl.optim.lr=3e-5`; where there is one stage, its fields need no `stages.NAME.` in front. Unknown fields "
+                    "command line, by its path: `fovea train R.yaml seed=2 stages.rl.optim.lr=3e-5`; a field that one stage alone has needs no `stages.NAME.` in front. Unknown fields "
                     "and values out of range are errors, with file, line and a suggestion. A run folder keeps the recipe as resolved, every default written out.\n\n"
                     "A schedule is a number that changes over a stage's steps: `{linear: [from, to]}`, `{cosine: [from, to]}`, `{exponential: [from, steps]}` (falls to 1/e in so many steps), "
                     "`{constant: number}`. The learning rate has `optim.schedule` instead.\n");

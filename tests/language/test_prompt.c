@@ -191,6 +191,27 @@ static void mask_is_what_the_assistant_wrote(void **state) {
     json_decref(messages);
 }
 
+/* "weight": 0 changes what is learned, not what is read: the tokens are those of the conversation without it. */
+static void weightless_turns_keep_their_tokens(void **state) {
+    (void)state;
+    json_t *messages = parse("[{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"\\n\\n first\"}, {\"role\": \"user\", \"content\": \"b\"}, {\"role\": \"assistant\", \"content\": \"second\"}]");
+    for (int i = 0; i < MODELS; i++) {
+        fv_prompt with, without;
+        json_object_del(json_array_get(messages, 1), "weight");
+        assert_int_equal(fv_prompt_make(models[i], messages, NULL, NULL, &with, NULL), FV_OK);
+        json_object_set_new(json_array_get(messages, 1), "weight", json_integer(0));
+        assert_int_equal(fv_prompt_make(models[i], messages, NULL, NULL, &without, NULL), FV_OK);
+        assert_int_equal(with.tokens.count, without.tokens.count);
+        assert_memory_equal(with.tokens.ids, without.tokens.ids, (size_t)with.tokens.count * sizeof *with.tokens.ids);
+        char *text = learned(models[i], &without);
+        assert_string_equal(text, "second<|im_end|>");
+        free(text);
+        fv_prompt_clear(&with);
+        fv_prompt_clear(&without);
+    }
+    json_decref(messages);
+}
+
 static void tokens_are_taken_as_they_are(void **state) {
     (void)state;
     const fv_model *m = models[QWEN3_VL];
@@ -380,7 +401,7 @@ static void pictures_are_as_large_as_is_said(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_tokens_and_positions_as_transformers), cmocka_unit_test(mask_is_what_the_assistant_wrote),
+        cmocka_unit_test(same_tokens_and_positions_as_transformers), cmocka_unit_test(mask_is_what_the_assistant_wrote), cmocka_unit_test(weightless_turns_keep_their_tokens),
         cmocka_unit_test(tokens_are_taken_as_they_are),              cmocka_unit_test(complaints_say_what_is_wrong),
         cmocka_unit_test(long_clips_push_positions_on),              cmocka_unit_test(videos_are_seen_as_by_transformers),
         cmocka_unit_test(frames_stand_for_their_video),              cmocka_unit_test(rows_win_over_what_is_said_for_all), cmocka_unit_test(sizes_can_be_asked_for), cmocka_unit_test(pictures_are_as_large_as_is_said),

@@ -41,6 +41,7 @@ static void mistakes_are_told_before_anything_runs(void **state) {
     refused("arms: {a: {stages: []}}", "arms.a: name the fields of stages one by one");
     refused("arms: {a: {stages.learn.steps: 3}}\nshared: [learn]", "arms.a: stages.learn.steps can't be changed, since stage learn runs once for all arms");
     refused("arms: {a: {stages.0.steps: 3}}\nshared: [learn]", "since stage learn runs once");
+    refused("arms: {a: {batch: 3}}\nshared: [learn]", "arms.a: batch can't be changed, since stage learn runs once"); /* the only supervised stage */
     refused("arms: {a: {model.init: mid}}\nshared: [learn]", "arms.a: model.init can't be changed, since every arm begins with the model of the shared stages");
     refused("arms: {}", "arms must name at least one arm");
     refused("arms: {a: 3}", "arms.a must be a mapping of what it changes");

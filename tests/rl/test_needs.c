@@ -250,8 +250,27 @@ static void stages_need_what_their_rows_are(void **state) {
     assert_true(n[3].bytes[FV_NEEDS_KEYS] > 8 * n[2].bytes[FV_NEEDS_KEYS]);
 }
 
+/* A pass keeps what its own stage's gradients need, whatever others train. */
+static void held_parts_keep_nothing(void **state) {
+    (void)state;
+    static const char *const freezes[] = {"[visual.*]", "[]"};
+    fv_needs n[2];
+    for (size_t i = 0; i < 2; i++) {
+        char rest[768];
+        snprintf(rest, sizeof rest,
+                 "stages:\n  - {name: one, kind: sft, steps: 1, batch: 32, data: %s/rows.jsonl, freeze: %s, optim: {micro_tokens: 2400}}\n"
+                 "  - {name: two, kind: sft, steps: 1, batch: 1, data: %s/rows.jsonl, freeze: [language_model.*], optim: {micro_tokens: 10}}\n",
+                 small_root, freezes[i], small_root);
+        fv_recipe *r = small_recipe(1, rest);
+        MUST(fv_needs_find(&n[i], r, err));
+        fv_recipe_close(r);
+    }
+    assert_true(n[0].bytes[FV_NEEDS_ACTIVATIONS] < n[1].bytes[FV_NEEDS_ACTIVATIONS]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(slots_hold_what_is_said), cmocka_unit_test(every_operation_is_there), cmocka_unit_test(passes_take_what_is_said), cmocka_unit_test(large_models_are_refused),
-                                       cmocka_unit_test(what_is_large_is_named), cmocka_unit_test(a_card_holds_what_lies_there), cmocka_unit_test(stages_need_what_their_rows_are)};
+                                       cmocka_unit_test(what_is_large_is_named), cmocka_unit_test(a_card_holds_what_lies_there), cmocka_unit_test(stages_need_what_their_rows_are),
+                                       cmocka_unit_test(held_parts_keep_nothing)};
     return cmocka_run_group_tests(tests, small_begin, small_end);
 }

@@ -213,6 +213,20 @@ static void another_model_is_refused(void **state) {
     assert_non_null(strstr(why.text, "optimizer.safetensors"));
 }
 
+/* A run goes on with the stages that it has done, and the one that it is in. */
+static void other_stages_are_refused(void **state) {
+    (void)state;
+    static const char *const stages[] = {"  - {name: other, kind: sft, steps: 7, batch: 2, data: LESSON}\n", "  - {name: learn, kind: sft, steps: 7, batch: 2, data: LESSON}\n"};
+    static const char *const says[] = {"whole: stage 1 was learn when this run did it and is other now", "whole: stage 2 was rl when this run did it and is missing now"};
+    for (size_t i = 0; i < FV_COUNT(stages); i++) {
+        char rest[256];
+        fv_error why = {0};
+        snprintf(rest, sizeof rest, "%.*s%s/films.jsonl}\n", (int)(strstr(stages[i], "LESSON") - stages[i]), stages[i], small_root);
+        assert_int_equal(lesson_run(lesson_recipe(SMALL_QWEN25, "whole", NULL, "muon: [language_model.layers.*]", rest), true, &why), FV_BAD_RECIPE);
+        if (!strstr(why.text, says[i])) fail_msg("%s", why.text);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_killed_run_ends_as_the_others),
@@ -220,6 +234,7 @@ int main(void) {
         cmocka_unit_test(a_stopped_run_goes_on),
         cmocka_unit_test(a_finished_run_stays),
         cmocka_unit_test(another_model_is_refused),
+        cmocka_unit_test(other_stages_are_refused),
     };
     return cmocka_run_group_tests(tests, run_once, small_end);
 }
