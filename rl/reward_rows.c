@@ -60,6 +60,20 @@ static fv_status take_values(job *j, size_t i, fv_error *err) {
     return FV_OK;
 }
 
+/* Numbers of a row that stand above the recipe's: a row that brings something else by such a name means one. */
+static void check_numbers(fv_response *r) {
+    static const struct {
+        const char *field;
+        double low, high;
+    } own[] = {{"step", 0, 1e15}, {"anneal_steps", 1e-6, 1e12}, {"alpha", 0, 1000}, {"thinking_reward", 0, 1}};
+    for (size_t k = 0; k < FV_COUNT(own) && r->row && !r->error[0]; k++) {
+        const json_t *v = fv_json_find(r->row, own[k].field);
+        double x = json_number_value(v);
+        if (v && !(json_is_number(v) && x >= own[k].low && x <= own[k].high))
+            snprintf(r->error, sizeof r->error, "%.100s: %s must be a number, %g..%g", r->place, own[k].field, own[k].low, own[k].high);
+    }
+}
+
 static fv_status take_memory(job *j, fv_error *err) {
     size_t n = (size_t)j->r.count;
     j->terms = calloc(n * FV_MAX_PARTS, sizeof *j->terms);
@@ -72,6 +86,7 @@ static fv_status take_memory(job *j, fv_error *err) {
     for (size_t i = 0; i < n; i++) {
         fv_response *r = &j->r.items[i];
         r->terms = j->terms + i * FV_MAX_PARTS;
+        check_numbers(r);
         FV_TRY(take_values(j, i, err));
         const json_t *logprobs = r->row ? json_object_get(r->row, "logprobs") : NULL;
         size_t tokens = json_array_size(logprobs);
@@ -111,7 +126,7 @@ static fv_status run_group(job *j, int64_t first, fv_error *err) {
             scored.count += pass == 0;
         }
     const json_t *step = j->r.items[first].row ? json_object_get(j->r.items[first].row, "step") : NULL;
-    fv_moment when = {json_integer_value(step), fv_get_int(j->stage->json, "steps"), (uint64_t)fv_get_int(j->recipe->json, "seed")};
+    fv_moment when = {(int64_t)json_number_value(step), fv_get_int(j->stage->json, "steps"), (uint64_t)fv_get_int(j->recipe->json, "seed")};
     if (scored.count) FV_TRY(fv_pipeline_reward(j->pipeline, &scored, &when, err));
     for (int k = scored.count; k < all.count; k++) all.items[k].aside = true; /* rows for weights alone */
     if (all.count) FV_TRY(fv_pipeline_advantage(j->pipeline, &all, &when, err));

@@ -33,7 +33,7 @@ static fv_status temporal(const fv_use *u, fv_group *g, int term, const fv_momen
         const char *type = fv_response_field(r, "data_type");
         r->aside = is(r->frames, "shuffled");
         if (r->frames && !r->aside && !is(r->frames, "ordered")) fv_response_lacks(r, u, "`frames` that is ordered or shuffled");
-        else if (!type && !r->frames) fv_response_lacks(r, u, "`data_type` (image, video)");
+        else if (type ? !is(type, "image") && !is(type, "video") : !r->frames) fv_response_lacks(r, u, "`data_type` that is image or video");
         else r->terms[term] = passed && !r->aside && !is(type, "image") && (float)r->terms[accuracy] > right;
     }
     return FV_OK;

@@ -225,8 +225,10 @@ static void rows_that_lack_something_have_errors(void **state) {
                                "{\"id\": 2, \"group\": \"g\", \"response\": \"<think>t</think><answer>B</answer>\", \"solution\": \"A\", \"problem_type\": \"multiple choice\", \"step\": 1}\n"
                                "{\"id\": 3, \"group\": \"g\", \"response\": \"<think>t</think><answer>A</answer>\", \"solution\": \"A\", \"problem_type\": \"multiple choice\", \"step\": 1}\n"
                                "{\"id\": 4, \"group\": \"g\", \"solution\": \"A\", \"problem_type\": \"multiple choice\", \"step\": 1, \"thinking_reward\": 1}\n"
-                               "{\"id\": 5, \"group\": \"g\", \"response\": \"x\", \"problem_type\": \"multiple choice\", \"thinking_reward\": 1}\n";
-    static const char *const errors[] = {NULL, NULL, "thinking_reward", "response", "answer"}; /* a wrong response is not asked about */
+                               "{\"id\": 5, \"group\": \"g\", \"response\": \"x\", \"problem_type\": \"multiple choice\", \"thinking_reward\": 1}\n"
+                               "{\"id\": 6, \"group\": \"g\", \"response\": \"<think>t</think><answer>A</answer>\", \"solution\": \"A\", \"problem_type\": \"multiple choice\", \"step\": \"1\", \"thinking_reward\": 1}\n"
+                               "{\"id\": 7, \"group\": \"g\", \"response\": \"<think>t</think><answer>A</answer>\", \"solution\": \"A\", \"problem_type\": \"multiple choice\", \"step\": 1, \"thinking_reward\": 7}\n";
+    static const char *const errors[] = {NULL, NULL, "thinking_reward", "response", "answer", "step must be a number", "thinking_reward must be a number, 0..1"}; /* a wrong response is not asked about */
     json_t *out = rewards_of_rows("sophiavl-r1", rows, NULL);
     for (size_t i = 0; i < FV_COUNT(errors); i++) {
         const char *error = json_string_value(json_object_get(json_array_get(out, i), "error"));
