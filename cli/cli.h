@@ -73,7 +73,7 @@ fv_status fv_args_number(const char *text, const char *name, int64_t low, int64_
 /* An environment given as YAML or JSON, or as a file; *out is the caller's, NULL for text NULL. */
 fv_status fv_env_read(json_t **out, const char *text, fv_error *err);
 
-/* A fv_bad_row: says it on stderr. */
+/* A fv_bad_row: says it on stderr, of the first fifty. */
 void fv_say_bad_row(void *context, const fv_error *why);
 
 /* What is worth knowing of a model (fv_session_options.note): says it on stderr. */

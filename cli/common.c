@@ -24,8 +24,11 @@ fv_status fv_sampling_read(fv_sampling_args *out, const fv_args *a, double tempe
 }
 
 void fv_say_bad_row(void *context, const fv_error *why) {
+    enum { MOST = 50 }; /* a file of which nothing can be used should not hide what else is said */
+    static int said;
     (void)context;
-    fprintf(stderr, "fovea: %s\n", why->text);
+    if (said++ < MOST) fprintf(stderr, "fovea: %s\n", why->text);
+    if (said == MOST + 1) fprintf(stderr, "fovea: further rows that can't be used are counted, not listed\n");
 }
 
 void fv_say_note(const char *model, const char *note) {
