@@ -144,7 +144,7 @@ static fv_status count(fv_marks *m, const fv_mark *mark, const fv_row *row, cons
     FV_TRY(fv_tally_add(&m->all, mark->score, c->count ? c->names[0] : NULL, cluster, err));
     for (int k = 1; k < c->count; k++) FV_TRY(fv_tally_add_category(&m->all, mark->score, c->names[k], err));
     for (int i = 0; p && p->metrics[i]; i++)
-        if (!isnan(mark->metrics[i])) m->metrics[i].sum += mark->metrics[i], m->metrics[i].n += 1;
+        if (!isnan(mark->metrics[i])) m->metrics[i].sum += mark->metrics[i] * mark->counts[i], m->metrics[i].n += mark->counts[i];
     for (int i = 0; p && p->levels && p->levels[i].category; i++)
         if (!strcmp(p->levels[i].category, mark->category)) FV_TRY(fv_tally_add(&m->levels[i], mark->score, NULL, cluster, err));
     return FV_OK;

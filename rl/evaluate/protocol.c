@@ -8,6 +8,7 @@
 #define PROTOCOLS(X)                                                                                                   \
     X(exact) X(choice) X(numeric) X(open) X(mcq_lmms) X(mcq_kit) X(mvbench_lmms) X(mvbench_kit) X(videomme_lmms)               \
     X(videomme_kit) X(nextqa_lmms) X(mmvu_lmms) X(tempcompass_lmms) X(vsi_lmms) X(vstar_lmms) X(refcoco_lmms)          \
+    X(clevrer) X(nextgqa)                                                                                              \
     X(sophiavl_r1) X(deepeyes) X(vilasr) X(tw_grpo) X(tw_grpo_zeroshot) X(vision_sr1) X(video_r1)
 
 #define X(name) extern const fv_protocol fv_protocol_##name;
@@ -68,7 +69,7 @@ static json_t *settled(const fv_response *r) {
 
 fv_status fv_protocol_mark(const fv_protocol *p, fv_response *r, fv_mark *m, fv_error *err) {
     fv_text text = {0};
-    for (size_t i = 0; i < FV_PROTOCOL_METRICS; i++) m->metrics[i] = NAN;
+    for (size_t i = 0; i < FV_PROTOCOL_METRICS; i++) m->metrics[i] = NAN, m->counts[i] = 1;
     if (r->text) p->read(&text, r->text);
     json_t *row = settled(r);
     if (!row) text.failed = true;

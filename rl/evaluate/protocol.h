@@ -16,6 +16,7 @@ typedef struct {
     bool left_out;                      /* counted nowhere: the protocol's mean is over the others */
     const char *category;               /* one that the protocol knows, static; NULL: the row's own (fv_protocol.facets) */
     double metrics[FV_PROTOCOL_METRICS];/* of fv_protocol.metrics; NAN: does not apply */
+    double counts[FV_PROTOCOL_METRICS]; /* of how many things each is the mean here (a question's options): 1 unless set */
 } fv_mark;
 void fv_mark_clear(fv_mark *m);
 

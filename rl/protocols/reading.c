@@ -90,6 +90,23 @@ fv_span fv_option_text(const fv_options *o, int i) {
     return fv_leading_letter(s, &rest) == (char)('A' + i) && rest.size ? rest : s;
 }
 
+int fv_option_said(const fv_options *o, fv_span answer) {
+    fv_text a = {0}, b = {0};
+    int found = -1, count = 0;
+    fv_edit_set(&a, fv_py_strip_of(answer, "."));
+    fv_edit_lower(&a);
+    for (int i = 0; i < o->count; i++) {
+        fv_edit_set(&b, fv_py_strip_of(fv_option_text(o, i), "."));
+        fv_edit_lower(&b);
+        if (!b.size || !fv_edit_same(&a, &b)) continue;
+        found = i;
+        count++;
+    }
+    fv_text_clear(&a);
+    fv_text_clear(&b);
+    return count == 1 ? found : -1;
+}
+
 int fv_options_right(const fv_options *o, const json_t *row) {
     static const char *const fields[] = {"answer", "label", "ground_truth", "solution"};
     fv_span s = {0}, rest;

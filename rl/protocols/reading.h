@@ -32,6 +32,9 @@ char fv_leading_letter(fv_span s, fv_span *rest);
 /* The text of an option without the letter that stands before it ("A. red", "(A) red", "A: red" as option A: "red"). */
 fv_span fv_option_text(const fv_options *o, int i);
 
+/* The option that is the whole of an answer (a last full stop aside): its text, whatever the case; -1: none or several. */
+int fv_option_said(const fv_options *o, fv_span answer);
+
 /* The number of the option that row's `answer` (or `label`, `ground_truth`, `solution`'s <answer> pair) says: a letter, with or without something behind it ("B", "(B)", "B. red"),
  * an option's text, or a whole number from 0; -1: none. */
 int fv_options_right(const fv_options *o, const json_t *row);

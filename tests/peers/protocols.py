@@ -7,6 +7,7 @@
     git clone https://github.com/AntResearchNLP/ViLaSR              # 61669c02
     git clone https://github.com/longmalongma/TW-GRPO               # aa529ffc
     git clone https://github.com/Visual-Agent/DeepEyes              # 6c5e7967
+    git clone https://github.com/doc-doc/NExT-GQA                   # 63772e0
     python tests/peers/protocols.py FOLDER                          # the folder that they are in
     python tests/peers/protocols.py FOLDER --check build/fovea 2000 # instead: that many random responses a protocol through the program
 
@@ -410,6 +411,54 @@ def deepeyes(row, texts, response):
     return float(eyes.process(line)[0]), said if "\\boxed" not in said else None
 
 
+gqa_said = []
+gqa = take("NExT-GQA/code/TempGQA/eval_ground.py", "get_tIoU", "eval_ground", print=lambda *a: gqa_said.append(a[0]))
+
+
+def gqa_row():
+    texts = rng.sample(["red ball", "the dog runs", "a dog and a cat", "left of it", "to play", "Because it is cold", "water"], 5)
+    spans = [sorted(rng.randrange(0, 200) / 10 for _ in range(2)) for _ in range(rng.randint(1, 3))]
+    return dict({f"a{i}": t for i, t in enumerate(texts)}, answer=rng.choice(texts), type=rng.choice(["CW", "TN", "TP"]), video_id=str(rng.randrange(4)), location=spans), texts + [
+        "[%.1f, %.1f]" % tuple(sorted(rng.randrange(0, 220) / 10 for _ in range(2))), "%ds to %d s" % (rng.randrange(9), rng.randrange(20)), "<answer>", "</answer>"]
+
+
+def gqa_read(row, text):
+    """What is ours: the span, and the choice beside it."""
+    text, number = lmms_text(text), r"(\d+(?:\.\d+)?)"
+    found = list(re.finditer(r"\[\s*" + number + r"\s*,\s*" + number + r"\s*\]", text)) or list(re.finditer(r"(?<![\d:.])" + number + r"\s*(?:s|sec|seconds)?\s*(?:-|\u2013|to)\s*" + number + r"(?![\d:])", text))
+    if not found:
+        return None, None
+    kept = text[:found[-1].start()] + text[found[-1].end():]
+    pair = re.search(r"<answer>(.*?)</answer>", kept, re.DOTALL)
+    said, texts = (pair[1] if pair else kept).strip(" \t\n,;"), [row[f"a{i}"] for i in range(5)]
+    letter = re.match(r"([A-E])(?:[.):]|\Z)|\(([A-E])\)", said)
+    same = [i for i, t in enumerate(texts) if t.lower() == said.strip(".").lower()]
+    return [float(found[-1][1]), float(found[-1][2])], LETTERS.index(letter[1] or letter[2]) if letter else same[0] if same else None
+
+
+def gqa_score(row, texts, response):
+    """Acc@GQA of one question, by the evaluator's own count."""
+    span, choice = gqa_read(row, response)
+    if span is None:
+        return None
+    gqa_said.clear()
+    gqa.eval_ground({"v": {"location": {"q": row["location"]}}}, {"v_q": span}, {"v_q": {"answer": row["answer"], "prediction": choice is not None and row[f"a{choice}"]}})
+    return float(gqa_said[1].split()[0]) / 100, "" if choice is None else LETTERS[choice]
+
+
+def gqa_metrics(rows):
+    """Its printed line has one decimal: of all rows at once, and so of numbers that it rounds; here its sums are made again from get_tIoU."""
+    read = [(r, *gqa_read(r, r["response"])) for r in rows]
+    read = [x for x in read if x[1]]
+    best = [[max([0] + [gqa.get_tIoU(loc, span)[k] for loc in r["location"]]) for r, span, _ in read] for k in (0, 1)]
+    share = lambda values, least: sum(v >= least for v in values) / len(values)
+    gqa_said.clear()
+    gqa.eval_ground({str(i): {"location": {"q": r["location"]}} for i, (r, _, _) in enumerate(read)}, {f"{i}_q": span for i, (_, span, _) in enumerate(read)})
+    ours = {"IoP": np.mean(best[1]), "IoP@0.3": share(best[1], 0.3), "IoP@0.5": share(best[1], 0.5), "IoU": np.mean(best[0]), "IoU@0.3": share(best[0], 0.3), "IoU@0.5": share(best[0], 0.5)}
+    assert all(abs(float(theirs) - 100 * v) < 0.051 for theirs, v in zip(gqa_said[1].split()[1:], ours.values())), (gqa_said, ours)
+    return dict({k: float(v) for k, v in ours.items()}, acc=sum(c is not None and r[f"a{c}"] == r["answer"] for r, _, c in read) / len(read))
+
+
 # ---- All of them: row, score, mean by the evaluator's own aggregation (or None: plain), metrics, responses that show its traps ----
 
 LETTER_TRAPS = ["B", "(C)", "the answer is B, not C", "A man in B", "Based on this, A", "The answer is a dog", "answer is because", "", " ", ".", "Z", "B. or C.", "C) as B: says", "A市", "市A",
@@ -431,6 +480,7 @@ PROTOCOLS = {
     "vilasr": (lambda: system_row("multiple choice", "numerical", "regression"), vilasr, None, None, ["a", "", "<answer> </answer>", "B. red", "3.", "2.7", "3.3"]),
     "tw-grpo": (tw_row, tw_grpo, None, tw_metrics, ["A,C", "<answer></answer>", "The answer: A, C, E", "answer A", "<answer>A,A</answer>"]),
     "deepeyes": (deepeyes_row, deepeyes, None, None, ["A", "B", "AA", "", "A. left", "</answer> A <answer>", "<answer>A</answer><answer>B</answer>"]),
+    "nextgqa": (gqa_row, gqa_score, None, gqa_metrics, ["A [0, 20]", "<answer>B</answer> [2.5,7]", "[0, 9.5] (C)", "[1, 2] <answer>D [3, 12]</answer>", "E. 3s - 8 s", "A 0:03 to 0:07", "B", "", "C [5, 5]", "D: [9, 3]", "<think>[1, 2]</think>A [4, 10]", "from 2 to 11 seconds: A", "red ball, [0, 10]"]),
 }
 FRAGMENTS = ["A", "B", "C", "D", "E", "(A)", "(B)", "C.", "D:", "B)", "a", "b", "the answer is", "The best answer is", "answer is **", "Answer:", "Best option:", "The best option is", "because", "Based on",
              "A man", "not", "or", ",", ".", "'", "\n", "答案是", "é", "市", "<think>", "</think>", "Z", "I can't process this file.", "yes", "no", "it", "says that", "\t", "/", "1,2", "_B_", "<analysis>x</analysis>"]
@@ -446,7 +496,7 @@ def random_response(texts):
 
 clustered_stderr = take(L + "api/metrics.py", "clustered_stderr", collections=collections).clustered_stderr
 CLUSTERS = {"videomme@lmms": "videoID", "videomme@kit": "videoID", "mvbench@lmms": "video", "mvbench@kit": "video", "nextqa@lmms": "video", "mmvu@lmms": "video_path",
-            "tempcompass@lmms": "video_id", "vsi@lmms": "scene_name"}
+            "tempcompass@lmms": "video_id", "vsi@lmms": "scene_name", "nextgqa": "video_id"}
 
 
 def clustered(name, rows, scores):

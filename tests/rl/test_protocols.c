@@ -223,6 +223,53 @@ static void boxes_are_graded(void **state) {
            (const char *const[]){"\\frac{1}{2}", "B", "None", "0.5"}, (const double[]){1, 1, 0, 1}, 4);
 }
 
+/* CLEVRER: words in any case; verdicts by letters, words or options with their letters, all of which must be right; options are counted over all questions of a type. */
+static void verdicts_are_counted(void **state) {
+    (void)state;
+    static const char counter[] = "{\"question_type\": \"counterfactual\", \"scene_index\": 10001, \"choices\": [{\"choice\": \"a\", \"answer\": \"correct\"}, {\"choice\": \"b\", \"answer\": \"wrong\"}, "
+                                  "{\"choice\": \"c\", \"answer\": \"correct\"}], \"response\": \"%s\"}",
+                      none[] = "{\"question_type\": \"counterfactual\", \"choices\": [{\"choice\": \"a\", \"answer\": \"wrong\"}], \"response\": \"%s\"}",
+                      word[] = "{\"question_type\": \"descriptive\", \"answer\": \"yes\", \"response\": \"%s\"}";
+    static const struct {
+        const char *row, *response, *extracted;
+        double score;
+        int options; /* verdicts that are right */
+    } cases[] = {{counter, "<answer>A, C</answer>", "A,C", 1, 3}, {counter, "<answer>A and C.</answer>", "A,C", 1, 3},          {counter, "A", "A", 0, 2},
+                 {counter, "correct, wrong, correct", "A,C", 1, 3}, {counter, "correct, correct", "", 0, 0},                     {counter, "(A) it moves\\n(C) it rests", "A,C", 1, 3},
+                 {counter, "none", "none", 0, 1},                {counter, "A, D", "", 0, 0},                                    {counter, "I think A", "", 0, 0},
+                 {counter, "", "", 0, 0},                        {none, "<think>A</think><answer>None</answer>", "none", 1, 1}, {none, "A", "A", 0, 0},
+                 {word, "<answer>Yes.</answer>", "Yes", 1, 0},   {word, "no", "no", 0, 0}};
+    fv_text t = {0};
+    double right = 0, options = 0;
+    for (size_t i = 0; i < FV_COUNT(cases); i++) {
+        fv_text_char(&t, i ? ',' : '[');
+        fv_text_printf(&t, cases[i].row, cases[i].response);
+        right += cases[i].score;
+        options += cases[i].options;
+    }
+    fv_text_char(&t, ']');
+    json_t *json = json_of(t.data), *out = evaluate("clevrer", json, NULL), *line;
+    for (size_t i = 0; i < FV_COUNT(cases); i++) {
+        char id[32];
+        snprintf(id, sizeof id, "%zu", i);
+        line = json_object_get(json_object_get(out, "lines"), id);
+        if (strcmp(json_string_value(json_object_get(line, "extracted")), cases[i].extracted) || !near(json_object_get(line, "score"), cases[i].score))
+            fail_msg("\"%s\": %s, %g", cases[i].response, json_string_value(json_object_get(line, "extracted")), json_number_value(json_object_get(line, "score")));
+    }
+    assert_true(near(json_object_get(out, "accuracy"), right / FV_COUNT(cases)));
+    assert_true(near(fv_json_find(out, "metrics.counterfactual_options"), options / (10 * 3 + 2)));
+    assert_true(json_is_null(json_object_get(json_object_get(out, "metrics"), "predictive_options")));
+    assert_true(near(fv_json_find(out, "by.descriptive.accuracy"), 0.5));
+    json_decref(out);
+    json_decref(json);
+    fv_text_clear(&t);
+    out = evaluate("clevrer", json = json_of("[{\"question_type\": \"predictive\", \"choices\": [{\"choice\": \"a\"}], \"response\": \"A\"}, {\"question_type\": \"odd\", \"response\": \"A\"}]"), NULL);
+    assert_int_equal(json_integer_value(json_object_get(out, "errors")), 2);
+    assert_non_null(strstr(json_string_value(json_array_get(json_object_get(out, "bad"), 0)), "clevrer needs `choices`, each with an `answer` that is correct or wrong"));
+    json_decref(out);
+    json_decref(json);
+}
+
 /* Two tasks: one of two categories with means 1/2 and 1, one with 0: (3/4 + 0) / 2. Weights 1/4, 1/4, 1/2. */
 static void tasks_are_averaged(void **state) {
     (void)state;
@@ -322,7 +369,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_those_of_the_evaluators), cmocka_unit_test(an_outcome_reward_is_a_protocol), cmocka_unit_test(choices_are_read_in_one_way), cmocka_unit_test(numbers_are_compared), cmocka_unit_test(words_are_compared),
         cmocka_unit_test(letters_alone_are_answers),
-        cmocka_unit_test(boxes_are_graded),                   cmocka_unit_test(tasks_are_averaged),              cmocka_unit_test(published_outputs_are_read), cmocka_unit_test(newer_logs_are_read), cmocka_unit_test(numbers_are_options),  cmocka_unit_test(names_are_suggested),
+        cmocka_unit_test(boxes_are_graded),                   cmocka_unit_test(verdicts_are_counted), cmocka_unit_test(tasks_are_averaged),              cmocka_unit_test(published_outputs_are_read), cmocka_unit_test(newer_logs_are_read), cmocka_unit_test(numbers_are_options),  cmocka_unit_test(names_are_suggested),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }
