@@ -2,7 +2,6 @@
  * the options that are right. */
 #include "rl/protocols/reading.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Types with options: their metric is of options, as the server's "per opt." */
@@ -16,11 +15,13 @@ typedef struct {
 
 static bool is(fv_span word, const char *text) { return fv_span_same(word, fv_span_of(text)); }
 
-/* The next run of letters and digits. */
+static bool in_word(char c) { return ((c | 32) >= 'a' && (c | 32) <= 'z') || (c >= '0' && c <= '9') || (c & 0x80); }
+
+/* The next run of letters and digits, of any script. */
 static bool next_word(fv_span *rest, fv_span *word) {
     size_t from = 0, to;
-    while (from < rest->size && !((rest->text[from] | 32) >= 'a' && (rest->text[from] | 32) <= 'z') && !(rest->text[from] >= '0' && rest->text[from] <= '9')) from++;
-    for (to = from; to < rest->size && (((rest->text[to] | 32) >= 'a' && (rest->text[to] | 32) <= 'z') || (rest->text[to] >= '0' && rest->text[to] <= '9'));) to++;
+    while (from < rest->size && !in_word(rest->text[from])) from++;
+    for (to = from; to < rest->size && in_word(rest->text[to]);) to++;
     *word = (fv_span){rest->text + from, to - from};
     *rest = fv_span_from(*rest, to);
     return word->size > 0;
