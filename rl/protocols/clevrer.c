@@ -29,16 +29,17 @@ static bool next_word(fv_span *rest, fv_span *word) {
 
 /* "A, C", "A and C"; "none". */
 static bool read_letters(verdicts *v, fv_span s) {
-    int words = 0;
+    int letters = 0, others = 0;
     bool none = false;
     memset(v->right, 0, sizeof v->right);
-    for (fv_span word; next_word(&s, &word); words++) {
+    for (fv_span word; next_word(&s, &word);) {
         int i = word.size == 1 ? word.text[0] - 'A' : -1;
-        if (i >= 0 && i < v->count) v->right[i] = true;
-        else if (is(word, "none") || is(word, "None")) none = true;
-        else if (!is(word, "and")) return false;
+        if (i >= 0 && i < v->count) v->right[i] = true, letters++;
+        else if (!none && (is(word, "none") || is(word, "None"))) none = true;
+        else if (is(word, "and")) others++;
+        else return false;
     }
-    return words > 0 && (!none || words == 1);
+    return none ? letters + others == 0 : letters > 0;
 }
 
 /* "correct, wrong, wrong": a word for each. */
@@ -75,15 +76,21 @@ static void add_letters(fv_text *t, const verdicts *v) {
     if (!any) fv_text_add(t, "none");
 }
 
-static const char *mark_options(fv_mark *m, fv_span text, const json_t *row, int type) {
-    const json_t *choices = json_object_get(row, "choices");
-    verdicts want = {.count = (int)json_array_size(choices)}, said = {.count = want.count};
-    if (!want.count || want.count > FV_OPTIONS) return "`choices`, each with an `answer` that is correct or wrong";
-    for (int i = 0; i < want.count; i++) {
+/* A row's own. */
+static bool read_row(verdicts *v, const json_t *choices) {
+    *v = (verdicts){.count = json_array_size(choices) > FV_OPTIONS ? 0 : (int)json_array_size(choices)};
+    for (int i = 0; i < v->count; i++) {
         fv_span answer = fv_row_span(json_array_get(choices, (size_t)i), "answer");
-        want.right[i] = answer.text && is(answer, "correct");
-        if (!answer.text || (!want.right[i] && !is(answer, "wrong"))) return "`choices`, each with an `answer` that is correct or wrong";
+        v->right[i] = is(answer, "correct");
+        if (!v->right[i] && !is(answer, "wrong")) return false;
     }
+    return v->count > 0;
+}
+
+static const char *mark_options(fv_mark *m, fv_span text, const json_t *row, int type) {
+    verdicts want;
+    if (!read_row(&want, json_object_get(row, "choices"))) return "`choices`, each with an `answer` that is correct or wrong";
+    verdicts said = {.count = want.count};
     bool read = text.size && (read_words(&said, text) || read_letters(&said, text) || read_options(&said, text));
     int same = 0;
     for (int i = 0; i < want.count; i++) same += read && said.right[i] == want.right[i];

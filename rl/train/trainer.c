@@ -291,9 +291,9 @@ static fv_status run_stages(fv_trainer *t, int64_t stage_step, fv_error *err) {
 }
 
 static fv_status check_stage_name(const fv_trainer *t, int i, const char *then, fv_error *err) {
-    const char *now = i < t->recipe->stage_count ? t->recipe->stages[i].name : "missing";
-    if (!then || !strcmp(then, now)) return FV_OK;
-    return fv_fail(err, FV_BAD_RECIPE, "%s: stage %d was %s when this run did it and is %s now; a run goes on with its own stages, in their order", t->run->folder, i + 1, then, now);
+    const char *now = i < t->recipe->stage_count ? t->recipe->stages[i].name : NULL;
+    if (!then || (now && !strcmp(then, now))) return FV_OK;
+    return fv_fail(err, FV_BAD_RECIPE, "%s: stage %d was %s when this run did it and is %s now; a run goes on with its own stages, in their order", t->run->folder, i + 1, then, now ? now : "missing");
 }
 
 /* A finished stage has nothing to go on with: its schedules ended where they should. Being asked for more steps of it is not met by silence. */
@@ -301,7 +301,7 @@ static fv_status check_finished(const fv_trainer *t, fv_error *err) {
     const json_t *stages = json_object_get(t->state, "stages");
     for (int i = 0; i < t->stage; i++) FV_TRY(check_stage_name(t, i, fv_get_text(json_array_get(stages, (size_t)i), "name"), err));
     FV_TRY(check_stage_name(t, t->stage, fv_get_text(t->state, "stage_name"), err));
-    for (int i = 0; i < t->stage; i++) {
+    for (int i = 0; i < t->stage && i < t->recipe->stage_count; i++) { /* states without names are taken as they are */
         const fv_stage *stage = &t->recipe->stages[i];
         const json_t *then = json_array_get(stages, (size_t)i);
         const char *unit = stage->kind == FV_STAGE_SFT && !fv_get_int(stage->json, "steps") ? "epochs" : "steps";

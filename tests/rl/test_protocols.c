@@ -236,7 +236,7 @@ static void verdicts_are_counted(void **state) {
         int options; /* verdicts that are right */
     } cases[] = {{counter, "<answer>A, C</answer>", "A,C", 1, 3}, {counter, "<answer>A and C.</answer>", "A,C", 1, 3},          {counter, "A", "A", 0, 2},
                  {counter, "correct, wrong, correct", "A,C", 1, 3}, {counter, "correct, correct", "", 0, 0},                     {counter, "(A) it moves\\n(C) it rests", "A,C", 1, 3},
-                 {counter, "none", "none", 0, 1},                {counter, "A, D", "", 0, 0},                                    {counter, "I think A", "", 0, 0},
+                 {counter, "none", "none", 0, 1},                {counter, "A, D", "", 0, 0}, {counter, "and", "", 0, 0},                                    {counter, "I think A", "", 0, 0},
                  {counter, "", "", 0, 0},                        {none, "<think>A</think><answer>None</answer>", "none", 1, 1}, {none, "A", "A", 0, 0},
                  {word, "<answer>Yes.</answer>", "Yes", 1, 0},   {word, "no", "no", 0, 0}};
     fv_text t = {0};
@@ -257,7 +257,7 @@ static void verdicts_are_counted(void **state) {
             fail_msg("\"%s\": %s, %g", cases[i].response, json_string_value(json_object_get(line, "extracted")), json_number_value(json_object_get(line, "score")));
     }
     assert_true(near(json_object_get(out, "accuracy"), right / FV_COUNT(cases)));
-    assert_true(near(fv_json_find(out, "metrics.counterfactual_options"), options / (10 * 3 + 2)));
+    assert_true(near(fv_json_find(out, "metrics.counterfactual_options"), options / (11 * 3 + 2)));
     assert_true(json_is_null(json_object_get(json_object_get(out, "metrics"), "predictive_options")));
     assert_true(near(fv_json_find(out, "by.descriptive.accuracy"), 0.5));
     json_decref(out);
