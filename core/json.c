@@ -241,6 +241,12 @@ fv_status fv_json_save(const json_t *value, const char *folder, const char *name
     return fv_file_save(folder, name, &text, err);
 }
 
+int fv_json_bit(const json_t *value, int missing) {
+    double x = json_number_value(value);
+    if (!value || json_is_null(value)) return missing;
+    return json_is_number(value) && (x == 0 || x == 1) ? (int)x : -1;
+}
+
 const char *fv_json_word(const json_t *value, char *room) {
     if (!json_is_integer(value)) return json_string_value(value);
     snprintf(room, FV_JSON_WORD, "%lld", (long long)json_integer_value(value));

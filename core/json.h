@@ -59,4 +59,7 @@ fv_status fv_json_save(const json_t *value, const char *folder, const char *name
 enum { FV_JSON_WORD = 24 };
 const char *fv_json_word(const json_t *value, char *room);
 
+/* A number that is 0 or 1: which; `missing` where there is none, or null; -1 for anything else. */
+int fv_json_bit(const json_t *value, int missing);
+
 #endif

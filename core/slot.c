@@ -216,10 +216,10 @@ static int count_parameters(const fv_adapter *a) {
 
 /* Something is to be trained that `freeze` leaves, beside a value head. */
 static fv_status check_left(const fv_slot *s, fv_error *err) {
-    for (int i = 0; i < s->count - (s->head < 0 ? 0 : 2); i++)
+    int count = s->head < 0 ? s->count : s->head;
+    for (int i = 0; i < count; i++)
         if (fv_learns(&s->params[i])) return FV_OK;
-    bool adapts = s->count - (s->head < 0 ? 0 : 2) > s->weights;
-    return fv_fail(err, FV_BAD_RECIPE, "freeze: all weights%s are frozen, nothing is left to train", adapts ? " that the adapter changes" : "");
+    return fv_fail(err, FV_BAD_RECIPE, "freeze: all weights%s are frozen, nothing is left to train", count > s->weights ? " that the adapter changes" : "");
 }
 
 fv_status fv_slot_hold(fv_slot *s, const char *const *patterns, int count, fv_error *err) {

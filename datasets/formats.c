@@ -36,7 +36,7 @@ static fv_status fv_check_message(const json_t *message, const char *place, size
     if (!known)
         return fv_fail(err, FV_BAD_DATA, "%s: messages[%zu].role must be system, user, assistant or tool, got \"%.40s\"", place, index, role ? role : "nothing");
     const json_t *weight = strcmp(role, "assistant") == 0 ? json_object_get(message, "weight") : NULL;
-    if (weight != NULL && !json_is_null(weight) && json_number_value(weight) != 1 && !(json_is_number(weight) && json_number_value(weight) == 0))
+    if (fv_json_bit(weight, 1) < 0)
         return fv_fail(err, FV_BAD_DATA, "%s: messages[%zu].weight must be 0 or 1", place, index);
     const json_t *content = json_object_get(message, "content");
     bool may_be_empty = strcmp(role, "assistant") == 0 && (json_object_get(message, "tool_calls") != NULL || json_object_get(message, "reasoning_content") != NULL);

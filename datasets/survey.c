@@ -172,7 +172,7 @@ static bool has_assistant(const fv_row *row) {
     for (size_t i = 0; i < json_array_size(messages); i++) {
         const json_t *message = json_array_get(messages, i), *weight = json_object_get(message, "weight");
         const char *role = json_string_value(json_object_get(message, "role"));
-        if (role && !strcmp(role, "assistant") && !(json_is_number(weight) && json_number_value(weight) == 0)) return true;
+        if (role && !strcmp(role, "assistant") && fv_json_bit(weight, 1) != 0) return true;
     }
     return json_object_get(row->json, "loss_mask") != NULL;
 }

@@ -140,8 +140,7 @@ static fv_status check_messages(const json_t *messages, fv_error *err) {
         const char *role = json_string_value(json_object_get(message, "role"));
         if (role == NULL || role[0] == '\0') return fv_fail(err, FV_BAD_DATA, "messages[%zu] must be an object with a role (system, user, assistant, tool)", i);
         const json_t *weight = strcmp(role, "assistant") == 0 ? json_object_get(message, "weight") : NULL;
-        double w = json_number_value(weight);
-        if (weight != NULL && !json_is_null(weight) && (!json_is_number(weight) || (w != 0 && w != 1))) return fv_fail(err, FV_BAD_DATA, "messages[%zu].weight must be 0 or 1", i);
+        if (fv_json_bit(weight, 1) < 0) return fv_fail(err, FV_BAD_DATA, "messages[%zu].weight must be 0 or 1", i);
     }
     return FV_OK;
 }
@@ -154,7 +153,7 @@ static void drop_weightless(const json_t *messages, fv_chat_text *t) {
         if (strcmp(json_string_value(json_object_get(message, "role")), "assistant") != 0) continue;
         while (span < t->span_count && !t->spans[span].turn) span++;
         if (span == t->span_count) return;
-        t->spans[span++].learn = !json_is_number(weight) || json_number_value(weight) != 0;
+        t->spans[span++].learn = fv_json_bit(weight, 1) != 0;
     }
 }
 

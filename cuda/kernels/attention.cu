@@ -6,12 +6,6 @@
  * memory: a tile's scores would not fit into a block's. */
 #include "cuda/kernels/attention.h"
 
-typedef struct {
-    fv_plan plan;
-    float *out, *stats;
-    const float *q, *keys, *values;
-} job;
-
 /* A block's memory, and where it is. */
 typedef struct {
     float *q;       /* [queries][stride] */
@@ -44,13 +38,13 @@ FV_DEVICE room room_of(const fv_plan *p, const fv_form f) {
 
 FV_DEVICE int pages_from(const room *r, int page, const fv_form f) { return r->t.pages - page < f.pages ? r->t.pages - page : f.pages; }
 
-FV_DEVICE void bring_keys(const job *j, const room *r, float *to, int page, const fv_form f) {
+FV_DEVICE void bring_keys(const fv_attention_job *j, const room *r, float *to, int page, const fv_form f) {
     if (page < r->t.pages) fv_bring_keys(to, j->keys, &j->plan, r->list + page, pages_from(r, page, f), r->kv_head, f);
     fv_copy_end();
 }
 
 /* Scores of the pages whose keys are here into r->weight: -inf where not seen; or, in the second walk, p. */
-FV_DEVICE void weigh(const job *j, const room *r, const float *keys, int page, bool second, const fv_form f) {
+FV_DEVICE void weigh(const fv_attention_job *j, const room *r, const float *keys, int page, bool second, const fv_form f) {
     float s[8] = {0}, none = second ? 0 : fv_from_bits((fv_i16)0xff800000u);
     int pair = fv_pair_of(f), position = (r->t.page + page) * FV_PAGE + 2 * pair;
     bool there = pair / FV_PAIRS < pages_from(r, page, f);
@@ -74,7 +68,7 @@ FV_DEVICE int lane_rows(const fv_form f) { return f.queries * FV_LANES > f.threa
 FV_DEVICE int lane_row(int i, const fv_form f) { return (FV_THREAD + i * f.threads) / FV_LANES; }
 
 /* The largest scores. The lanes' chains run over pages ascending, as the CPU's, so that the first of equals is found (0 and -0 are). */
-FV_DEVICE void find_largest(const job *j, const room *r, const fv_form f) {
+FV_DEVICE void find_largest(const fv_attention_job *j, const room *r, const fv_form f) {
     float max[8];
 #pragma unroll
     for (int i = 0; i < 8; i++) max[i] = fv_from_bits((fv_i16)0xff800000u);
@@ -117,7 +111,7 @@ FV_DEVICE void mix_page(float *mixed, const float *weight, int width, const floa
 }
 
 /* The second walk: mixed, and the sums of the lanes' p. */
-FV_DEVICE void mix_values(const job *j, const room *r, float *mixed, float *sum, int col, const fv_form f) {
+FV_DEVICE void mix_values(const fv_attention_job *j, const room *r, float *mixed, float *sum, int col, const fv_form f) {
     const fv_plan *p = &j->plan;
     int stride = FV_STRIDE_OF(p->dim);
     bring_keys(j, r, r->pages, 0, f);
@@ -141,7 +135,7 @@ FV_DEVICE void mix_values(const job *j, const room *r, float *mixed, float *sum,
 }
 
 /* A block is (columns [128 * part ..) of a head, kv head, tile); tiles that share a kv head are neighbours. */
-FV_DEVICE void attend(const job *j, const fv_form f) {
+FV_DEVICE void attend(const fv_attention_job *j, const fv_form f) {
     const fv_plan *p = &j->plan;
     room r = room_of(p, f);
     int col = (int)(FV_BLOCK / p->tiles / p->kv_heads) * FV_PART;
@@ -179,11 +173,11 @@ FV_DEVICE void attend(const job *j, const fv_form f) {
     }
 }
 
-FV_GLOBAL_OF(attend_many, job, FV_MANY_THREADS, 5) {
+FV_GLOBAL_OF(attend_many, fv_attention_job, FV_MANY_THREADS, 5) {
     const fv_form f = {FV_FORM_MANY};
     attend(&j, f);
 }
-FV_GLOBAL_OF(attend_few, job, FV_FEW_THREADS, 2) {
+FV_GLOBAL_OF(attend_few, fv_attention_job, FV_FEW_THREADS, 2) {
     const fv_form f = {FV_FORM_FEW};
     attend(&j, f);
 }
@@ -193,9 +187,7 @@ FV_TABLE_OP void fv_cuda_attention(const fv_exec *x, fv_view out, fv_view stats,
     fv_arena_mark mark = fv_arena_here(x->scratch);
     /* Few queries a run, and heads whose pages fit into a block four at a time. */
     bool few = (int64_t)a->rows * (a->heads / a->kv_heads) <= 2 * FV_FEW * (int64_t)a->runs && a->head_dim <= FV_PART;
-    job j;
-    j.plan = fv_plan_of(x, a, few ? FV_FEW : FV_MANY, NULL, NULL);
-    j.out = fv_f32(out), j.stats = fv_f32(stats), j.q = fv_f32(q), j.keys = fv_f32(keys), j.values = fv_f32(values);
+    fv_attention_job j = {fv_plan_of(x, a, few ? FV_FEW : FV_MANY, NULL, NULL), fv_f32(out), fv_f32(stats), fv_f32(q), fv_f32(keys), fv_f32(values)};
     int64_t blocks = j.plan.tiles * a->kv_heads * fv_blocks_of(a->head_dim, FV_PART);
     if (few) FV_LAUNCH(attend_few, blocks, FV_FEW_THREADS, ROOM_BYTES(FV_FEW, FV_FEW_PAGES, a->head_dim), j);
     else FV_LAUNCH(attend_many, blocks, FV_MANY_THREADS, ROOM_BYTES(FV_MANY, 1, a->head_dim), j);

@@ -47,6 +47,13 @@ typedef struct {
     float scale;
 } fv_plan;
 
+/* What the kernels of the forward pass are given, in either arithmetic. */
+typedef struct {
+    fv_plan plan;
+    float *out, *stats;
+    const float *q, *keys, *values;
+} fv_attention_job;
+
 /* ---- on the host ---- */
 
 static inline fv_tile fv_tile_of(const fv_attention *a, int run, int64_t first, int queries) {

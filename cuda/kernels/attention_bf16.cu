@@ -7,12 +7,6 @@
 
 enum { THREADS = 128, ROWS = 16, WIDE = FV_TC_KEYS / 8 };
 
-typedef struct {
-    fv_plan plan;
-    float *out, *stats;
-    const float *q, *keys, *values;
-} job;
-
 /* A block's memory: queries, keys, values, p, and what each query sees. */
 typedef struct {
     char *q, *keys, *values, *p;
@@ -77,7 +71,7 @@ FV_DEVICE void mix(const room *r, float *mixed, const float *shrink, int row, co
     for (int part = 0; part < parts; part++) fv_multiply_part(mixed + part * WIDE * 4, r->p, r->values + part * BLOCK_BYTES, w, BLOCK_SIDE, false, true);
 }
 
-FV_DEVICE void store(const job *j, const fv_tile *t, const float *mixed, const running *y, int row, int kv_head, const int parts) {
+FV_DEVICE void store(const fv_attention_job *j, const fv_tile *t, const float *mixed, const running *y, int row, int kv_head, const int parts) {
     int lane = FV_THREAD % 32;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -94,7 +88,7 @@ FV_DEVICE void store(const job *j, const fv_tile *t, const float *mixed, const r
 }
 
 /* A block is (kv head, tile). */
-FV_DEVICE void attend(const job *j, const int parts) {
+FV_DEVICE void attend(const fv_attention_job *j, const int parts) {
     const fv_plan *p = &j->plan;
     room r = room_of(parts);
     int kv_head = (int)(FV_BLOCK / p->tiles), row = FV_THREAD / 32 * ROWS;
@@ -127,8 +121,8 @@ FV_DEVICE void attend(const job *j, const int parts) {
     if (mine) store(j, &t, mixed, &y, row, kv_head, parts);
 }
 
-FV_GLOBAL_OF(attend_64, job, THREADS, 4) { attend(&j, 1); }
-FV_GLOBAL_OF(attend_128, job, THREADS, 2) { attend(&j, 2); }
+FV_GLOBAL_OF(attend_64, fv_attention_job, THREADS, 4) { attend(&j, 1); }
+FV_GLOBAL_OF(attend_128, fv_attention_job, THREADS, 2) { attend(&j, 2); }
 
 FV_TABLE_OP void fv_cuda_bf16_attention(const fv_exec *x, fv_view out, fv_view stats, fv_view q, fv_view keys, fv_view values, const fv_attention *a) {
     if (a->head_dim > FV_TC_MOST) {
@@ -137,9 +131,7 @@ FV_TABLE_OP void fv_cuda_bf16_attention(const fv_exec *x, fv_view out, fv_view s
     }
     fv_cuda_begin("attention", q, keys);
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    job j;
-    j.plan = fv_plan_of(x, a, FV_TC_QUERIES, NULL, NULL);
-    j.out = fv_f32(out), j.stats = fv_f32(stats), j.q = fv_f32(q), j.keys = fv_f32(keys), j.values = fv_f32(values);
+    fv_attention_job j = {fv_plan_of(x, a, FV_TC_QUERIES, NULL, NULL), fv_f32(out), fv_f32(stats), fv_f32(q), fv_f32(keys), fv_f32(values)};
     int64_t blocks = j.plan.tiles * a->kv_heads;
     if (fv_tc_parts(a->head_dim) == 1) FV_LAUNCH(attend_64, blocks, THREADS, ROOM_BYTES(1), j);
     else FV_LAUNCH(attend_128, blocks, THREADS, ROOM_BYTES(2), j);

@@ -4,12 +4,9 @@
 static const char *mark(fv_mark *m, fv_span text, const json_t *row) {
     fv_options o;
     fv_options_read(&o, row);
-    fv_span rest;
     if (!o.count) return "`options`, `candidates` or `choices`";
     int right = fv_options_right(&o, row), given = fv_option_said(&o, text);
     if (right < 0) return "an `answer` that is one of its options";
-    char letter = fv_leading_letter(text, &rest);
-    if (letter && letter < 'A' + o.count) given = letter - 'A';
     fv_mark_letter(m, given < 0 ? 0 : (char)('A' + given), (char)('A' + right));
     return NULL;
 }

@@ -53,14 +53,12 @@ static bool span_said(fv_span text, interval *out, fv_span *where) {
 /* The inside of an <answer> pair, else all; without the span: a letter, or an option's text. */
 static int choice_said(const fv_options *o, fv_span text, fv_span where) {
     fv_text kept = {0};
-    fv_span inside, rest;
+    fv_span inside;
     size_t before = (size_t)(where.text - text.text);
     fv_text_bytes(&kept, text.text, before);
     fv_text_bytes(&kept, where.text + where.size, text.size - before - where.size);
     if (!fv_py_pair(&inside, fv_edit_span(&kept), "<answer>", "</answer>")) inside = fv_edit_span(&kept);
-    inside = fv_py_strip_of(inside, " \t\n,;");
-    char letter = fv_leading_letter(inside, &rest);
-    int found = letter && letter < 'A' + o->count ? letter - 'A' : fv_option_said(o, inside);
+    int found = fv_option_said(o, fv_py_strip_of(inside, " \t\n,;"));
     fv_text_clear(&kept);
     return found;
 }
@@ -84,24 +82,20 @@ static const char *mark(fv_mark *m, fv_span text, const json_t *row) {
     const json_t *location = json_object_get(row, "location");
     fv_span where;
     fv_options o;
-    interval given, right;
+    interval given = {0}, right;
     overlap best = {0};
     fv_options_read(&o, row);
     int answer = fv_options_right(&o, row);
     if (answer < 0) return "a0 to a4, and an `answer` that is one of them";
-    if (!json_array_size(location)) return "`location`: a list of [from, to] in seconds";
-    for (size_t i = 0; i < json_array_size(location); i++)
+    bool spoken = span_said(text, &given, &where);
+    for (size_t i = 0; i == 0 || i < json_array_size(location); i++) { /* an empty list lacks its first */
         if (!read_interval(json_array_get(location, i), &right)) return "`location`: a list of [from, to] in seconds";
-    m->category = category_of(row);
-    if (!span_said(text, &given, &where)) {
-        m->left_out = true;
-        return NULL;
-    }
-    for (size_t i = 0; i < json_array_size(location); i++) {
-        (void)read_interval(json_array_get(location, i), &right);
         overlap one = overlap_of(right, given);
         best = (overlap){fmax(best.iou, one.iou), fmax(best.iop, one.iop)};
     }
+    m->category = category_of(row);
+    m->left_out = !spoken;
+    if (!spoken) return NULL;
     int said = choice_said(&o, text, where);
     fv_mark_letter(m, said < 0 ? 0 : (char)('A' + said), (char)('A' + answer));
     const double metrics[] = {m->score, best.iop, best.iop >= 0.3, best.iop >= 0.5, best.iou, best.iou >= 0.3, best.iou >= 0.5};

@@ -92,7 +92,10 @@ fv_span fv_option_text(const fv_options *o, int i) {
 
 int fv_option_said(const fv_options *o, fv_span answer) {
     fv_text a = {0}, b = {0};
+    fv_span rest;
+    char letter = fv_leading_letter(answer, &rest);
     int found = -1, count = 0;
+    if (letter && letter < 'A' + o->count) return letter - 'A';
     fv_edit_set(&a, fv_py_strip_of(answer, "."));
     fv_edit_lower(&a);
     for (int i = 0; i < o->count; i++) {

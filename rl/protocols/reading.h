@@ -32,7 +32,7 @@ char fv_leading_letter(fv_span s, fv_span *rest);
 /* The text of an option without the letter that stands before it ("A. red", "(A) red", "A: red" as option A: "red"). */
 fv_span fv_option_text(const fv_options *o, int i);
 
-/* The option that is the whole of an answer (a last full stop aside): its text, whatever the case; -1: none or several. */
+/* The option that an answer says: by a letter before anything else (fv_leading_letter), else by its text and nothing more, whatever the case, a last full stop aside; -1: none or several. */
 int fv_option_said(const fv_options *o, fv_span answer);
 
 /* The number of the option that row's `answer` (or `label`, `ground_truth`, `solution`'s <answer> pair) says: a letter, with or without something behind it ("B", "(B)", "B. red"),

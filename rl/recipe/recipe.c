@@ -338,13 +338,16 @@ static fv_status set_in_stage(fv_yaml *root, size_t number, const char *before, 
     return s;
 }
 
+/* Whether a stage's kind has such a field. */
+static bool has_field(const fv_yaml *stage, int places) {
+    const fv_yaml *kind = fv_yaml_get(stage, "kind");
+    return (stage_kind(kind ? fv_yaml_word(kind) : NULL) & places) != 0;
+}
+
 /* How many stages may have a field. */
 static size_t count_kinds(const fv_yaml *stages, int places) {
     size_t count = 0;
-    for (size_t i = 0; i < stages->count; i++) {
-        const fv_yaml *kind = fv_yaml_get(stages->items[i], "kind");
-        count += (stage_kind(kind ? fv_yaml_word(kind) : NULL) & places) != 0;
-    }
+    for (size_t i = 0; i < stages->count; i++) count += has_field(stages->items[i], places);
     return count;
 }
 
@@ -375,16 +378,13 @@ static fv_status override_sampling(fv_yaml *root, const fv_yaml *stages, const c
     return FV_OK;
 }
 
-/* The one stage whose kind has such a field; -1: none, or several. */
+/* The one stage whose kind has such a field; -1: none, or several. A stage that is the only one has it, or says why not. */
 static int only_stage(const fv_yaml *stages, int places) {
-    int found = -1, count = 0;
-    for (size_t i = 0; i < stages->count; i++) {
-        const fv_yaml *kind = fv_yaml_get(stages->items[i], "kind");
-        if (!(stage_kind(kind ? fv_yaml_word(kind) : NULL) & places) && stages->count > 1) continue; /* a single stage has it, or says why not */
-        found = (int)i;
-        count++;
-    }
-    return count == 1 ? found : -1;
+    int found = 0;
+    if (stages->count == 1) return 0;
+    if (count_kinds(stages, places) != 1) return -1;
+    while (!has_field(stages->items[found], places)) found++;
+    return found;
 }
 
 int fv_recipe_stage_of(const fv_yaml *y, const char *path) {
