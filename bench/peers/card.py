@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """card.py attention [--measure build-card/cuda_measure] [--rounds 3]
-card.py grpo --model DIR [--fovea build/fovea] [--prompts 8] [--tokens 256] [--side 1008] [--lora]
+card.py grpo --model DIR [--fovea build/fovea] [--prompts 8] [--tokens 256] [--side 1008] [--lora] [--alone]
 
 On a machine with an NVIDIA card, against PyTorch in the same run. Lines of what,ours,bar,ratio, as `fovea bench` prints them: more is better.
 
@@ -28,6 +28,8 @@ parser.add_argument("--tokens", type=int, default=256)
 parser.add_argument("--side", type=int, default=1008)
 parser.add_argument("--steps", type=int, default=4)
 parser.add_argument("--lora", action="store_true")
+parser.add_argument("--alone", action="store_true", help="grpo: without the peer")
+parser.add_argument("overrides", nargs="*", help="grpo: more of the recipe, as `fovea train` takes it")
 args = parser.parse_args()
 here = pathlib.Path(__file__).parent
 
@@ -105,7 +107,7 @@ def rows(folder):
         for _ in range(3):
             (x, y), (w, h) = draw.integers(0, args.side - 64, 2), draw.integers(16, 64, 2)
             a[y:y + h, x:x + w] = draw.integers(0, 256, 3)
-        Image.fromarray(a).save(folder / f"{i}.png")
+        Image.fromarray(a).save(folder / f"{i}.png", compress_level=1)
         content = [{"type": "image", "image": f"{i}.png"}, {"type": "text", "text": "How many boxes are there in the picture? Think first and give a number."}]
         lines.append(json.dumps({"id": str(i), "messages": [{"role": "user", "content": content}], "answer": "3"}))
     (folder / "rows.jsonl").write_text("\n".join(lines) + "\n")
@@ -124,7 +126,7 @@ stages:
   - {{name: rl, kind: grpo, steps: {args.steps}, rollout: {{prompts: {args.prompts}, group_size: 8, max_new_tokens: {args.tokens}}},
      reward: {{terms: [{{term: repetition}}, {{term: exact}}]}}, optim: {{lr: 1.0e-6}}}}
 """)
-    extra = ["lora.r=16", "lora.targets=all-linear"] if args.lora else []
+    extra = [*(["lora.r=16", "lora.targets=all-linear"] if args.lora else []), *args.overrides]
     subprocess.run([args.fovea, "train", recipe, *extra], check=True, stdout=sys.stderr)
     steps = [json.loads(text) for text in (folder / "run/metrics.jsonl").read_text().splitlines()]
     return statistics.median(s["step_time"] for s in steps[1:]), steps[-1]
@@ -136,6 +138,8 @@ def grpo():
     with tempfile.TemporaryDirectory() as folder:
         ours, last = ours_grpo(pathlib.Path(folder))
     print(json.dumps({k: v for k, v in last.items() if k.startswith(("timing_s/", "perf/", "memory/"))}), file=sys.stderr)
+    if args.alone:
+        return print(f"grpo step: {ours:.3f} s")
     peer = subprocess.run([sys.executable, here / "torch_grpo.py", args.model, "--device", "cuda", "--dtype", "bfloat16", "--prompts", str(args.prompts),
                            "--tokens", str(args.tokens), "--side", str(args.side), "--steps", str(args.steps)], check=True, capture_output=True, text=True)
     theirs = json.loads(peer.stdout.splitlines()[-1])
