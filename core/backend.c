@@ -22,6 +22,12 @@ fv_status fv_ops_find(const fv_ops **out, const char *device, const char *precis
     return fv_fail(err, FV_BAD_USAGE, "device must be cpu or cuda, got %s", device);
 }
 
+fv_view fv_page_view(fv_dtype dtype, void *data, int64_t pages, int kv_heads, int head_dim, bool keys) {
+    enum { PART = 64 };
+    if (dtype == FV_BF16) return (fv_view){.data = data, .dtype = dtype, .rank = 5, .shape = {pages, kv_heads, (head_dim + PART - 1) / PART, FV_PAGE, PART}};
+    return (fv_view){.data = data, .dtype = dtype, .rank = 4, .shape = {pages, kv_heads, keys ? head_dim : FV_PAGE, keys ? FV_PAGE : head_dim}};
+}
+
 fv_arena *fv_ops_arena(const fv_ops *ops, size_t chunk) {
     return ops->device == FV_CPU ? fv_arena_new(chunk) : fv_arena_new_over(ops->alloc, ops->free, chunk);
 }

@@ -144,7 +144,7 @@ static void sample(const fv_exec *x, int32_t *id, float *logp, float *entropy, f
 }
 
 void fv_hollow_ops(fv_ops *out, const fv_ops *like) {
-    *out = (fv_ops){.name = "hollow", .device = like->device, .alloc = take_addresses, .alloc_host = take_addresses, .free = give_addresses, .upload = upload, .download = download, .clear = clear, .room = like->room, .check = fine,
+    *out = (fv_ops){.name = "hollow", .device = like->device, .alloc = take_addresses, .alloc_host = take_addresses, .free = give_addresses, .upload = upload, .download = download, .clear = clear, .page_dtype = like->page_dtype, .room = like->room, .check = fine,
                     .linear_packed_bytes = like->linear_packed_bytes, .linear_pack = pack, .linear = linear, .linear_back_input = linear_back_input,
                     .linear_back_weight = linear_back_weight, .gather = views_3, .gather_add = views_3, .scatter = views_3, .scatter_add = views_3, .blend = views_4,
                     .blend_back = views_4, .rms_norm = rms_norm, .rms_norm_back = views_6, .layer_norm = layer_norm, .layer_norm_back = views_7, .rotary_table = views_5,

@@ -38,7 +38,7 @@ typedef struct {
 
 /* A page holds the keys and values of FV_PAGE consecutive positions of one path, aligned to its position from the root:
  * keys [kv_heads, head_dim, FV_PAGE] (so that 16 scores are one vector), values [kv_heads, FV_PAGE, head_dim].
- * Lane l of page p is slot p * FV_PAGE + l. Fresh pages are zero. */
+ * Lane l of page p is slot p * FV_PAGE + l. Fresh pages are zero. A table may keep them in bf16, in a layout of its own (fv_page_view); their gradients are f32 always. */
 enum { FV_PAGE = 16 };
 
 /* Which keys the query rows of an attention read. A run is consecutive query rows that read the same list of pages (a
@@ -97,6 +97,7 @@ typedef struct fv_ops {
     void (*upload)(void *device, const void *host, size_t bytes);
     void (*download)(void *host, const void *device, size_t bytes);
     void (*clear)(const fv_exec *x, void *data, size_t bytes); /* to zeros, whatever was there */
+    fv_dtype (*page_dtype)(int head_dim); /* what keys and values are in: F32 or BF16 */
     size_t (*room)(void); /* bytes that `alloc` may still give; 0: not known here (the host's is core/memory.h's) */
     fv_status (*check)(fv_error *err); /* waits until all is done; what went wrong since the process began, or FV_OK */
 
@@ -135,7 +136,7 @@ typedef struct fv_ops {
     void (*kv_write)(const fv_exec *x, fv_view keys, fv_view values, fv_view k, fv_view v, fv_view row, fv_view slot);
     void (*kv_write_back)(const fv_exec *x, fv_view dk, fv_view dv, fv_view dkeys, fv_view dvalues, fv_view row, fv_view slot);
     /* attention: out[r,h] = sum_j p[j] value[j], p = softmax(q.key * scale) over the row's keys in order of position.
-     * q, out [rows, heads * head_dim]; keys, values [pages, kv_heads, ...] as above; stats [rows, heads, 2] keeps max and sum.
+     * q, out [rows, heads * head_dim]; keys, values of fv_page_view; stats [rows, heads, 2] keeps max and sum.
      * back: dq +=, dkeys +=, dvalues += (in page layout), query rows ascending. */
     void (*attention)(const fv_exec *x, fv_view out, fv_view stats, fv_view q, fv_view keys, fv_view values, const fv_attention *a);
     void (*attention_back)(const fv_exec *x, fv_view dq, fv_view dkeys, fv_view dvalues, fv_view dout, fv_view out, fv_view stats, fv_view q,
@@ -187,8 +188,8 @@ typedef struct fv_ops {
     X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight)                         \
     X(logprob) X(logprob_back) X(divergence) X(divergence_back) X(vocabulary) X(sample)
 
-/* The slots that are no kernels, as pointers: name, device (with what pads it), alloc, alloc_host, free, upload, download, clear, room, check. */
-enum { FV_PLAIN_SLOTS = 10 };
+/* The slots that are no kernels, as pointers: name, device (with what pads it), alloc, alloc_host, free, upload, download, clear, page_dtype, room, check. */
+enum { FV_PLAIN_SLOTS = 11 };
 
 #define FV_COUNT_KERNEL_(name) +1
 static_assert(sizeof(fv_ops) == (FV_PLAIN_SLOTS + (0 FV_KERNEL_MAP(FV_COUNT_KERNEL_))) * sizeof(void *), "FV_KERNEL_MAP lists every operation");
@@ -200,6 +201,10 @@ typedef enum { FV_PRECISION_F32, FV_PRECISION_BF16 } fv_precision;
 /* The table for a device: "cpu" (the best instruction set here, or what FOVEA_ISA says), "cuda", and a precision: "f32" (which NULL stands for), or
  * "bf16", on cards and on processors with AVX512_BF16. The table is static. */
 fv_status fv_ops_find(const fv_ops **out, const char *device, const char *precision, fv_error *err);
+
+/* Keys or values of `pages` pages at `data` (which may be NULL), as a table of this page_dtype has them: [pages, kv_heads, head_dim, 16] and [pages, kv_heads, 16, head_dim] in f32;
+ * in bf16 both [pages, kv_heads, parts, 16, 64], a part being 64 columns of the head (cuda/kernels/attention_bf16.h). */
+fv_view fv_page_view(fv_dtype dtype, void *data, int64_t pages, int kv_heads, int head_dim, bool keys);
 
 /* An arena for passes and for scratch on these operations: its numbers are where theirs are. NULL when out of memory. */
 fv_arena *fv_ops_arena(const fv_ops *ops, size_t chunk);

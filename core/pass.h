@@ -92,7 +92,7 @@ void fv_rotary(fv_pass *p, fv_var *x, fv_view cos, fv_view sin, int heads);     
 /* Where the keys and values of a layer lie. In decoding they are the page pool's, and are written to. With a tape (or without one, where keys is
  * absent) they are made for the call, cleared, from the arena. row/slot: which rows of k, v go to which page slots (core/ops.h: kv_write). */
 typedef struct {
-    fv_view keys, values;   /* [pages, kv_heads, head_dim, 16], [pages, kv_heads, 16, head_dim] */
+    fv_view keys, values;   /* of fv_page_view */
     fv_view row, slot;      /* i32 [writes] */
     int pages;              /* how many, where the call makes them */
     const fv_attention *plan;

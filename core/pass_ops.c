@@ -261,18 +261,16 @@ void fv_rotary(fv_pass *p, fv_var *x, fv_view cos, fv_view sin, int heads) {
 }
 
 /* Cleared pages: positions that nobody writes are zero. */
-static void make_pages(fv_pass *p, fv_view *keys, fv_view *values, const fv_kv *kv) {
-    int64_t pages = kv->pages, heads = kv->plan->kv_heads, dim = kv->plan->head_dim;
-    *keys = (fv_view){.dtype = FV_F32, .rank = 4, .shape = {pages, heads, dim, FV_PAGE}};
-    *values = (fv_view){.dtype = FV_F32, .rank = 4, .shape = {pages, heads, FV_PAGE, dim}};
-    keys->data = fv_tape_zeros(p, fv_elements(*keys));
-    values->data = fv_tape_zeros(p, fv_elements(*values));
+static fv_view make_pages(fv_pass *p, const fv_kv *kv, fv_dtype dtype, bool keys) {
+    fv_view v = fv_page_view(dtype, NULL, kv->pages, kv->plan->kv_heads, kv->plan->head_dim, keys);
+    v.data = fv_tape_zeros(p, (int64_t)(fv_bytes(v) / sizeof(float)));
+    return v;
 }
 
 static void attend_back(fv_pass *p, const fv_step *s) {
-    fv_view dq = fv_grad(p, s->x[0]), dk = fv_grad(p, s->x[1]), dv = fv_grad(p, s->x[2]), dkeys, dvalues;
+    fv_view dq = fv_grad(p, s->x[0]), dk = fv_grad(p, s->x[1]), dv = fv_grad(p, s->x[2]);
     fv_arena_mark mark = fv_arena_here(p->arena);
-    make_pages(p, &dkeys, &dvalues, &s->kv);
+    fv_view dkeys = make_pages(p, &s->kv, FV_F32, true), dvalues = make_pages(p, &s->kv, FV_F32, false);
     ops_of(p)->attention_back(exec_of(p), dq, dkeys, dvalues, fv_grad(p, s->y), s->y->v, s->saved, s->x[0]->v, s->kv.keys, s->kv.values, s->kv.plan);
     ops_of(p)->kv_write_back(exec_of(p), dk, dv, dkeys, dvalues, s->kv.row, s->kv.slot);
     fv_arena_release(p->arena, mark);
@@ -293,7 +291,8 @@ fv_var *fv_attend(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_kv *kv) 
     fv_view stats = fv_costly(p, fv_rows(q->v), 2 * (int64_t)kv->plan->heads, &known);
     if (!attention_fits(p, q, k, v, kv)) return y;
     fv_step s = {.back = attend_back, .y = y, .x = {q, k, v}, .kv = *kv, .saved = fv_vec(fv_f32(stats), fv_elements(stats))};
-    if (!kv->keys.data) make_pages(p, &s.kv.keys, &s.kv.values, kv);
+    fv_dtype dtype = ops_of(p)->page_dtype(kv->plan->head_dim);
+    if (!kv->keys.data) s.kv.keys = make_pages(p, kv, dtype, true), s.kv.values = make_pages(p, kv, dtype, false);
     ops_of(p)->kv_write(exec_of(p), s.kv.keys, s.kv.values, k->v, v->v, kv->row, kv->slot);
     if (!y->final || !known) ops_of(p)->attention(exec_of(p), y->v, s.saved, q->v, s.kv.keys, s.kv.values, kv->plan);
     fv_tape_push(p, &s);

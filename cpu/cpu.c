@@ -32,6 +32,11 @@ static void host_clear(const fv_exec *x, void *data, size_t bytes) {
     fv_parallel(x->pool, (int64_t)bytes, GRAIN, clear_range, data);
 }
 
+static fv_dtype host_page_dtype(int head_dim) {
+    (void)head_dim;
+    return FV_F32;
+}
+
 static size_t host_room(void) { return 0; }
 
 static fv_status host_check(fv_error *err) {
@@ -41,7 +46,7 @@ static fv_status host_check(fv_error *err) {
 
 #define TABLE_HEAD_(isa)                                                                                               \
     .name = "cpu-" #isa, .device = FV_CPU, .alloc = host_alloc, .alloc_host = host_alloc, .free = host_free, .upload = host_copy_in, \
-    .download = host_copy_out, .clear = host_clear, .room = host_room, .check = host_check,
+    .download = host_copy_out, .clear = host_clear, .page_dtype = host_page_dtype, .room = host_room, .check = host_check,
 
 #define KERNEL_(op) .op = fv_cpu_scalar_##op,
 static const fv_ops table_scalar = { TABLE_HEAD_(scalar) FV_KERNEL_MAP(KERNEL_) };

@@ -12,6 +12,7 @@ static const fv_ops table = {
     .upload = fv_cuda_upload,
     .download = fv_cuda_download,
     .clear = fv_cuda_clear,
+    .page_dtype = fv_cuda_page_dtype,
     .room = fv_cuda_room,
     .check = fv_cuda_check,
     FV_KERNEL_MAP(KERNEL_)

@@ -1,191 +1,203 @@
-/* The way back through attention on tensor cores (cuda/kernels/attention_back.h has the formulas): q, keys, values and dout rounded to bf16, p and ds where they are
+/* The way back through attention on tensor cores (cuda/kernels/attention_back.h has the formulas): q, keys, values and dout in bf16, p and ds rounded where they are
  * multiplied, sums in f32.
  *
  * As in f32, one kernel takes tiles of queries (dq), and one pages (dkeys, dvalues), so that no two blocks add to the same number. A page may be in many runs' lists, beside
- * other pages in each. Up to four that all of them have in the same order make a bundle, which is a block's: most of a prompt is bundles of four. */
+ * other pages in each. Up to four that all of them have in the same order make a bundle, which is a block's: most of a prompt is bundles of four.
+ *
+ * Queries and dout are rounded once, into blocks that both kernels copy tile by tile while they multiply the one before. A warp has sixteen queries and all keys of a group,
+ * or sixteen keys of the bundle and all queries of a tile: so p and ds are made where they are multiplied from, in its registers. */
 #include "cuda/kernels/attention_back.h"
 #include "cuda/kernels/attention_bf16.h"
 
-enum { TILE_THREADS = 128, PAGE_THREADS = 256, ROWS = 16, WIDE = FV_TC_KEYS / 8, HALF_WIDE = WIDE / 2 };
+enum { THREADS = FV_TC_THREADS, ROWS = 16, WIDE = FV_TC_WIDE, STAGES = 2 };
 
-/* What a tile's queries bring; those beyond the last see nothing. Read at once, as q and dout are, which are rounded on their way. */
-FV_DEVICE void bring_brings(fv_bringing *to, const fv_back_job *j, const fv_tile *t, int kv_head, const int threads) {
-    for (int u = FV_THREAD; u < FV_TC_QUERIES; u += threads) {
-        fv_bringing none = {0};
-        to[u] = u < t->n ? j->brings[fv_query_at(&j->plan, t, kv_head, u)] : none;
+/* What a query brings, as it is copied: p is 2 to the power of q . key scale log2 e - log_sum. */
+typedef struct {
+    float log_sum, dot;
+    int32_t first, limit;
+} __attribute__((aligned(16))) bringing;
+
+typedef struct {
+    fv_back_job b;
+    const char *keys, *values; /* pages in bf16 */
+    char *q, *dout;            /* [kv_heads, tiles, parts] blocks [query][column] */
+    bringing *brings;          /* [kv_heads, tiles, queries]; those beyond the last see nothing */
+} job;
+
+/* ---- tiles of queries, rounded ---- */
+
+/* A block is (kv head, tile). */
+FV_DEVICE void round_tile(const job *j, const int parts) {
+    const fv_plan *p = &j->b.plan;
+    int kv_head = (int)(FV_BLOCK / p->tiles);
+    fv_tile t = p->tile[FV_BLOCK % p->tiles];
+    fv_tc_rows(j->q + FV_BLOCK * parts * BLOCK_BYTES, j->b.q, p, &t, kv_head, parts);
+    fv_tc_rows(j->dout + FV_BLOCK * parts * BLOCK_BYTES, j->b.dout, p, &t, kv_head, parts);
+    if (FV_THREAD >= FV_TC_QUERIES) return;
+    bringing y = {0, 0, 0, 0};
+    if (FV_THREAD < t.n) {
+        fv_bringing from = j->b.brings[fv_query_at(p, &t, kv_head, FV_THREAD)];
+        y.log_sum = fv_mul(fv_sub(from.max, fv_log(from.inverse)), FV_LOG2_E), y.dot = from.dot, y.first = from.first, y.limit = from.limit;
     }
+    j->brings[FV_BLOCK * FV_TC_QUERIES + FV_THREAD] = y;
+}
+FV_GLOBAL(round_tile_64, job) { round_tile(&j, 1); }
+FV_GLOBAL(round_tile_128, job) { round_tile(&j, 2); }
+
+#define STAGE_BYTES(parts) (2 * (parts) * BLOCK_BYTES + FV_TC_QUERIES * (int)sizeof(bringing))
+
+/* Asks for a tile's q, dout and what its queries bring, one behind the other. */
+FV_DEVICE void bring_tile(char *q, const job *j, int64_t tile, int kv_head, const int parts) {
+    char *dout = q + parts * BLOCK_BYTES;
+    int64_t at = kv_head * j->b.plan.tiles + tile;
+#pragma unroll
+    for (int e = 0; e < parts * BLOCK_BYTES; e += THREADS * 16) {
+        fv_copy_16(q + e + FV_THREAD * 16, j->q + at * parts * BLOCK_BYTES + e + FV_THREAD * 16, 16);
+        fv_copy_16(dout + e + FV_THREAD * 16, j->dout + at * parts * BLOCK_BYTES + e + FV_THREAD * 16, 16);
+    }
+    if (FV_THREAD < FV_TC_QUERIES) fv_copy_16(dout + parts * BLOCK_BYTES + FV_THREAD * 16, (const char *)(j->brings + at * FV_TC_QUERIES + FV_THREAD), 16);
 }
 
-/* dp += dout . values, for the queries and keys of fv_tc_scores. */
-FV_DEVICE void value_scores(float *dp, const char *dout, const char *values, int row, int col, const int wide, const int parts) {
-    const fv_part w = {row, col, 1, wide};
-#pragma unroll
-    for (int part = 0; part < parts; part++) fv_multiply_part(dp, dout + part * BLOCK_BYTES, values + part * BLOCK_BYTES, w, BLOCK_SIDE, false, false);
+/* p and ds, from q . key and dout . value, which they take the places of. */
+FV_DEVICE void weigh(const bringing *y, float *s, float *dp, int32_t position, float exponent, float scale) {
+    bool sees = position >= y->first && position < y->limit;
+    float p = sees ? fv_exp2_near(fv_fma(*s, exponent, -y->log_sum)) : 0;
+    *s = p;
+    *dp = fv_mul(fv_mul(p, fv_sub(*dp, y->dot)), scale);
 }
 
 /* ---- tiles: dq ------------------------------------------------------------------------------------------------------------- */
 
-#define TILE_BYTES(parts) ((4 * (parts) + 1) * BLOCK_BYTES + FV_TC_QUERIES * (int)sizeof(fv_bringing))
-
-/* ds of a thread's queries and keys into the block's memory. */
-FV_DEVICE void weigh_tile(char *ds, const fv_bringing *brings, const float *s, const float *dp, int row, int position, float scale) {
-    int lane = FV_THREAD % 32;
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-        int u = row + lane / 4 + h * 8;
-#pragma unroll
-        for (int n = 0; n < WIDE; n++) {
-            int key = n * 8 + lane % 4 * 2, at = n * 4 + h * 2;
-            fv_pair_weights even = fv_weights_of(&brings[u], s[at], dp[at], scale, position + key);
-            fv_pair_weights odd = fv_weights_of(&brings[u], s[at + 1], dp[at + 1], scale, position + key + 1);
-            fv_put_two(ds, u, key, even.ds, odd.ds);
-        }
-    }
-}
+#define TILE_BYTES(parts) (STAGE_BYTES(parts) + 2 * STAGES * (parts) * BLOCK_BYTES)
 
 FV_DEVICE void add_dq(const fv_back_job *j, const fv_tile *t, const float *dq, int row, int kv_head, const int parts) {
     int lane = FV_THREAD % 32;
 #pragma unroll
-    for (int e = 0; e < parts * WIDE * 4; e++) {
-        int u = row + lane / 4 + e / 2 % 2 * 8, d = e / 4 * 8 + lane % 4 * 2 + e % 2;
-        if (u >= t->n || d >= j->plan.dim) continue;
-        float *to = j->dq + fv_query_at(&j->plan, t, kv_head, u) * j->plan.dim + d;
-        *to = fv_add(*to, dq[e]);
+    for (int h = 0; h < 2; h++) {
+        int u = row + lane / 4 + h * 8;
+        if (u >= t->n) continue;
+        float *to = j->dq + fv_query_at(&j->plan, t, kv_head, u) * j->plan.dim;
+#pragma unroll
+        for (int e = 0; e < parts * WIDE * 2; e++) {
+            int d = e / 2 * 8 + lane % 4 * 2 + e % 2;
+            if (d < j->plan.dim) to[d] = fv_add(to[d], dq[e / 2 * 4 + h * 2 + e % 2]);
+        }
     }
 }
 
 /* A block is (kv head, tile). */
-FV_DEVICE void back_tile(const fv_back_job *j, const int parts) {
-    const fv_plan *p = &j->plan;
-    char *q = FV_SHARED(char), *dout = q + parts * BLOCK_BYTES, *keys = dout + parts * BLOCK_BYTES, *values = keys + parts * BLOCK_BYTES, *ds = values + parts * BLOCK_BYTES;
-    fv_bringing *brings = (fv_bringing *)(ds + BLOCK_BYTES);
-    int kv_head = (int)(FV_BLOCK / p->tiles), row = FV_THREAD / 32 * ROWS;
+FV_DEVICE void back_tile(const job *j, const int parts) {
+    const fv_plan *p = &j->b.plan;
+    char *q = FV_SHARED(char), *dout = q + parts * BLOCK_BYTES, *stage = q + STAGE_BYTES(parts);
+    const bringing *brings = (const bringing *)(dout + parts * BLOCK_BYTES);
+    int kv_head = (int)(FV_BLOCK / p->tiles), row = FV_THREAD / 32 * ROWS, lane = FV_THREAD % 32;
+    int64_t tile = kv_head % 2 ? p->tiles - 1 - FV_BLOCK % p->tiles : FV_BLOCK % p->tiles;
     fv_tile t = fv_block_tile(p, kv_head);
     bool mine = row < t.n; /* alike in a warp */
-    const fv_part w = {row, 0, 1, WIDE};
-    fv_tc_rows(q, j->q, p, &t, kv_head, parts, TILE_THREADS);
-    fv_tc_rows(dout, j->dout, p, &t, kv_head, parts, TILE_THREADS);
-    bring_brings(brings, j, &t, kv_head, TILE_THREADS);
-    float dq[FV_TC_PARTS * WIDE * 4];
+    const int32_t *list = p->pages + t.list;
+    int end = t.page + t.pages, page = t.page;
+    float exponent = fv_mul(p->scale, FV_LOG2_E), dq[FV_TC_PARTS * WIDE * 4];
 #pragma unroll
     for (int e = 0; e < FV_TC_PARTS * WIDE * 4; e++) dq[e] = 0;
-    for (int page = t.page; page < t.page + t.pages; page += FV_TC_PAGES) {
-        const int32_t *list = p->pages + t.list + page;
-        int to = t.page + t.pages - page;
-        float s[WIDE * 4], dp[WIDE * 4];
-#pragma unroll
-        for (int e = 0; e < WIDE * 4; e++) s[e] = dp[e] = 0;
-        fv_tc_keys(keys, j->keys, p, list, 0, to, kv_head, parts, TILE_THREADS);
-        fv_tc_values(values, j->values, p, list, 0, to, kv_head, parts, TILE_THREADS);
+    bring_tile(q, j, tile, kv_head, parts);
+    fv_tc_bring(stage, j->keys, p, list + page, 0, end - page, kv_head, parts);
+    fv_tc_bring(stage + parts * BLOCK_BYTES, j->values, p, list + page, 0, end - page, kv_head, parts);
+    fv_copy_end();
+    for (int number = 0; page < end; page += FV_TC_PAGES, number++) {
+        char *keys = stage + number % STAGES * 2 * parts * BLOCK_BYTES, *values = keys + parts * BLOCK_BYTES;
+        int next = page + FV_TC_PAGES;
+        if (next < end) {
+            char *to = stage + (number + 1) % STAGES * 2 * parts * BLOCK_BYTES;
+            fv_tc_bring(to, j->keys, p, list + next, 0, end - next, kv_head, parts);
+            fv_tc_bring(to + parts * BLOCK_BYTES, j->values, p, list + next, 0, end - next, kv_head, parts);
+        }
+        fv_copy_end();
+        fv_copy_wait(1);
         FV_SYNC(); /* the group is there */
         if (mine) {
-            fv_tc_scores(s, q, keys, row, 0, WIDE, parts);
-            value_scores(dp, dout, values, row, 0, WIDE, parts);
-            weigh_tile(ds, brings, s, dp, row, page * FV_PAGE, p->scale);
-        }
-        FV_SYNC(); /* ds is there */
+            float s[WIDE * 4], ds[WIDE * 4];
+            fv_kept kept;
+            fv_tc_scores(s, q, keys, row, parts);
+            fv_tc_scores(ds, dout, values, row, parts);
 #pragma unroll
-        for (int part = 0; mine && part < parts; part++) fv_multiply_part(dq + part * WIDE * 4, ds, keys + part * BLOCK_BYTES, w, BLOCK_SIDE, false, false);
+            for (int e = 0; e < WIDE * 4; e++)
+                weigh(&brings[row + lane / 4 + e / 2 % 2 * 8], &s[e], &ds[e], page * FV_PAGE + e / 4 * 8 + lane % 4 * 2 + e % 2, exponent, p->scale);
+            fv_keep(&kept, ds);
+            fv_tc_mix(dq, &kept, keys, parts);
+        }
         FV_SYNC(); /* everybody is done with the group */
     }
-    if (mine) add_dq(j, &t, dq, row, kv_head, parts);
+    if (mine) add_dq(&j->b, &t, dq, row, kv_head, parts);
 }
 
-FV_GLOBAL_OF(tile_back_64, fv_back_job, TILE_THREADS, 3) { back_tile(&j, 1); }
-FV_GLOBAL_OF(tile_back_128, fv_back_job, TILE_THREADS, 2) { back_tile(&j, 2); }
+FV_GLOBAL_OF(tile_back_64, job, THREADS, 3) { back_tile(&j, 1); }
+FV_GLOBAL_OF(tile_back_128, job, THREADS, 2) { back_tile(&j, 2); }
 
 /* ---- bundles of pages: dkeys, dvalues ---------------------------------------------------------------------------------------- */
 
-#define PAGE_BYTES(parts) ((4 * (parts) + 2) * BLOCK_BYTES + FV_TC_QUERIES * (int)sizeof(fv_bringing))
+#define BUNDLE_BYTES(parts) (2 * (parts) * BLOCK_BYTES + STAGES * STAGE_BYTES(parts))
 
-/* A block's memory. */
-typedef struct {
-    char *keys, *values, *q, *dout, *p, *ds;
-    fv_bringing *brings;
-} room;
-
-FV_DEVICE room room_of(const int parts) {
-    room r;
-    r.keys = FV_SHARED(char);
-    r.values = r.keys + parts * BLOCK_BYTES;
-    r.q = r.values + parts * BLOCK_BYTES;
-    r.dout = r.q + parts * BLOCK_BYTES;
-    r.p = r.dout + parts * BLOCK_BYTES;
-    r.ds = r.p + BLOCK_BYTES;
-    r.brings = (fv_bringing *)(r.ds + BLOCK_BYTES);
-    return r;
-}
-
-/* p and ds of a tile and the bundle: a warp has sixteen queries and half of the keys. */
-FV_DEVICE void weigh_bundle(const fv_back_job *j, const room *r, int position, const int parts) {
-    int lane = FV_THREAD % 32, row = FV_THREAD / 32 % 4 * ROWS, col = FV_THREAD / 128 * (FV_TC_KEYS / 2);
-    float s[HALF_WIDE * 4], dp[HALF_WIDE * 4];
-#pragma unroll
-    for (int e = 0; e < HALF_WIDE * 4; e++) s[e] = dp[e] = 0;
-    fv_tc_scores(s, r->q, r->keys, row, col, HALF_WIDE, parts);
-    value_scores(dp, r->dout, r->values, row, col, HALF_WIDE, parts);
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-        int u = row + lane / 4 + h * 8;
-#pragma unroll
-        for (int n = 0; n < HALF_WIDE; n++) {
-            int key = col + n * 8 + lane % 4 * 2, at = n * 4 + h * 2;
-            fv_pair_weights even = fv_weights_of(&r->brings[u], s[at], dp[at], j->plan.scale, position + key);
-            fv_pair_weights odd = fv_weights_of(&r->brings[u], s[at + 1], dp[at + 1], j->plan.scale, position + key + 1);
-            fv_put_two(r->p, u, key, even.p, odd.p);
-            fv_put_two(r->ds, u, key, even.ds, odd.ds);
-        }
-    }
-}
-
-/* A warp's sums of sixteen keys: of values (the first four warps) or of keys. */
-FV_DEVICE void add_bundle(const fv_back_job *j, const float *sum, const int32_t *pages, int count, int kv_head, const int parts) {
-    int lane = FV_THREAD % 32, row = FV_THREAD / 32 % 4 * ROWS, dim = j->plan.dim;
-    bool keys = FV_THREAD >= 128;
+/* A warp's sums of sixteen keys into the gradients' pages, which are f32. */
+FV_DEVICE void add_bundle(const fv_back_job *j, const float *dkeys, const float *dvalues, const int32_t *pages, int count, int kv_head, const int parts) {
+    int lane = FV_THREAD % 32, c = FV_THREAD / 32, dim = j->plan.dim; /* a warp's keys are a page */
+    if (c >= count) return;
+    int64_t panel = fv_panel_at(&j->plan, pages[c], kv_head);
 #pragma unroll
     for (int e = 0; e < parts * WIDE * 4; e++) {
-        int key = row + lane / 4 + e / 2 % 2 * 8, d = e / 4 * 8 + lane % 4 * 2 + e % 2, c = key / FV_PAGE;
-        if (c >= count || d >= dim) continue;
-        float *to = (keys ? j->dkeys : j->dvalues) + fv_panel_at(&j->plan, pages[c], kv_head) + (keys ? d * FV_PAGE + key % FV_PAGE : key % FV_PAGE * dim + d);
-        *to = fv_add(*to, sum[e]);
+        int slot = lane / 4 + e / 2 % 2 * 8, d = e / 4 * 8 + lane % 4 * 2 + e % 2;
+        if (d >= dim) continue;
+        float *key = j->dkeys + panel + d * FV_PAGE + slot, *value = j->dvalues + panel + slot * dim + d;
+        *key = fv_add(*key, dkeys[e]);
+        *value = fv_add(*value, dvalues[e]);
     }
 }
 
 /* A block is (bundle, kv head): the first pages, which most queries see, begin first. */
-FV_DEVICE void back_bundle(const fv_back_job *j, const int parts) {
-    const fv_plan *p = &j->plan;
-    room r = room_of(parts);
-    int kv_head = (int)(FV_BLOCK % p->kv_heads), count = 0, row = FV_THREAD / 32 % 4 * ROWS;
+FV_DEVICE void back_bundle(const job *j, const int parts) {
+    const fv_plan *p = &j->b.plan;
+    char *keys = FV_SHARED(char), *values = keys + parts * BLOCK_BYTES, *stage = values + parts * BLOCK_BYTES;
+    int kv_head = (int)(FV_BLOCK % p->kv_heads), count = 0, row = FV_THREAD / 32 * ROWS, lane = FV_THREAD % 32;
     int64_t bundle = FV_BLOCK / p->kv_heads;
-    const int32_t *pages = j->used + bundle * FV_TC_PAGES;
+    const int32_t *pages = j->b.used + bundle * FV_TC_PAGES;
     while (count < FV_TC_PAGES && pages[count] >= 0) count++;
-    const char *left = FV_THREAD < 128 ? r.p : r.ds, *right = FV_THREAD < 128 ? r.dout : r.q;
-    const fv_part w = {row, 0, 1, WIDE};
-    fv_tc_keys(r.keys, j->keys, p, pages, 0, count, kv_head, parts, PAGE_THREADS);
-    fv_tc_values(r.values, j->values, p, pages, 0, count, kv_head, parts, PAGE_THREADS);
-    float sum[FV_TC_PARTS * WIDE * 4];
+    float exponent = fv_mul(p->scale, FV_LOG2_E), dkeys[FV_TC_PARTS * WIDE * 4], dvalues[FV_TC_PARTS * WIDE * 4];
 #pragma unroll
-    for (int e = 0; e < FV_TC_PARTS * WIDE * 4; e++) sum[e] = 0;
-    fv_cursor c = {j->visit_from[bundle], j->visit_from[bundle + 1], -1};
-    int32_t at = 0;
-    for (;;) {
-        fv_tile t = fv_next_tile(j, &c, &at, count);
-        if (t.n == 0) break; /* for all threads */
-        fv_tc_rows(r.q, j->q, p, &t, kv_head, parts, PAGE_THREADS);
-        fv_tc_rows(r.dout, j->dout, p, &t, kv_head, parts, PAGE_THREADS);
-        bring_brings(r.brings, j, &t, kv_head, PAGE_THREADS);
+    for (int e = 0; e < FV_TC_PARTS * WIDE * 4; e++) dkeys[e] = dvalues[e] = 0;
+    fv_cursor c = {j->b.visit_from[bundle], j->b.visit_from[bundle + 1], -1};
+    int32_t at = 0, next_at = 0;
+    fv_tc_bring(keys, j->keys, p, pages, 0, count, kv_head, parts);
+    fv_tc_bring(values, j->values, p, pages, 0, count, kv_head, parts);
+    bool more = fv_next_tile(&j->b, &c, &next_at, count).n > 0; /* for all threads */
+    if (more) bring_tile(stage, j, c.tile - 1, kv_head, parts);
+    fv_copy_end();
+    for (int number = 0; more; number++) {
+        char *q = stage + number % STAGES * STAGE_BYTES(parts), *dout = q + parts * BLOCK_BYTES;
+        const bringing *brings = (const bringing *)(dout + parts * BLOCK_BYTES);
+        at = next_at;
+        more = fv_next_tile(&j->b, &c, &next_at, count).n > 0;
+        if (more) bring_tile(stage + (number + 1) % STAGES * STAGE_BYTES(parts), j, c.tile - 1, kv_head, parts);
+        fv_copy_end();
+        fv_copy_wait(1);
         FV_SYNC(); /* the tile is there */
-        weigh_bundle(j, &r, at * FV_PAGE, parts);
-        FV_SYNC(); /* p and ds are there */
+        float s[WIDE * 4], ds[WIDE * 4];
+        fv_kept kept;
+        fv_tc_scores(s, keys, q, row, parts);
+        fv_tc_scores(ds, values, dout, row, parts);
 #pragma unroll
-        for (int part = 0; part < parts; part++) fv_multiply_part(sum + part * WIDE * 4, left, right + part * BLOCK_BYTES, w, BLOCK_SIDE, true, true);
+        for (int e = 0; e < WIDE * 4; e++)
+            weigh(&brings[e / 4 * 8 + lane % 4 * 2 + e % 2], &s[e], &ds[e], at * FV_PAGE + row + lane / 4 + e / 2 % 2 * 8, exponent, p->scale);
+        fv_keep(&kept, s);
+        fv_tc_mix(dvalues, &kept, dout, parts);
+        fv_keep(&kept, ds);
+        fv_tc_mix(dkeys, &kept, q, parts);
         FV_SYNC(); /* everybody is done with the tile */
     }
-    add_bundle(j, sum, pages, count, kv_head, parts);
+    fv_copy_wait(0); /* a page that nobody sees: its own copies */
+    add_bundle(&j->b, dkeys, dvalues, pages, count, kv_head, parts);
 }
 
-FV_GLOBAL_OF(bundle_back_64, fv_back_job, PAGE_THREADS, 1) { back_bundle(&j, 1); }
-FV_GLOBAL_OF(bundle_back_128, fv_back_job, PAGE_THREADS, 1) { back_bundle(&j, 2); }
+FV_GLOBAL_OF(bundle_back_64, job, THREADS, 2) { back_bundle(&j, 1); }
+FV_GLOBAL_OF(bundle_back_128, job, THREADS, 2) { back_bundle(&j, 2); }
 
 /* ---- on the host ------------------------------------------------------------------------------------------------------------- */
 
@@ -241,7 +253,7 @@ static void index_bundles(fv_back_job *j, const fv_exec *x, const fv_attention *
 
 FV_TABLE_OP void fv_cuda_bf16_attention_back(const fv_exec *x, fv_view dq, fv_view dkeys, fv_view dvalues, fv_view dout, fv_view out, fv_view stats, fv_view q,
                                              fv_view keys, fv_view values, const fv_attention *a) {
-    if (a->head_dim > FV_TC_MOST) {
+    if (keys.dtype == FV_F32) {
         fv_cuda_attention_back(x, dq, dkeys, dvalues, dout, out, stats, q, keys, values, a);
         return;
     }
@@ -249,16 +261,26 @@ FV_TABLE_OP void fv_cuda_bf16_attention_back(const fv_exec *x, fv_view dq, fv_vi
     fv_arena_mark mark = fv_arena_here(x->scratch);
     int64_t *run_tile = FV_TAKE(x->scratch, int64_t, a->runs + 1);
     fv_tile *tile;
-    fv_back_job j = fv_back_job_of(x, dq, dkeys, dvalues, dout, out, stats, q, keys, values, a, FV_TC_QUERIES, &tile, run_tile);
-    index_bundles(&j, x, a, tile, run_tile, keys.shape[0]);
-    int64_t tiles = j.plan.tiles * a->kv_heads, bundles = j.used_count * a->kv_heads;
-    fv_launch_bring_rows(&j);
-    if (fv_tc_parts(a->head_dim) == 1) {
-        FV_LAUNCH(tile_back_64, tiles, TILE_THREADS, TILE_BYTES(1), j);
-        FV_LAUNCH(bundle_back_64, bundles, PAGE_THREADS, PAGE_BYTES(1), j);
+    job j;
+    memset(&j, 0, sizeof j);
+    fv_view none = fv_none;
+    j.b = fv_back_job_of(x, dq, dkeys, dvalues, dout, out, stats, q, none, none, a, FV_TC_QUERIES, &tile, run_tile);
+    index_bundles(&j.b, x, a, tile, run_tile, keys.shape[0]);
+    int parts = fv_tc_parts(a->head_dim);
+    int64_t tiles = j.b.plan.tiles * a->kv_heads, bundles = j.b.used_count * a->kv_heads;
+    j.keys = (const char *)keys.data, j.values = (const char *)values.data;
+    j.q = (char *)fv_arena_numbers(x->scratch, (size_t)(tiles * parts) * BLOCK_BYTES);
+    j.dout = (char *)fv_arena_numbers(x->scratch, (size_t)(tiles * parts) * BLOCK_BYTES);
+    j.brings = (bringing *)fv_arena_numbers(x->scratch, (size_t)tiles * FV_TC_QUERIES * sizeof *j.brings);
+    fv_launch_bring_rows(&j.b);
+    if (parts == 1) {
+        FV_LAUNCH(round_tile_64, tiles, THREADS, 0, j);
+        FV_LAUNCH(tile_back_64, tiles, THREADS, TILE_BYTES(1), j);
+        FV_LAUNCH(bundle_back_64, bundles, THREADS, BUNDLE_BYTES(1), j);
     } else {
-        FV_LAUNCH(tile_back_128, tiles, TILE_THREADS, TILE_BYTES(2), j);
-        FV_LAUNCH(bundle_back_128, bundles, PAGE_THREADS, PAGE_BYTES(2), j);
+        FV_LAUNCH(round_tile_128, tiles, THREADS, 0, j);
+        FV_LAUNCH(tile_back_128, tiles, THREADS, TILE_BYTES(2), j);
+        FV_LAUNCH(bundle_back_128, bundles, THREADS, BUNDLE_BYTES(2), j);
     }
     fv_arena_release(x->scratch, mark);
 }

@@ -8,6 +8,28 @@
 /* Byte of element (r, c) of a block. */
 FV_DEVICE int fv_block_byte(int r, int c) { return r * BLOCK_ROW_BYTES + ((c / 8 ^ r % 8) * 16) + c % 8 * 2; }
 
+/* Two neighbours as bf16, the first below. */
+FV_DEVICE uint32_t fv_two_bf16(float a, float b) {
+#ifdef __CUDACC__
+    uint32_t two;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(b), "f"(a));
+    return two;
+#else
+    return (uint32_t)fv_round_bf16(a) | (uint32_t)fv_round_bf16(b) << 16;
+#endif
+}
+
+/* 2^x, as the card's own instruction makes it: near, and the same for the same x on the same kind of card. */
+FV_DEVICE float fv_exp2_near(float x) {
+#ifdef __CUDACC__
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+#else
+    return exp2f(x);
+#endif
+}
+
 /* Sixteen bytes that move at once: eight numbers. */
 typedef struct {
     uint32_t v[4];

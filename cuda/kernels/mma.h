@@ -12,6 +12,19 @@ typedef struct {
 
 enum { HIGH_MOST = 2, WIDE_MOST = 8 };
 
+/* A warp's sixteen rows of 64 numbers, rounded, as they are multiplied from its registers. */
+typedef struct {
+    uint32_t v[BLOCK_SIDE / 16][4];
+} fv_kept;
+
+/* From sums as fv_multiply_part leaves them (high 1, wide 8): what was a result becomes a factor where it is. */
+FV_DEVICE void fv_keep(fv_kept *to, const float *sum) {
+#pragma unroll
+    for (int l = 0; l < BLOCK_SIDE / 16; l++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) to->v[l][i] = fv_two_bf16(sum[8 * l + 2 * i], sum[8 * l + 2 * i + 1]);
+}
+
 #ifdef __CUDACC__
 
 FV_DEVICE uint32_t fv_shared_at(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
@@ -63,6 +76,20 @@ FV_DEVICE void fv_multiply_part(float *sum, const char *a, const char *b, const 
     }
 }
 
+/* sum[n * 4 + i] += the warp's row lane / 4 + i / 2 * 8 times row 8 n + lane % 4 * 2 + i % 2 of b, a block of 64 x 64. */
+FV_DEVICE void fv_multiply_kept(float *sum, const fv_kept *a, const char *b, const bool b_turned) {
+    int lane = FV_THREAD % 32, in = lane % 8, second = lane / 8 % 2 * 8, third = lane / 16 * 8;
+#pragma unroll
+    for (int l = 0; l < BLOCK_SIDE / 16; l++)
+#pragma unroll
+        for (int n = 0; n < WIDE_MOST; n += 2) {
+            uint32_t f[4];
+            fv_load_four(f, b_turned ? fv_piece_of(b, n * 8 + third, l * 16 + second + in, true) : fv_piece_of(b, n * 8 + third + in, l * 16 + second, false), b_turned);
+            fv_mma(sum + n * 4, a->v[l], f);
+            fv_mma(sum + n * 4 + 4, a->v[l], f + 2);
+        }
+}
+
 #else
 
 FV_DEVICE float fv_part_number(const char *tile, int r, int l, bool turned) {
@@ -78,6 +105,23 @@ FV_DEVICE void fv_multiply_part(float *sum, const char *a, const char *b, const 
                 int r = w.row + m * 16 + lane / 4 + i / 2 * 8, c = w.col + n * 8 + lane % 4 * 2 + i % 2;
                 for (int l = 0; l < BLOCK_SIDE; l++) *to = fv_fma(fv_part_number(a, r, l, a_turned), fv_part_number(b, c % b_rows, l, b_turned), *to);
             }
+}
+
+/* Number (row, k) of what the warp keeps: lane row % 8 * 4 + k / 2 % 4 has it, whose four neighbours tell each other. */
+FV_DEVICE void fv_multiply_kept(float *sum, const fv_kept *a, const char *b, const bool b_turned) {
+    float left[2][BLOCK_SIDE];
+    int lane = FV_THREAD % 32;
+    for (int l = 0; l < BLOCK_SIDE / 16; l++)
+        for (int i = 0; i < 4; i++) {
+            double mine = (double)a->v[l][i], one = fv_across_double(mine, 1), two = fv_across_double(mine, 2), three = fv_across_double(one, 2), from[4];
+            from[lane % 4] = mine, from[lane % 4 ^ 1] = one, from[lane % 4 ^ 2] = two, from[lane % 4 ^ 3] = three;
+            for (int q = 0; q < 4; q++)
+                for (int e = 0; e < 2; e++) left[i % 2][l * 16 + i / 2 * 8 + q * 2 + e] = fv_widen_bf16((uint16_t)((uint32_t)from[q] >> 16 * e));
+        }
+    for (int n = 0; n < WIDE_MOST; n++)
+        for (int i = 0; i < 4; i++)
+            for (int l = 0; l < BLOCK_SIDE; l++)
+                sum[n * 4 + i] = fv_fma(left[i / 2][l], fv_part_number(b, n * 8 + lane % 4 * 2 + i % 2, l, b_turned), sum[n * 4 + i]);
 }
 
 #endif

@@ -1,4 +1,6 @@
-/* Keys and values into page slots, and their gradients out again: a thread for each number. core/ops.h has the layout of a page. */
+/* Keys and values into page slots, and their gradients out again: a thread for each number, or, of pages in bf16, for each eight. core/ops.h has the layout of a page in f32,
+ * cuda/kernels/attention_bf16.h that in bf16. */
+#include "cuda/kernels/attention_bf16.h"
 #include "cuda/kernels/groups.h"
 
 enum { THREADS = 256 };
@@ -43,6 +45,51 @@ FV_TABLE_OP void fv_cuda_kv_write(const fv_exec *x, fv_view keys, fv_view values
     FV_LAUNCH(write_numbers, fv_blocks_of(j.count * j.kv_heads * j.head_dim, THREADS), THREADS, 0, j);
     fv_arena_release(x->scratch, mark);
 }
+
+/* ---- in bf16 ---- */
+
+typedef struct {
+    char *keys, *values;
+    const float *k, *v;
+    const int32_t *row, *slot;
+    int64_t count;
+    int kv_heads, head_dim, parts;
+} job_bf16;
+
+FV_GLOBAL(write_pieces, job_bf16) {
+    int heads_pieces = j.kv_heads * j.parts * 8;
+    int64_t i = FV_BLOCK * THREADS + FV_THREAD, n = i / heads_pieces;
+    if (n >= j.count) return;
+    int e = (int)(i % heads_pieces), kv_head = e / (j.parts * 8), d = e % (j.parts * 8) * 8, slot = j.slot[n];
+    int64_t from = ((int64_t)j.row[n] * j.kv_heads + kv_head) * j.head_dim + d;
+    int64_t to = (((int64_t)(slot / FV_PAGE) * j.kv_heads + kv_head) * j.parts + d / BLOCK_SIDE) * FV_TC_PANEL + fv_block_byte(slot % FV_PAGE, d % BLOCK_SIDE);
+    *(fv_piece *)(j.keys + to) = fv_piece_from(j.k + from, j.head_dim - d);
+    *(fv_piece *)(j.values + to) = fv_piece_from(j.v + from, j.head_dim - d);
+}
+
+FV_TABLE_OP void fv_cuda_bf16_kv_write(const fv_exec *x, fv_view keys, fv_view values, fv_view k, fv_view v, fv_view row, fv_view slot) {
+    if (keys.dtype == FV_F32) {
+        fv_cuda_kv_write(x, keys, values, k, v, row, slot);
+        return;
+    }
+    fv_cuda_begin("kv_write", keys, k);
+    fv_arena_mark mark = fv_arena_here(x->scratch);
+    job_bf16 j;
+    memset(&j, 0, sizeof j);
+    j.keys = (char *)keys.data, j.values = (char *)values.data, j.k = fv_f32(k), j.v = fv_f32(v);
+    j.row = fv_cuda_ints(x, row), j.slot = fv_cuda_ints(x, slot), j.count = fv_elements(slot);
+    j.kv_heads = (int)keys.shape[1], j.head_dim = (int)(fv_cols(k) / keys.shape[1]), j.parts = (int)keys.shape[2];
+    FV_LAUNCH(write_pieces, fv_blocks_of(j.count * j.kv_heads * j.parts * 8, THREADS), THREADS, 0, j);
+    fv_arena_release(x->scratch, mark);
+}
+
+FV_TABLE_OP fv_dtype fv_cuda_page_dtype(int head_dim) {
+    (void)head_dim;
+    return FV_F32;
+}
+FV_TABLE_OP fv_dtype fv_cuda_bf16_page_dtype(int head_dim) { return head_dim > FV_TC_MOST ? FV_F32 : FV_BF16; }
+
+/* ---- out again, in f32 ---- */
 
 /* A row's chain over the slots that it went to, in the order of writes. */
 FV_GLOBAL(read_numbers, job) {

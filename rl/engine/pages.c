@@ -3,10 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static fv_view page_view(void *data, int64_t pages, int kv_heads, int a, int b) {
-    return (fv_view){.data = data, .dtype = FV_F32, .device = FV_CPU, .rank = 4, .shape = {pages, kv_heads, a, b}};
-}
-
 fv_status fv_pages_open(fv_pages *p, const fv_ops *ops, fv_exec exec, const fv_text_config *c, int64_t max_pages, fv_error *err) {
     memset(p, 0, sizeof *p);
     p->ops = ops;
@@ -39,25 +35,21 @@ void fv_pages_reset(fv_pages *p) {
     p->used = p->peak = 0;
 }
 
-static size_t page_floats(const fv_pages *p) { return (size_t)p->kv_heads * (size_t)p->head_dim * FV_PAGE; }
+/* As a table of pages, for gather: a page's bytes taken for floats. */
+static fv_view table(fv_view v) { return fv_mat(v.data, v.shape[0], (int64_t)fv_bytes(v) / v.shape[0] / (int64_t)sizeof(float)); }
 
-/* As a table of pages, for gather. */
-static fv_view table(fv_view v, size_t floats) { return fv_mat(v.data, v.shape[0], (int64_t)floats); }
-
-static bool grow_one(fv_pages *p, fv_view *v, int64_t pages, int a, int b) {
-    void *data;
+static bool grow_one(fv_pages *p, fv_view *v, int64_t pages, bool keys) {
     fv_error ignored;
-    size_t floats = page_floats(p);
-    if (p->ops->alloc(&data, (size_t)pages * floats * sizeof(float), &ignored) != FV_OK) return false;
-    fv_view bigger = page_view(data, pages, p->kv_heads, a, b);
+    fv_view bigger = fv_page_view(p->ops->page_dtype(p->head_dim), NULL, pages, p->kv_heads, p->head_dim, keys);
+    if (p->ops->alloc(&bigger.data, fv_bytes(bigger), &ignored) != FV_OK) return false;
     if (v->data) {
         int32_t *index = malloc((size_t)v->shape[0] * sizeof *index);
         if (!index) {
-            p->ops->free(data);
+            p->ops->free(bigger.data);
             return false;
         }
         for (int64_t i = 0; i < v->shape[0]; i++) index[i] = (int32_t)i;
-        p->ops->gather(&p->exec, fv_slice(table(bigger, floats), 0, v->shape[0]), table(*v, floats), fv_ints(index, v->shape[0]));
+        p->ops->gather(&p->exec, fv_slice(table(bigger), 0, v->shape[0]), table(*v), fv_ints(index, v->shape[0]));
         free(index);
         p->ops->free(v->data);
     }
@@ -74,7 +66,7 @@ static bool grow(fv_pages *p) {
     p->free_list = list;
     for (int l = 0; l < p->layers; l++) {
         bool more_keys = !p->keys[l].data || p->keys[l].shape[0] < want, more_values = !p->values[l].data || p->values[l].shape[0] < want;
-        if ((more_keys && !grow_one(p, &p->keys[l], want, p->head_dim, FV_PAGE)) || (more_values && !grow_one(p, &p->values[l], want, FV_PAGE, p->head_dim)))
+        if ((more_keys && !grow_one(p, &p->keys[l], want, true)) || (more_values && !grow_one(p, &p->values[l], want, false)))
             return false; /* layers that did grow keep their room: the next try goes on from here */
     }
     for (int64_t i = want; i-- > p->pages;) p->free_list[p->free_count++] = (int32_t)i;
@@ -94,9 +86,8 @@ void fv_pages_give(fv_pages *p, int32_t page) {
 }
 
 void fv_pages_copy(fv_pages *p, int32_t to, int32_t from) {
-    size_t floats = page_floats(p);
     for (int l = 0; l < p->layers; l++) {
-        p->ops->gather(&p->exec, fv_slice(table(p->keys[l], floats), to, 1), table(p->keys[l], floats), fv_ints(&from, 1));
-        p->ops->gather(&p->exec, fv_slice(table(p->values[l], floats), to, 1), table(p->values[l], floats), fv_ints(&from, 1));
+        p->ops->gather(&p->exec, fv_slice(table(p->keys[l]), to, 1), table(p->keys[l]), fv_ints(&from, 1));
+        p->ops->gather(&p->exec, fv_slice(table(p->values[l]), to, 1), table(p->values[l]), fv_ints(&from, 1));
     }
 }

@@ -9,7 +9,7 @@ typedef struct {
     const fv_ops *ops;
     fv_exec exec;
     int layers, kv_heads, head_dim;
-    fv_view *keys, *values;   /* [layers]: [pages, kv_heads, head_dim, 16] and [pages, kv_heads, 16, head_dim] */
+    fv_view *keys, *values;   /* [layers], of fv_page_view */
     int32_t *free_list;
     int free_count;
     int64_t pages, max_pages; /* there; allowed (0: any number) */

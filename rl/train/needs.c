@@ -153,7 +153,8 @@ static double page_bytes(const fv_needs_model *m, const forest *t) {
     const fv_text_config *c = &m->model->config.text;
     double want = t->system / FV_PAGE + t->prompts * (t->prompt / FV_PAGE + 2) + t->answers * (t->answer / FV_PAGE + t->segments), pages = 64;
     while (pages < want) pages *= 2;
-    return pages * FV_PAGE * 2 * sizeof(float) * c->layers * c->kv_heads * c->head_dim;
+    fv_view keys = fv_page_view(m->ops.page_dtype(c->head_dim), NULL, 1, c->kv_heads, c->head_dim, true);
+    return pages * 2 * (double)fv_bytes(keys) * c->layers;
 }
 
 /* The table of what the tower gave, with room for as much again (rl/engine/engine.c). */

@@ -33,6 +33,8 @@ static const shape shapes[] = {
     {"many blocks", 8, 4, 8, 3, 200, 150, 0},
     {"two parts", 4, 2, 128, 4, 70, 20, 0},
     {"group of eight", 8, 1, 64, 9, 130, 1, 0},
+    {"several chunks", 4, 1, 32, 5, 600, 3, 0},
+    {"window of chunks", 2, 2, 24, 3, 530, 2, 300},
 };
 
 typedef struct {
@@ -93,9 +95,32 @@ static void free_problem(problem *p) {
     for (size_t i = 0; i < FV_COUNT(all); i++) free(all[i]);
 }
 
-static fv_view pages_view(const problem *p, float *data, bool keys) {
+static int64_t key_at(const problem *p, int page, int kv, int d, int lane) {
+    return (((int64_t)page * p->a.kv_heads + kv) * p->a.head_dim + d) * FV_PAGE + lane;
+}
+static int64_t value_at(const problem *p, int page, int kv, int d, int lane) {
+    return (((int64_t)page * p->a.kv_heads + kv) * FV_PAGE + lane) * p->a.head_dim + d;
+}
+
+/* Keys and values as the table keeps them: written by it, from rows. */
+static void table_pages(const problem *p, const fv_ops *ops, fv_exec x, fv_view *keys, fv_view *values) {
     const fv_attention *a = &p->a;
-    return (fv_view){.data = data, .rank = 4, .shape = {p->page_count, a->kv_heads, keys ? a->head_dim : FV_PAGE, keys ? FV_PAGE : a->head_dim}};
+    fv_dtype dtype = ops->page_dtype(a->head_dim);
+    *keys = fv_page_view(dtype, NULL, p->page_count, a->kv_heads, a->head_dim, true), *values = fv_page_view(dtype, NULL, p->page_count, a->kv_heads, a->head_dim, false);
+    keys->data = calloc(1, fv_bytes(*keys)), values->data = calloc(1, fv_bytes(*values));
+    int64_t slots = (int64_t)p->page_count * FV_PAGE, width = (int64_t)a->kv_heads * a->head_dim;
+    float *k = calloc((size_t)(slots * width), sizeof *k), *v = calloc((size_t)(slots * width), sizeof *v);
+    int32_t *slot = calloc((size_t)slots, sizeof *slot);
+    for (int s = 0; s < slots; s++) {
+        slot[s] = s;
+        for (int kv = 0; kv < a->kv_heads; kv++)
+            for (int d = 0; d < a->head_dim; d++) {
+                k[s * width + kv * a->head_dim + d] = p->keys[key_at(p, s / FV_PAGE, kv, d, s % FV_PAGE)];
+                v[s * width + kv * a->head_dim + d] = p->values[value_at(p, s / FV_PAGE, kv, d, s % FV_PAGE)];
+            }
+    }
+    ops->kv_write(&x, *keys, *values, fv_mat(k, slots, width), fv_mat(v, slots, width), fv_ints(slot, slots), fv_ints(slot, slots));
+    free(k), free(v), free(slot);
 }
 
 static void run_on(problem *p, const fv_ops *ops, fv_exec x) {
@@ -105,9 +130,11 @@ static void run_on(problem *p, const fv_ops *ops, fv_exec x) {
     memset(p->dvalues, 0, (size_t)p->pages_size * sizeof(float));
     fv_view q = fv_mat(p->q, p->a.rows, width), out = fv_mat(p->out, p->a.rows, width), dq = fv_mat(p->dq, p->a.rows, width);
     fv_view dout = fv_mat(p->dout, p->a.rows, width), stats = fv_mat(p->stats, p->a.rows, 2 * p->a.heads);
-    fv_view keys = pages_view(p, p->keys, true), values = pages_view(p, p->values, false);
+    fv_view keys, values, dkeys = fv_page_view(FV_F32, p->dkeys, p->page_count, p->a.kv_heads, p->a.head_dim, true);
+    table_pages(p, ops, x, &keys, &values);
     ops->attention(&x, out, stats, q, keys, values, &p->a);
-    ops->attention_back(&x, dq, pages_view(p, p->dkeys, true), pages_view(p, p->dvalues, false), dout, out, stats, q, keys, values, &p->a);
+    ops->attention_back(&x, dq, dkeys, fv_page_view(FV_F32, p->dvalues, p->page_count, p->a.kv_heads, p->a.head_dim, false), dout, out, stats, q, keys, values, &p->a);
+    free(keys.data), free(values.data);
 }
 
 /* ---- the definition, in double ------------------------------------------------------------------------------------------------ */
@@ -115,13 +142,6 @@ static void run_on(problem *p, const fv_ops *ops, fv_exec x) {
 typedef struct {
     double *out, *dq, *dkeys, *dvalues;
 } truth;
-
-static int64_t key_at(const problem *p, int page, int kv, int d, int lane) {
-    return (((int64_t)page * p->a.kv_heads + kv) * p->a.head_dim + d) * FV_PAGE + lane;
-}
-static int64_t value_at(const problem *p, int page, int kv, int d, int lane) {
-    return (((int64_t)page * p->a.kv_heads + kv) * FV_PAGE + lane) * p->a.head_dim + d;
-}
 
 static void define_head(const problem *p, truth t, int run, int row, int head) {
     const fv_attention *a = &p->a;
@@ -212,11 +232,10 @@ static void same_on_every_table_and_thread_count(void **state) {
 }
 
 /* What decoding does: one row at a time, later keys not yet written (zero pages), gives the packed pass' bits. */
-static void decoding_has_the_bits_of_the_packed_pass(void **state) {
-    fv_exec *exec = *state;
+static void decode(fv_exec *exec, const shape *of) {
     const fv_ops *ops[MAX_TABLES];
     int tables = fv_ops_cpu_all(ops, MAX_TABLES);
-    problem packed = new_problem(&shapes[0]), single = new_problem(&shapes[0]);
+    problem packed = new_problem(of), single = new_problem(of);
     run_on(&packed, ops[0], exec[2]);
     const fv_attention *a = &packed.a;
     int run = a->runs - 1; /* the last child, whose own pages nobody shares */
@@ -231,11 +250,14 @@ static void decoding_has_the_bits_of_the_packed_pass(void **state) {
                 }
         fv_attention one = *a;
         one.rows = one.runs = 1, one.run_row = run_row, one.run_page = run_page, one.pages = a->pages + a->run_page[run], one.limit = a->limit + row;
+        if (a->first) one.first = a->first + row;
         int64_t width = (int64_t)a->heads * a->head_dim;
         for (int t = 0; t < tables; t++) {
             float *out = single.out, *stats = single.stats;
-            ops[t]->attention(&exec[1], fv_mat(out, 1, width), fv_mat(stats, 1, 2 * a->heads), fv_mat(packed.q + row * width, 1, width),
-                              pages_view(&single, single.keys, true), pages_view(&single, single.values, false), &one);
+            fv_view keys, values;
+            table_pages(&single, ops[t], exec[1], &keys, &values);
+            ops[t]->attention(&exec[1], fv_mat(out, 1, width), fv_mat(stats, 1, 2 * a->heads), fv_mat(packed.q + row * width, 1, width), keys, values, &one);
+            free(keys.data), free(values.data);
             assert_same("decoding", "out", out, packed.out + row * width, width);
             assert_same("decoding", "stats", stats, packed.stats + row * 2 * a->heads, 2 * a->heads);
         }
@@ -245,6 +267,47 @@ static void decoding_has_the_bits_of_the_packed_pass(void **state) {
     }
     free_problem(&packed);
     free_problem(&single);
+}
+
+/* The children's rows number `at`, all at once: a run each. */
+static void decode_together(fv_exec *exec, const shape *of, int at) {
+    const fv_ops *ops[MAX_TABLES];
+    int tables = fv_ops_cpu_all(ops, MAX_TABLES), children = of->runs - 1;
+    problem packed = new_problem(of);
+    run_on(&packed, ops[0], exec[2]);
+    const fv_attention *a = &packed.a;
+    int64_t width = (int64_t)a->heads * a->head_dim;
+    int32_t *run_row = calloc((size_t)children + 1, sizeof *run_row), *limit = calloc((size_t)children, sizeof *limit), *first = calloc((size_t)children, sizeof *first);
+    float *q = calloc((size_t)(children * width), sizeof *q), *out = calloc((size_t)(children * width), sizeof *out);
+    float *stats = calloc((size_t)children * 2 * (size_t)a->heads, sizeof *stats);
+    for (int c = 0; c < children; c++) {
+        int row = a->run_row[c + 1] + at;
+        run_row[c + 1] = c + 1, limit[c] = a->limit[row], first[c] = a->first ? a->first[row] : 0;
+        memcpy(q + c * width, packed.q + row * width, (size_t)width * sizeof *q);
+    }
+    fv_attention all = *a;
+    all.rows = all.runs = children, all.run_row = run_row, all.run_page = a->run_page + 1, all.limit = limit, all.first = a->first ? first : NULL;
+    for (int t = 0; t < tables; t++) {
+        fv_view keys, values;
+        table_pages(&packed, ops[t], exec[1], &keys, &values);
+        ops[t]->attention(&exec[1], fv_mat(out, children, width), fv_mat(stats, children, 2 * a->heads), fv_mat(q, children, width), keys, values, &all);
+        free(keys.data), free(values.data);
+        for (int c = 0; c < children; c++) {
+            int row = a->run_row[c + 1] + at;
+            assert_same("decoding together", "out", out + c * width, packed.out + row * width, width);
+            assert_same("decoding together", "stats", stats + c * 2 * a->heads, packed.stats + row * 2 * a->heads, 2 * a->heads);
+        }
+    }
+    free(run_row), free(limit), free(first), free(q), free(out), free(stats);
+    free_problem(&packed);
+}
+
+static void decoding_has_the_bits_of_the_packed_pass(void **state) {
+    for (size_t i = 0; i < FV_COUNT(shapes); i++) {
+        if (shapes[i].runs < 2 || shapes[i].length >= 20) continue;
+        decode(*state, &shapes[i]);
+        decode_together(*state, &shapes[i], shapes[i].length - 1);
+    }
 }
 
 static int open_exec(void **state) {

@@ -152,6 +152,7 @@ static const fv_ops *hosted(fv_ops *table, const fv_ops *cpu) {
     if (!card.scratch) card.scratch = fv_ops_arena(real, 0);
     *table = *cpu; /* memory is the host's */
     table->name = real->name;
+    table->page_dtype = real->page_dtype;
 #define HOSTED_OP(op) table->op = op;
     FV_KERNEL_MAP(HOSTED_OP)
     return table;

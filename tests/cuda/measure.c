@@ -23,6 +23,7 @@ typedef struct {
     bool small;
     buffer b[BUFFERS];
     int count;
+    bool paged;              /* buffers 7 and 8 are pages in f32 */
     int weight;              /* the buffer that is packed before the run; < 0: none */
     fv_attention plan;
     fv_sampling *how;
@@ -38,6 +39,7 @@ typedef struct {
     const void *packed;
     const setup *s;
     float *told;             /* [s->told] */
+    void *pages[2];          /* keys and values in bf16, where the table has them so */
 } side;
 
 typedef struct {
@@ -284,6 +286,7 @@ static void make_attention(setup *s, int variant) {
     int64_t width = (int64_t)a->heads * a->head_dim, page = (int64_t)a->kv_heads * a->head_dim * FV_PAGE;
     results(s, a->rows, width), results(s, a->rows, 2 * a->heads); /* 4, 5: out, stats */
     numbers(s, a->rows, width), numbers(s, page_count, page), numbers(s, page_count, page); /* 6, 7, 8: q, keys, values */
+    s->paged = true;
     if (!(variant & BACK)) return;
     results(s, a->rows, width), results(s, page_count, page), results(s, page_count, page); /* 9, 10, 11: dq, dkeys, dvalues */
     s->flops *= 2.5;
@@ -296,11 +299,19 @@ static fv_view as_pages(const side *c, int i, bool keys) {
     v.shape[0] = pages, v.shape[1] = a->kv_heads, v.shape[2] = keys ? a->head_dim : FV_PAGE, v.shape[3] = keys ? FV_PAGE : a->head_dim;
     return v;
 }
+/* Keys and values as the side's table has them: where that is not f32, they are buffers 7 and 8 of its own, which open_side has written. */
+static fv_view kept(const side *c, int i, bool keys) {
+    const fv_attention *a = &c->s->plan;
+    fv_view v = fv_page_view(c->ops->page_dtype(a->head_dim), c->v[i].data, c->v[i].shape[0], a->kv_heads, a->head_dim, keys);
+    if (c->pages[0]) v.data = c->pages[keys ? 0 : 1];
+    return v;
+}
 static void run_attention(const side *c, int variant) {
-    c->ops->attention(&c->x, c->v[4], c->v[5], c->v[6], as_pages(c, 7, true), as_pages(c, 8, false), &c->s->plan);
+    fv_view keys = kept(c, 7, true), values = kept(c, 8, false);
+    c->ops->attention(&c->x, c->v[4], c->v[5], c->v[6], keys, values, &c->s->plan);
     if (!(variant & BACK)) return;
-    c->ops->attention_back(&c->x, c->v[9], as_pages(c, 10, true), as_pages(c, 11, false), c->v[6], c->v[4], c->v[5], c->v[6], as_pages(c, 7, true),
-                           as_pages(c, 8, false), &c->s->plan); /* dout is q: any numbers will do */
+    c->ops->attention_back(&c->x, c->v[9], as_pages(c, 10, true), as_pages(c, 11, false), c->v[6], c->v[4], c->v[5], c->v[6], keys, values,
+                           &c->s->plan); /* dout is q: any numbers will do */
 }
 
 /* kv_write; 1: its way back. Rows go to several slots. */
@@ -415,6 +426,34 @@ static void must(fv_status status, const fv_error *err) {
     if (status != FV_OK) fail(err->text);
 }
 
+/* The numbers of f32 pages in pages of the table's own kind: as rows, and from there by it. */
+static void write_pages(side *c) {
+    const fv_attention *a = &c->s->plan;
+    const float *from[2] = {fv_f32(c->s->b[7].v), fv_f32(c->s->b[8].v)};
+    int64_t pages = c->v[7].shape[0], slots = pages * FV_PAGE, width = (int64_t)a->kv_heads * a->head_dim;
+    int32_t *slot = malloc((size_t)slots * sizeof *slot);
+    fv_view row[2], page[2];
+    fv_error err;
+    for (int i = 0; i < 2; i++) {
+        float *x = malloc((size_t)(slots * width) * sizeof *x);
+        for (int64_t s = 0; s < slots; s++)
+            for (int64_t e = 0, d; e < width; e++) {
+                int64_t panel = (s / FV_PAGE * a->kv_heads + e / a->head_dim) * a->head_dim * FV_PAGE;
+                d = e % a->head_dim, slot[s] = (int32_t)s;
+                x[s * width + e] = from[i][panel + (i == 0 ? d * FV_PAGE + s % FV_PAGE : s % FV_PAGE * a->head_dim + d)];
+            }
+        row[i] = fv_mat(NULL, slots, width), page[i] = fv_page_view(c->ops->page_dtype(a->head_dim), NULL, pages, a->kv_heads, a->head_dim, i == 0);
+        must(c->ops->alloc(&row[i].data, fv_bytes(row[i]), &err), &err);
+        must(c->ops->alloc(&page[i].data, fv_bytes(page[i]), &err), &err);
+        c->ops->upload(row[i].data, x, fv_bytes(row[i]));
+        c->pages[i] = page[i].data;
+        free(x);
+    }
+    c->ops->kv_write(&c->x, page[0], page[1], row[0], row[1], fv_ints(slot, slots), fv_ints(slot, slots));
+    for (int i = 0; i < 2; i++) c->ops->free(row[i].data);
+    free(slot);
+}
+
 static side open_side(const fv_ops *ops, fv_exec x, const setup *s) {
     side c = {.ops = ops, .x = x, .s = s};
     fv_error err;
@@ -425,6 +464,7 @@ static side open_side(const fv_ops *ops, fv_exec x, const setup *s) {
         must(ops->alloc(&c.v[i].data, fv_bytes(c.v[i]), &err), &err);
         ops->upload(c.v[i].data, s->b[i].v.data, fv_bytes(c.v[i]));
     }
+    if (s->paged && ops->page_dtype(s->plan.head_dim) != FV_F32) write_pages(&c);
     if (s->weight >= 0) {
         void *packed;
         must(ops->alloc(&packed, ops->linear_packed_bytes(c.v[s->weight]), &err), &err);
@@ -435,6 +475,7 @@ static side open_side(const fv_ops *ops, fv_exec x, const setup *s) {
 }
 
 static void close_side(side *c) {
+    for (int i = 0; i < 2; i++) c->ops->free(c->pages[i]);
     for (int i = 0; i < c->s->count; i++)
         if (!c->s->b[i].host) c->ops->free(c->v[i].data);
     c->ops->free((void *)(uintptr_t)c->packed);
