@@ -31,8 +31,8 @@ FV_DEVICE void round_tile(const job *j, const int parts) {
     const fv_plan *p = &j->b.plan;
     int kv_head = (int)(FV_BLOCK / p->tiles);
     fv_tile t = p->tile[FV_BLOCK % p->tiles];
-    fv_tc_rows(j->q + FV_BLOCK * parts * BLOCK_BYTES, j->b.q, p, &t, kv_head, parts);
-    fv_tc_rows(j->dout + FV_BLOCK * parts * BLOCK_BYTES, j->b.dout, p, &t, kv_head, parts);
+    fv_tc_rows(j->q + FV_BLOCK * parts * BLOCK_BYTES, j->b.q, p, &t, 0, kv_head, FV_THREAD, parts);
+    fv_tc_rows(j->dout + FV_BLOCK * parts * BLOCK_BYTES, j->b.dout, p, &t, 0, kv_head, FV_THREAD, parts);
     if (FV_THREAD >= FV_TC_QUERIES) return;
     bringing y = {0, 0, 0, 0};
     if (FV_THREAD < t.n) {

@@ -38,8 +38,9 @@ FV_DEVICE fv_piece fv_piece_from(const float *from, int there) {
     return out;
 }
 
-/* The tile's rows of x [rows, heads * dim]: [query][column], a block of 64 x 64 a part. Several are asked for before the first is written. */
-FV_DEVICE void fv_tc_rows(char *to, const float *x, const fv_plan *p, const fv_tile *t, int kv_head, const int parts) {
+/* 64 of the tile's rows of x [rows, heads * dim], from `first` on, by 128 threads of which this is number `me`: [query][column], a block of 64 x 64 a part. Several are asked for before
+ * the first is written. */
+FV_DEVICE void fv_tc_rows(char *to, const float *x, const fv_plan *p, const fv_tile *t, int first, int kv_head, int me, const int parts) {
     enum { AT_ONCE = 4 };
     const int steps = FV_TC_QUERIES * parts * 8 / FV_TC_THREADS;
 #pragma unroll
@@ -47,12 +48,12 @@ FV_DEVICE void fv_tc_rows(char *to, const float *x, const fv_plan *p, const fv_t
         fv_piece piece[AT_ONCE];
 #pragma unroll
         for (int i = 0; i < AT_ONCE; i++) {
-            int e = (step + i) * FV_TC_THREADS + FV_THREAD, u = e / (parts * 8), d = e % (parts * 8) * 8, there = u < t->n ? p->dim - d : 0;
+            int e = (step + i) * FV_TC_THREADS + me, u = first + e / (parts * 8), d = e % (parts * 8) * 8, there = u < t->n ? p->dim - d : 0;
             piece[i] = fv_piece_from(x + (there > 0 ? fv_query_at(p, t, kv_head, u) * p->dim + d : 0), there);
         }
 #pragma unroll
         for (int i = 0; i < AT_ONCE; i++) {
-            int e = (step + i) * FV_TC_THREADS + FV_THREAD, u = e / (parts * 8), d = e % (parts * 8) * 8;
+            int e = (step + i) * FV_TC_THREADS + me, u = e / (parts * 8), d = e % (parts * 8) * 8;
             *(fv_piece *)(to + d / BLOCK_SIDE * BLOCK_BYTES + fv_block_byte(u, d % BLOCK_SIDE)) = piece[i];
         }
     }

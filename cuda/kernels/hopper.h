@@ -4,12 +4,12 @@
 #ifndef FV_CUDA_KERNELS_HOPPER_H
 #define FV_CUDA_KERNELS_HOPPER_H
 
-#include "cuda/kernels/bf16.h"
+#include "cuda/kernels/mma.h"
 
 /* A gate (mbarrier). A phase is over when as many have arrived as it was made for, and all bytes that were announced are there. A thread waits for the
  * end of the phase of a parity, 0 for the first; the phase before the first, of parity 1, counts as over.
  *
- * A tile in a block's memory is of type fv_tile: where it begins, at a multiple of 1024 bytes plus steps of fv_tile_at. */
+ * A tile in a block's memory is of type fv_operand: where it begins, at a multiple of 1024 bytes plus steps of fv_operand_at. */
 
 #ifdef __CUDACC__
 
@@ -20,7 +20,7 @@
 #endif
 
 typedef uint64_t fv_gate;
-typedef uint64_t fv_tile;
+typedef uint64_t fv_operand;
 
 FV_DEVICE uint32_t fv_shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
 
@@ -52,10 +52,14 @@ FV_DEVICE void fv_bulk(char *to, const char *from, int bytes, fv_gate *gate) {
                  : "memory");
 }
 /* The instruction's descriptor: groups of 8 rows are 1024 bytes apart, blocks of 64 columns of a turned tile BLOCK_BYTES, 128-byte swizzle. */
-FV_DEVICE fv_tile fv_tile_of(const char *p) {
+FV_DEVICE fv_operand fv_operand_of(const char *p) {
     return (uint64_t)((fv_shared_address(p) & 0x3ffffu) >> 4) | (uint64_t)(BLOCK_BYTES >> 4) << 16 | (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
 }
-FV_DEVICE fv_tile fv_tile_at(fv_tile t, int bytes) { return t + (uint64_t)(bytes >> 4); }
+FV_DEVICE fv_operand fv_operand_at(fv_operand t, int bytes) { return t + (uint64_t)(bytes >> 4); }
+
+/* A block of three groups of four warps begins with 168 registers a thread: the first two take 240, the third, which brings, keeps 24. For all threads of a group. */
+FV_DEVICE void fv_registers_more(void) { asm volatile("setmaxnreg.inc.sync.aligned.u32 240;" ::: "memory"); }
+FV_DEVICE void fv_registers_less(void) { asm volatile("setmaxnreg.dec.sync.aligned.u32 24;" ::: "memory"); }
 
 /* Registers may be used by the tensor cores from here on. */
 FV_DEVICE void fv_wgmma_begin(void) { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -101,7 +105,7 @@ FV_DEVICE void fv_wgmma_wait(float *sum, const int count) {
 
 /* sum[n / 2] of this thread = (more ? sum : 0) + the product over 16 of k of a tile of 64 rows with one of n rows. Thread t of the four warps has, for c < n / 8
  * and i < 4, in sum[4 * c + i] row 16 * (t / 32) + t % 32 / 4 + i / 2 * 8 of the first with row 8 * c + t % 4 * 2 + i % 2 of the second. */
-FV_DEVICE void fv_wgmma(float *sum, fv_tile a, fv_tile b, bool more, const int n, const bool a_turned, const bool b_turned) {
+FV_DEVICE void fv_wgmma(float *sum, fv_operand a, fv_operand b, bool more, const int n, const bool a_turned, const bool b_turned) {
     if (n == 8) FV_WGMMA(8, "%4", "%5", "%6", 0, 0);
     if (n == 16) FV_WGMMA(16, "%8", "%9", "%10", 0, 0);
     if (n == 32) FV_WGMMA(32, "%16", "%17", "%18", 0, 0);
@@ -115,6 +119,15 @@ FV_DEVICE void fv_wgmma(float *sum, fv_tile a, fv_tile b, bool more, const int n
     if (n == 256 && a_turned && b_turned) FV_WGMMA(256, "%128", "%129", "%130", 1, 1);
 }
 
+/* sum[n / 2] += the warp's sixteen rows of `a`, which each of the four warps keeps for itself, times a turned tile [16 of k][n]; as fv_wgmma leaves them. */
+#define FV_WGMMA_KEPT(n, a0, a1, a2, a3, b_number)                                                                         asm volatile("wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" FV_NAMES_##n "}, {" a0 "," a1 "," a2 "," a3 "}, " b_number ", 1, 1, 1, 1;\n" \
+                 : FV_SUMS_##n                                                                                         \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+FV_DEVICE void fv_wgmma_kept(float *sum, const uint32_t *a, fv_operand b, const int n) {
+    if (n == 64) FV_WGMMA_KEPT(64, "%32", "%33", "%34", "%35", "%36");
+    if (n == 128) FV_WGMMA_KEPT(128, "%64", "%65", "%66", "%67", "%68");
+}
+
 #endif /* FV_HAS_WGMMA */
 
 #else /* the stand-in: what the stand-in's turns keep apart happens at once */
@@ -125,7 +138,7 @@ typedef struct {
     uint8_t count, pending, phase, unused;
     int32_t bytes; /* announced and not there yet */
 } fv_gate;
-typedef const char *fv_tile;
+typedef const char *fv_operand;
 
 FV_DEVICE void fv_gate_init(fv_gate *gate, int count) {
     gate->count = gate->pending = (uint8_t)count;
@@ -147,8 +160,10 @@ FV_DEVICE void fv_bulk(char *to, const char *from, int bytes, fv_gate *gate) {
     memcpy(to, from, (size_t)bytes);
     fv_gate_count(gate, 0, -bytes);
 }
-FV_DEVICE fv_tile fv_tile_of(const char *p) { return p; }
-FV_DEVICE fv_tile fv_tile_at(fv_tile t, int bytes) { return t + bytes; }
+FV_DEVICE fv_operand fv_operand_of(const char *p) { return p; }
+FV_DEVICE fv_operand fv_operand_at(fv_operand t, int bytes) { return t + bytes; }
+FV_DEVICE void fv_registers_more(void) {}
+FV_DEVICE void fv_registers_less(void) {}
 FV_DEVICE void fv_wgmma_begin(void) {}
 FV_DEVICE void fv_wgmma_commit(void) {}
 FV_DEVICE void fv_wgmma_wait_for_earlier(void) { fv_across(0, 1); } /* the whole warp has come here */
@@ -158,18 +173,33 @@ FV_DEVICE void fv_wgmma_wait(float *sum, const int count) {
 }
 
 /* Number (row, l) of a tile, by its address: the swizzle turns bits 4 to 6 by bits 7 to 9. */
-FV_DEVICE float fv_tile_number(fv_tile t, int row, int l, bool turned) {
+FV_DEVICE float fv_operand_number(fv_operand t, int row, int l, bool turned) {
     uintptr_t at = (uintptr_t)t + (uintptr_t)(turned ? row / BLOCK_SIDE * BLOCK_BYTES + l * BLOCK_ROW_BYTES + row % BLOCK_SIDE * 2 : row * BLOCK_ROW_BYTES + l * 2);
     return fv_widen_bf16(*(const uint16_t *)(at ^ (at >> 3 & 0x70)));
 }
 
-FV_DEVICE void fv_wgmma(float *sum, fv_tile a, fv_tile b, bool more, const int n, const bool a_turned, const bool b_turned) {
+FV_DEVICE void fv_wgmma(float *sum, fv_operand a, fv_operand b, bool more, const int n, const bool a_turned, const bool b_turned) {
     int row = FV_THREAD / 32 % 4 * 16 + FV_THREAD % 32 / 4, col = FV_THREAD % 4 * 2;
     for (int e = 0; e < n / 2 && !more; e++) sum[e] = 0;
     for (int c = 0; c < n / 8; c++)
         for (int i = 0; i < 4; i++)
             for (int l = 0; l < 16; l++)
-                sum[4 * c + i] = fv_fma(fv_tile_number(a, row + i / 2 * 8, l, a_turned), fv_tile_number(b, col + 8 * c + i % 2, l, b_turned), sum[4 * c + i]);
+                sum[4 * c + i] = fv_fma(fv_operand_number(a, row + i / 2 * 8, l, a_turned), fv_operand_number(b, col + 8 * c + i % 2, l, b_turned), sum[4 * c + i]);
+}
+
+FV_DEVICE void fv_wgmma_kept(float *sum, const uint32_t *a, fv_operand b, const int n) {
+    float left[2][16];
+    int lane = FV_THREAD % 32;
+    for (int i = 0; i < 4; i++) { /* lane row % 8 * 4 + k / 2 % 4 has number (row, k) */
+        double mine = (double)a[i], one = fv_across_double(mine, 1), two = fv_across_double(mine, 2), three = fv_across_double(one, 2), from[4];
+        from[lane % 4] = mine, from[lane % 4 ^ 1] = one, from[lane % 4 ^ 2] = two, from[lane % 4 ^ 3] = three;
+        for (int q = 0; q < 4; q++)
+            for (int e = 0; e < 2; e++) left[i % 2][i / 2 * 8 + q * 2 + e] = fv_widen_bf16((uint16_t)((uint32_t)from[q] >> 16 * e));
+    }
+    for (int c = 0; c < n / 8; c++)
+        for (int i = 0; i < 4; i++)
+            for (int l = 0; l < 16; l++)
+                sum[4 * c + i] = fv_fma(left[i / 2][l], fv_operand_number(b, 8 * c + lane % 4 * 2 + i % 2, l, true), sum[4 * c + i]);
 }
 
 #endif

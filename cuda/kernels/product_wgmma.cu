@@ -114,13 +114,13 @@ FV_DEVICE void end_sums(const job *j, const float *sum, place at, const shape s)
     }
 }
 
-FV_DEVICE void multiply_stage(float *sum, fv_tile a, fv_tile b, bool more, const shape s) {
+FV_DEVICE void multiply_stage(float *sum, fv_operand a, fv_operand b, bool more, const shape s) {
     const int a_16 = s.a_turned ? 16 * BLOCK_ROW_BYTES : 32, b_16 = s.b_turned ? 16 * BLOCK_ROW_BYTES : 32;
 #pragma unroll
     for (int i = 0; i < s.depth; i++)
 #pragma unroll
         for (int l = 0; l < BLOCK_SIDE / 16; l++)
-            fv_wgmma(sum, fv_tile_at(a, i * s.groups * A_BYTES(s) + l * a_16), fv_tile_at(b, i * B_UNITS(s) * B_BYTES(s) + l * b_16), more || i || l, s.cols,
+            fv_wgmma(sum, fv_operand_at(a, i * s.groups * A_BYTES(s) + l * a_16), fv_operand_at(b, i * B_UNITS(s) * B_BYTES(s) + l * b_16), more || i || l, s.cols,
                      s.a_turned, s.b_turned);
 }
 
@@ -133,7 +133,7 @@ FV_DEVICE void consume(const job *j, ring r, const shape s) {
         for (int k = 0; k < j->w.k_blocks; k += s.depth) {
             fv_gate_wait(&r.full[stage], parity);
             fv_wgmma_begin();
-            multiply_stage(sum, fv_tile_of(r.a + stage * A_STAGE(s) + group * A_BYTES(s)), fv_tile_of(r.b + stage * B_STAGE(s)), k > 0, s);
+            multiply_stage(sum, fv_operand_of(r.a + stage * A_STAGE(s) + group * A_BYTES(s)), fv_operand_of(r.b + stage * B_STAGE(s)), k > 0, s);
             fv_wgmma_commit();
             if (last != NULL) {
                 fv_wgmma_wait_for_earlier();

@@ -1,0 +1,137 @@
+/* Attention of the bf16 table where there are many queries, on Hopper's own instructions (built for sm_90a): one thread brings pages by bulk copies into a ring of stages, two groups of four
+ * warps have 64 queries each and multiply by wgmma, p from their registers. Bits are those of cuda/kernels/attention_bf16.cu. */
+#include "cuda/kernels/attention_amount.h"
+#include "cuda/kernels/hopper.h"
+
+enum { GROUPS = FV_TC_MANY / FV_TC_QUERIES, CONSUMERS = GROUPS * 128, THREADS = CONSUMERS + 128, STAGES = 4 };
+
+#define STAGE_BYTES(parts) (2 * (parts) * BLOCK_BYTES)
+/* Tiles begin at multiples of 1024 bytes: that many more are asked for. */
+#define ROOM_BYTES(parts) (1024 + (GROUPS * (parts) + STAGES * 2 * (parts)) * BLOCK_BYTES + 2 * STAGES * (int)sizeof(fv_gate))
+
+#if FV_HAS_WGMMA
+
+typedef struct {
+    char *q, *stage; /* [groups][parts] blocks; [stages][keys, values][parts] blocks */
+    fv_gate *full, *empty;
+} room;
+
+FV_DEVICE room room_of(const int parts) {
+    room r;
+    char *shared = FV_SHARED(char);
+    r.q = shared + (1024 - (uintptr_t)shared % 1024) % 1024;
+    r.stage = r.q + GROUPS * parts * BLOCK_BYTES;
+    r.full = (fv_gate *)(r.stage + STAGES * STAGE_BYTES(parts));
+    r.empty = r.full + STAGES;
+    return r;
+}
+
+/* One thread's work: the pages of the tile, four at a time. Where there is none any more, the last is brought once more: its numbers are not seen. */
+FV_DEVICE void produce(const fv_tc_job *j, const room *r, const fv_tile *t, int kv_head, const int parts) {
+    const fv_plan *p = &j->a.plan;
+    const int32_t *list = p->pages + t->list;
+    int end = t->page + t->pages, page = t->page / FV_TC_PAGES * FV_TC_PAGES, stage = 0, parity = 1;
+    int32_t next[FV_TC_PAGES];
+#pragma unroll
+    for (int c = 0; c < FV_TC_PAGES; c++) next[c] = list[page + c < end ? page + c : end - 1];
+    for (; page < end; page += FV_TC_PAGES) {
+        int32_t now[FV_TC_PAGES];
+#pragma unroll
+        for (int c = 0; c < FV_TC_PAGES; c++) {
+            now[c] = next[c];
+            next[c] = list[page + FV_TC_PAGES + c < end ? page + FV_TC_PAGES + c : end - 1];
+        }
+        char *keys = r->stage + stage * STAGE_BYTES(parts), *values = keys + parts * BLOCK_BYTES;
+        fv_gate_wait(&r->empty[stage], parity);
+        fv_gate_expect(&r->full[stage], STAGE_BYTES(parts));
+#pragma unroll
+        for (int c = 0; c < FV_TC_PAGES; c++) {
+            int64_t panel = ((int64_t)now[c] * p->kv_heads + kv_head) * parts * FV_TC_PANEL;
+#pragma unroll
+            for (int part = 0; part < parts; part++) {
+                fv_bulk(keys + part * BLOCK_BYTES + c * FV_TC_PANEL, j->keys + panel + part * FV_TC_PANEL, FV_TC_PANEL, &r->full[stage]);
+                fv_bulk(values + part * BLOCK_BYTES + c * FV_TC_PANEL, j->values + panel + part * FV_TC_PANEL, FV_TC_PANEL, &r->full[stage]);
+            }
+        }
+        if (++stage == STAGES) stage = 0, parity ^= 1;
+    }
+}
+
+/* A group of four warps: 64 queries. */
+FV_DEVICE void consume(const fv_tc_job *j, const room *r, const fv_tile *t, int kv_head, const int parts) {
+    const fv_plan *p = &j->a.plan;
+    int group = FV_THREAD / 128, row = group * FV_TC_QUERIES + FV_THREAD / 32 % 4 * 16, end = t->page + t->pages, stage = 0, parity = 0;
+    float scale = fv_mul(p->scale, FV_LOG2_E);
+    fv_query see[2];
+    fv_amount all, y;
+#pragma unroll
+    for (int h = 0; h < 2; h++) see[h] = fv_query_of(p, t, row + FV_THREAD % 32 / 4 + h * 8);
+    fv_amount_begin(&all, parts);
+    fv_amount_begin(&y, parts);
+    fv_operand q = fv_operand_of(r->q + group * parts * BLOCK_BYTES);
+    for (int page = t->page / FV_TC_PAGES * FV_TC_PAGES; page < end; page += FV_TC_PAGES) {
+        fv_operand keys = fv_operand_of(r->stage + stage * STAGE_BYTES(parts)), values = fv_operand_at(keys, parts * BLOCK_BYTES);
+        float s[FV_TC_WIDE * 4];
+        fv_kept weights;
+        fv_gate_wait(&r->full[stage], parity);
+        fv_wgmma_begin();
+#pragma unroll
+        for (int part = 0; part < parts; part++)
+#pragma unroll
+            for (int l = 0; l < BLOCK_SIDE / 16; l++)
+                fv_wgmma(s, fv_operand_at(q, part * BLOCK_BYTES + l * 32), fv_operand_at(keys, part * BLOCK_BYTES + l * 32), part || l, FV_TC_KEYS, false, false);
+        fv_wgmma_commit();
+        fv_wgmma_wait(s, FV_TC_WIDE * 4);
+        fv_amount_weigh(&y, s, see, page * FV_PAGE, scale, parts);
+        fv_keep(&weights, s);
+        fv_wgmma_begin();
+#pragma unroll
+        for (int l = 0; l < FV_TC_KEYS / 16; l++) fv_wgmma_kept(y.mixed, weights.v[l], fv_operand_at(values, l * 16 * BLOCK_ROW_BYTES), parts * BLOCK_SIDE);
+        fv_wgmma_commit();
+        fv_wgmma_wait(y.mixed, parts * FV_TC_WIDE * 4);
+        if (FV_THREAD % 32 == 0) fv_gate_arrive(&r->empty[stage]);
+        if (++stage == STAGES) stage = 0, parity ^= 1;
+        if ((page + FV_TC_PAGES) % FV_TC_CHUNK_PAGES == 0 || page + FV_TC_PAGES >= end) {
+            fv_amount_merge(&all, &y, scale, parts);
+            fv_amount_begin(&y, parts);
+        }
+    }
+    fv_amount_store(j, t, &all, row, kv_head, parts);
+}
+
+/* A block is (kv head, tile). */
+FV_DEVICE void attend(const fv_tc_job *j, const int parts) {
+    room r = room_of(parts);
+    int kv_head = (int)(FV_BLOCK / j->a.plan.tiles);
+    fv_tile t = fv_block_tile(&j->a.plan, kv_head);
+    if (FV_THREAD == 0) {
+        for (int i = 0; i < STAGES; i++) {
+            fv_gate_init(&r.full[i], 1);
+            fv_gate_init(&r.empty[i], GROUPS * 4);
+        }
+    }
+    if (FV_THREAD < CONSUMERS)
+        fv_tc_rows(r.q + FV_THREAD / 128 * parts * BLOCK_BYTES, j->a.q, &j->a.plan, &t, FV_THREAD / 128 * FV_TC_QUERIES, kv_head, FV_THREAD % 128, parts);
+    fv_gates_made(); /* gates and queries are seen by copies and by products */
+    FV_SYNC();
+    if (FV_THREAD < CONSUMERS) {
+        fv_registers_more();
+        consume(j, &r, &t, kv_head, parts);
+    } else {
+        fv_registers_less();
+        if (FV_THREAD == CONSUMERS) produce(j, &r, &t, kv_head, parts);
+    }
+}
+
+#else /* a card that is no Hopper: never launched there */
+#define attend(j, parts) (void)(j)
+#endif
+
+FV_GLOBAL_OF(attend_many_64, fv_tc_job, THREADS, 1) { attend(&j, 1); }
+FV_GLOBAL_OF(attend_many_128, fv_tc_job, THREADS, 1) { attend(&j, 2); }
+
+FV_TABLE_OP void fv_attend_wgmma(const fv_tc_job *j) {
+    int64_t blocks = j->a.plan.tiles * j->a.plan.kv_heads;
+    if (fv_tc_parts(j->a.plan.dim) == 1) FV_LAUNCH_WIDE(attend_many_64, blocks, THREADS, ROOM_BYTES(1), *j);
+    else FV_LAUNCH_WIDE(attend_many_128, blocks, THREADS, ROOM_BYTES(2), *j);
+}

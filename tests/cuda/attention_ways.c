@@ -1,0 +1,117 @@
+/* cuda_attention_ways: attention of the bf16 table in each of its ways (cuda/attention.h) on the same numbers: prompts, answers below a shared prompt one row each, windows of a picture, sliding
+ * windows. Every number must have the same bits in every way. Ends with 1 where it has not. */
+#include "core/random.h"
+#include "cuda/attention.h"
+#include "cuda/cuda.h"
+#include "cuda/products.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const fv_ops *ops;
+static fv_exec exec;
+
+/* `runs` runs of `rows` rows each, causal, below `shared` positions that all of them see; window: only so many positions back (0: all). */
+typedef struct {
+    const char *name;
+    int heads, kv_heads, dim, runs, rows, shared, window;
+} shape;
+
+static const shape shapes[] = {
+    {"prompt", 4, 2, 128, 1, 300, 0, 0},       {"prompt, narrow heads", 4, 2, 40, 1, 333, 0, 0}, {"answers' rows", 16, 2, 128, 13, 1, 528, 0},
+    {"answers", 8, 1, 64, 3, 70, 288, 0},      {"windows", 2, 2, 80, 5, 64, 0, 0},               {"sliding", 4, 4, 48, 2, 150, 256, 200},
+};
+
+static void must(fv_status s, const fv_error *err) {
+    if (s == FV_OK) return;
+    fprintf(stderr, "%s\n", err->text);
+    exit(s == FV_UNSUPPORTED ? 77 : 1); /* 77: no card */
+}
+
+static fv_view on_card(const char *what, int64_t rows, int64_t cols) {
+    fv_view v = fv_mat(NULL, rows, cols);
+    fv_error err;
+    fv_random r = fv_random_stream(fv_random_key(5, what, 0, 0));
+    float *x = malloc(fv_bytes(v));
+    for (int64_t i = 0; i < rows * cols; i++) x[i] = (float)fv_normal(&r);
+    must(ops->alloc(&v.data, fv_bytes(v), &err), &err);
+    ops->upload(v.data, x, fv_bytes(v));
+    free(x);
+    return v;
+}
+
+static fv_attention plan_of(const shape *s, int *page_count) {
+    int whole = s->shared / FV_PAGE, own = (s->rows + FV_PAGE - 1) / FV_PAGE, rows = s->runs * s->rows;
+    int32_t *run_row = calloc((size_t)s->runs + 1, sizeof *run_row), *run_page = calloc((size_t)s->runs + 1, sizeof *run_page);
+    int32_t *pages = calloc((size_t)(s->runs * (whole + own)), sizeof *pages), *limit = calloc((size_t)rows, sizeof *limit), *first = calloc((size_t)rows, sizeof *first);
+    *page_count = whole + s->runs * own;
+    for (int r = 0; r <= s->runs; r++) run_row[r] = r * s->rows, run_page[r] = r * (whole + own);
+    for (int r = 0; r < s->runs; r++)
+        for (int p = 0; p < whole + own; p++) pages[r * (whole + own) + p] = *page_count - 1 - (p < whole ? p : whole + r * own + p - whole);
+    for (int r = 0; r < rows; r++) {
+        limit[r] = s->shared + r % s->rows + 1;
+        first[r] = s->window && limit[r] > s->window ? limit[r] - s->window : 0;
+    }
+    return (fv_attention){.rows = rows, .heads = s->heads, .kv_heads = s->kv_heads, .head_dim = s->dim, .scale = 1 / sqrtf((float)s->dim), .runs = s->runs, .run_row = run_row,
+                          .run_page = run_page, .pages = pages, .limit = limit, .first = first};
+}
+
+static void free_plan(const fv_attention *a) {
+    const int32_t *all[] = {a->run_row, a->run_page, a->pages, a->limit, a->first};
+    for (size_t i = 0; i < FV_COUNT(all); i++) free((void *)(uintptr_t)all[i]);
+}
+
+static int64_t other_bits(const float *a, const float *b, int64_t n) {
+    int64_t other = 0;
+    for (int64_t i = 0; i < n; i++) other += memcmp(a + i, b + i, sizeof *a) != 0;
+    return other;
+}
+
+static bool same_in_all(const shape *s) {
+    static const struct {
+        fv_attend_way way;
+        const char *name;
+    } ways[] = {{FV_ATTEND_CHUNKS, "chunks"}, {FV_ATTEND_MMA, "mma"}, {FV_ATTEND_WGMMA, "wgmma"}};
+    int page_count;
+    bool all = true;
+    fv_error err;
+    fv_attention a = plan_of(s, &page_count);
+    int64_t width = (int64_t)s->heads * s->dim, kv_width = (int64_t)s->kv_heads * s->dim, slots = (int64_t)page_count * FV_PAGE, numbers = a.rows * (width + 2 * s->heads);
+    fv_view q = on_card("q", a.rows, width), k = on_card("k", slots, kv_width), v = on_card("v", slots, kv_width), out = on_card("out", a.rows, width + 2 * s->heads);
+    fv_view keys = fv_page_view(FV_BF16, NULL, page_count, s->kv_heads, s->dim, true), values = keys;
+    int32_t *slot = malloc((size_t)slots * sizeof *slot);
+    for (int i = 0; i < slots; i++) slot[i] = i;
+    must(ops->alloc(&keys.data, fv_bytes(keys), &err), &err);
+    must(ops->alloc(&values.data, fv_bytes(values), &err), &err);
+    ops->kv_write(&exec, keys, values, k, v, fv_ints(slot, slots), fv_ints(slot, slots));
+    float *got = malloc((size_t)numbers * sizeof *got), *want = malloc((size_t)numbers * sizeof *want);
+    printf("%-22s", s->name);
+    for (size_t w = 0; w < FV_COUNT(ways); w++) {
+        if (ways[w].way == FV_ATTEND_WGMMA && !fv_wgmma_runs()) continue;
+        ops->clear(&exec, out.data, fv_bytes(out));
+        fv_cuda_attend(ways[w].way, &exec, fv_mat(fv_f32(out), a.rows, width), fv_mat(fv_f32(out) + a.rows * width, a.rows, 2 * s->heads), q, keys, values, &a);
+        ops->download(w ? got : want, out.data, (size_t)numbers * sizeof(float));
+        must(ops->check(&err), &err);
+        int64_t other = w ? other_bits(got, want, numbers) : 0;
+        printf("  %s %lld", ways[w].name, (long long)other);
+        all = all && other == 0;
+    }
+    printf("  other bits of %lld%s\n", (long long)numbers, all ? "" : "  OTHER BITS");
+    fv_view views[] = {q, k, v, out, keys, values};
+    for (size_t i = 0; i < FV_COUNT(views); i++) ops->free(views[i].data);
+    free(got), free(want), free(slot);
+    free_plan(&a);
+    return all;
+}
+
+int main(void) {
+    fv_error err;
+    bool all = true;
+    must(fv_cuda_table(&ops, FV_PRECISION_BF16, &err), &err);
+    exec.scratch = fv_ops_arena(ops, 0);
+    for (size_t i = 0; i < FV_COUNT(shapes); i++) all = same_in_all(&shapes[i]) && all;
+    fv_arena_free(exec.scratch);
+    return all ? 0 : 1;
+}
