@@ -6,48 +6,35 @@
  *
  * Queries and dout are rounded once, into blocks that both kernels copy tile by tile while they multiply the one before. A warp has sixteen queries and all keys of a group,
  * or sixteen keys of the bundle and all queries of a tile: so p and ds are made where they are multiplied from, in its registers. */
-#include "cuda/kernels/attention_back.h"
-#include "cuda/kernels/attention_bf16.h"
+#include "cuda/attention.h"
+#include "cuda/kernels/attention_back_bf16.h"
 
 enum { THREADS = FV_TC_THREADS, ROWS = 16, WIDE = FV_TC_WIDE, STAGES = 2 };
-
-/* What a query brings, as it is copied: p is 2 to the power of q . key scale log2 e - log_sum. */
-typedef struct {
-    float log_sum, dot;
-    int32_t first, limit;
-} __attribute__((aligned(16))) bringing;
-
-typedef struct {
-    fv_back_job b;
-    const char *keys, *values; /* pages in bf16 */
-    char *q, *dout;            /* [kv_heads, tiles, parts] blocks [query][column] */
-    bringing *brings;          /* [kv_heads, tiles, queries]; those beyond the last see nothing */
-} job;
 
 /* ---- tiles of queries, rounded ---- */
 
 /* A block is (kv head, tile). */
-FV_DEVICE void round_tile(const job *j, const int parts) {
+FV_DEVICE void round_tile(const fv_tc_back_job *j, const int parts) {
     const fv_plan *p = &j->b.plan;
     int kv_head = (int)(FV_BLOCK / p->tiles);
     fv_tile t = p->tile[FV_BLOCK % p->tiles];
     fv_tc_rows(j->q + FV_BLOCK * parts * BLOCK_BYTES, j->b.q, p, &t, 0, kv_head, FV_THREAD, parts);
     fv_tc_rows(j->dout + FV_BLOCK * parts * BLOCK_BYTES, j->b.dout, p, &t, 0, kv_head, FV_THREAD, parts);
     if (FV_THREAD >= FV_TC_QUERIES) return;
-    bringing y = {0, 0, 0, 0};
+    fv_tc_bringing y = {0, 0, 0, 0};
     if (FV_THREAD < t.n) {
         fv_bringing from = j->b.brings[fv_query_at(p, &t, kv_head, FV_THREAD)];
         y.log_sum = fv_mul(fv_sub(from.max, fv_log(from.inverse)), FV_LOG2_E), y.dot = from.dot, y.first = from.first, y.limit = from.limit;
     }
     j->brings[FV_BLOCK * FV_TC_QUERIES + FV_THREAD] = y;
 }
-FV_GLOBAL(round_tile_64, job) { round_tile(&j, 1); }
-FV_GLOBAL(round_tile_128, job) { round_tile(&j, 2); }
+FV_GLOBAL(round_tile_64, fv_tc_back_job) { round_tile(&j, 1); }
+FV_GLOBAL(round_tile_128, fv_tc_back_job) { round_tile(&j, 2); }
 
-#define STAGE_BYTES(parts) (2 * (parts) * BLOCK_BYTES + FV_TC_QUERIES * (int)sizeof(bringing))
+#define STAGE_BYTES(parts) (2 * (parts) * BLOCK_BYTES + FV_TC_QUERIES * (int)sizeof(fv_tc_bringing))
 
 /* Asks for a tile's q, dout and what its queries bring, one behind the other. */
-FV_DEVICE void bring_tile(char *q, const job *j, int64_t tile, int kv_head, const int parts) {
+FV_DEVICE void bring_tile(char *q, const fv_tc_back_job *j, int64_t tile, int kv_head, const int parts) {
     char *dout = q + parts * BLOCK_BYTES;
     int64_t at = kv_head * j->b.plan.tiles + tile;
 #pragma unroll
@@ -58,38 +45,15 @@ FV_DEVICE void bring_tile(char *q, const job *j, int64_t tile, int kv_head, cons
     if (FV_THREAD < FV_TC_QUERIES) fv_copy_16(dout + parts * BLOCK_BYTES + FV_THREAD * 16, (const char *)(j->brings + at * FV_TC_QUERIES + FV_THREAD), 16);
 }
 
-/* p and ds, from q . key and dout . value, which they take the places of. */
-FV_DEVICE void weigh(const bringing *y, float *s, float *dp, int32_t position, float exponent, float scale) {
-    bool sees = position >= y->first && position < y->limit;
-    float p = sees ? fv_exp2_near(fv_fma(*s, exponent, -y->log_sum)) : 0;
-    *s = p;
-    *dp = fv_mul(fv_mul(p, fv_sub(*dp, y->dot)), scale);
-}
-
 /* ---- tiles: dq ------------------------------------------------------------------------------------------------------------- */
 
 #define TILE_BYTES(parts) (STAGE_BYTES(parts) + 2 * STAGES * (parts) * BLOCK_BYTES)
 
-FV_DEVICE void add_dq(const fv_back_job *j, const fv_tile *t, const float *dq, int row, int kv_head, const int parts) {
-    int lane = FV_THREAD % 32;
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-        int u = row + lane / 4 + h * 8;
-        if (u >= t->n) continue;
-        float *to = j->dq + fv_query_at(&j->plan, t, kv_head, u) * j->plan.dim;
-#pragma unroll
-        for (int e = 0; e < parts * WIDE * 2; e++) {
-            int d = e / 2 * 8 + lane % 4 * 2 + e % 2;
-            if (d < j->plan.dim) to[d] = fv_add(to[d], dq[e / 2 * 4 + h * 2 + e % 2]);
-        }
-    }
-}
-
 /* A block is (kv head, tile). */
-FV_DEVICE void back_tile(const job *j, const int parts) {
+FV_DEVICE void back_tile(const fv_tc_back_job *j, const int parts) {
     const fv_plan *p = &j->b.plan;
     char *q = FV_SHARED(char), *dout = q + parts * BLOCK_BYTES, *stage = q + STAGE_BYTES(parts);
-    const bringing *brings = (const bringing *)(dout + parts * BLOCK_BYTES);
+    const fv_tc_bringing *brings = (const fv_tc_bringing *)(dout + parts * BLOCK_BYTES);
     int kv_head = (int)(FV_BLOCK / p->tiles), row = FV_THREAD / 32 * ROWS, lane = FV_THREAD % 32;
     int64_t tile = kv_head % 2 ? p->tiles - 1 - FV_BLOCK % p->tiles : FV_BLOCK % p->tiles;
     fv_tile t = fv_block_tile(p, kv_head);
@@ -121,39 +85,24 @@ FV_DEVICE void back_tile(const job *j, const int parts) {
             fv_tc_scores(ds, dout, values, row, parts);
 #pragma unroll
             for (int e = 0; e < WIDE * 4; e++)
-                weigh(&brings[row + lane / 4 + e / 2 % 2 * 8], &s[e], &ds[e], page * FV_PAGE + e / 4 * 8 + lane % 4 * 2 + e % 2, exponent, p->scale);
+                fv_tc_back_weigh(&brings[row + lane / 4 + e / 2 % 2 * 8], &s[e], &ds[e], page * FV_PAGE + e / 4 * 8 + lane % 4 * 2 + e % 2, exponent, p->scale);
             fv_keep(&kept, ds);
             fv_tc_mix(dq, &kept, keys, parts);
         }
         FV_SYNC(); /* everybody is done with the group */
     }
-    if (mine) add_dq(&j->b, &t, dq, row, kv_head, parts);
+    if (mine) fv_tc_add_dq(&j->b, &t, dq, row, kv_head, parts);
 }
 
-FV_GLOBAL_OF(tile_back_64, job, THREADS, 3) { back_tile(&j, 1); }
-FV_GLOBAL_OF(tile_back_128, job, THREADS, 2) { back_tile(&j, 2); }
+FV_GLOBAL_OF(tile_back_64, fv_tc_back_job, THREADS, 3) { back_tile(&j, 1); }
+FV_GLOBAL_OF(tile_back_128, fv_tc_back_job, THREADS, 2) { back_tile(&j, 2); }
 
 /* ---- bundles of pages: dkeys, dvalues ---------------------------------------------------------------------------------------- */
 
 #define BUNDLE_BYTES(parts) (2 * (parts) * BLOCK_BYTES + STAGES * STAGE_BYTES(parts))
 
-/* A warp's sums of sixteen keys into the gradients' pages, which are f32. */
-FV_DEVICE void add_bundle(const fv_back_job *j, const float *dkeys, const float *dvalues, const int32_t *pages, int count, int kv_head, const int parts) {
-    int lane = FV_THREAD % 32, c = FV_THREAD / 32, dim = j->plan.dim; /* a warp's keys are a page */
-    if (c >= count) return;
-    int64_t panel = fv_panel_at(&j->plan, pages[c], kv_head);
-#pragma unroll
-    for (int e = 0; e < parts * WIDE * 4; e++) {
-        int slot = lane / 4 + e / 2 % 2 * 8, d = e / 4 * 8 + lane % 4 * 2 + e % 2;
-        if (d >= dim) continue;
-        float *key = j->dkeys + panel + d * FV_PAGE + slot, *value = j->dvalues + panel + slot * dim + d;
-        *key = fv_add(*key, dkeys[e]);
-        *value = fv_add(*value, dvalues[e]);
-    }
-}
-
 /* A block is (bundle, kv head): the first pages, which most queries see, begin first. */
-FV_DEVICE void back_bundle(const job *j, const int parts) {
+FV_DEVICE void back_bundle(const fv_tc_back_job *j, const int parts) {
     const fv_plan *p = &j->b.plan;
     char *keys = FV_SHARED(char), *values = keys + parts * BLOCK_BYTES, *stage = values + parts * BLOCK_BYTES;
     int kv_head = (int)(FV_BLOCK % p->kv_heads), count = 0, row = FV_THREAD / 32 * ROWS, lane = FV_THREAD % 32;
@@ -172,7 +121,7 @@ FV_DEVICE void back_bundle(const job *j, const int parts) {
     fv_copy_end();
     for (int number = 0; more; number++) {
         char *q = stage + number % STAGES * STAGE_BYTES(parts), *dout = q + parts * BLOCK_BYTES;
-        const bringing *brings = (const bringing *)(dout + parts * BLOCK_BYTES);
+        const fv_tc_bringing *brings = (const fv_tc_bringing *)(dout + parts * BLOCK_BYTES);
         at = next_at;
         more = fv_next_tile(&j->b, &c, &next_at, count).n > 0;
         if (more) bring_tile(stage + (number + 1) % STAGES * STAGE_BYTES(parts), j, c.tile - 1, kv_head, parts);
@@ -185,7 +134,7 @@ FV_DEVICE void back_bundle(const job *j, const int parts) {
         fv_tc_scores(ds, values, dout, row, parts);
 #pragma unroll
         for (int e = 0; e < WIDE * 4; e++)
-            weigh(&brings[e / 4 * 8 + lane % 4 * 2 + e % 2], &s[e], &ds[e], at * FV_PAGE + row + lane / 4 + e / 2 % 2 * 8, exponent, p->scale);
+            fv_tc_back_weigh(&brings[e / 4 * 8 + lane % 4 * 2 + e % 2], &s[e], &ds[e], at * FV_PAGE + row + lane / 4 + e / 2 % 2 * 8, exponent, p->scale);
         fv_keep(&kept, s);
         fv_tc_mix(dvalues, &kept, dout, parts);
         fv_keep(&kept, ds);
@@ -193,11 +142,11 @@ FV_DEVICE void back_bundle(const job *j, const int parts) {
         FV_SYNC(); /* everybody is done with the tile */
     }
     fv_copy_wait(0); /* a page that nobody sees: its own copies */
-    add_bundle(&j->b, dkeys, dvalues, pages, count, kv_head, parts);
+    fv_tc_add_bundle(&j->b, dkeys, dvalues, pages, count, kv_head, parts);
 }
 
-FV_GLOBAL_OF(bundle_back_64, job, THREADS, 2) { back_bundle(&j, 1); }
-FV_GLOBAL_OF(bundle_back_128, job, THREADS, 2) { back_bundle(&j, 2); }
+FV_GLOBAL_OF(bundle_back_64, fv_tc_back_job, THREADS, 2) { back_bundle(&j, 1); }
+FV_GLOBAL_OF(bundle_back_128, fv_tc_back_job, THREADS, 2) { back_bundle(&j, 2); }
 
 /* ---- on the host ------------------------------------------------------------------------------------------------------------- */
 
@@ -251,17 +200,22 @@ static void index_bundles(fv_back_job *j, const fv_exec *x, const fv_attention *
     j->visits = (const fv_visit *)fv_cuda_stage(x, visits, (size_t)count * sizeof *visits);
 }
 
-FV_TABLE_OP void fv_cuda_bf16_attention_back(const fv_exec *x, fv_view dq, fv_view dkeys, fv_view dvalues, fv_view dout, fv_view out, fv_view stats, fv_view q,
-                                             fv_view keys, fv_view values, const fv_attention *a) {
-    if (keys.dtype == FV_F32) {
-        fv_cuda_attention_back(x, dq, dkeys, dvalues, dout, out, stats, q, keys, values, a);
-        return;
-    }
+/* Tiles that are beside each other in a run. */
+static void index_pairs(fv_tc_back_job *j, const fv_exec *x, const fv_attention *a, const int64_t *run_tile) {
+    int32_t *pairs = FV_TAKE(x->scratch, int32_t, j->b.plan.tiles);
+    j->pair_count = 0;
+    for (int run = 0; run < a->runs; run++)
+        for (int64_t t = run_tile[run]; t < run_tile[run + 1]; t += 2) pairs[j->pair_count++] = (int32_t)(t + 1 < run_tile[run + 1] ? t : -1 - t);
+    j->pairs = (const int32_t *)fv_cuda_stage(x, pairs, (size_t)j->pair_count * sizeof *pairs);
+}
+
+FV_TABLE_OP void fv_cuda_attend_back(bool by_wgmma, const fv_exec *x, fv_view dq, fv_view dkeys, fv_view dvalues, fv_view dout, fv_view out, fv_view stats, fv_view q,
+                                     fv_view keys, fv_view values, const fv_attention *a) {
     fv_cuda_begin("attention_back", q, keys);
     fv_arena_mark mark = fv_arena_here(x->scratch);
     int64_t *run_tile = FV_TAKE(x->scratch, int64_t, a->runs + 1);
     fv_tile *tile;
-    job j;
+    fv_tc_back_job j;
     memset(&j, 0, sizeof j);
     fv_view none = fv_none;
     j.b = fv_back_job_of(x, dq, dkeys, dvalues, dout, out, stats, q, none, none, a, FV_TC_QUERIES, &tile, run_tile);
@@ -271,16 +225,25 @@ FV_TABLE_OP void fv_cuda_bf16_attention_back(const fv_exec *x, fv_view dq, fv_vi
     j.keys = (const char *)keys.data, j.values = (const char *)values.data;
     j.q = (char *)fv_arena_numbers(x->scratch, (size_t)(tiles * parts) * BLOCK_BYTES);
     j.dout = (char *)fv_arena_numbers(x->scratch, (size_t)(tiles * parts) * BLOCK_BYTES);
-    j.brings = (bringing *)fv_arena_numbers(x->scratch, (size_t)tiles * FV_TC_QUERIES * sizeof *j.brings);
+    j.brings = (fv_tc_bringing *)fv_arena_numbers(x->scratch, (size_t)tiles * FV_TC_QUERIES * sizeof *j.brings);
     fv_launch_bring_rows(&j.b);
-    if (parts == 1) {
-        FV_LAUNCH(round_tile_64, tiles, THREADS, 0, j);
+    if (parts == 1) FV_LAUNCH(round_tile_64, tiles, THREADS, 0, j);
+    else FV_LAUNCH(round_tile_128, tiles, THREADS, 0, j);
+    if (by_wgmma) {
+        index_pairs(&j, x, a, run_tile);
+        fv_attend_back_wgmma(&j);
+    } else if (parts == 1) {
         FV_LAUNCH(tile_back_64, tiles, THREADS, TILE_BYTES(1), j);
         FV_LAUNCH(bundle_back_64, bundles, THREADS, BUNDLE_BYTES(1), j);
     } else {
-        FV_LAUNCH(round_tile_128, tiles, THREADS, 0, j);
         FV_LAUNCH(tile_back_128, tiles, THREADS, TILE_BYTES(2), j);
         FV_LAUNCH(bundle_back_128, bundles, THREADS, BUNDLE_BYTES(2), j);
     }
     fv_arena_release(x->scratch, mark);
+}
+
+FV_TABLE_OP void fv_cuda_bf16_attention_back(const fv_exec *x, fv_view dq, fv_view dkeys, fv_view dvalues, fv_view dout, fv_view out, fv_view stats, fv_view q,
+                                             fv_view keys, fv_view values, const fv_attention *a) {
+    if (keys.dtype == FV_F32) fv_cuda_attention_back(x, dq, dkeys, dvalues, dout, out, stats, q, keys, values, a);
+    else fv_cuda_attend_back(fv_wgmma_runs(), x, dq, dkeys, dvalues, dout, out, stats, q, keys, values, a);
 }

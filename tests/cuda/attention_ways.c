@@ -1,5 +1,5 @@
 /* cuda_attention_ways: attention of the bf16 table in each of its ways (cuda/attention.h) on the same numbers: prompts, answers below a shared prompt one row each, windows of a picture, sliding
- * windows. Every number must have the same bits in every way. Ends with 1 where it has not. */
+ * windows. Every number must have the same bits in every way, and on the way back dq; dkeys and dvalues must be near each other. Ends with 1 where that is not so. */
 #include "core/random.h"
 #include "cuda/attention.h"
 #include "cuda/cuda.h"
@@ -69,6 +69,38 @@ static int64_t other_bits(const float *a, const float *b, int64_t n) {
     return other;
 }
 
+/* The largest difference over the largest number. */
+static double apart(const float *a, const float *b, int64_t n) {
+    double largest = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs((double)a[i] - (double)b[i])), size = fmax(size, fabs((double)b[i]));
+    return isfinite(size) ? largest / size : INFINITY;
+}
+
+/* Both ways back, from what the forward pass has left. */
+static bool back_is_alike(const shape *s, const fv_attention *a, fv_view q, fv_view keys, fv_view values, fv_view out, fv_view stats) {
+    enum { MOST = 1000 }; /* of a number: 1e-3 */
+    int64_t width = (int64_t)s->heads * s->dim, pages = keys.shape[0], rows = a->rows * width, panel = pages * s->kv_heads * s->dim * FV_PAGE, numbers = rows + 2 * panel;
+    fv_view dout = on_card("dout", a->rows, width), grads = on_card("grads", 1, numbers);
+    float *got[2];
+    fv_error err;
+    for (int by_wgmma = 0; by_wgmma < 2; by_wgmma++) {
+        float *to = fv_f32(grads);
+        got[by_wgmma] = malloc((size_t)numbers * sizeof(float));
+        if (by_wgmma && !fv_wgmma_runs()) continue;
+        ops->clear(&exec, to, fv_bytes(grads));
+        fv_cuda_attend_back(by_wgmma, &exec, fv_mat(to, a->rows, width), fv_page_view(FV_F32, to + rows, pages, s->kv_heads, s->dim, true),
+                            fv_page_view(FV_F32, to + rows + panel, pages, s->kv_heads, s->dim, false), dout, out, stats, q, keys, values, a);
+        ops->download(got[by_wgmma], to, (size_t)numbers * sizeof(float));
+        must(ops->check(&err), &err);
+    }
+    int64_t other = fv_wgmma_runs() ? other_bits(got[1], got[0], rows) : 0;
+    double far = fv_wgmma_runs() ? fmax(apart(got[1] + rows, got[0] + rows, panel), apart(got[1] + rows + panel, got[0] + rows + panel, panel)) : 0;
+    printf("%-22s  dq %lld other bits, dkeys and dvalues %.1e apart\n", "", (long long)other, far);
+    ops->free(dout.data), ops->free(grads.data);
+    free(got[0]), free(got[1]);
+    return other == 0 && far * MOST <= 1;
+}
+
 static bool same_in_all(const shape *s) {
     static const struct {
         fv_attend_way way;
@@ -98,7 +130,9 @@ static bool same_in_all(const shape *s) {
         printf("  %s %lld", ways[w].name, (long long)other);
         all = all && other == 0;
     }
-    printf("  other bits of %lld%s\n", (long long)numbers, all ? "" : "  OTHER BITS");
+    printf("  other bits of %lld\n", (long long)numbers);
+    all = back_is_alike(s, &a, q, keys, values, fv_mat(fv_f32(out), a.rows, width), fv_mat(fv_f32(out) + a.rows * width, a.rows, 2 * s->heads)) && all;
+    if (!all) printf("%-22s  NOT ALIKE\n", s->name);
     fv_view views[] = {q, k, v, out, keys, values};
     for (size_t i = 0; i < FV_COUNT(views); i++) ops->free(views[i].data);
     free(got), free(want), free(slot);

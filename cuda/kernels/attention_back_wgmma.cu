@@ -1,0 +1,302 @@
+/* The way back through attention on Hopper's own instructions (built for sm_90a): cuda/kernels/attention_back_bf16.cu with one thread that brings by bulk copies into a ring of stages, and two
+ * groups of four warps that multiply by wgmma, p and ds from their registers. For dq a group has a tile of 64 queries each, beside each other in a run, and keys are brought once for both; for
+ * dkeys and dvalues both have the same 64 keys, and every second tile of queries each. */
+#include "cuda/kernels/attention_back_bf16.h"
+#include "cuda/kernels/hopper.h"
+
+enum { GROUPS = 2, CONSUMERS = GROUPS * 128, THREADS = CONSUMERS + 128, STAGES = 4, ALIGNED = 1024, WIDE = FV_TC_WIDE, NUMBERS = WIDE * 4 };
+
+#define BLOCKS_BYTES(parts) ((parts) * BLOCK_BYTES)
+#define BRINGS_BYTES (FV_TC_QUERIES * (int)sizeof(fv_tc_bringing))
+/* A stage: of dq keys and values; of the other q, dout and what the queries bring. */
+#define PAIR_BYTES(parts) (2 * BLOCKS_BYTES(parts))
+#define TILE_BYTES(parts) (2 * BLOCKS_BYTES(parts) + BRINGS_BYTES)
+enum { GATES_BYTES = (2 * STAGES + 3) * (int)sizeof(fv_gate), PLACES_BYTES = STAGES * (int)sizeof(int32_t) };
+#define DQ_ROOM(parts) (ALIGNED + GROUPS * PAIR_BYTES(parts) + STAGES * PAIR_BYTES(parts) + GATES_BYTES)
+#define BUNDLE_ROOM(parts) (ALIGNED + PAIR_BYTES(parts) + STAGES * TILE_BYTES(parts) + GATES_BYTES + PLACES_BYTES)
+
+#if FV_HAS_WGMMA
+
+/* A block's memory: what stays, the stages, gates, and where a stage's tile is in the bundle's lists (-1: there is no more). */
+typedef struct {
+    char *kept, *stage;
+    fv_gate *full, *empty, *there, *finished, *summed;
+    int32_t *place;
+} room;
+
+FV_DEVICE room room_of(int kept, int stages) {
+    room r;
+    char *shared = FV_SHARED(char);
+    r.kept = shared + (ALIGNED - (uintptr_t)shared % ALIGNED) % ALIGNED;
+    r.stage = r.kept + kept;
+    r.full = (fv_gate *)(r.stage + stages);
+    r.empty = r.full + STAGES;
+    r.there = r.empty + STAGES;
+    r.finished = r.there + 1;
+    r.summed = r.finished + 1;
+    r.place = (int32_t *)(r.summed + 1);
+    return r;
+}
+
+/* readers: warps that give a stage back. */
+FV_DEVICE void make_gates(const room *r, int readers) {
+    if (FV_THREAD == 0) {
+        for (int i = 0; i < STAGES; i++) {
+            fv_gate_init(&r->full[i], 1);
+            fv_gate_init(&r->empty[i], readers);
+        }
+        fv_gate_init(r->there, 1);
+        fv_gate_init(r->finished, 128);
+        fv_gate_init(r->summed, 128);
+        fv_gates_made();
+    }
+    FV_SYNC();
+}
+
+/* s [64 rows of `rows`][64 of `others`], over all columns. */
+FV_DEVICE void ask_scores(float *s, fv_operand rows, fv_operand others, const int parts) {
+#pragma unroll
+    for (int part = 0; part < parts; part++)
+#pragma unroll
+        for (int l = 0; l < BLOCK_SIDE / 16; l++)
+            fv_wgmma(s, fv_operand_at(rows, part * BLOCK_BYTES + l * 32), fv_operand_at(others, part * BLOCK_BYTES + l * 32), part || l, FV_TC_KEYS, false, false);
+}
+
+/* sum += the group's 64 rows of 64 numbers times others [64][columns]. */
+FV_DEVICE void ask_mix(float *sum, const fv_kept *rows, fv_operand others, const int parts) {
+#pragma unroll
+    for (int l = 0; l < FV_TC_KEYS / 16; l++) fv_wgmma_kept(sum, rows->v[l], fv_operand_at(others, l * 16 * BLOCK_ROW_BYTES), parts * BLOCK_SIDE);
+}
+
+/* Pages list[0 .. count) of keys and values, four: the last is brought again where there are fewer, and not seen. */
+FV_DEVICE void bring_pages(char *keys, const fv_tc_back_job *j, const int32_t *list, int count, int kv_head, fv_gate *gate, const int parts) {
+    char *values = keys + BLOCKS_BYTES(parts);
+    fv_gate_expect(gate, PAIR_BYTES(parts));
+#pragma unroll
+    for (int c = 0; c < FV_TC_PAGES; c++) {
+        int64_t panel = ((int64_t)list[c < count ? c : count - 1] * j->b.plan.kv_heads + kv_head) * parts * FV_TC_PANEL;
+#pragma unroll
+        for (int part = 0; part < parts; part++) {
+            fv_bulk(keys + part * BLOCK_BYTES + c * FV_TC_PANEL, j->keys + panel + part * FV_TC_PANEL, FV_TC_PANEL, gate);
+            fv_bulk(values + part * BLOCK_BYTES + c * FV_TC_PANEL, j->values + panel + part * FV_TC_PANEL, FV_TC_PANEL, gate);
+        }
+    }
+}
+
+/* ---- tiles: dq ---- */
+
+/* The pair of tiles of this block, and the pages that either sees. */
+typedef struct {
+    fv_tile tile[GROUPS];
+    int64_t number; /* of the first */
+    int count, page, end;
+} pair;
+
+FV_DEVICE pair pair_of(const fv_tc_back_job *j, int kv_head) {
+    const fv_plan *p = &j->b.plan;
+    int64_t n = FV_BLOCK % j->pair_count;
+    int32_t first = j->pairs[kv_head % 2 ? j->pair_count - 1 - n : n];
+    pair y;
+    y.count = first < 0 ? 1 : 2;
+    y.number = first < 0 ? -1 - first : first;
+    y.tile[0] = p->tile[y.number];
+    y.page = y.tile[0].page, y.end = y.page + y.tile[0].pages;
+    if (y.count == 1) return y;
+    y.tile[1] = p->tile[y.number + 1];
+    if (y.tile[1].page < y.page) y.page = y.tile[1].page;
+    if (y.tile[1].page + y.tile[1].pages > y.end) y.end = y.tile[1].page + y.tile[1].pages;
+    return y;
+}
+
+FV_DEVICE void produce_pages(const fv_tc_back_job *j, const room *r, const pair *y, int kv_head, const int parts) {
+    const int32_t *list = j->b.plan.pages + y->tile[0].list;
+    int64_t at = kv_head * j->b.plan.tiles + y->number;
+    int stage = 0, parity = 1, bytes = y->count * BLOCKS_BYTES(parts);
+    fv_gate_expect(r->there, 2 * bytes);
+    fv_bulk(r->kept, j->q + at * BLOCKS_BYTES(parts), bytes, r->there);
+    fv_bulk(r->kept + GROUPS * BLOCKS_BYTES(parts), j->dout + at * BLOCKS_BYTES(parts), bytes, r->there);
+    for (int page = y->page; page < y->end; page += FV_TC_PAGES) {
+        fv_gate_wait(&r->empty[stage], parity);
+        bring_pages(r->stage + stage * PAIR_BYTES(parts), j, list + page, y->end - page, kv_head, &r->full[stage], parts);
+        if (++stage == STAGES) stage = 0, parity ^= 1;
+    }
+}
+
+FV_DEVICE void consume_pages(const fv_tc_back_job *j, const room *r, const pair *y, int kv_head, const int parts) {
+    const fv_plan *p = &j->b.plan;
+    int group = FV_THREAD / 128, row = FV_THREAD / 32 % 4 * 16, lane = FV_THREAD % 32, stage = 0, parity = 0;
+    bool mine = group < y->count;
+    float exponent = fv_mul(p->scale, FV_LOG2_E), dq[FV_TC_PARTS * NUMBERS], s[NUMBERS], ds[NUMBERS];
+    fv_kept kept;
+    fv_tc_bringing brings[2];
+#pragma unroll
+    for (int h = 0; h < 2; h++) brings[h] = j->brings[(kv_head * p->tiles + y->number + (mine ? group : 0)) * FV_TC_QUERIES + row + lane / 4 + h * 8];
+#pragma unroll
+    for (int e = 0; e < FV_TC_PARTS * NUMBERS; e++) dq[e] = 0;
+    fv_operand q = fv_operand_of(r->kept + group * BLOCKS_BYTES(parts)), dout = fv_operand_of(r->kept + (GROUPS + group) * BLOCKS_BYTES(parts));
+    fv_gate_wait(r->there, 0);
+    for (int page = y->page; page < y->end; page += FV_TC_PAGES) {
+        fv_operand keys = fv_operand_of(r->stage + stage * PAIR_BYTES(parts)), values = fv_operand_at(keys, BLOCKS_BYTES(parts));
+        fv_gate_wait(&r->full[stage], parity);
+        if (mine) {
+            fv_wgmma_begin();
+            ask_scores(s, q, keys, parts);
+            ask_scores(ds, dout, values, parts);
+            fv_wgmma_commit();
+            fv_wgmma_wait(s, NUMBERS);
+            fv_wgmma_wait(ds, NUMBERS);
+#pragma unroll
+            for (int e = 0; e < NUMBERS; e++)
+                fv_tc_back_weigh(&brings[e / 2 % 2], &s[e], &ds[e], page * FV_PAGE + e / 4 * 8 + lane % 4 * 2 + e % 2, exponent, p->scale);
+            fv_keep(&kept, ds);
+            fv_wgmma_begin();
+            ask_mix(dq, &kept, keys, parts);
+            fv_wgmma_commit();
+            fv_wgmma_wait(dq, parts * NUMBERS);
+        }
+        if (lane == 0) fv_gate_arrive(&r->empty[stage]);
+        if (++stage == STAGES) stage = 0, parity ^= 1;
+    }
+    if (mine) fv_tc_add_dq(&j->b, &y->tile[group], dq, row, kv_head, parts);
+}
+
+/* A block is (kv head, pair). */
+FV_DEVICE void back_pair(const fv_tc_back_job *j, const int parts) {
+    room r = room_of(GROUPS * PAIR_BYTES(parts), STAGES * PAIR_BYTES(parts));
+    int kv_head = (int)(FV_BLOCK / j->pair_count);
+    pair y = pair_of(j, kv_head);
+    make_gates(&r, CONSUMERS / 32);
+    if (FV_THREAD < CONSUMERS) {
+        fv_registers_more();
+        consume_pages(j, &r, &y, kv_head, parts);
+    } else {
+        fv_registers_less();
+        if (FV_THREAD == CONSUMERS) produce_pages(j, &r, &y, kv_head, parts);
+    }
+}
+
+/* ---- bundles of pages: dkeys, dvalues ---- */
+
+/* The bundle's keys and values, then tile after tile; at the end a word for each group that there is no more. */
+FV_DEVICE void produce_tiles(const fv_tc_back_job *j, const room *r, int64_t bundle, int count, int kv_head, const int parts) {
+    fv_cursor c = {j->b.visit_from[bundle], j->b.visit_from[bundle + 1], -1};
+    int32_t at = 0;
+    int stage = 0, parity = 1;
+    bring_pages(r->kept, j, j->b.used + bundle * FV_TC_PAGES, count, kv_head, r->there, parts);
+    for (int ended = 0; ended < GROUPS;) {
+        bool more = !ended && fv_next_tile(&j->b, &c, &at, count).n > 0;
+        fv_gate_wait(&r->empty[stage], parity);
+        r->place[stage] = more ? at : -1;
+        if (more) {
+            char *q = r->stage + stage * TILE_BYTES(parts);
+            int64_t tile = kv_head * j->b.plan.tiles + c.tile - 1;
+            fv_gate_expect(&r->full[stage], TILE_BYTES(parts));
+            fv_bulk(q, j->q + tile * BLOCKS_BYTES(parts), BLOCKS_BYTES(parts), &r->full[stage]);
+            fv_bulk(q + BLOCKS_BYTES(parts), j->dout + tile * BLOCKS_BYTES(parts), BLOCKS_BYTES(parts), &r->full[stage]);
+            fv_bulk(q + 2 * BLOCKS_BYTES(parts), (const char *)(j->brings + tile * FV_TC_QUERIES), BRINGS_BYTES, &r->full[stage]);
+        } else {
+            ended++;
+            fv_gate_arrive(&r->full[stage]);
+        }
+        if (++stage == STAGES) stage = 0, parity ^= 1;
+    }
+}
+
+/* A group's tiles are those of every second stage. */
+FV_DEVICE void consume_tiles(const fv_tc_back_job *j, const room *r, float *dkeys, float *dvalues, const int parts) {
+    const fv_plan *p = &j->b.plan;
+    int row = FV_THREAD / 32 % 4 * 16, lane = FV_THREAD % 32, stage = FV_THREAD / 128, parity = 0;
+    float exponent = fv_mul(p->scale, FV_LOG2_E), s[NUMBERS], ds[NUMBERS];
+    fv_kept kept;
+    fv_operand keys = fv_operand_of(r->kept), values = fv_operand_at(keys, BLOCKS_BYTES(parts));
+    fv_gate_wait(r->there, 0);
+    for (;;) {
+        const char *tile = r->stage + stage * TILE_BYTES(parts);
+        const fv_tc_bringing *brings = (const fv_tc_bringing *)(tile + 2 * BLOCKS_BYTES(parts));
+        fv_operand q = fv_operand_of(tile), dout = fv_operand_at(q, BLOCKS_BYTES(parts));
+        fv_gate_wait(&r->full[stage], parity);
+        int at = r->place[stage];
+        if (at < 0) break;
+        fv_wgmma_begin();
+        ask_scores(s, keys, q, parts);
+        ask_scores(ds, values, dout, parts);
+        fv_wgmma_commit();
+        fv_wgmma_wait(s, NUMBERS);
+        fv_wgmma_wait(ds, NUMBERS);
+#pragma unroll
+        for (int e = 0; e < NUMBERS; e++)
+            fv_tc_back_weigh(&brings[e / 4 * 8 + lane % 4 * 2 + e % 2], &s[e], &ds[e], at * FV_PAGE + row + lane / 4 + e / 2 % 2 * 8, exponent, p->scale);
+        fv_keep(&kept, s);
+        fv_wgmma_begin();
+        ask_mix(dvalues, &kept, dout, parts);
+        fv_wgmma_commit();
+        fv_wgmma_wait(dvalues, parts * NUMBERS);
+        fv_keep(&kept, ds);
+        fv_wgmma_begin();
+        ask_mix(dkeys, &kept, q, parts);
+        fv_wgmma_commit();
+        fv_wgmma_wait(dkeys, parts * NUMBERS);
+        if (lane == 0) fv_gate_arrive(&r->empty[stage]);
+        if ((stage += GROUPS) >= STAGES) stage -= STAGES, parity ^= 1;
+    }
+}
+
+/* A block is (bundle, kv head): the first pages, which most queries see, begin first. */
+FV_DEVICE void back_bundle(const fv_tc_back_job *j, const int parts) {
+    room r = room_of(PAIR_BYTES(parts), STAGES * TILE_BYTES(parts));
+    int kv_head = (int)(FV_BLOCK % j->b.plan.kv_heads), count = 0;
+    int64_t bundle = FV_BLOCK / j->b.plan.kv_heads;
+    const int32_t *pages = j->b.used + bundle * FV_TC_PAGES;
+    while (count < FV_TC_PAGES && pages[count] >= 0) count++;
+    make_gates(&r, CONSUMERS / GROUPS / 32);
+    float *other = (float *)r.stage; /* the second group's sums, when both are done with the stages: [number][thread] */
+    if (FV_THREAD < CONSUMERS) {
+        fv_registers_more();
+        float dkeys[FV_TC_PARTS * NUMBERS], dvalues[FV_TC_PARTS * NUMBERS];
+#pragma unroll
+        for (int e = 0; e < FV_TC_PARTS * NUMBERS; e++) dkeys[e] = dvalues[e] = 0;
+        consume_tiles(j, &r, dkeys, dvalues, parts);
+        if (FV_THREAD < 128) {
+            fv_gate_arrive(r.finished);
+            fv_gate_wait(r.summed, 0);
+#pragma unroll
+            for (int e = 0; e < parts * NUMBERS; e++) {
+                dkeys[e] = fv_add(dkeys[e], other[e * 128 + FV_THREAD]);
+                dvalues[e] = fv_add(dvalues[e], other[(parts * NUMBERS + e) * 128 + FV_THREAD]);
+            }
+            fv_tc_add_bundle(&j->b, dkeys, dvalues, pages, count, kv_head, parts);
+        } else {
+            fv_gate_wait(r.finished, 0);
+#pragma unroll
+            for (int e = 0; e < parts * NUMBERS; e++) {
+                other[e * 128 + FV_THREAD - 128] = dkeys[e];
+                other[(parts * NUMBERS + e) * 128 + FV_THREAD - 128] = dvalues[e];
+            }
+            fv_gate_arrive(r.summed);
+        }
+    } else {
+        fv_registers_less();
+        if (FV_THREAD == CONSUMERS) produce_tiles(j, &r, bundle, count, kv_head, parts);
+    }
+}
+
+#else /* a card that is no Hopper: never launched there */
+#define back_pair(j, parts) (void)(j)
+#define back_bundle(j, parts) (void)(j)
+#endif
+
+FV_GLOBAL_OF(pair_back_64, fv_tc_back_job, THREADS, 1) { back_pair(&j, 1); }
+FV_GLOBAL_OF(pair_back_128, fv_tc_back_job, THREADS, 1) { back_pair(&j, 2); }
+FV_GLOBAL_OF(bundle_many_64, fv_tc_back_job, THREADS, 1) { back_bundle(&j, 1); }
+FV_GLOBAL_OF(bundle_many_128, fv_tc_back_job, THREADS, 1) { back_bundle(&j, 2); }
+
+FV_TABLE_OP void fv_attend_back_wgmma(const fv_tc_back_job *j) {
+    int64_t pairs = j->pair_count * j->b.plan.kv_heads, bundles = j->b.used_count * j->b.plan.kv_heads;
+    if (fv_tc_parts(j->b.plan.dim) == 1) {
+        FV_LAUNCH_WIDE(pair_back_64, pairs, THREADS, DQ_ROOM(1), *j);
+        FV_LAUNCH_WIDE(bundle_many_64, bundles, THREADS, BUNDLE_ROOM(1), *j);
+    } else {
+        FV_LAUNCH_WIDE(pair_back_128, pairs, THREADS, DQ_ROOM(2), *j);
+        FV_LAUNCH_WIDE(bundle_many_128, bundles, THREADS, BUNDLE_ROOM(2), *j);
+    }
+}
