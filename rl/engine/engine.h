@@ -8,10 +8,13 @@
 
 typedef struct fv_engine fv_engine;
 
-enum { FV_ENGINE_ROWS = 1024, FV_ENGINE_SEEN = 4 };
+enum { FV_ENGINE_ROWS = 1024, FV_ENGINE_CARD_ROWS = 4096, FV_ENGINE_SEEN = 4 };
+
+/* Rows of one step, if nothing else is asked for: as many as keep a processor, or a card, busy. */
+static inline int fv_engine_rows(const fv_ops *ops) { return ops->device == FV_CPU ? FV_ENGINE_ROWS : FV_ENGINE_CARD_ROWS; }
 
 typedef struct {
-    int max_rows;      /* rows of one step; 0: FV_ENGINE_ROWS. Longer prompts are fed in pieces */
+    int max_rows;      /* rows of one step; 0: fv_engine_rows. Longer prompts are fed in pieces */
     size_t record;     /* bytes of activations that decoding may keep for training to start at the way back (fv_engine_replay), and of the tower's 1 / FV_ENGINE_SEEN
                         * of that; 0: none */
     int64_t max_pages; /* of 16 positions each; 0: as many as needed. Under pressure answers wait, or are fed again later; none is shortened */

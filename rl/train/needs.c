@@ -182,7 +182,7 @@ static double seen_bytes(const fv_needs_model *m, const fv_stage *stage, const r
 
 /* An engine over it: its arena, pages, and tables. */
 static fv_status engine_bytes(fv_needs_model *m, const row_facts *f, const forest *t, double *arena, double *keys, fv_error *err) {
-    double rows = fmin(FV_ENGINE_ROWS, t->rows);
+    double rows = fmin(fv_engine_rows(&m->ops), t->rows);
     FV_TRY(run(m, f, rows, 0, views_in(t, rows), NULL, arena, err));
     *keys = page_bytes(m, t) + embed_bytes(m, f, t);
     return FV_OK;

@@ -4,8 +4,8 @@
 #   1. builds cuda/ for the card that is here, and cuda_measure;
 #   2. cuda_measure small: every operation against the CPU's, bit by bit, in odd sizes;
 #   3. cuda_measure: the same in large sizes, with times;
-#   4. cuda_products: an element of a product in bf16 has the same bits in every kind of tile and for any number of rows;
-#   5. compute-sanitizer over the odd sizes of both: memcheck, racecheck, initcheck, synccheck;
+#   4. cuda_products: an element of a product in bf16 has the same bits in every kind of tile and for any number of rows; cuda_attention_ways: attention in bf16 in every way;
+#   5. compute-sanitizer over the odd sizes of all three: memcheck, racecheck, initcheck, synccheck;
 #   6. cuda_products_times: the same products' times beside cuBLASLt's, whose library must be on the library path;
 #   7. ctest -R cuda/card: the tests of operations, and whole models, on the card.
 # Everything goes to stdout and into folder/on_card.log (default build-card). Ends with the number of parts that failed.
@@ -18,7 +18,7 @@ nvcc=${CUDACXX:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}
 nvcc=$(readlink -f "$nvcc")
 mkdir -p "$out/o" && cd "$root" || exit 1
 include=$(dirname "$(dirname "$nvcc")")/include
-rm -f "$out"/cuda_measure "$out"/cuda_products*
+rm -f "$out"/cuda_measure "$out"/cuda_products* "$out"/cuda_attention_ways
 failed=0
 
 say() { printf '\n== %s\n' "$1"; }
@@ -48,7 +48,7 @@ compile() { # the source
 
 build() {
     # What cuda_measure takes: no library but the C library's.
-    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c tests/cuda/products.c"
+    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c tests/cuda/products.c tests/cuda/attention_ways.c"
     [ -f "$include/cublasLt.h" ] && sources="$sources tests/cuda/products_times.c"
     pids=""
     for source in $sources; do
@@ -56,7 +56,7 @@ build() {
         pids="$pids $!"
     done
     for pid in $pids; do wait "$pid" || return 1; done
-    for name in measure products products_times; do
+    for name in measure products attention_ways products_times; do
         [ -f "$out/o/tests_cuda_$name.c.o" ] || continue
         objects=$(ls "$out"/o/*.o | grep -v "tests_cuda_")
         "$nvcc" $code -o "$out/cuda_$name" $objects "$out/o/tests_cuda_$name.c.o" -lpthread -lm -ldl || return 1
@@ -73,6 +73,8 @@ sanitize() {
         tail -n 3 "$out/$check.log"
         "$tool" --tool $check --error-exitcode 9 "$out/cuda_products" small >"$out/$check-products.log" 2>&1 || bad=1
         tail -n 3 "$out/$check-products.log"
+        "$tool" --tool $check --error-exitcode 9 "$out/cuda_attention_ways" >"$out/$check-attention.log" 2>&1 || bad=1
+        tail -n 3 "$out/$check-attention.log"
     done
     return $bad
 }
@@ -98,6 +100,7 @@ tests() {
         part "every operation against the CPU's, odd sizes" "$out/cuda_measure" small
         part "every operation against the CPU's, large sizes, with times" "$out/cuda_measure"
         part "products in bf16, every way" "$out/cuda_products"
+        part "attention in bf16, every way" "$out/cuda_attention_ways"
         part "compute-sanitizer" sanitize
         [ -x "$out/cuda_products_times" ] && part "products in bf16, times" "$out/cuda_products_times"
     }
