@@ -32,10 +32,10 @@ static block *find_free(size_t size) {
     return best;
 }
 
-/* Gives what is kept back to the card. */
+/* Gives what is kept back to the card, and what graphs take, which are made again. */
 static void give_back_all(void) {
     size_t kept = 0;
-    fv_cuda_flush(); /* it may use what goes back */
+    fv_cuda_forget_graphs();
     for (size_t i = 0; i < pool.count; i++) {
         if (pool.blocks[i].free) fv_cuda_fine(cudaFree(pool.blocks[i].data), "cudaFree", pool.blocks[i].size);
         else pool.blocks[kept++] = pool.blocks[i];

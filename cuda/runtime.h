@@ -48,6 +48,8 @@ void fv_cuda_launch(fv_kernel *kernel, int64_t blocks, int threads, size_t share
 void fv_cuda_zeros(void *data, size_t bytes);
 /* Gives the window to the card: before a call of CUDA's own that must come after what was launched. */
 void fv_cuda_flush(void);
+/* That, and the graphs' memory goes back to the card. */
+void fv_cuda_forget_graphs(void);
 /* From now on every launch is made at once and for itself, for whoever works on the stream beside the operations; or no longer. */
 void fv_cuda_plainly(bool on);
 fv_cuda_launches fv_cuda_counts(void);

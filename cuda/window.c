@@ -15,7 +15,7 @@
 enum { ENTRIES = 128, BYTES = 64 << 10, ALIGNMENT = 16, ALWAYS_SHARED = 48 << 10, FEW = 8, GRAPHS = 128, SEEN = 256 };
 
 /* Of a window's entries, a graph is told of at most PART_NEW PART_OFths; the sequence that came next before is taken at once where at most a NEAR-th is new. */
-enum { PART_NEW = 3, PART_OF = 4, NEAR = 8 };
+enum { PART_NEW = 7, PART_OF = 8, NEAR = 8 };
 
 typedef struct {
     const fv_kernel *kernel; /* NULL: zeros */
@@ -207,10 +207,31 @@ static bool change_node(seen *s, int i) {
     return entry_fine(cudaGraphExecKernelNodeSetParams(s->ready, s->nodes[i], &kernel), "cudaGraphExecKernelNodeSetParams", e);
 }
 
+/* Where there may be no more graphs: one of these kinds that was not given for long, as of a number of answers that is past, becomes this sequence's. To tell a graph other arguments costs
+ * less than to make one. True: `s` has a graph now, or there was an error. */
+static bool take_over(seen *s) {
+    seen *from = NULL;
+    for (int i = 0; i < GRAPHS + SEEN; i++) {
+        seen *t = &known.list[i];
+        if (t->ready && t->last + GRAPHS < known.windows && (!from || t->last < from->last) && same_kinds(&t->as, &pending)) from = t;
+    }
+    if (!from) return false;
+    s->graph = from->graph, s->ready = from->ready;
+    memcpy(s->nodes, from->nodes, sizeof s->nodes);
+    from->graph = NULL, from->ready = NULL;
+    for (int i = 0; i < pending.count; i++)
+        if (same_entry(&from->as, &pending, i)) copy_entry(&s->as, i);
+        else if (!change_node(s, i)) break;
+    return true;
+}
+
 /* The window as a graph, one entry after the other. False: an error, or no memory for it on the card, which is none: no more graphs are then made than there are. */
 static bool make(seen *s) {
     if (known.most == 0) return false;
-    if (known.graphs >= known.most) drop(oldest(true));
+    if (known.graphs >= known.most) {
+        if (take_over(s)) return fv_cuda_well();
+        drop(oldest(true));
+    }
     if (!fv_cuda_fine(cudaGraphCreate(&s->graph, 0), "cudaGraphCreate", 0)) return false;
     for (int i = 0; i < pending.count; i++)
         if (!add_node(s, i)) return false;
@@ -259,11 +280,17 @@ static bool launch_graph(void) {
 
 void fv_cuda_flush(void) {
     if (!pending.count) return;
-    if (fv_cuda_well() && !launch_graph()) launch_plainly();
+    if (fv_cuda_well() && !launch_graph() && fv_cuda_well()) launch_plainly();
     pending.count = 0;
     pending.used = 0;
     pending.hash = 0;
     fv_cuda_staged_given();
+}
+
+void fv_cuda_forget_graphs(void) {
+    fv_cuda_flush();
+    for (int i = 0; known.list && i < GRAPHS + SEEN; i++) drop(&known.list[i]);
+    known.most = GRAPHS;
 }
 
 void fv_cuda_plainly(bool on) {

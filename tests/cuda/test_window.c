@@ -71,8 +71,9 @@ static void add_rows(const field *f, int from, int odd, int n) {
         ops->axpy(&f->x, on_card(f->sums, r == odd ? n : SUMS), r == odd ? 2 : 1, on_card(f->rows + (from + r) * SUMS, r == odd ? n : SUMS));
         *(r == odd ? &more : &all) += (float)(r == odd ? 2 : 1) * (float)(from + r + 1);
     }
-    ops->scale(&f->x, on_card(f->sums, SUMS), 0.5f);
-    assert_sums(f, n, (all + more) / 2, all / 2);
+    float factor = from ? 0.25f : 0.5f;
+    ops->scale(&f->x, on_card(f->sums, SUMS), factor);
+    assert_sums(f, n, (all + more) * factor, all * factor);
 }
 
 /* What has happened since `before`. */
@@ -264,6 +265,19 @@ static void the_oldest_graphs_go(void **state) {
     assert_happened(c, 0, graphs, 0, 0);
     for (int n = 0; n < SEQUENCES; n++) run_sequence(&f, n);
     assert_int_equal(fv_stand_in_graphs(), graphs);
+    /* A graph of the same kernels that was not given for long serves others, and what it had is remembered. */
+    enum { CHANGED = 3 + 1 + ROWS_ADDED + 1 };
+    static const int rows[] = {0, 0, 5, 5, -1, 9, 9, 0, 9}, happened[][4] = {{1, 0, 0, 0}, {0, 1, 1, 0}, {1, 0, 0, 0}, {0, 1, 1, 0}, {0}, {1, 0, 0, 0}, {0, 1, 0, CHANGED}, {0, 1, 0, CHANGED}, {0, 1, 0, 0}};
+    for (size_t pass = 0; pass < FV_COUNT(rows); pass++) {
+        for (int i = 0; rows[pass] < 0 && i < 200; i++) run_sequence(&f, SEQUENCES - 1);
+        if (rows[pass] < 0) continue;
+        c = fv_cuda_counts();
+        for (int k = 0; k < 3; k++) ops->scale(&f.x, on_card(f.sums, SUMS), (float)rows[pass]);
+        ops->clear(&f.x, f.sums, (size_t)(SUMS - rows[pass]) * sizeof(float));
+        add_rows(&f, rows[pass], 2, 700);
+        assert_happened(c, happened[pass][0], happened[pass][1], happened[pass][2], happened[pass][3]);
+        assert_int_equal(fv_stand_in_graphs(), graphs);
+    }
     close_field(&f);
 }
 
@@ -336,7 +350,7 @@ static void fail_in_a_graph(int number) {
     must(ops->check(&err) == FV_IO && strncmp(err.text, "cuda: cudaStreamSynchronize, 0 bytes: an illegal memory access", 40) == 0, "the error", err.text);
 }
 
-/* Without memory for graphs, launches go on one by one. */
+/* Without memory for graphs, launches go on one by one; where there is none for a block, graphs give theirs back. */
 static void no_room_for_graphs(int number) {
     (void)number;
     field f = open_field();
@@ -349,6 +363,10 @@ static void no_room_for_graphs(int number) {
         must(ops->check(&err) == FV_OK, "no room for graphs", err.text);
     }
     must(fv_cuda_counts().plain == c.plain + 3 && fv_cuda_counts().made == c.made, "a graph without memory", "");
+    void *data;
+    must(fv_stand_in_graphs() > 0 && ops->alloc(&data, (size_t)1 << 40, &err) == FV_NO_MEMORY && fv_stand_in_graphs() == 0, "graphs are kept", err.text);
+    for (int i = 0; i < 2; i++) add_rows(&f, 0, 3, 400);
+    must(fv_stand_in_graphs() == 1, "no graph again", "");
 }
 
 static void errors_name_the_call(void **state) {
