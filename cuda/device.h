@@ -3,7 +3,7 @@
  *
  *   FV_GLOBAL(name, type)       begins a kernel: `name(type j)`, one thread's work. Its one argument is a struct of everything.
  *   FV_GLOBAL_OF(name, type, threads, blocks)   one of at most so many threads a block, of which a multiprocessor shall hold so many blocks
- *   FV_LAUNCH(name, blocks, threads, shared, j)   on the back end's stream; nothing where blocks is 0. shared: bytes of FV_SHARED
+ *   FV_LAUNCH(name, blocks, threads, shared, j)   after what was launched before (cuda/window.c); nothing where blocks is 0. shared: bytes of FV_SHARED
  *   FV_LAUNCH_WIDE(name, blocks, threads, shared, j)   the same with up to 227 KiB of it, which a Hopper has
  *   FV_DEVICE                   begins a function that kernels call
  *   FV_THREAD, FV_BLOCK         this thread in its block, this block; blocks are numbered in one dimension
@@ -39,18 +39,7 @@ extern "C" {
 #define FV_DEVICE static __device__ __forceinline__
 #define FV_GLOBAL(name, type) static __global__ void name(type j)
 #define FV_GLOBAL_OF(name, type, threads, blocks) static __global__ void __launch_bounds__(threads, blocks) name(type j)
-#define FV_LAUNCH(name, blocks, threads, shared, j)                                                                    \
-    do {                                                                                                               \
-        int64_t fv_blocks_ = (blocks);                                                                                 \
-        if (fv_blocks_ <= 0 || !fv_cuda_well()) break;                                                                 \
-        if ((shared) > FV_SHARED_ALWAYS)                                                                               \
-            fv_cuda_fine(cudaFuncSetAttribute((const void *)(name), cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(shared)), \
-                         "cudaFuncSetAttribute(shared memory)", (shared));                                             \
-        name<<<(unsigned)fv_blocks_, (unsigned)(threads), (shared), fv_cuda_stream()>>>(j);                            \
-        fv_cuda_launched(#name, fv_blocks_, (threads), (shared));                                                      \
-    } while (0)
-#define FV_LAUNCH_WIDE FV_LAUNCH
-#define FV_SHARED_ALWAYS (48 << 10) /* more must be asked for */
+#define FV_KERNEL(name) ((const void *)(name))
 #define FV_THREAD ((int)threadIdx.x)
 #define FV_BLOCK ((int64_t)blockIdx.x)
 #define FV_SYNC() __syncthreads()
@@ -76,8 +65,19 @@ FV_DEVICE void fv_copy_wait(const int groups) {
     if (groups == 4) asm volatile("cp.async.wait_group 4;" ::: "memory");
 }
 
-#elif !defined(FV_LAUNCH)
+#elif !defined(FV_KERNEL)
 #error "kernels are for nvcc, or for a compiler that is told what these words are (tests/cuda/CMakeLists.txt)"
+#endif
+
+#define FV_LAUNCH(kernel, blocks, threads, bytes, j)                                                                   \
+    do {                                                                                                               \
+        static fv_kernel fv_kernel_;                                                                                   \
+        fv_kernel_.name = #kernel;                                                                                     \
+        fv_kernel_.function = FV_KERNEL(kernel);                                                                       \
+        fv_cuda_launch(&fv_kernel_, (blocks), (threads), (bytes), &(j), sizeof(j));                                    \
+    } while (0)
+#ifndef FV_LAUNCH_WIDE
+#define FV_LAUNCH_WIDE FV_LAUNCH
 #endif
 
 /* nvcc takes kernels for C++: what the table points to has C's names. */

@@ -32,9 +32,10 @@ static block *find_free(size_t size) {
     return best;
 }
 
-/* Gives what is kept back to the card. */
+/* Gives what is kept back to the card, and what graphs take, which are made again. */
 static void give_back_all(void) {
     size_t kept = 0;
+    fv_cuda_forget_graphs();
     for (size_t i = 0; i < pool.count; i++) {
         if (pool.blocks[i].free) fv_cuda_fine(cudaFree(pool.blocks[i].data), "cudaFree", pool.blocks[i].size);
         else pool.blocks[kept++] = pool.blocks[i];
@@ -86,8 +87,8 @@ fv_status fv_cuda_alloc(void **out, size_t bytes, fv_error *err) {
     if (!b) FV_TRY(new_block(&b, rounded(bytes), err));
     b->free = false;
     *out = b->data;
-    if (!fv_cuda_fine(cudaMemsetAsync(b->data, 0, b->size, fv_cuda_stream()), "cudaMemsetAsync", b->size)) return fv_cuda_check(err);
-    return FV_OK;
+    fv_cuda_zeros(b->data, b->size);
+    return fv_cuda_well() ? FV_OK : fv_cuda_check(err);
 }
 
 fv_status fv_cuda_alloc_host(void **out, size_t bytes, fv_error *err) {
@@ -112,6 +113,7 @@ void fv_cuda_free(void *data) {
             b->free = true;
             return;
         }
+        fv_cuda_flush();
         if (fv_cuda_well()) fv_cuda_fine(cudaStreamSynchronize(fv_cuda_stream()), "cudaStreamSynchronize", 0);
         fv_cuda_fine(cudaFreeHost(data), "cudaFreeHost", b->size);
         *b = pool.blocks[--pool.count];
@@ -129,5 +131,5 @@ size_t fv_cuda_room(void) {
 
 void fv_cuda_clear(const fv_exec *x, void *data, size_t bytes) {
     (void)x;
-    if (bytes && fv_cuda_well()) fv_cuda_fine(cudaMemsetAsync(data, 0, bytes, fv_cuda_stream()), "cudaMemsetAsync", bytes);
+    fv_cuda_zeros(data, bytes);
 }

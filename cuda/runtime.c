@@ -79,15 +79,8 @@ bool fv_cuda_fine(cudaError_t status, const char *call, size_t bytes) {
     return false;
 }
 
-void fv_cuda_launched(const char *kernel, int64_t blocks, int threads, size_t shared) {
-    cudaError_t status = cudaGetLastError();
-    if (status == cudaSuccess) return;
-    char call[160];
-    snprintf(call, sizeof call, "kernel %s of %lld blocks, %d threads, shared memory", kernel, (long long)blocks, threads);
-    fv_cuda_fine(status, call, shared);
-}
-
 fv_status fv_cuda_check(fv_error *err) {
+    fv_cuda_flush();
     if (fv_cuda_well()) fv_cuda_fine(cudaStreamSynchronize(card.stream), "cudaStreamSynchronize", 0);
     if (fv_cuda_well()) return FV_OK;
     return fv_fail(err, card.error.status, "%s", card.error.text);

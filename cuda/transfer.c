@@ -1,6 +1,6 @@
 /* Between the host and the card, through a ring of pinned memory in two halves. A piece is copied into the ring and from there by the card,
  * in the stream's order, so an upload waits for nothing. A half is written again when the copies out of it have been made, which an
- * event at its end tells: the host is then up to a half ahead of the card. What is the card's may be pinned memory as well (alloc_host): the driver tells by addresses. */
+ * event at its end tells: the host is then up to a half ahead of the card. Copies don't wait in the window of launches, so it is given to the card before a copy that it may have to do with. What is the card's may be pinned memory as well (alloc_host): the driver tells by addresses. */
 #include "cuda/runtime.h"
 
 #include <string.h>
@@ -43,7 +43,7 @@ static char *ring_take(size_t bytes) {
 
 static size_t piece_of(size_t left) { return left < half_size ? left : half_size; }
 
-void fv_cuda_upload(void *device, const void *host, size_t bytes) {
+void fv_cuda_upload_ahead(void *device, const void *host, size_t bytes) {
     for (size_t at = 0, n; at < bytes; at += n) {
         n = piece_of(bytes - at);
         char *piece = ring_take(n);
@@ -53,8 +53,14 @@ void fv_cuda_upload(void *device, const void *host, size_t bytes) {
     }
 }
 
+void fv_cuda_upload(void *device, const void *host, size_t bytes) {
+    fv_cuda_flush();
+    fv_cuda_upload_ahead(device, host, bytes);
+}
+
 /* After an error the host gets zeros, not what was there before. */
 void fv_cuda_download(void *host, const void *device, size_t bytes) {
+    fv_cuda_flush();
     for (size_t at = 0, n; at < bytes; at += n) {
         n = piece_of(bytes - at);
         char *piece = ring_take(n);

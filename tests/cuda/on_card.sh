@@ -7,7 +7,8 @@
 #   4. cuda_products: an element of a product in bf16 has the same bits in every kind of tile and for any number of rows; cuda_attention_ways: attention in bf16 in every way;
 #   5. compute-sanitizer over the odd sizes of all three: memcheck, racecheck, initcheck, synccheck;
 #   6. cuda_products_times: the same products' times beside cuBLASLt's, whose library must be on the library path;
-#   7. ctest -R cuda/card: the tests of operations, and whole models, on the card.
+#   7. cuda_launch_times: what launches cost, one by one and in graphs;
+#   8. ctest -R cuda/card: the tests of operations, and whole models, on the card.
 # Everything goes to stdout and into folder/on_card.log (default build-card). Ends with the number of parts that failed.
 root=$(cd "$(dirname "$0")/../.." && pwd)
 out=${1:-$root/build-card}
@@ -18,7 +19,7 @@ nvcc=${CUDACXX:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}
 nvcc=$(readlink -f "$nvcc")
 mkdir -p "$out/o" && cd "$root" || exit 1
 include=$(dirname "$(dirname "$nvcc")")/include
-rm -f "$out"/cuda_measure "$out"/cuda_products* "$out"/cuda_attention_ways
+rm -f "$out"/cuda_*
 failed=0
 
 say() { printf '\n== %s\n' "$1"; }
@@ -48,7 +49,7 @@ compile() { # the source
 
 build() {
     # What cuda_measure takes: no library but the C library's.
-    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c tests/cuda/products.c tests/cuda/attention_ways.c"
+    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c tests/cuda/products.c tests/cuda/attention_ways.c tests/cuda/launch_times.c"
     [ -f "$include/cublasLt.h" ] && sources="$sources tests/cuda/products_times.c"
     pids=""
     for source in $sources; do
@@ -56,7 +57,7 @@ build() {
         pids="$pids $!"
     done
     for pid in $pids; do wait "$pid" || return 1; done
-    for name in measure products attention_ways products_times; do
+    for name in measure products attention_ways launch_times products_times; do
         [ -f "$out/o/tests_cuda_$name.c.o" ] || continue
         objects=$(ls "$out"/o/*.o | grep -v "tests_cuda_")
         "$nvcc" $code -o "$out/cuda_$name" $objects "$out/o/tests_cuda_$name.c.o" -lpthread -lm -ldl || return 1
@@ -103,6 +104,7 @@ tests() {
         part "attention in bf16, every way" "$out/cuda_attention_ways"
         part "compute-sanitizer" sanitize
         [ -x "$out/cuda_products_times" ] && part "products in bf16, times" "$out/cuda_products_times"
+        part "launches" "$out/cuda_launch_times"
     }
     part "the tests on the card" tests
     say "$failed parts failed"

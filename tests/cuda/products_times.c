@@ -227,6 +227,7 @@ int main(int argc, char **argv) {
     static const int64_t shapes[][2] = {{2048, 2048}, {2560, 2048}, {11008, 2048}, {2048, 11008}, {151936, 2048}}, tokens[] = {1, 8, 16, 32, 64, 256, 512, 1024, 2048, 4096};
     fv_error err;
     if (fv_cuda_table(&ops, FV_PRECISION_BF16, &err) != FV_OK) return fprintf(stderr, "%s\n", err.text), 77;
+    fv_cuda_plainly(true); /* the stream is captured here, and others work on it */
     exec.scratch = fv_ops_arena(ops, (size_t)1 << 30);
     must(cudaEventCreate(&begun) == cudaSuccess && cudaEventCreate(&ended) == cudaSuccess, "events");
     int64_t weights = (int64_t)151936 * 2048, inputs = tokens_most * width_most;

@@ -1,6 +1,6 @@
 /* The stand-in's card: its memory, its stream, and blocks of threads that take turns. Whatever a card would answer with silence or wrong numbers ends
  * the test here, with a word on stderr: the host touching the card's memory (a signal), a copy from memory that is not pinned, threads of a warp
- * that miss an exchange, threads that wait at different barriers, or at gates that nobody opens. */
+ * that miss an exchange, threads that wait at different barriers, or at gates that nobody opens, a graph that goes while it may be running. */
 #include "tests/cuda/stand_in.h"
 
 #include <setjmp.h>
@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-enum { MAX_THREADS = 1024, WARP = 32, STACK = 64 << 10, MAX_PIECES = 4096, MAX_PINNED = 1024, MAX_COPIES = 256 };
+enum { MAX_THREADS = 1024, WARP = 32, STACK = 64 << 10, MAX_PIECES = 4096, MAX_PINNED = 1024, MAX_COPIES = 256, MAX_KERNELS = 256, NODE_BYTES = 4096 };
 static const size_t card_bytes = (size_t)8 << 30; /* of addresses; pages come when they are touched */
 
 static void stop(const char *what) {
@@ -32,12 +32,20 @@ static struct {
     int count, pinned_count;
     cudaError_t sticky, last;
     int kernels_left; /* until one fails; < 0: none does */
+    const char *refused; /* the call that is, after `calls_left` more */
+    int calls_left, graphs;
 } card = {.limit = (size_t)4 << 30, .kernels_left = -1};
 
 static cudaError_t told(cudaError_t status) {
     if (card.sticky != cudaSuccess) status = card.sticky;
     if (status != cudaSuccess) card.last = status;
     return status;
+}
+
+/* What a call ends with that tests may have refused. */
+static cudaError_t answer(const char *call) {
+    bool refused = card.refused && !strcmp(card.refused, call) && card.calls_left-- == 0;
+    return told(refused ? cudaErrorInvalidValue : cudaSuccess);
 }
 
 static void protect(bool host_away) {
@@ -110,6 +118,8 @@ void fv_stand_in_memory(size_t bytes) { card.limit = bytes > card.taken ? bytes 
 bool fv_stand_in_owns(const void *p) { return card.base && (const char *)p >= card.base && (const char *)p < card.base + card.used; }
 size_t fv_stand_in_allocations(void) { return card.allocations; }
 size_t fv_stand_in_copies(void) { return card.copies; }
+int fv_stand_in_graphs(void) { return card.graphs; }
+void fv_stand_in_refuse(const char *call, int after) { card.refused = call, card.calls_left = after; }
 
 /* ---- a block of threads ---- */
 
@@ -295,23 +305,36 @@ static void run_block(int threads) {
 
 typedef struct work {
     struct work *next;
-    void (*run)(const void *j); /* a kernel; NULL: a copy, or a memset where from is NULL */
+    const fv_stand_in_kernel *kernel; /* NULL: a copy, or a memset where from is NULL */
     int64_t blocks;
     int threads;
     size_t shared, bytes;
     void *to;
     const void *from;
+    size_t size; /* of the argument */
+    int after;   /* in a graph: the node before it, -1: none */
     _Alignas(16) char argument[];
 } work;
 
 static work *first, **last = &first;
 
-static work *add(size_t extra) {
+static work *new_work(size_t extra) {
     work *w = calloc(1, sizeof *w + extra);
     if (!w) stop("no memory for the stream");
+    w->size = extra;
+    return w;
+}
+
+static work *copy_of(const work *from) {
+    work *w = new_work(from->size);
+    memcpy(w, from, sizeof *w + from->size);
+    return w;
+}
+
+static void add(work *w) {
+    w->next = NULL;
     *last = w;
     last = &w->next;
-    return w;
 }
 
 static void run_kernel(work *w) {
@@ -319,7 +342,7 @@ static void run_kernel(work *w) {
     if (card.kernels_left >= 0) card.kernels_left--;
     if (card.sticky != cudaSuccess) return;
     fv_stand_in.shared = malloc(w->shared ? w->shared : 1);
-    kernel = w->run;
+    kernel = w->kernel->run;
     argument = w->argument;
     for (fv_stand_in.block = 0; fv_stand_in.block < w->blocks; fv_stand_in.block++) run_block(w->threads);
     free(fv_stand_in.shared);
@@ -330,7 +353,7 @@ static void run_stream(void) {
     protect(false);
     while (first) {
         work *w = first;
-        if (w->run) run_kernel(w);
+        if (w->kernel) run_kernel(w);
         else if (card.sticky == cudaSuccess && w->from) memcpy(w->to, w->from, w->bytes);
         else if (card.sticky == cudaSuccess) memset(w->to, 0, w->bytes);
         first = w->next;
@@ -340,22 +363,47 @@ static void run_stream(void) {
     protect(true);
 }
 
-static void launch(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, size_t shared_most, const void *j, size_t size) {
-    if (threads % WARP || threads > MAX_THREADS || shared > shared_most || blocks > INT32_MAX) stop("a launch that a card would refuse");
-    work *w = add(size);
-    w->run = run;
-    w->blocks = blocks;
-    w->threads = threads;
+/* What kernels may have of a block's memory: what was asked for, which is not above what the card has. */
+static struct {
+    const void *of;
+    size_t shared, most;
+} allowed[MAX_KERNELS];
+
+static int allowed_of(const void *of) {
+    int i = 0;
+    while (i < MAX_KERNELS && allowed[i].of && allowed[i].of != of) i++;
+    if (i == MAX_KERNELS) stop("too many kernels");
+    if (!allowed[i].of) allowed[i].of = of, allowed[i].shared = 48 << 10, allowed[i].most = 99 << 10;
+    return i;
+}
+
+void fv_stand_in_wide(const void *of) { allowed[allowed_of(of)].most = 227 << 10; }
+
+cudaError_t cudaFuncSetAttribute(const void *function, cudaFuncAttribute attribute, int value) {
+    int i = allowed_of(function);
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || (size_t)value > allowed[i].most) stop("an attribute that a card would refuse");
+    allowed[i].shared = (size_t)value;
+    return told(cudaSuccess);
+}
+
+static work *kernel_work(const void *function, dim3 grid, dim3 block, size_t shared, void **arguments) {
+    const fv_stand_in_kernel *k = function;
+    if (block.x % WARP || block.x > MAX_THREADS || block.y != 1 || block.z != 1 || shared > allowed[allowed_of(k)].shared || grid.x < 1 || grid.x > INT32_MAX || grid.y != 1 || grid.z != 1)
+        stop("a launch that a card would refuse");
+    work *w = new_work(k->size);
+    w->kernel = k;
+    w->blocks = grid.x;
+    w->threads = (int)block.x;
     w->shared = shared;
-    memcpy(w->argument, j, size);
+    memcpy(w->argument, arguments[0], k->size);
+    return w;
 }
 
-void fv_stand_in_launch(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, const void *j, size_t size) {
-    launch(run, blocks, threads, shared, 99 << 10, j, size);
-}
-
-void fv_stand_in_launch_wide(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, const void *j, size_t size) {
-    launch(run, blocks, threads, shared, 227 << 10, j, size);
+cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void **arguments, size_t shared, cudaStream_t stream) {
+    (void)stream;
+    cudaError_t status = answer("cudaLaunchKernel");
+    if (status == cudaSuccess) add(kernel_work(function, grid, block, shared, arguments));
+    return status;
 }
 
 void fv_stand_in_fail(int after) {
@@ -363,12 +411,17 @@ void fv_stand_in_fail(int after) {
     if (after < 0) card.sticky = card.last = cudaSuccess;
 }
 
+static work *zeros_work(void *data, size_t bytes) {
+    work *w = new_work(0);
+    w->to = data;
+    w->bytes = bytes;
+    return w;
+}
+
 cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t stream) {
     (void)stream;
     if (!fv_stand_in_owns(data) || value != 0) return told(cudaErrorInvalidValue);
-    work *w = add(0);
-    w->to = data;
-    w->bytes = bytes;
+    add(zeros_work(data, bytes));
     return told(cudaSuccess);
 }
 
@@ -382,10 +435,9 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     (void)stream, (void)kind;
     bool up = pinned(from, bytes), down = pinned(to, bytes);
     if ((!up && !fv_stand_in_owns(from)) || (!down && !fv_stand_in_owns(to)) || (!up && !down)) stop("a copy that is not between the card and pinned memory");
-    work *w = add(0);
-    w->to = to;
+    work *w = zeros_work(to, bytes);
     w->from = from;
-    w->bytes = bytes;
+    add(w);
     card.copies++;
     return told(cudaSuccess);
 }
@@ -394,6 +446,117 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     (void)stream;
     run_stream();
     return told(cudaSuccess);
+}
+
+/* ---- graphs ---- */
+
+struct graph_node {
+    cudaGraph_t graph;
+    int number;
+    work *as;
+};
+
+struct graph {
+    cudaGraphNode_t *nodes;
+    int count;
+};
+
+/* Copies of the nodes; of the graph it knows which they are. */
+struct graph_exec {
+    cudaGraph_t graph;
+    work **nodes;
+    int count;
+};
+
+cudaError_t cudaGraphCreate(cudaGraph_t *graph, unsigned flags) {
+    if (flags) return told(cudaErrorInvalidValue);
+    *graph = calloc(1, sizeof **graph);
+    return answer("cudaGraphCreate");
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    for (int i = 0; i < graph->count; i++) free(graph->nodes[i]->as), free(graph->nodes[i]);
+    free(graph->nodes), free(graph);
+    return told(cudaSuccess);
+}
+
+static void add_node(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *before, size_t count, work *w) {
+    if (count > 1 || (count == 1 && before[0]->graph != graph)) stop("a node after others than one of its graph");
+    w->after = count ? before[0]->number : -1;
+    *node = malloc(sizeof **node);
+    **node = (struct graph_node){graph, graph->count, w};
+    graph->nodes = realloc(graph->nodes, (size_t)(graph->count + 1) * sizeof(cudaGraphNode_t));
+    graph->nodes[graph->count++] = *node;
+}
+
+cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *before, size_t count, const struct cudaKernelNodeParams *p) {
+    add_node(node, graph, before, count, kernel_work(p->func, p->gridDim, p->blockDim, p->sharedMemBytes, p->kernelParams));
+    return answer("cudaGraphAddKernelNode");
+}
+
+static work *zeros_of(const struct cudaMemsetParams *p) {
+    if (!fv_stand_in_owns(p->dst) || p->value != 0 || p->elementSize != 1 || p->height != 1) stop("a memset that a card would refuse");
+    return zeros_work(p->dst, p->width);
+}
+
+cudaError_t cudaGraphAddMemsetNode(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *before, size_t count, const struct cudaMemsetParams *p) {
+    add_node(node, graph, before, count, zeros_of(p));
+    return answer("cudaGraphAddMemsetNode");
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags) {
+    cudaError_t status = answer("cudaGraphInstantiate");
+    size_t bytes = (size_t)graph->count * NODE_BYTES;
+    if (status != cudaSuccess || flags) return status;
+    if (bytes > card.limit - card.taken) return told(cudaErrorMemoryAllocation);
+    card.taken += bytes;
+    card.graphs++;
+    *exec = malloc(sizeof **exec);
+    **exec = (struct graph_exec){graph, calloc((size_t)graph->count + 1, sizeof(work *)), graph->count};
+    for (int i = 0; i < graph->count; i++) (*exec)->nodes[i] = copy_of(graph->nodes[i]->as);
+    return status;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+    if (first) stop("a graph goes that may be running");
+    card.taken -= (size_t)exec->count * NODE_BYTES;
+    card.graphs--;
+    for (int i = 0; i < exec->count; i++) free(exec->nodes[i]);
+    free(exec->nodes), free(exec);
+    return told(cudaSuccess);
+}
+
+/* Only what is launched from now on has it. */
+static cudaError_t change_node(cudaGraphExec_t exec, cudaGraphNode_t node, work *w, const char *call) {
+    work *was = exec->nodes[node->number];
+    if (node->graph != exec->graph || was->kernel != w->kernel) stop("another node's parameters");
+    w->after = was->after;
+    exec->nodes[node->number] = w;
+    free(was);
+    return answer(call);
+}
+
+cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, const struct cudaKernelNodeParams *p) {
+    return change_node(exec, node, kernel_work(p->func, p->gridDim, p->blockDim, p->sharedMemBytes, p->kernelParams), "cudaGraphExecKernelNodeSetParams");
+}
+
+cudaError_t cudaGraphExecMemsetNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, const struct cudaMemsetParams *p) {
+    return change_node(exec, node, zeros_of(p), "cudaGraphExecMemsetNodeSetParams");
+}
+
+/* Of nodes that may run, the last goes first: only what a node waits for is before it. */
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+    (void)stream;
+    cudaError_t status = answer("cudaGraphLaunch");
+    bool *done = calloc((size_t)exec->count + 1, sizeof *done);
+    for (int left = status == cudaSuccess ? exec->count : 0; left; left--) {
+        int i = exec->count - 1;
+        while (done[i] || (exec->nodes[i]->after >= 0 && !done[exec->nodes[i]->after])) i--;
+        done[i] = true;
+        add(copy_of(exec->nodes[i]));
+    }
+    free(done);
+    return status;
 }
 
 /* ---- the rest of the runtime ---- */
@@ -409,8 +572,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
     return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    (void)event;
-    (void)stream;
+    (void)event, (void)stream;
     return told(cudaSuccess);
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

@@ -14,21 +14,14 @@
 #define FV_GLOBAL(name, type)                                                                                          \
     static void name(type j);                                                                                          \
     static void name##_run_(const void *j) { name(*(const type *)j); }                                                 \
+    static const fv_stand_in_kernel name##_kernel_ __attribute__((unused)) = {name##_run_, sizeof(type)};              \
     static void name(type j)
 #define FV_GLOBAL_OF(name, type, threads, blocks) FV_GLOBAL(name, type)
-#define FV_LAUNCH(name, blocks, threads, shared, j)                                                                    \
-    do {                                                                                                               \
-        int64_t fv_blocks_ = (blocks);                                                                                 \
-        if (fv_blocks_ <= 0 || !fv_cuda_well()) break;                                                                 \
-        fv_stand_in_launch(name##_run_, fv_blocks_, (threads), (shared), &(j), sizeof(j));                             \
-        fv_cuda_launched(#name, fv_blocks_, (threads), (shared));                                                      \
-    } while (0)
+#define FV_KERNEL(name) ((const void *)&name##_kernel_)
 #define FV_LAUNCH_WIDE(name, blocks, threads, shared, j)                                                               \
     do {                                                                                                               \
-        int64_t fv_blocks_ = (blocks);                                                                                 \
-        if (fv_blocks_ <= 0 || !fv_cuda_well()) break;                                                                 \
-        fv_stand_in_launch_wide(name##_run_, fv_blocks_, (threads), (shared), &(j), sizeof(j));                        \
-        fv_cuda_launched(#name, fv_blocks_, (threads), (shared));                                                      \
+        fv_stand_in_wide(FV_KERNEL(name));                                                                             \
+        FV_LAUNCH(name, blocks, threads, shared, j);                                                                   \
     } while (0)
 #define FV_THREAD (fv_stand_in.thread)
 #define FV_BLOCK (fv_stand_in.block)
@@ -36,6 +29,12 @@
 #define FV_BLOCK_SHARED static
 #define FV_DRAW_THREADS 32
 #define FV_SHARED(type) ((type *)fv_stand_in.shared)
+
+/* What a kernel's address points to. */
+typedef struct {
+    void (*run)(const void *j);
+    size_t size; /* of its argument */
+} fv_stand_in_kernel;
 
 extern struct fv_stand_in {
     int thread;    /* of the block */
@@ -55,16 +54,17 @@ void fv_copy_end(void);
 void fv_copy_wait(int groups);
 /* Waits until *phase, 0 or 1, is not `parity`: another thread of the block changes it. */
 void fv_stand_in_gate(const uint8_t *phase, uint8_t parity);
-/* Puts a kernel into the stream, with a copy of its argument. */
-void fv_stand_in_launch(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, const void *j, size_t size);
-void fv_stand_in_launch_wide(void (*run)(const void *j), int64_t blocks, int threads, size_t shared, const void *j, size_t size);
+/* This kernel may have what a Hopper has of a block's memory; others what every card has. */
+void fv_stand_in_wide(const void *of);
 
 /* What tests ask of it. */
 void fv_stand_in_memory(size_t bytes);    /* the card's memory from now on; what is taken stays */
 void fv_stand_in_fail(int after);         /* the kernel after so many more fails as one that read a wrong address; < 0: none */
+void fv_stand_in_refuse(const char *call, int after); /* the call of this name after so many more is refused (cudaLaunchKernel, cudaGraph...); NULL: none */
 void fv_stand_in_order(uint64_t seed);    /* the order in which threads of a block take their turns; 0: ascending */
 bool fv_stand_in_owns(const void *p);     /* p is memory of the card */
 size_t fv_stand_in_allocations(void);     /* cudaMalloc's successes so far */
 size_t fv_stand_in_copies(void);          /* copies between host and card so far */
+int fv_stand_in_graphs(void);             /* executable graphs that there are */
 
 #endif
