@@ -195,18 +195,27 @@ static void run_blend(const side *c, int variant) {
     else c->ops->blend(&c->x, c->v[0], c->v[1], c->v[2], c->v[3]);
 }
 
-/* ---- norms: 0 rms, 1 its way back, 2 layer, 3 its way back ---- */
+/* ---- norms: 0 rms, 1 its way back, 2 layer, 3 its way back; + ONE row, + FEW of them, + HEADS: of one head, + LONG rows, that a block takes in pieces; + HALF ---- */
+
+enum { ONE = 4, FEW = 8, HEADS = 16, LONG = 32, LONG_ROW = 10001 };
 
 static void make_norm(setup *s, int variant) {
-    int64_t rows = size_of(s, ROWS), cols = size_of(s, variant < 2 ? WIDTH : 1280);
+    int64_t rows = size_of(s, ROWS), cols = size_of(s, variant % ONE < 2 ? WIDTH : 1280);
+    if (variant & ONE) rows = 1, cols = WIDTH;
+    if (variant & FEW) rows = s->small ? 5 : 64, cols = s->small ? 700 : WIDTH;
+    if (variant & HEADS) rows *= 16, cols = 128;
+    if (variant & LONG) rows = 3, cols = LONG_ROW;
     results(s, rows, cols);                        /* y, or dx */
     results(s, 1, variant % 2 ? cols : 2 * rows);  /* stats, or dw */
-    numbers(s, rows, cols), numbers(s, 1, cols);   /* x, w */
+    numbers(s, rows, cols);                        /* x, w */
+    if (variant & HALF) halves(s, 1, cols);
+    else numbers(s, 1, cols);
     numbers(s, rows, cols), numbers(s, 1, 2 * rows); /* dy, stats: any will do */
     results(s, 1, cols);                           /* b, or db */
 }
 static void run_norm(const side *c, int variant) {
     const fv_view *v = c->v;
+    variant %= ONE;
     if (variant == 0) c->ops->rms_norm(&c->x, v[0], v[1], v[2], v[3], 1e-6f);
     if (variant == 1) c->ops->rms_norm_back(&c->x, v[0], v[1], v[4], v[2], v[3], v[5]);
     if (variant == 2) c->ops->layer_norm(&c->x, v[0], v[1], v[2], v[3], v[6], 1e-6f);
@@ -388,6 +397,10 @@ static const op_case cases[] = {
     {"blend", make_blend, run_blend, 0}, {"blend_back", make_blend, run_blend, 1},
     {"rms_norm", make_norm, run_norm, 0}, {"rms_norm_back", make_norm, run_norm, 1}, {"layer_norm", make_norm, run_norm, 2},
     {"layer_norm_back", make_norm, run_norm, 3},
+    {"rms_norm, 1 row", make_norm, run_norm, ONE}, {"rms_norm, 64 rows", make_norm, run_norm, FEW}, {"rms_norm, heads", make_norm, run_norm, HEADS},
+    {"rms_norm bf16, heads", make_norm, run_norm, HEADS | HALF}, {"rms_norm_back, heads", make_norm, run_norm, HEADS | 1},
+    {"rms_norm, long rows", make_norm, run_norm, LONG}, {"rms_norm_back, long rows", make_norm, run_norm, LONG | 1},
+    {"layer_norm, long rows", make_norm, run_norm, LONG | 2}, {"layer_norm_back, long rows", make_norm, run_norm, LONG | 3},
     {"rotary_table", make_rotary, run_rotary, 0}, {"rotary", make_rotary, run_rotary, 1},
     {"swiglu", make_elements, run_elements, 0}, {"swiglu_back", make_elements, run_elements, 1},
     {"gelu erf", make_elements, run_elements, 2 + FV_GELU_ERF}, {"gelu tanh", make_elements, run_elements, 2 + FV_GELU_TANH},
