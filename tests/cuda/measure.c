@@ -1,7 +1,7 @@
 /* cuda_measure [small] [name]: every operation (whose name has this in it) of the CUDA table beside the CPU's, on the same numbers: how many numbers have
  * other bits, the largest difference relative to the largest number of its tensor, and the time a call takes on the card, in shapes of a model of 3 billion
- * weights; `small`: odd sizes that end anywhere in a tile, for the stand-in and for compute-sanitizer. Attention of the table of precision bf16 as well, whose bits are its own: it
- * is to be near. Ends with 1 where bits differ, or are not near. Needs no library but the C library's: it is what one runs first on a card (tests/cuda/on_card.sh). */
+ * weights; `small`: odd sizes that end anywhere in a tile, for the stand-in and for compute-sanitizer. Attention and sums over the vocabulary of the table of precision bf16 as well, whose bits are their
+ * own: they are to be near. Ends with 1 where bits differ, or are not near. Needs no library but the C library's: it is what one runs first on a card (tests/cuda/on_card.sh). */
 #include "core/progress.h"
 #include "cuda/cuda.h"
 
@@ -334,10 +334,14 @@ static void run_pages(const side *c, int variant) {
     else c->ops->kv_write(&c->x, keys, values, c->v[2], c->v[3], c->v[4], c->v[5]);
 }
 
-/* ---- the vocabulary: 0 log-probs, 1 their way back, 2 the second pass, 3 greedy, 4 drawing, 5 drawing with top-k and top-p ---- */
+/* ---- the vocabulary: 0 log-probs, 1 their way back, 2 the second pass, 3 greedy, 4 drawing, 5 drawing with top-k and top-p; + SINGLE: one row; + BF16 ---- */
+
+enum { SINGLE = 8 };
 
 static void make_vocabulary(setup *s, int variant) {
-    int64_t rows = variant == 2 ? 8 : size_of(s, variant > 2 ? 64 : 512), width = size_of(s, WIDTH), words = s->small ? 2341 : 151936;
+    bool single = variant & SINGLE;
+    variant %= SINGLE;
+    int64_t rows = single ? 1 : variant == 2 ? 8 : size_of(s, variant > 2 ? 64 : 512), width = size_of(s, WIDTH), words = s->small ? 2341 : 151936;
     results(s, rows, 1), results(s, rows, 1), results(s, rows, 2); /* logp, entropy, lse */
     numbers(s, rows, width), numbers(s, words, width);             /* 3, 4: hidden, weight */
     float *w = fv_f32(s->b[4].v);
@@ -357,6 +361,8 @@ static void see(void *context, int64_t row, int64_t rows, int64_t col, int64_t c
 }
 static void run_vocabulary(const side *c, int variant) {
     const fv_view *v = c->v;
+    bool bf16 = variant & BF16;
+    variant %= SINGLE;
     fv_head head = {v[4], c->packed};
     if (variant < 3) c->ops->logprob(&c->x, v[0], v[1], v[2], v[3], head, v[6], v[5]);
     if (variant == 1) c->ops->logprob_back(&c->x, v[7], v[8], v[9], v[10], v[1], v[2], v[3], head, v[6], v[5]);
@@ -366,6 +372,7 @@ static void run_vocabulary(const side *c, int variant) {
     int32_t *id = malloc((size_t)rows * sizeof *id);
     c->ops->sample(&c->x, id, c->told, c->told + rows, v[3], head, c->s->how);
     for (int64_t r = 0; r < rows; r++) c->told[2 * rows + r] = (float)id[r];
+    for (int64_t r = 0; bf16 && r < rows; r++) c->told[r] = c->told[2 * rows + r] = 0; /* other ids, where a logit is another */
     free(id);
 }
 
@@ -419,7 +426,9 @@ static const op_case cases[] = {
     {"... bf16 and back, windows", make_attention, run_attention, BF16 | BACK | 2}, {"... bf16 and back, 4096", make_attention, run_attention, BF16 | BACK | 3},
     {"logprob", make_vocabulary, run_vocabulary, 0}, {"... and back", make_vocabulary, run_vocabulary, 1}, {"vocabulary", make_vocabulary, run_vocabulary, 2},
     {"sample, greedy", make_vocabulary, run_vocabulary, 3}, {"sample", make_vocabulary, run_vocabulary, 4},
-    {"sample, top-k and top-p", make_vocabulary, run_vocabulary, 5}, {"adamw", make_adamw, run_adamw, 0},
+    {"sample, 1 row", make_vocabulary, run_vocabulary, SINGLE | 4}, {"sample, top-k and top-p", make_vocabulary, run_vocabulary, 5},
+    {"logprob bf16", make_vocabulary, run_vocabulary, BF16}, {"sample bf16, 1 row", make_vocabulary, run_vocabulary, BF16 | SINGLE | 4},
+    {"sample bf16", make_vocabulary, run_vocabulary, BF16 | 4}, {"adamw", make_adamw, run_adamw, 0},
 };
 
 /* ---- running them ---- */
