@@ -297,7 +297,14 @@ FV_GLOBAL_OF(draw_row, job, THREADS, 2) {
 
 /* ---- on the host ---- */
 
-/* Bans are mostly the same list for all rows: each list that follows itself goes to the card once. */
+/* Bans are mostly one list, the same at every step, which stays on the card. Any number of others, each that follows itself once, go there for this call. */
+static const uint8_t *stage_banned(const fv_exec *x, const uint8_t *banned, int64_t vocabulary, bool first) {
+    if (banned == NULL || first) return (const uint8_t *)fv_cuda_stage(x, banned, (size_t)vocabulary);
+    void *device = fv_arena_numbers(x->scratch, (size_t)vocabulary);
+    fv_cuda_upload(device, banned, (size_t)vocabulary);
+    return (const uint8_t *)device;
+}
+
 static const row_plan *stage_plan(const fv_exec *x, const fv_sampling *how, int64_t rows, int64_t vocabulary) {
     row_plan *plan = FV_TAKE(x->scratch, row_plan, rows);
     for (int64_t r = 0; r < rows; r++) {
@@ -308,7 +315,7 @@ static const row_plan *stage_plan(const fv_exec *x, const fv_sampling *how, int6
         p->top_p = how[r].top_p;
         p->top_k = how[r].top_k;
         if (r > 0 && how[r].banned == how[r - 1].banned) p->banned = plan[r - 1].banned;
-        else p->banned = (const uint8_t *)fv_cuda_stage(x, how[r].banned, (size_t)vocabulary);
+        else p->banned = stage_banned(x, how[r].banned, vocabulary, r == 0);
     }
     return (const row_plan *)fv_cuda_stage(x, plan, (size_t)rows * sizeof *plan);
 }
