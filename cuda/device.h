@@ -118,6 +118,20 @@ typedef struct {
     float v[4];
 } __attribute__((aligned(16))) fv_four;
 
+/* Numbers i .. i + 3 of a list of n, i a multiple of 4; `beyond` for those that it has not. */
+FV_DEVICE fv_four fv_four_at(const float *list, int64_t i, int64_t n, float beyond) {
+    if (i + 4 <= n && (uintptr_t)list % 16 == 0) return *(const fv_four *)(list + i);
+    fv_four x;
+    for (int d = 0; d < 4; d++) x.v[d] = i + d < n ? list[i + d] : beyond;
+    return x;
+}
+FV_DEVICE void fv_put_four(float *list, int64_t i, int64_t n, fv_four x) {
+    if (i + 4 <= n && (uintptr_t)list % 16 == 0) *(fv_four *)(list + i) = x;
+    else
+        for (int d = 0; d < 4; d++)
+            if (i + d < n) list[i + d] = x.v[d];
+}
+
 /* Two of them. */
 typedef struct {
     float v[2];

@@ -5,7 +5,7 @@
 #include "core/lane_divergence.h"
 
 /* Where each number is by itself, a block of threads has a part of a row. */
-enum { NUMBER_THREADS = 256, PART = 4 * NUMBER_THREADS };
+enum { NUMBER_THREADS = 256, PART = 4 * NUMBER_THREADS, WARP = 32 };
 
 typedef struct {
     float *logits, *others; /* of p [rows of the block, vocabulary], and of q */
@@ -54,7 +54,7 @@ FV_GLOBAL(apart_numbers, job) {
 }
 
 /* Sums of a row's two lists, in the CPU's order: sixteen lanes, each a chain over every sixteenth id. The first half of a warp adds values, the second pulls. */
-FV_GLOBAL_OF(sum_row, job, LOGITS_WARP, 16) {
+FV_GLOBAL_OF(sum_row, job, WARP, 16) {
     int64_t r = j.first + FV_BLOCK;
     int lane = FV_THREAD % FV_LANES;
     const float *row = FV_THREAD < FV_LANES ? j.logits + FV_BLOCK * j.vocabulary : j.others + FV_BLOCK * j.other_vocabulary;
@@ -77,7 +77,7 @@ static void divergence_by(const fv_products *by, const fv_exec *x, fv_view y, fv
         both_logits(by, x, &j, &p, &q);
         fv_cuda_begin("divergence", p.hidden, p.head.weight);
         FV_LAUNCH(apart_numbers, j.rows * j.parts, NUMBER_THREADS, 0, j);
-        FV_LAUNCH(sum_row, j.rows, LOGITS_WARP, 0, j);
+        FV_LAUNCH(sum_row, j.rows, WARP, 0, j);
     }
     fv_arena_release(x->scratch, mark);
 }

@@ -1,9 +1,11 @@
 /* One row of logits to its log-softmax: what log-probs, their way back, whole-vocabulary statistics and sampling share, so that a token has
  * the same log-prob wherever it is asked for.
  *
- * A block takes a row. Its sums are the CPU's: sixteen lanes, each a chain over every sixteenth id. Only the chains themselves need that
- * order, so one warp adds and the others read the row and make e^x for it, a piece ahead. A lane's chain over 150,000 ids is then some
- * 10,000 additions in a row, 25 microseconds, and a multiprocessor has several rows at once. */
+ * Rows are taken in shares of some thousand ids, a block each, so that few rows, too, are enough blocks for a card. First a share is divided by its row's
+ * temperature and its largest number found, then e^x is summed up:
+ *   in f32   in the CPU's order: sixteen lanes, each a chain over every sixteenth id. A block has a whole row. One warp adds, the others read the row and make e^x for it, a
+ *            piece ahead. A lane's chain over 150,000 ids is some 10,000 additions in a row, 22 microseconds at least, and a multiprocessor has several rows at once.
+ *   in bf16  whose bits are its own: over a thread's ids, a share's threads, the shares, the same for every number of rows. */
 #ifndef FV_CUDA_KERNELS_LOGITS_H
 #define FV_CUDA_KERNELS_LOGITS_H
 
@@ -13,8 +15,14 @@
  * tiles of it, where that many fit. */
 enum { LOGITS_BYTES = 256 << 20, LOGITS_TILE = 128 };
 
-/* A row's block: a warp that adds, and makers of what it adds. */
-enum { LOGITS_WARP = 32, LOGITS_MAKERS = 256, LOGITS_THREADS = LOGITS_WARP + LOGITS_MAKERS, LOGITS_EACH = 4, LOGITS_PIECE = LOGITS_MAKERS * LOGITS_EACH };
+/* The block of a share. The stand-in of tests/cuda has small ones: its threads take turns. */
+#ifndef FV_DRAW_THREADS
+#define FV_DRAW_THREADS 256
+#endif
+enum { LOGITS_THREADS = FV_DRAW_THREADS, LOGITS_GROUPS = LOGITS_THREADS / FV_LANES, LOGITS_FOURS = 4, LOGITS_SHARE = 4 * LOGITS_FOURS * LOGITS_THREADS };
+
+/* The block of a row's chains: a warp that adds, and makers of what it adds. Every fourth warp is of the adding one's scheduler, and makes nothing. */
+enum { CHAIN_MAKERS = 256, CHAIN_THREADS = 352, CHAIN_WARP = 32, CHAIN_FOURS = 2, CHAIN_PIECE = 4 * CHAIN_FOURS * CHAIN_MAKERS };
 
 static inline int64_t fv_logits_rows(int64_t vocabulary, int64_t rows) {
     int64_t most = LOGITS_BYTES / (vocabulary * (int64_t)sizeof(float));
@@ -28,6 +36,7 @@ typedef struct {
     void (*linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias);
     void (*back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed);
     void (*back_weight)(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in);
+    bool of_shares; /* sums over the vocabulary are of shares, and not the CPU's chains */
 } fv_products;
 extern const fv_products fv_products_f32, fv_products_bf16; /* cuda/kernels/logprob.cu */
 
@@ -45,86 +54,168 @@ typedef struct {
     float max, log_sum, entropy;
 } fv_softmax;
 
-/* The block's memory: what the adding warp adds, this piece and the next; and what the groups of sixteen threads found. */
+/* What is found of a share: its largest number; and with x less the row's largest, the sums of e^x and e^x x. */
 typedef struct {
-    float e[2][LOGITS_PIECE], x[2][LOGITS_PIECE];
-    float largest[LOGITS_THREADS / FV_LANES][FV_LANES];
-    fv_softmax all;
-} fv_logits_room;
+    float max, sum, weighted;
+} fv_share;
 
-/* Divides the row by its temperature, in place, and returns the maximum. A group of sixteen threads has a span of the row and a lane goes
- * through it upwards, so that the first of equals is found (0 and -0 are), as by one lane alone. */
-FV_DEVICE float fv_logits_cool(fv_logits_room *room, float *row, int64_t n, float temperature) {
-    enum { GROUPS = LOGITS_THREADS / FV_LANES };
-    int group = FV_THREAD / FV_LANES, lane = FV_THREAD % FV_LANES;
-    int64_t steps = (n + FV_LANES - 1) / FV_LANES, from = steps * group / GROUPS, to = steps * (group + 1) / GROUPS;
-    float max = fv_from_bits((fv_i16)0xff800000u); /* -inf */
-    for (int64_t v = from * FV_LANES + lane; v < to * FV_LANES; v += 8 * FV_LANES) {
-        float x[8];
-#pragma unroll
-        for (int i = 0; i < 8; i++) {
-            int64_t at = v + i * FV_LANES;
-            x[i] = at < to * FV_LANES && at < n ? row[at] : fv_from_bits((fv_i16)0xff800000u);
-        }
-#pragma unroll
-        for (int i = 0; i < 8; i++) {
-            int64_t at = v + i * FV_LANES;
-            if (temperature != 1.0f) { /* x / 1 is x */
-                x[i] = fv_div(x[i], temperature);
-                if (at < to * FV_LANES && at < n) row[at] = x[i];
-            }
-            max = fv_max(x[i], max);
-        }
-    }
-    room->largest[group][lane] = max;
+#define FV_MINUS_INFINITY fv_from_bits((fv_i16)0xff800000u)
+
+/* ---- a block together: room [threads / 16]; everybody gets the result ---- */
+
+FV_DEVICE float fv_block_max(float *room, float mine, const int threads) {
+    mine = fv_hmax(mine);
+    FV_SYNC(); /* what was there before has been read */
+    if (FV_THREAD % FV_LANES == 0) room[FV_THREAD / FV_LANES] = mine;
     FV_SYNC();
-    max = room->largest[0][lane];
-    for (int g = 1; g < GROUPS; g++) max = fv_max(room->largest[g][lane], max);
+    for (int g = 0; g < threads / FV_LANES; g++) mine = fv_max(room[g], mine);
+    return mine;
+}
+
+FV_DEVICE float fv_block_sum(float *room, float mine, const int threads) {
+    float sum = 0;
+    mine = fv_hsum(mine);
+    FV_SYNC();
+    if (FV_THREAD % FV_LANES == 0) room[FV_THREAD / FV_LANES] = mine;
+    FV_SYNC();
+    for (int g = 0; g < threads / FV_LANES; g++) sum = fv_add(sum, room[g]);
+    return sum;
+}
+
+/* The largest of `count` numbers that lie `stride` apart. */
+FV_DEVICE float fv_largest(float *room, const float *list, int64_t count, int stride, const int threads) {
+    float max = FV_MINUS_INFINITY;
+#pragma unroll 1 /* there is one, mostly */
+    for (int64_t i = FV_THREAD; i < count; i += threads) max = fv_max(list[i * stride], max);
+    return fv_block_max(room, max, threads);
+}
+enum { SHARE_STRIDE = sizeof(fv_share) / sizeof(float) };
+
+/* ---- a share: the thread has four ids next to each other, and four of LOGITS_FOURS - 1 places further on ---- */
+
+FV_DEVICE int64_t fv_share_id(int64_t first, int k) { return first + 4 * (FV_THREAD + k * LOGITS_THREADS); }
+
+FV_DEVICE void fv_share_read(fv_four *x, const float *row, int64_t first, int64_t n, float beyond) {
+#pragma unroll
+    for (int k = 0; k < LOGITS_FOURS; k++) x[k] = fv_four_at(row, fv_share_id(first, k), n, beyond);
+}
+
+/* Reads the share, divided by its temperature also in place; the thread's largest. */
+FV_DEVICE float fv_share_cool(fv_four *x, float *row, int64_t first, int64_t n, float temperature) {
+    float max = FV_MINUS_INFINITY;
+    fv_share_read(x, row, first, n, FV_MINUS_INFINITY);
+#pragma unroll
+    for (int k = 0; k < LOGITS_FOURS; k++) {
+        if (temperature != 1.0f) { /* x / 1 is x */
+            for (int d = 0; d < 4; d++) x[k].v[d] = fv_div(x[k].v[d], temperature);
+            fv_put_four(row, fv_share_id(first, k), n, x[k]);
+        }
+        for (int d = 0; d < 4; d++) max = fv_max(x[k].v[d], max);
+    }
+    return max;
+}
+
+FV_DEVICE void fv_share_exp(fv_four *e, const fv_four *x, float max) {
+#pragma unroll
+    for (int k = 0; k < LOGITS_FOURS; k++)
+        for (int d = 0; d < 4; d++) e[k].v[d] = fv_exp(fv_sub(x[k].v[d], max));
+}
+
+/* The share's sums, of e that fv_share_exp has made of the row's largest. */
+FV_DEVICE void fv_share_sum(fv_share *share, float *room, const fv_four *e, const fv_four *x, float max, int64_t first, int64_t n) {
+    float sum = 0, weighted = 0;
+#pragma unroll
+    for (int k = 0; k < LOGITS_FOURS; k++)
+        for (int d = 0; d < 4; d++) {
+            if (fv_share_id(first, k) + d >= n) continue;
+            sum = fv_add(sum, e[k].v[d]);
+            weighted = fv_fma(e[k].v[d], fv_sub(x[k].v[d], max), weighted);
+        }
+    sum = fv_block_sum(room, sum, LOGITS_THREADS), weighted = fv_block_sum(room, weighted, LOGITS_THREADS);
+    if (FV_THREAD == 0) share->sum = sum, share->weighted = weighted;
+}
+
+/* ---- a row: log sum_v e^(x_v - max), and the entropy log_sum - sum_v e^(x_v - max) (x_v - max) / sum ---- */
+
+FV_DEVICE fv_softmax fv_softmax_of(float max, float sum, float weighted) {
+    fv_softmax s;
+    s.max = max, s.log_sum = fv_log(sum), s.entropy = s.log_sum - weighted / sum;
+    return s;
+}
+
+/* From its shares. All threads of the warp come here. */
+FV_DEVICE fv_softmax fv_softmax_of_shares(const fv_share *share, int64_t shares, float max) {
+    float sum = 0, weighted = 0;
+    for (int64_t s = FV_THREAD % FV_LANES; s < shares; s += FV_LANES) sum = fv_add(sum, share[s].sum), weighted = fv_add(weighted, share[s].weighted);
+    return fv_softmax_of(max, fv_hsum(sum), fv_hsum(weighted));
+}
+
+/* The block's memory: what the adding warp adds, this piece and the next: e^x and x of two ids in four numbers. */
+typedef struct {
+    fv_four pairs[2][CHAIN_PIECE / 2];
+    float largest[CHAIN_THREADS / FV_LANES];
+    fv_softmax all;
+} fv_chain_room;
+
+FV_DEVICE void fv_chain_read(fv_four *x, const float *row, int64_t n, int64_t from, int maker) {
+#pragma unroll
+    for (int k = 0; k < CHAIN_FOURS; k++) x[k] = fv_four_at(row, from + 4 * (maker + k * CHAIN_MAKERS), n, 0);
+}
+
+FV_DEVICE void fv_chain_make(fv_four *pairs, const fv_four *x, float max, int maker) {
+#pragma unroll
+    for (int k = 0; k < CHAIN_FOURS; k++)
+        for (int d = 0; d < 4; d += 2) {
+            fv_four p;
+            p.v[1] = fv_sub(x[k].v[d], max), p.v[3] = fv_sub(x[k].v[d + 1], max);
+            p.v[0] = fv_exp(p.v[1]), p.v[2] = fv_exp(p.v[3]);
+            pairs[2 * (maker + k * CHAIN_MAKERS) + d / 2] = p;
+        }
+}
+
+/* A lane goes on with its chains: some pairs are read together, so that an addition waits for the one before it alone. */
+FV_DEVICE void fv_chain_add(float *sum, float *weighted, const fv_four *pairs, int end) {
+    enum { DEEP = 32 };
+    const fv_two *at = (const fv_two *)pairs;
+    int i = FV_THREAD;
+    for (; i + (DEEP - 1) * FV_LANES < end; i += DEEP * FV_LANES) {
+        fv_two p[DEEP];
+#pragma unroll
+        for (int d = 0; d < DEEP; d++) p[d] = at[i + d * FV_LANES];
+#pragma unroll
+        for (int d = 0; d < DEEP; d++) *sum = fv_add(*sum, p[d].v[0]), *weighted = fv_fma(p[d].v[0], p[d].v[1], *weighted);
+    }
+#pragma unroll 1
+    for (; i < end; i += FV_LANES) *sum = fv_add(*sum, at[i].v[0]), *weighted = fv_fma(at[i].v[0], at[i].v[1], *weighted);
+}
+
+/* Where the largest number is 0, its sign is that of the first in each lane, as the CPU finds it. A warp's. */
+FV_DEVICE float fv_chain_zero(const float *row, int64_t n) {
+    float max = FV_MINUS_INFINITY;
+    for (int64_t v = FV_THREAD % FV_LANES; v < n && max < 0; v += FV_LANES)
+        if (row[v] == 0) max = row[v];
     return fv_hmax(max);
 }
 
-/* A maker's share of the piece that begins at `from`: e^(x - max) and x - max. */
-FV_DEVICE void fv_logits_make(fv_logits_room *room, const float *row, int64_t n, float max, int64_t from) {
-    int at = FV_THREAD - LOGITS_WARP, piece = (int)(from / LOGITS_PIECE % 2);
-    float l[LOGITS_EACH];
-#pragma unroll
-    for (int i = 0; i < LOGITS_EACH; i++) {
-        int64_t v = from + at + i * LOGITS_MAKERS;
-        l[i] = v < n ? row[v] : max;
-    }
-#pragma unroll
-    for (int i = 0; i < LOGITS_EACH; i++) {
-        float x = fv_sub(l[i], max);
-        room->x[piece][at + i * LOGITS_MAKERS] = x;
-        room->e[piece][at + i * LOGITS_MAKERS] = fv_exp(x);
-    }
-}
-
-/* The row after fv_logits_cool: log sum_v e^(x_v - max), and the entropy log_sum - sum_v e^(x_v - max) (x_v - max) / sum. All threads of the block get it. */
-FV_DEVICE fv_softmax fv_logits_softmax(fv_logits_room *room, const float *row, int64_t n, float max) {
+/* By the CPU's chains, from a row whose largest number is known. */
+FV_DEVICE fv_softmax fv_softmax_of_chains(fv_chain_room *room, const float *row, int64_t n, float max) {
+    int warp = FV_THREAD / CHAIN_WARP, maker = warp % 4 ? (warp - warp / 4 - 1) * CHAIN_WARP + FV_THREAD % CHAIN_WARP : -1;
     float sum = 0, weighted = 0;
-    for (int64_t from = -LOGITS_PIECE; from < n; from += LOGITS_PIECE) {
+    fv_four x[CHAIN_FOURS], next[CHAIN_FOURS];
+    if (maker >= 0) fv_chain_read(next, row, n, 0, maker);
+    for (int64_t from = -CHAIN_PIECE; from < n; from += CHAIN_PIECE) {
         FV_SYNC();
-        if (FV_THREAD >= LOGITS_WARP) {
-            if (from + LOGITS_PIECE < n) fv_logits_make(room, row, n, max, from + LOGITS_PIECE);
-        } else if (FV_THREAD < FV_LANES && from >= 0) {
-            const float *e = room->e[from / LOGITS_PIECE % 2], *x = room->x[from / LOGITS_PIECE % 2];
-            int end = n - from < LOGITS_PIECE ? (int)(n - from) : LOGITS_PIECE;
-#pragma unroll 16
-            for (int i = FV_THREAD; i < end; i += FV_LANES) {
-                sum = fv_add(sum, e[i]);
-                weighted = fv_fma(e[i], x[i], weighted);
-            }
+        if (maker >= 0 && from + CHAIN_PIECE < n) {
+            for (int k = 0; k < CHAIN_FOURS; k++) x[k] = next[k];
+            fv_chain_read(next, row, n, from + 2 * CHAIN_PIECE, maker); /* comes while e^x is made */
+            fv_chain_make(room->pairs[(from / CHAIN_PIECE + 1) % 2], x, max, maker);
         }
+        if (FV_THREAD < FV_LANES && from >= 0)
+            fv_chain_add(&sum, &weighted, room->pairs[from / CHAIN_PIECE % 2], n - from < CHAIN_PIECE ? (int)(n - from) : CHAIN_PIECE);
     }
-    if (FV_THREAD < LOGITS_WARP) { /* a warp exchanges together: its second half brings nothing that is looked at */
-        sum = fv_hsum(sum);
-        weighted = fv_hsum(weighted);
-    }
-    if (FV_THREAD == 0) {
-        room->all.max = max;
-        room->all.log_sum = fv_log(sum);
-        room->all.entropy = room->all.log_sum - weighted / sum;
+    if (warp == 0) { /* a warp exchanges together: its second half brings nothing that is looked at */
+        fv_softmax all = fv_softmax_of(max == 0 ? fv_chain_zero(row, n) : max, fv_hsum(sum), fv_hsum(weighted));
+        if (FV_THREAD == 0) room->all = all;
     }
     FV_SYNC();
     return room->all;

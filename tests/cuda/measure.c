@@ -1,7 +1,7 @@
 /* cuda_measure [small] [name]: every operation (whose name has this in it) of the CUDA table beside the CPU's, on the same numbers: how many numbers have
  * other bits, the largest difference relative to the largest number of its tensor, and the time a call takes on the card, in shapes of a model of 3 billion
- * weights; `small`: odd sizes that end anywhere in a tile, for the stand-in and for compute-sanitizer. Attention of the table of precision bf16 as well, whose bits are its own: it
- * is to be near. Ends with 1 where bits differ, or are not near. Needs no library but the C library's: it is what one runs first on a card (tests/cuda/on_card.sh). */
+ * weights; `small`: odd sizes that end anywhere in a tile, for the stand-in and for compute-sanitizer. Attention and sums over the vocabulary of the table of precision bf16 as well, whose bits are their
+ * own: they are to be near. Ends with 1 where bits differ, or are not near. Needs no library but the C library's: it is what one runs first on a card (tests/cuda/on_card.sh). */
 #include "core/progress.h"
 #include "cuda/cuda.h"
 
@@ -197,18 +197,27 @@ static void run_blend(const side *c, int variant) {
     else c->ops->blend(&c->x, c->v[0], c->v[1], c->v[2], c->v[3]);
 }
 
-/* ---- norms: 0 rms, 1 its way back, 2 layer, 3 its way back ---- */
+/* ---- norms: 0 rms, 1 its way back, 2 layer, 3 its way back; + ONE row, + FEW of them, + HEADS: of one head, + LONG rows, that a block takes in pieces; + HALF ---- */
+
+enum { ONE = 4, FEW = 8, HEADS = 16, LONG = 32, LONG_ROW = 10001 };
 
 static void make_norm(setup *s, int variant) {
-    int64_t rows = size_of(s, ROWS), cols = size_of(s, variant < 2 ? WIDTH : 1280);
+    int64_t rows = size_of(s, ROWS), cols = size_of(s, variant % ONE < 2 ? WIDTH : 1280);
+    if (variant & ONE) rows = 1, cols = WIDTH;
+    if (variant & FEW) rows = s->small ? 5 : 64, cols = s->small ? 700 : WIDTH;
+    if (variant & HEADS) rows *= 16, cols = 128;
+    if (variant & LONG) rows = 3, cols = LONG_ROW;
     results(s, rows, cols);                        /* y, or dx */
     results(s, 1, variant % 2 ? cols : 2 * rows);  /* stats, or dw */
-    numbers(s, rows, cols), numbers(s, 1, cols);   /* x, w */
+    numbers(s, rows, cols);                        /* x, w */
+    if (variant & HALF) halves(s, 1, cols);
+    else numbers(s, 1, cols);
     numbers(s, rows, cols), numbers(s, 1, 2 * rows); /* dy, stats: any will do */
     results(s, 1, cols);                           /* b, or db */
 }
 static void run_norm(const side *c, int variant) {
     const fv_view *v = c->v;
+    variant %= ONE;
     if (variant == 0) c->ops->rms_norm(&c->x, v[0], v[1], v[2], v[3], 1e-6f);
     if (variant == 1) c->ops->rms_norm_back(&c->x, v[0], v[1], v[4], v[2], v[3], v[5]);
     if (variant == 2) c->ops->layer_norm(&c->x, v[0], v[1], v[2], v[3], v[6], 1e-6f);
@@ -336,10 +345,14 @@ static void run_pages(const side *c, int variant) {
     else c->ops->kv_write(&c->x, keys, values, c->v[2], c->v[3], c->v[4], c->v[5]);
 }
 
-/* ---- the vocabulary: 0 log-probs, 1 their way back, 2 the second pass, 3 greedy, 4 drawing, 5 drawing with top-k and top-p ---- */
+/* ---- the vocabulary: 0 log-probs, 1 their way back, 2 the second pass, 3 greedy, 4 drawing, 5 drawing with top-k and top-p; + SINGLE: one row; + BF16 ---- */
+
+enum { SINGLE = 8 };
 
 static void make_vocabulary(setup *s, int variant) {
-    int64_t rows = variant == 2 ? 8 : size_of(s, variant > 2 ? 64 : 512), width = size_of(s, WIDTH), words = s->small ? 2341 : 151936;
+    bool single = variant & SINGLE;
+    variant %= SINGLE;
+    int64_t rows = single ? 1 : variant == 2 ? 8 : size_of(s, variant > 2 ? 64 : 512), width = size_of(s, WIDTH), words = s->small ? 2341 : 151936;
     results(s, rows, 1), results(s, rows, 1), results(s, rows, 2); /* logp, entropy, lse */
     numbers(s, rows, width), numbers(s, words, width);             /* 3, 4: hidden, weight */
     float *w = fv_f32(s->b[4].v);
@@ -359,6 +372,8 @@ static void see(void *context, int64_t row, int64_t rows, int64_t col, int64_t c
 }
 static void run_vocabulary(const side *c, int variant) {
     const fv_view *v = c->v;
+    bool bf16 = variant & BF16;
+    variant %= SINGLE;
     fv_head head = {v[4], c->packed};
     if (variant < 3) c->ops->logprob(&c->x, v[0], v[1], v[2], v[3], head, v[6], v[5]);
     if (variant == 1) c->ops->logprob_back(&c->x, v[7], v[8], v[9], v[10], v[1], v[2], v[3], head, v[6], v[5]);
@@ -368,6 +383,7 @@ static void run_vocabulary(const side *c, int variant) {
     int32_t *id = malloc((size_t)rows * sizeof *id);
     c->ops->sample(&c->x, id, c->told, c->told + rows, v[3], head, c->s->how);
     for (int64_t r = 0; r < rows; r++) c->told[2 * rows + r] = (float)id[r];
+    for (int64_t r = 0; bf16 && r < rows; r++) c->told[r] = c->told[2 * rows + r] = 0; /* other ids, where a logit is another */
     free(id);
 }
 
@@ -399,6 +415,10 @@ static const op_case cases[] = {
     {"blend", make_blend, run_blend, 0}, {"blend_back", make_blend, run_blend, 1},
     {"rms_norm", make_norm, run_norm, 0}, {"rms_norm_back", make_norm, run_norm, 1}, {"layer_norm", make_norm, run_norm, 2},
     {"layer_norm_back", make_norm, run_norm, 3},
+    {"rms_norm, 1 row", make_norm, run_norm, ONE}, {"rms_norm, 64 rows", make_norm, run_norm, FEW}, {"rms_norm, heads", make_norm, run_norm, HEADS},
+    {"rms_norm bf16, heads", make_norm, run_norm, HEADS | HALF}, {"rms_norm_back, heads", make_norm, run_norm, HEADS | 1},
+    {"rms_norm, long rows", make_norm, run_norm, LONG}, {"rms_norm_back, long rows", make_norm, run_norm, LONG | 1},
+    {"layer_norm, long rows", make_norm, run_norm, LONG | 2}, {"layer_norm_back, long rows", make_norm, run_norm, LONG | 3},
     {"rotary_table", make_rotary, run_rotary, 0}, {"rotary", make_rotary, run_rotary, 1},
     {"swiglu", make_elements, run_elements, 0}, {"swiglu_back", make_elements, run_elements, 1},
     {"gelu erf", make_elements, run_elements, 2 + FV_GELU_ERF}, {"gelu tanh", make_elements, run_elements, 2 + FV_GELU_TANH},
@@ -417,7 +437,9 @@ static const op_case cases[] = {
     {"... bf16 and back, windows", make_attention, run_attention, BF16 | BACK | 2}, {"... bf16 and back, 4096", make_attention, run_attention, BF16 | BACK | 3},
     {"logprob", make_vocabulary, run_vocabulary, 0}, {"... and back", make_vocabulary, run_vocabulary, 1}, {"vocabulary", make_vocabulary, run_vocabulary, 2},
     {"sample, greedy", make_vocabulary, run_vocabulary, 3}, {"sample", make_vocabulary, run_vocabulary, 4},
-    {"sample, top-k and top-p", make_vocabulary, run_vocabulary, 5}, {"adamw", make_adamw, run_adamw, 0},
+    {"sample, 1 row", make_vocabulary, run_vocabulary, SINGLE | 4}, {"sample, top-k and top-p", make_vocabulary, run_vocabulary, 5},
+    {"logprob bf16", make_vocabulary, run_vocabulary, BF16}, {"sample bf16, 1 row", make_vocabulary, run_vocabulary, BF16 | SINGLE | 4},
+    {"sample bf16", make_vocabulary, run_vocabulary, BF16 | 4}, {"adamw", make_adamw, run_adamw, 0},
 };
 
 /* ---- running them ---- */

@@ -99,7 +99,7 @@ static void the_hosts_memory_is_an_operand(void **state) {
 /* What is staged again is not copied again, unless it has changed; what other bytes take the place of was read before. */
 static void what_is_staged_again_is_there(void **state) {
     (void)state;
-    enum { MANY = 200, N = 3000, LARGE = 100000 };
+    enum { MANY = 200, N = 3000, LARGE = 100000, KEPT = 40000 };
     static int32_t host[1][N], large[LARGE];
     float *data = take(N * sizeof *data), back[N];
     fv_exec x = {.scratch = fv_ops_arena(ops, 0)};
@@ -140,6 +140,15 @@ static void what_is_staged_again_is_there(void **state) {
     for (int i = 0; i < 2; i++) assert_true(fv_stand_in_owns(fv_cuda_stage(&x, large, sizeof large)));
     fv_arena_release(x.scratch, mark);
     assert_int_equal(fv_stand_in_copies(), before + 2); /* too large to be kept */
+    const void *places[MANY];
+    for (int i = 0; i < MANY; i++) { /* before a launch: none takes the place of another */
+        places[i] = fv_cuda_stage(&x, large + i % 20, KEPT * sizeof *large);
+        for (int k = 0; k < i && k < 20; k++) assert_true(i % 20 == k || places[i] != places[k]);
+    }
+    before = fv_stand_in_copies();
+    assert_ptr_equal(fv_cuda_stage(&x, large, KEPT * sizeof *large), places[0]);
+    assert_int_equal(fv_stand_in_copies(), before);
+    fv_arena_release(x.scratch, mark);
     assert_null(fv_cuda_stage(&x, NULL, 8));
     ops->free(data);
     ops->free(sums.data);
