@@ -44,10 +44,10 @@ static void forward_bf16(work *s) {
     s->ops->linear(&s->exec, fv_mat(s->y, s->m, s->n), fv_mat(s->x, s->m, s->k), w, packed, fv_none);
 }
 static void back_input(work *s) {
-    s->ops->linear_back_input(&s->exec, fv_mat(s->x, s->m, s->k), fv_mat(s->y, s->m, s->n), fv_mat(s->w, s->n, s->k));
+    s->ops->linear_back(&s->exec, fv_mat(s->x, s->m, s->k), fv_none, fv_none, fv_mat(s->y, s->m, s->n), fv_none, fv_mat(s->w, s->n, s->k), NULL);
 }
 static void back_weight(work *s) {
-    s->ops->linear_back_weight(&s->exec, fv_mat(s->w, s->n, s->k), fv_none, fv_mat(s->y, s->m, s->n), fv_mat(s->x, s->m, s->k));
+    s->ops->linear_back(&s->exec, fv_none, fv_mat(s->w, s->n, s->k), fv_none, fv_mat(s->y, s->m, s->n), fv_mat(s->x, s->m, s->k), fv_none, NULL);
 }
 static void pack(work *s) { s->ops->linear_pack(&s->exec, s->packed, fv_mat(s->w, s->n, s->k)); }
 

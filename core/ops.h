@@ -105,8 +105,9 @@ typedef struct fv_ops {
     size_t (*linear_packed_bytes)(fv_view w);
     void (*linear_pack)(const fv_exec *x, void *packed, fv_view w);
     void (*linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias);
-    void (*linear_back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w);               /* dx[r,k] += sum_n dy[r,n] w[n,k] */
-    void (*linear_back_weight)(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in); /* dw[n,k] += sum_r dy[r,n] in[r,k]; dbias[n] += sum_r dy[r,n]; either may be absent */
+    /* back: dx[r,k] += sum_n dy[r,n] w[n,k];  dw[n,k] += sum_r dy[r,n] in[r,k];  dbias[n] += sum_r dy[r,n].   Any of the three may be absent, and then what it alone needs: w for
+     * dx, in for dw. packed: as above, or NULL on every device. */
+    void (*linear_back)(const fv_exec *x, fv_view dx, fv_view dw, fv_view dbias, fv_view dy, fv_view in, fv_view w, const void *packed);
 
     /* gather: y[r] = table[index[r]], zeros where index is -1; table [any, cols] f32 or bf16.   gather_add: y[r] += ... (f32)
      * scatter: y[index[r]] = x[r]; indices are distinct.   scatter_add: y[index[r]] += x[r], r ascending; -1 skips (gather's backward). */
@@ -175,7 +176,7 @@ typedef struct fv_ops {
 
 /* Every operation of the table that a kernel does, in its order; the slots before `linear_packed_bytes` are no kernels. */
 #define FV_KERNEL_MAP(X)                                                                                               \
-    X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight)                         \
+    X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back)                                                     \
     X(gather) X(gather_add) X(scatter) X(scatter_add) X(blend) X(blend_back)                                           \
     X(rms_norm) X(rms_norm_back) X(layer_norm) X(layer_norm_back)                                                      \
     X(rotary_table) X(rotary) X(kv_write) X(kv_write_back) X(attention) X(attention_back)                              \
@@ -184,7 +185,7 @@ typedef struct fv_ops {
 
 /* Those with a matrix product in them: what a table of precision bf16 does in its own way. */
 #define FV_BF16_MAP(X)                                                                                                 \
-    X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight)                         \
+    X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back)                                                     \
     X(logprob) X(logprob_back) X(divergence) X(divergence_back) X(vocabulary) X(sample)
 
 /* The slots that are no kernels, as pointers: name, device (with what pads it), alloc, alloc_host, free, upload, download, clear, room, check. */

@@ -57,20 +57,15 @@ static void lora_back(fv_pass *p, const fv_step *s) {
     const fv_adapted *d = p->slot->params[s->weight].adapted;
     fv_var *x = s->x[0];
     fv_view dy = fv_grad(p, s->y), dx = x->track ? fv_grad(p, x) : fv_none, index;
-    if (x->track) ops_of(p)->linear_back_input(exec_of(p), dx, dy, weight_of(p, s->weight));
-    if (trained(p, d->b)) ops_of(p)->linear_back_weight(exec_of(p), weight_grad(p, d->b), fv_none, dy, s->saved);
+    if (x->track) ops_of(p)->linear_back(exec_of(p), dx, fv_none, fv_none, dy, fv_none, weight_of(p, s->weight), fv_slot_packed(p->slot, s->weight));
     fv_arena_mark mark = fv_arena_here(p->arena);
     int64_t rows = fv_rows(dy), rank = fv_cols(s->saved);
-    fv_view dh = fv_mat(fv_tape_zeros(p, rows * rank), rows, rank), in = seen_by_a(p, x->v, s->weight, &index);
-    ops_of(p)->linear_back_input(exec_of(p), dh, dy, weight_of(p, d->b));
+    fv_view dh = fv_mat(fv_tape_zeros(p, rows * rank), rows, rank), in = seen_by_a(p, x->v, s->weight, &index), din = dx;
+    ops_of(p)->linear_back(exec_of(p), dh, weight_grad(p, d->b), fv_none, dy, s->saved, weight_of(p, d->b), fv_slot_packed(p->slot, d->b));
     ops_of(p)->scale(exec_of(p), dh, scale_of(p, d));
-    if (trained(p, d->a)) ops_of(p)->linear_back_weight(exec_of(p), weight_grad(p, d->a), fv_none, dh, in);
-    if (x->track && !index.data) ops_of(p)->linear_back_input(exec_of(p), dx, dh, weight_of(p, d->a));
-    if (x->track && index.data) {
-        fv_view din = fv_mat(fv_tape_zeros(p, fv_elements(dx)), rows, fv_cols(dx));
-        ops_of(p)->linear_back_input(exec_of(p), din, dh, weight_of(p, d->a));
-        ops_of(p)->gather_add(exec_of(p), column(dx), column(din), index);
-    }
+    if (x->track && index.data) din = fv_mat(fv_tape_zeros(p, fv_elements(dx)), rows, fv_cols(dx));
+    ops_of(p)->linear_back(exec_of(p), din, weight_grad(p, d->a), fv_none, dh, in, weight_of(p, d->a), fv_slot_packed(p->slot, d->a));
+    if (x->track && index.data) ops_of(p)->gather_add(exec_of(p), column(dx), column(din), index);
     fv_arena_release(p->arena, mark);
 }
 

@@ -29,8 +29,8 @@ static bool same_shape(const fv_var *a, const fv_var *b) {
 
 static void linear_back(fv_pass *p, const fv_step *s) {
     fv_view dy = fv_grad(p, s->y), dw = weight_grad(p, s->weight), dbias = weight_grad(p, s->bias);
-    if (s->x[0]->track) ops_of(p)->linear_back_input(exec_of(p), fv_grad(p, s->x[0]), dy, weight_of(p, s->weight));
-    if (dw.data || dbias.data) ops_of(p)->linear_back_weight(exec_of(p), dw, dbias, dy, s->x[0]->v);
+    fv_view dx = s->x[0]->track ? fv_grad(p, s->x[0]) : fv_none;
+    ops_of(p)->linear_back(exec_of(p), dx, dw, dbias, dy, s->x[0]->v, weight_of(p, s->weight), fv_slot_packed(p->slot, s->weight));
 }
 
 fv_view fv_bias_of(fv_pass *p, int bias) {

@@ -51,9 +51,6 @@ fv_blocks fv_weight_blocks(const void *packed, int64_t cols);
  * of rows is one piece of memory. */
 fv_blocks fv_input_blocks(const fv_exec *x, fv_view in, int64_t rows);
 
-/* linear_back_input with the weight as linear_pack left it. */
-void fv_cuda_bf16_back_input_of(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed);
-
 /* Rows of whole blocks. */
 static inline int64_t fv_whole_rows(int64_t rows) { return (rows + BLOCK_SIDE - 1) / BLOCK_SIDE * BLOCK_SIDE; }
 

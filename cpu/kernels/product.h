@@ -348,7 +348,7 @@ static void multiply(const fv_exec *x, product p, const packing *in) {
     fv_arena_release(x->scratch, mark);
 }
 
-/* ---- The forward and the way back to the input, which are the same for all steps ---- */
+/* ---- The forward and the way back; but for its part to the weight they are the same for all steps ---- */
 
 static int64_t steps_of(int64_t numbers) { return pieces_of(numbers, FV_STEP_NUMBERS); }
 
@@ -365,10 +365,20 @@ void FV_KERNEL(linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const
     multiply(x, p, packed ? NULL : &as_it_lies);
 }
 
-void FV_KERNEL(linear_back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
+static void back_input(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
     int64_t n = fv_rows(w), k = fv_cols(w);
     product p = { .m = fv_rows(dy), .n = k, .k = steps_of(n), .depth = n, .a = fv_f32(dy), .a_row = n, .a_col = 1, .c = fv_f32(dx) };
     multiply(x, p, &(packing){ .in = w.data, .k = p.k, .depth = n, .n = k, .stride = k, .from_bf16 = w.dtype == FV_BF16 });
+}
+
+/* dw [n, k] += dy^T in, dbias [n] += dy's columns; either may be absent. */
+static void back_weight(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in);
+
+/* Towards the input B is packed anew, block by block: `packed` has it turned. */
+void FV_KERNEL(linear_back)(const fv_exec *x, fv_view dx, fv_view dw, fv_view dbias, fv_view dy, fv_view in, fv_view w, const void *packed) {
+    (void)packed;
+    if (dx.data) back_input(x, dx, dy, w);
+    if (dw.data || dbias.data) back_weight(x, dw, dbias, dy, in);
 }
 
 #endif

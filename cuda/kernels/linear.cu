@@ -1,7 +1,7 @@
 /* Matrix products in f32. One driver, C[m, n] (+)= A[m, k] B[k, n], serves the forward and both ways back, as on the CPU:
  *   forward       y[r, n]  = bias[n] + sum_k  x[r, k]  w[n, k]     A = x,     B = w^T, packed beforehand by linear_pack
- *   back_input    dx[r, k] +=         sum_n dy[r, n]  w[n, k]      A = dy,    B = w as it lies
- *   back_weight   dw[n, k] +=         sum_r dy[r, n] in[r, k]      A = dy^T,  B = in as it lies
+ *   back          dx[r, k] +=         sum_n dy[r, n]  w[n, k]      A = dy,    B = w as it lies
+ *                 dw[n, k] +=         sum_r dy[r, n] in[r, k]      A = dy^T,  B = in as it lies
  *
  * Exactness: an element of C is one chain of fused multiply-adds over k ascending, in one thread's register, for every tile. So tiles are
  * chosen by speed alone, no sum is split among blocks, and the bits are the CPU's.
@@ -367,9 +367,8 @@ FV_TABLE_OP void fv_cuda_linear(const fv_exec *x, fv_view y, fv_view in, fv_view
     multiply(p);
 }
 
-FV_TABLE_OP void fv_cuda_linear_back_input(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
-    (void)x;
-    fv_cuda_begin("linear_back_input", dy, w);
+static void back_input(fv_view dx, fv_view dy, fv_view w) {
+    fv_cuda_begin("linear_back", dy, w);
     product p = {0};
     p.m = fv_rows(dy), p.n = fv_cols(w), p.k = fv_rows(w);
     p.a = fv_f32(dy), p.a_row = p.k, p.a_col = 1;
@@ -386,9 +385,8 @@ typedef struct {
 /* sum[c] += in[r, c], r ascending. */
 FV_GLOBAL(sum_columns, column_sums) { fv_add_columns(&j.of, j.sum, NULL, FV_ADD); }
 
-FV_TABLE_OP void fv_cuda_linear_back_weight(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
-    (void)x;
-    fv_cuda_begin("linear_back_weight", dy, in);
+static void back_weight(fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
+    fv_cuda_begin("linear_back", dy, in);
     if (dbias.data != NULL) {
         column_sums j = {0};
         j.sum = fv_f32(dbias), j.of.a = fv_f32(dy), j.of.rows = fv_rows(dy), j.of.cols = fv_cols(dy);
@@ -401,4 +399,11 @@ FV_TABLE_OP void fv_cuda_linear_back_weight(const fv_exec *x, fv_view dw, fv_vie
     p.b = in.data, p.b_panel = COLS, p.b_step = p.n;
     p.c = fv_f32(dw);
     multiply(p);
+}
+
+/* Towards the input w is read as it lies: `packed` has it turned. */
+FV_TABLE_OP void fv_cuda_linear_back(const fv_exec *x, fv_view dx, fv_view dw, fv_view dbias, fv_view dy, fv_view in, fv_view w, const void *packed) {
+    (void)x, (void)packed;
+    if (dx.data != NULL) back_input(dx, dy, w);
+    if (dw.data != NULL || dbias.data != NULL) back_weight(dw, dbias, dy, in);
 }

@@ -3,12 +3,17 @@
 #include "cuda/kernels/bf16.h"
 #include "cuda/kernels/logits.h"
 
-static void back_input_f32(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed) {
-    (void)packed; /* read as it lies */
-    fv_cuda_linear_back_input(x, dx, dy, w);
-}
-const fv_products fv_products_f32 = {fv_cuda_linear, back_input_f32, fv_cuda_linear_back_weight};
-const fv_products fv_products_bf16 = {fv_cuda_bf16_linear, fv_cuda_bf16_back_input_of, fv_cuda_bf16_linear_back_weight};
+/* A table's linear operations one by one. */
+#define PRODUCTS(name, table)                                                                                          \
+    static void back_input_##name(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed) {            \
+        table##_linear_back(x, dx, fv_none, fv_none, dy, fv_none, w, packed);                                          \
+    }                                                                                                                  \
+    static void back_weight_##name(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {              \
+        table##_linear_back(x, fv_none, dw, dbias, dy, in, fv_none, NULL);                                             \
+    }                                                                                                                  \
+    const fv_products fv_products_##name = {table##_linear, back_input_##name, back_weight_##name};
+PRODUCTS(f32, fv_cuda)
+PRODUCTS(bf16, fv_cuda_bf16)
 
 /* Where each number is by itself, a block of threads has a part of a row. */
 enum { NUMBER_THREADS = 256, PART = 4 * NUMBER_THREADS };

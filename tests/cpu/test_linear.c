@@ -91,18 +91,21 @@ static void check_back(const fixture *f, int64_t m, int64_t n, int64_t k, bool b
         const fv_ops *ops = f->ops[o];
         for (int t = 0; t < MAX_THREADS; t++) {
             float *dx = copy_of(dx0, m * k), *dw = copy_of(dw0, n * k), *db = copy_of(db0, n);
-            ops->linear_back_input(&f->exec[t], fv_mat(dx, m, k), fv_mat(dy, m, n),
-                                   bf16 ? bf16_view(half, n, k) : fv_mat(w, n, k));
-            assert_same_bits(dx, dx1, m * k, "linear_back_input", ops->name, t + 1);
+            fv_view weight = bf16 ? bf16_view(half, n, k) : fv_mat(w, n, k);
             /* Two calls over a part of the rows each have the bits of one. */
             int64_t cut = m / 3;
-            ops->linear_back_weight(&f->exec[t], fv_mat(dw, n, k), fv_vec(db, n), fv_mat(dy, cut, n), fv_mat(in, cut, k));
-            ops->linear_back_weight(&f->exec[t], fv_mat(dw, n, k), fv_vec(db, n), fv_mat(dy + cut * n, m - cut, n),
-                                    fv_mat(in + cut * k, m - cut, k));
-            assert_same_bits(dw, dw1, n * k, "linear_back_weight", ops->name, t + 1);
-            assert_same_bits(db, db1, n, "linear_back_weight's bias", ops->name, t + 1);
-            ops->linear_back_weight(&f->exec[t], fv_none, fv_vec(db, n), fv_mat(dy, m, n), fv_mat(in, m, k));
+            ops->linear_back(&f->exec[t], fv_mat(dx, cut, k), fv_mat(dw, n, k), fv_vec(db, n), fv_mat(dy, cut, n), fv_mat(in, cut, k), weight, NULL);
+            ops->linear_back(&f->exec[t], fv_mat(dx + cut * k, m - cut, k), fv_mat(dw, n, k), fv_vec(db, n), fv_mat(dy + cut * n, m - cut, n),
+                             fv_mat(in + cut * k, m - cut, k), weight, NULL);
+            assert_same_bits(dx, dx1, m * k, "linear_back's input", ops->name, t + 1);
+            assert_same_bits(dw, dw1, n * k, "linear_back's weight", ops->name, t + 1);
+            assert_same_bits(db, db1, n, "linear_back's bias", ops->name, t + 1);
+            ops->linear_back(&f->exec[t], fv_none, fv_none, fv_vec(db, n), fv_mat(dy, m, n), fv_mat(in, m, k), weight, NULL);
+            assert_same_bits(dx, dx1, m * k, "an absent dx", ops->name, t + 1);
             assert_same_bits(dw, dw1, n * k, "an absent dw", ops->name, t + 1);
+            memcpy(dx, dx0, sizeof *dx * (size_t)(m * k));
+            ops->linear_back(&f->exec[t], fv_mat(dx, m, k), fv_none, fv_none, fv_mat(dy, m, n), fv_none, weight, NULL);
+            assert_same_bits(dx, dx1, m * k, "dx alone", ops->name, t + 1);
             free(dx), free(dw), free(db);
         }
     }

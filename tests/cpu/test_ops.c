@@ -19,8 +19,7 @@ static void linear_forward(bag *b) {
     free(packed);
 }
 static void linear_back(bag *b) {
-    b->ops->linear_back_input(&b->exec, D(b, "x"), D(b, "y"), table_of(V(b, "w"), 19));
-    b->ops->linear_back_weight(&b->exec, table_of(D(b, "w"), 19), D(b, "b"), D(b, "y"), V(b, "x"));
+    b->ops->linear_back(&b->exec, D(b, "x"), table_of(D(b, "w"), 19), D(b, "b"), D(b, "y"), V(b, "x"), table_of(V(b, "w"), 19), NULL);
 }
 
 static void rms_forward(bag *b) { b->ops->rms_norm(&b->exec, V(b, "y"), V(b, "inv"), V(b, "x"), V(b, "w"), 1e-6f); }

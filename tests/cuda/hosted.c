@@ -79,8 +79,8 @@ static size_t linear_packed_bytes(fv_view w) { return real->linear_packed_bytes(
 HOSTED(linear_pack, (const fv_exec *x, void *packed, fv_view w), (&card, mirrored(packed, real->linear_packed_bytes(w), true), in(w)))
 HOSTED(linear, (const fv_exec *x, fv_view y, fv_view a, fv_view w, const void *packed, fv_view bias),
        (&card, out(y), in(a), in(w), mirrored(packed, real->linear_packed_bytes(w), false), in(bias)))
-HOSTED(linear_back_input, (const fv_exec *x, fv_view dx, fv_view dy, fv_view w), (&card, out(dx), in(dy), in(w)))
-HOSTED(linear_back_weight, (const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view a), (&card, out(dw), out(dbias), in(dy), in(a)))
+HOSTED(linear_back, (const fv_exec *x, fv_view dx, fv_view dw, fv_view dbias, fv_view dy, fv_view a, fv_view w, const void *packed),
+       (&card, out(dx), out(dw), out(dbias), in(dy), in(a), in(w), mirrored(packed, packed ? real->linear_packed_bytes(w) : 0, false)))
 HOSTED(gather, (const fv_exec *x, fv_view y, fv_view table, fv_view index), (&card, out(y), in(table), index))
 HOSTED(gather_add, (const fv_exec *x, fv_view y, fv_view table, fv_view index), (&card, out(y), in(table), index))
 HOSTED(scatter, (const fv_exec *x, fv_view y, fv_view a, fv_view index), (&card, out(y), in(a), index))
