@@ -71,7 +71,7 @@ static void views_4(const fv_exec *x, fv_view a, fv_view b, fv_view c, fv_view d
 static void views_5(const fv_exec *x, fv_view a, fv_view b, fv_view c, fv_view d, fv_view e) {}
 static void views_6(const fv_exec *x, fv_view a, fv_view b, fv_view c, fv_view d, fv_view e, fv_view f) {}
 static void views_7(const fv_exec *x, fv_view a, fv_view b, fv_view c, fv_view d, fv_view e, fv_view f, fv_view g) {}
-static void linear(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {}
+static void linear(const fv_exec *x, const fv_linear_map *maps, int count, fv_view in) {}
 static void rms_norm(const fv_exec *x, fv_view y, fv_view inv, fv_view in, fv_view w, float eps) {}
 static void layer_norm(const fv_exec *x, fv_view y, fv_view stats, fv_view in, fv_view w, fv_view b, float eps) {}
 static void rotary(const fv_exec *x, fv_view io, fv_view cos, fv_view sin, int heads, int direction) {}

@@ -24,7 +24,7 @@ static void scaled(const fv_ops *ops, const fv_exec *x, fv_view y, fv_view in, f
 static void square(const fv_ops *ops, const fv_exec *x, fv_view out, fv_view in, void *packed) {
     if (packed) {
         ops->linear_pack(x, packed, in);
-        ops->linear(x, out, in, in, packed, fv_none);
+        ops->linear(x, &(fv_linear_map){.y = out, .w = in, .packed = packed}, 1, in);
         return;
     }
     scaled(ops, x, out, fv_mat(in.data, fv_rows(out), fv_cols(out)), 0);

@@ -79,11 +79,11 @@ static fv_var *lora(fv_pass *p, fv_var *x, int weight, int bias) {
     fv_view h = fv_costly(p, rows, a.shape[0], &known);
     if (!y->final || !known) {
         fv_arena_mark mark = fv_arena_here(p->arena);
-        ops_of(p)->linear(exec_of(p), y->v, x->v, w, fv_slot_packed(p->slot, weight), fv_bias_of(p, bias));
-        ops_of(p)->linear(exec_of(p), h, seen_by_a(p, x->v, weight, &index), a, fv_slot_packed(p->slot, d->a), fv_none);
+        ops_of(p)->linear(exec_of(p), &(fv_linear_map){y->v, w, fv_slot_packed(p->slot, weight), weight_of(p, bias)}, 1, x->v);
+        ops_of(p)->linear(exec_of(p), &(fv_linear_map){.y = h, .w = a, .packed = fv_slot_packed(p->slot, d->a)}, 1, seen_by_a(p, x->v, weight, &index));
         ops_of(p)->scale(exec_of(p), h, scale_of(p, d));
         fv_view added = fresh(p, rows, n);
-        ops_of(p)->linear(exec_of(p), added, h, b, fv_slot_packed(p->slot, d->b), fv_none);
+        ops_of(p)->linear(exec_of(p), &(fv_linear_map){.y = added, .w = b, .packed = fv_slot_packed(p->slot, d->b)}, 1, h);
         ops_of(p)->axpy(exec_of(p), y->v, 1, added);
         fv_arena_release(p->arena, mark);
     }

@@ -33,24 +33,13 @@ static void linear_back(fv_pass *p, const fv_step *s) {
     ops_of(p)->linear_back(exec_of(p), dx, dw, dbias, dy, s->x[0]->v, weight_of(p, s->weight), fv_slot_packed(p->slot, s->weight));
 }
 
-fv_view fv_bias_of(fv_pass *p, int bias) {
-    static const int32_t first = 0;
-    fv_view b = weight_of(p, bias);
-    if (!b.data || b.dtype == FV_F32) return b;
-    fv_view wide = fv_vec(FV_NUMBERS(p->arena, fv_elements(b)), fv_elements(b));
-    ops_of(p)->gather(exec_of(p), wide, b, fv_ints(&first, 1));
-    return wide;
-}
-
 fv_var *fv_linear(fv_pass *p, fv_var *x, int weight, int bias) {
     fv_view w = weight_of(p, weight), b = weight_of(p, bias);
     bool fits = fv_cols(x->v) == fv_cols(w) && (bias < 0 || fv_elements(b) == w.shape[0]) && p->slot->params[weight].linear;
     if (p->slot->params[weight].adapted && fits && p->error.status == FV_OK) return fv_lora_linear(p, x, weight, bias);
     fv_var *y = fv_costly_value(p, fv_rows(x->v), w.shape[0], x->track || trained(p, weight) || trained(p, bias));
     if (!fv_pass_fits(p, fits, "fv_linear", "x [rows, k] needs a linear weight [n, k]", x->v, w)) return y;
-    fv_arena_mark mark = fv_arena_here(p->arena);
-    if (!y->final) ops_of(p)->linear(exec_of(p), y->v, x->v, w, fv_slot_packed(p->slot, weight), fv_bias_of(p, bias));
-    fv_arena_release(p->arena, mark);
+    if (!y->final) ops_of(p)->linear(exec_of(p), &(fv_linear_map){y->v, w, fv_slot_packed(p->slot, weight), b}, 1, x->v);
     fv_tape_push(p, &(fv_step){.back = linear_back, .y = y, .x = {x}, .weight = weight, .bias = bias});
     return y;
 }

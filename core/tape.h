@@ -47,9 +47,6 @@ static inline fv_view weight_of(const fv_pass *p, int weight) { return weight < 
 static inline bool trained(const fv_pass *p, int weight) { return weight >= 0 && fv_learns(&p->slot->params[weight]); }
 static inline fv_view weight_grad(const fv_pass *p, int weight) { return trained(p, weight) ? fv_weight_matrix(p->slot->params[weight].grad) : fv_none; }
 
-/* A bias in f32, as linear takes it: one that is stored as bf16 is widened into the pass's arena. Absent for -1. */
-fv_view fv_bias_of(fv_pass *p, int bias);
-
 /* fv_linear of a weight that an adapter changes (core/pass_lora.c). Shapes fit. */
 fv_var *fv_lora_linear(fv_pass *p, fv_var *x, int weight, int bias);
 

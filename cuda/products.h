@@ -30,18 +30,18 @@ typedef struct {
     bool a_turned, b_turned;
     int64_t outputs, tokens, k;
     float *y;
-    bool fresh;        /* start is the bias (zero if NULL), not what y holds */
-    const float *bias; /* [outputs] */
+    bool fresh;   /* start is the bias (zero if absent), not what y holds */
+    fv_view bias; /* [outputs] */
 } fv_product;
 
-/* On this card's tensor cores. */
-void fv_multiply(const fv_product *p);
+/* 1 .. FV_MAPS_MOST products on this card's tensor cores, in one launch: of the same b, and alike but for a's data, outputs, y and bias. */
+void fv_multiply(const fv_product *p, int count);
 
 /* The two ways, which tests and timings ask for by name. mma.sync, everywhere: */
-void fv_multiply_mma(const fv_product *p);
+void fv_multiply_mma(const fv_product *p, int count);
 /* wgmma, where fv_wgmma_runs, and k > 0: in a kind of tile (fv_wgmma_tile is its name, NULL past the last), or, below 0, in the one that seems fastest. False:
  * this kind does not take such a product. */
-bool fv_multiply_wgmma(const fv_product *p, int in_tile);
+bool fv_multiply_wgmma(const fv_product *p, int count, int in_tile);
 const char *fv_wgmma_tile(int kind);
 bool fv_wgmma_runs(void);
 

@@ -23,8 +23,8 @@ typedef struct {
     int64_t b_panel, b_step;
     bool bf16;
     float *c; /* [m, n] */
-    bool fresh; /* C starts from the bias (zero if NULL), not from what is there */
-    const float *bias;
+    bool fresh; /* C starts from the bias (zero if absent), not from what is there */
+    fv_view bias;
     bool a_quads, b_quads, c_quads; /* numbers of it may move four at a time: they lie at multiples of that */
 } product;
 
@@ -166,7 +166,7 @@ FV_DEVICE void load_sums(const product *p, float *sum, int64_t row, int64_t col,
                 bool inside = r < p->m && c < p->n;
                 float start = 0;
                 if (inside && !p->fresh) start = p->c[r * p->n + c];
-                if (inside && p->fresh && p->bias != NULL) start = p->bias[c];
+                if (inside && p->fresh && p->bias.data != NULL) start = fv_load_view(&p->bias, c);
                 sum[(i * s.quads + q) * QUAD + d] = start;
             }
 }
@@ -356,15 +356,17 @@ FV_TABLE_OP void fv_cuda_linear_pack(const fv_exec *x, void *packed, fv_view w) 
 
 /* ---- the operations -------------------------------------------------------------------------------------------------------- */
 
-FV_TABLE_OP void fv_cuda_linear(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
+FV_TABLE_OP void fv_cuda_linear(const fv_exec *x, const fv_linear_map *maps, int count, fv_view in) {
     (void)x;
-    fv_cuda_begin("linear", in, w);
-    product p = {0};
-    p.m = fv_rows(in), p.n = fv_rows(w), p.k = fv_cols(w);
-    p.a = fv_f32(in), p.a_row = p.k, p.a_col = 1;
-    p.b = packed, p.b_panel = p.k * COLS, p.b_step = COLS, p.bf16 = w.dtype == FV_BF16;
-    p.c = fv_f32(y), p.fresh = true, p.bias = fv_f32(bias);
-    multiply(p);
+    for (const fv_linear_map *map = maps; map < maps + count; map++) {
+        fv_cuda_begin("linear", in, map->w);
+        product p = {0};
+        p.m = fv_rows(in), p.n = fv_rows(map->w), p.k = fv_cols(map->w);
+        p.a = fv_f32(in), p.a_row = p.k, p.a_col = 1;
+        p.b = map->packed, p.b_panel = p.k * COLS, p.b_step = COLS, p.bf16 = map->w.dtype == FV_BF16;
+        p.c = fv_f32(map->y), p.fresh = true, p.bias = map->bias;
+        multiply(p);
+    }
 }
 
 static void back_input(fv_view dx, fv_view dy, fv_view w) {

@@ -61,14 +61,17 @@ FV_TABLE_OP void fv_cuda_bf16_linear_pack(const fv_exec *x, void *packed, fv_vie
     pack(fv_weight_blocks(packed, fv_cols(w)), w, fv_whole_rows(fv_rows(w)));
 }
 
-FV_TABLE_OP void fv_cuda_bf16_linear(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
-    fv_cuda_begin("linear", in, w);
+FV_TABLE_OP void fv_cuda_bf16_linear(const fv_exec *x, const fv_linear_map *maps, int count, fv_view in) {
+    fv_cuda_begin("linear", in, maps[0].w);
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    fv_product p = {0};
-    p.outputs = fv_rows(w), p.tokens = fv_rows(in), p.k = fv_cols(w);
-    p.a = fv_weight_blocks(packed, p.k), p.b = fv_input_blocks(x, in, fv_token_rows(p.tokens));
-    p.y = fv_f32(y), p.fresh = true, p.bias = fv_f32(bias);
-    fv_multiply(&p);
+    fv_product p[FV_MAPS_MOST] = {0};
+    fv_blocks b = fv_input_blocks(x, in, fv_token_rows(fv_rows(in)));
+    for (int i = 0; i < count; i++) {
+        p[i].outputs = fv_rows(maps[i].w), p[i].tokens = fv_rows(in), p[i].k = fv_cols(in);
+        p[i].a = fv_weight_blocks(maps[i].packed, p[i].k), p[i].b = b;
+        p[i].y = fv_f32(maps[i].y), p[i].fresh = true, p[i].bias = maps[i].bias;
+    }
+    fv_multiply(p, count);
     fv_arena_release(x->scratch, mark);
 }
 
@@ -91,12 +94,12 @@ FV_TABLE_OP void fv_cuda_bf16_linear_back(const fv_exec *x, fv_view dx, fv_view 
     if (dx.data != NULL) {
         p.outputs = fv_cols(w), p.tokens = fv_rows(dy), p.k = fv_rows(w);
         p.a = fv_weight_blocks(packed != NULL ? packed : packed_here(x, w), p.outputs), p.y = fv_f32(dx);
-        fv_multiply(&p);
+        fv_multiply(&p, 1);
     }
     if (dw.data != NULL) {
         p.outputs = fv_cols(in), p.tokens = fv_cols(dy), p.k = fv_rows(dy);
         p.a = fv_input_blocks(x, in, rows), p.b_turned = true, p.y = fv_f32(dw);
-        fv_multiply(&p);
+        fv_multiply(&p, 1);
     }
     fv_arena_release(x->scratch, mark);
 }

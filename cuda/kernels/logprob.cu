@@ -5,13 +5,17 @@
 
 /* A table's linear operations one by one. */
 #define PRODUCTS(name, table)                                                                                          \
+    static void linear_##name(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {  \
+        fv_linear_map map = {y, w, packed, bias};                                                                      \
+        table##_linear(x, &map, 1, in);                                                                                \
+    }                                                                                                                  \
     static void back_input_##name(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed) {            \
         table##_linear_back(x, dx, fv_none, fv_none, dy, fv_none, w, packed);                                          \
     }                                                                                                                  \
     static void back_weight_##name(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {              \
         table##_linear_back(x, fv_none, dw, dbias, dy, in, fv_none, NULL);                                             \
     }                                                                                                                  \
-    const fv_products fv_products_##name = {table##_linear, back_input_##name, back_weight_##name};
+    const fv_products fv_products_##name = {linear_##name, back_input_##name, back_weight_##name};
 PRODUCTS(f32, fv_cuda)
 PRODUCTS(bf16, fv_cuda_bf16)
 

@@ -63,15 +63,47 @@ static void check_forward(const fixture *f, int64_t m, int64_t n, int64_t k, boo
             f->ops[o]->linear_pack(&f->exec[t], packed, weight);
             float *y = numbers(4, m * n); /* what was there must not matter */
             fv_view out = fv_mat(y, m, n), from = fv_mat(in, m, k), start = with_bias ? fv_vec(bias, n) : fv_none;
-            f->ops[o]->linear(&f->exec[t], out, from, weight, packed, start);
+            f->ops[o]->linear(&f->exec[t], &(fv_linear_map){out, weight, packed, start}, 1, from);
             assert_same_bits(y, want, m * n, bf16 ? "linear bf16" : "linear", f->ops[o]->name, t + 1);
-            if (!strncmp(f->ops[o]->name, "cpu", 3)) f->ops[o]->linear(&f->exec[t], out, from, weight, NULL, start);
+            if (!strncmp(f->ops[o]->name, "cpu", 3)) f->ops[o]->linear(&f->exec[t], &(fv_linear_map){out, weight, NULL, start}, 1, from);
             assert_same_bits(y, want, m * n, bf16 ? "linear bf16, not packed" : "linear, not packed", f->ops[o]->name, t + 1);
             free(y);
             free(packed);
         }
     }
     free(in), free(w), free(bias), free(want), free(half);
+}
+
+/* Maps of one input, with biases in bf16 and in f32: each has the bits that it has alone. */
+static void check_several(const fixture *f, int64_t m, int64_t k) {
+    enum { N = 70 };
+    static const int64_t n[FV_MAPS_MOST] = { N, 3, 33, 16 };
+    float *in = numbers(1, m * k), *w = numbers(2, N * k), *bias = numbers(3, N), *y[2 * FV_MAPS_MOST];
+    uint16_t half[N];
+    fv_from_f32(half, FV_BF16, bias, N);
+    fv_to_f32(bias, half, FV_BF16, N);
+    for (int i = 0; i < 2 * FV_MAPS_MOST; i++) y[i] = numbers(4, m * N);
+    for (int o = 0; o < f->tables; o++)
+        for (int t = 0; t < MAX_THREADS; t++) {
+            fv_linear_map maps[FV_MAPS_MOST];
+            for (int i = 0; i < FV_MAPS_MOST; i++) {
+                fv_view weight = fv_mat(w + (N - n[i]) * k, n[i], k);
+                void *packed = malloc(f->ops[o]->linear_packed_bytes(weight));
+                f->ops[o]->linear_pack(&f->exec[t], packed, weight);
+                fv_view stored = fv_vec(bias, n[i]);
+                if (i % 2 == 0) stored = (fv_view){ .data = half, .dtype = FV_BF16, .rank = 1, .shape = { n[i] } };
+                maps[i] = (fv_linear_map){ fv_mat(y[i], m, n[i]), weight, packed, stored };
+                fv_linear_map alone = { fv_mat(y[FV_MAPS_MOST + i], m, n[i]), weight, packed, fv_vec(bias, n[i]) };
+                f->ops[o]->linear(&f->exec[t], &alone, 1, fv_mat(in, m, k));
+            }
+            f->ops[o]->linear(&f->exec[t], maps, FV_MAPS_MOST, fv_mat(in, m, k));
+            for (int i = 0; i < FV_MAPS_MOST; i++) {
+                assert_same_bits(y[i], y[FV_MAPS_MOST + i], m * n[i], "linear of several maps", f->ops[o]->name, t + 1);
+                free((void *)(uintptr_t)maps[i].packed);
+            }
+        }
+    for (int i = 0; i < 2 * FV_MAPS_MOST; i++) free(y[i]);
+    free(in), free(w), free(bias);
 }
 
 static void check_back(const fixture *f, int64_t m, int64_t n, int64_t k, bool bf16) {
@@ -119,6 +151,11 @@ static void rows_do_not_see_each_other(void **state) {
     for (size_t i = 0; i < FV_COUNT(rows); i++) check_forward(*state, rows[i], 97, 65, true, false);
 }
 
+static void maps_of_one_input(void **state) {
+    static const int64_t rows[] = { 1, 7, 64, 100 };
+    for (size_t i = 0; i < FV_COUNT(rows); i++) check_several(*state, rows[i], 65);
+}
+
 static void every_tile_height_and_width(void **state) {
     for (int64_t m = 1; m <= 30; m++) check_forward(*state, m, 16 * m + m % 3, 19, m % 2, m % 3);
     for (int64_t n = 1; n <= 300; n = n * 2 + 1) check_forward(*state, 3, n, 5, false, true);
@@ -151,7 +188,7 @@ static void gradients_continue_their_chains(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_do_not_see_each_other), cmocka_unit_test(every_tile_height_and_width),
+        cmocka_unit_test(rows_do_not_see_each_other), cmocka_unit_test(maps_of_one_input), cmocka_unit_test(every_tile_height_and_width),
         cmocka_unit_test(long_chains_rest_in_memory), cmocka_unit_test(odd_sizes),
         cmocka_unit_test(gradients_continue_their_chains),
     };

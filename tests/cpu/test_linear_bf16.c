@@ -64,13 +64,13 @@ static void check_forward(const fixture *f, int64_t m, int64_t n, int64_t k, boo
     void *packed = malloc(f->ops->linear_packed_bytes(weight));
     for (int t = 0; t < MAX_THREADS; t++) {
         f->ops->linear_pack(&f->exec[t], packed, weight);
-        f->ops->linear(&f->exec[t], fv_mat(t ? y : first, m, n), fv_mat(in, m, k), weight, packed, fv_vec(bias, n));
+        f->ops->linear(&f->exec[t], &(fv_linear_map){.y = fv_mat(t ? y : first, m, n), .w = weight, .packed = packed, .bias = fv_vec(bias, n)}, 1, fv_mat(in, m, k));
         if (t) check_same(y, first, m * n, "linear", t + 1);
-        f->ops->linear(&f->exec[t], fv_mat(y, m, n), fv_mat(in, m, k), weight, NULL, fv_vec(bias, n));
+        f->ops->linear(&f->exec[t], &(fv_linear_map){.y = fv_mat(y, m, n), .w = weight, .bias = fv_vec(bias, n)}, 1, fv_mat(in, m, k));
         check_same(y, first, m * n, "linear, not packed", t + 1);
         for (int64_t r = 0, some = 1; r < m; r += some, some = some % STRIDE_MOST + 1) {
             some = some < m - r ? some : m - r;
-            f->ops->linear(&f->exec[t], fv_mat(y, some, n), fv_mat(in + r * k, some, k), weight, packed, fv_vec(bias, n));
+            f->ops->linear(&f->exec[t], &(fv_linear_map){.y = fv_mat(y, some, n), .w = weight, .packed = packed, .bias = fv_vec(bias, n)}, 1, fv_mat(in + r * k, some, k));
             check_same(y, first + r * n, some * n, "linear, few rows", t + 1);
         }
     }

@@ -15,7 +15,7 @@ static void *packed_of(const bag *b, fv_view weight) {
 static void linear_forward(bag *b) {
     fv_view weight = table_of(V(b, "w"), 19);
     void *packed = packed_of(b, weight);
-    b->ops->linear(&b->exec, V(b, "y"), V(b, "x"), weight, packed, V(b, "b"));
+    b->ops->linear(&b->exec, &(fv_linear_map){.y = V(b, "y"), .w = weight, .packed = packed, .bias = V(b, "b")}, 1, V(b, "x"));
     free(packed);
 }
 static void linear_back(bag *b) {

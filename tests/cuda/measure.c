@@ -137,7 +137,7 @@ static void make_linear(setup *s, int variant) {
 }
 static void run_linear(const side *c, int variant) {
     (void)variant;
-    c->ops->linear(&c->x, c->v[0], c->v[1], c->v[2], c->packed, c->v[3]);
+    c->ops->linear(&c->x, &(fv_linear_map){.y = c->v[0], .w = c->v[2], .packed = c->packed, .bias = c->v[3]}, 1, c->v[1]);
 }
 
 static void make_back_input(setup *s, int variant) {
