@@ -69,17 +69,15 @@ static void lora_back(fv_pass *p, const fv_step *s) {
     fv_arena_release(p->arena, mark);
 }
 
-/* Both products are recorded: y with what the adapter adds, and h for the way back. */
-static fv_var *lora(fv_pass *p, fv_var *x, int weight, int bias) {
+/* y += h B^T. Both are recorded: y with what the adapter adds, and h for the way back. */
+static void lora(fv_pass *p, fv_var *x, fv_var *y, int weight) {
     const fv_adapted *d = p->slot->params[weight].adapted;
-    fv_view w = weight_of(p, weight), a = weight_of(p, d->a), b = weight_of(p, d->b), index;
-    int64_t rows = fv_rows(x->v), n = w.shape[0];
-    fv_var *y = fv_costly_value(p, rows, n, x->track || trained(p, d->a) || trained(p, d->b));
+    fv_view a = weight_of(p, d->a), b = weight_of(p, d->b), index;
+    int64_t rows = fv_rows(y->v), n = fv_cols(y->v);
     bool known;
     fv_view h = fv_costly(p, rows, a.shape[0], &known);
-    if (!y->final || !known) {
+    if (!y->final) {
         fv_arena_mark mark = fv_arena_here(p->arena);
-        ops_of(p)->linear(exec_of(p), &(fv_linear_map){y->v, w, fv_slot_packed(p->slot, weight), weight_of(p, bias)}, 1, x->v);
         ops_of(p)->linear(exec_of(p), &(fv_linear_map){.y = h, .w = a, .packed = fv_slot_packed(p->slot, d->a)}, 1, seen_by_a(p, x->v, weight, &index));
         ops_of(p)->scale(exec_of(p), h, scale_of(p, d));
         fv_view added = fresh(p, rows, n);
@@ -87,8 +85,7 @@ static fv_var *lora(fv_pass *p, fv_var *x, int weight, int bias) {
         ops_of(p)->axpy(exec_of(p), y->v, 1, added);
         fv_arena_release(p->arena, mark);
     }
-    fv_tape_push(p, &(fv_step){.back = lora_back, .y = y, .x = {x}, .weight = weight, .bias = bias, .saved = h});
-    return y;
+    fv_tape_push(p, &(fv_step){.back = lora_back, .y = y, .x = {x}, .weight = weight, .saved = h});
 }
 
 /* ---- DoRA ---- */
@@ -128,7 +125,7 @@ static fv_var *dora(fv_pass *p, fv_var *x, int weight, int bias) {
     return y;
 }
 
-fv_var *fv_lora_linear(fv_pass *p, fv_var *x, int weight, int bias) {
-    if (p->slot->params[weight].adapted->magnitude < 0) return lora(p, x, weight, bias);
-    return dora(p, lora(p, x, weight, -1), weight, bias);
+fv_var *fv_lora_linear(fv_pass *p, fv_var *x, fv_var *y, int weight, int bias) {
+    lora(p, x, y, weight);
+    return p->slot->params[weight].adapted->magnitude < 0 ? y : dora(p, y, weight, bias);
 }

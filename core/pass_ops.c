@@ -33,14 +33,37 @@ static void linear_back(fv_pass *p, const fv_step *s) {
     ops_of(p)->linear_back(exec_of(p), dx, dw, dbias, dy, s->x[0]->v, weight_of(p, s->weight), fv_slot_packed(p->slot, s->weight));
 }
 
+/* Whether an output follows something that is trained, though its input may not: a weight, or what adapts it. */
+static bool map_learns(const fv_pass *p, const fv_affine *m) {
+    const fv_adapted *d = p->slot->params[m->weight].adapted;
+    return d ? trained(p, d->a) || trained(p, d->b) : trained(p, m->weight) || trained(p, m->bias);
+}
+
+/* The products first, all at once; then what adapters add, and the ways back, one by one. */
+void fv_linears(fv_pass *p, fv_var *x, const fv_affine *maps, int count, fv_var **out) {
+    fv_linear_map products[FV_MAPS_MOST];
+    int left = 0;
+    for (int i = 0; i < count; i++) {
+        const fv_param *param = &p->slot->params[maps[i].weight];
+        fv_view w = weight_of(p, maps[i].weight), b = weight_of(p, maps[i].bias);
+        bool fits = fv_cols(x->v) == fv_cols(w) && (!b.data || fv_elements(b) == w.shape[0]) && param->linear;
+        out[i] = fv_costly_value(p, fv_rows(x->v), w.shape[0], x->track || map_learns(p, &maps[i]));
+        if (!fv_pass_fits(p, fits, "fv_linear", "x [rows, k] needs a linear weight [n, k]", x->v, w) || out[i]->final) continue;
+        if (param->adapted && param->adapted->magnitude >= 0) b = fv_none; /* DoRA's comes after its factors */
+        products[left++] = (fv_linear_map){out[i]->v, w, fv_slot_packed(p->slot, maps[i].weight), b};
+    }
+    if (p->error.status != FV_OK) return;
+    if (left) ops_of(p)->linear(exec_of(p), products, left, x->v);
+    for (int i = 0; i < count; i++) {
+        fv_step s = {.back = linear_back, .y = out[i], .x = {x}, .weight = maps[i].weight, .bias = maps[i].bias};
+        if (p->slot->params[s.weight].adapted) out[i] = fv_lora_linear(p, x, out[i], s.weight, s.bias);
+        else fv_tape_push(p, &s);
+    }
+}
+
 fv_var *fv_linear(fv_pass *p, fv_var *x, int weight, int bias) {
-    fv_view w = weight_of(p, weight), b = weight_of(p, bias);
-    bool fits = fv_cols(x->v) == fv_cols(w) && (bias < 0 || fv_elements(b) == w.shape[0]) && p->slot->params[weight].linear;
-    if (p->slot->params[weight].adapted && fits && p->error.status == FV_OK) return fv_lora_linear(p, x, weight, bias);
-    fv_var *y = fv_costly_value(p, fv_rows(x->v), w.shape[0], x->track || trained(p, weight) || trained(p, bias));
-    if (!fv_pass_fits(p, fits, "fv_linear", "x [rows, k] needs a linear weight [n, k]", x->v, w)) return y;
-    if (!y->final) ops_of(p)->linear(exec_of(p), &(fv_linear_map){y->v, w, fv_slot_packed(p->slot, weight), b}, 1, x->v);
-    fv_tape_push(p, &(fv_step){.back = linear_back, .y = y, .x = {x}, .weight = weight, .bias = bias});
+    fv_var *y;
+    fv_linears(p, x, &(fv_affine){weight, bias}, 1, &y);
     return y;
 }
 
