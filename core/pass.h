@@ -83,6 +83,7 @@ void fv_linears(fv_pass *p, fv_var *x, const fv_affine *maps, int count, fv_var 
 fv_var *fv_rms_norm(fv_pass *p, fv_var *x, int weight, float eps);                /* the weight's length divides cols: per head if smaller */
 fv_var *fv_layer_norm(fv_pass *p, fv_var *x, int weight, int bias, float eps);
 fv_var *fv_add(fv_pass *p, fv_var *a, fv_var *b);
+void fv_add_to(fv_pass *p, fv_var *y, fv_var *a, fv_var *b);                      /* the same into y, a value of fv_value that nobody has used */
 fv_var *fv_swiglu(fv_pass *p, fv_var *gate, fv_var *up);
 fv_var *fv_act(fv_pass *p, fv_var *x, fv_activation f);
 fv_var *fv_reshape(fv_pass *p, fv_var *x, int64_t rows, int64_t cols);           /* the same memory and gradient */
@@ -118,10 +119,10 @@ fv_scored fv_logprob_known(fv_pass *p, fv_var *hidden, int head_weight, fv_view 
 /* How far the distributions of scored rows, whose lse is there, are from others' (core/ops.h: divergence), which live as long as the pass: [rows, 1]. */
 fv_var *fv_divergence(fv_pass *p, const fv_scored *scored, int head_weight, const fv_distribution *other, fv_view temperature, float beta);
 
-/* Runs a block: y = body(context, x), of the shape of x. What body takes from the arena is given back where no way back needs it: without a tape,
- * where nothing is trained (a frozen tower), and with p->checkpoint: then body runs once more on the way back (Chen et al. 2016, arXiv 1604.06174),
- * with the same bits. Body's only tracked value from outside is x, nothing of body but y is used afterwards, and context lives as long as the pass. */
-typedef fv_var *fv_block_body(fv_pass *p, fv_var *x, void *context);
+/* Runs a block: body makes y, of the shape of x, with fv_add_to as its last operation, so that nothing has to be copied when what else it took from the arena is given back. That is
+ * where no way back needs it: without a tape, where nothing is trained (a frozen tower), and with p->checkpoint: then body runs once more on the way back (Chen et al. 2016,
+ * arXiv 1604.06174), with the same bits. Body's only tracked value from outside is x, nothing of body but y is used afterwards, and context lives as long as the pass. */
+typedef void fv_block_body(fv_pass *p, fv_var *y, fv_var *x, void *context);
 fv_var *fv_block(fv_pass *p, fv_var *x, fv_block_body *body, void *context);
 
 #endif

@@ -122,11 +122,17 @@ static void add_back(fv_pass *p, const fv_step *s) {
     y->grad = fv_none;
 }
 
-fv_var *fv_add(fv_pass *p, fv_var *a, fv_var *b) {
-    fv_var *y = value_like(p, a, a->track || b->track);
-    if (!fv_pass_fits(p, same_shape(a, b), "fv_add", "shapes must be equal", a->v, b->v)) return y;
+void fv_add_to(fv_pass *p, fv_var *y, fv_var *a, fv_var *b) {
+    y->track = a->track || b->track;
+    if (!fv_pass_fits(p, same_shape(a, b), "fv_add", "shapes must be equal", a->v, b->v)) return;
+    if (!fv_pass_fits(p, same_shape(y, a), "fv_add_to", "shapes must be equal", y->v, a->v)) return;
     ops_of(p)->add(exec_of(p), y->v, a->v, b->v);
     fv_tape_push(p, &(fv_step){.back = add_back, .y = y, .x = {a, b}});
+}
+
+fv_var *fv_add(fv_pass *p, fv_var *a, fv_var *b) {
+    fv_var *y = value_like(p, a, false);
+    fv_add_to(p, y, a, b);
     return y;
 }
 

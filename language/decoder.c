@@ -167,11 +167,11 @@ static fv_var *mlp(fv_pass *p, fv_var *x, const layer_context *at) {
     return fv_linear(p, fv_swiglu(p, up_gate[1], up_gate[0]), l->down, -1);
 }
 
-static fv_var *run_layer(fv_pass *p, fv_var *x, void *context) {
+static void run_layer(fv_pass *p, fv_var *y, fv_var *x, void *context) {
     const layer_context *at = context;
     fv_var *seen = attention(p, x, at);
     x = fv_add(p, going_on(p, x, at), seen);
-    return fv_add(p, x, mlp(p, x, at));
+    fv_add_to(p, y, x, mlp(p, x, at));
 }
 
 static layer_context shared_context(fv_pass *p, const fv_decoder *d, const fv_batch *b) {
@@ -271,7 +271,9 @@ fv_var *fv_decoder_forward(fv_pass *p, const fv_decoder *d, const fv_batch *b) {
         if (b->keys) at->kv.keys = b->keys[i], at->kv.values = b->values[i];
         if (i == narrowed) {
             narrow(p, at, b->wanted);
-            x = run_layer(p, x, at); /* no block, which would keep its shape: to run it again would spare nothing, its way back comes first */
+            fv_var *y = fv_value(p, fv_elements(b->wanted), d->c.hidden, false);
+            run_layer(p, y, x, at); /* no block, which would keep its shape: to run it again would spare nothing, its way back comes first */
+            x = y;
         } else {
             x = add_deepstack(p, fv_block(p, x, run_layer, at), b, i);
         }

@@ -162,10 +162,10 @@ static fv_var *mlp(fv_pass *p, fv_var *x, const block_context *at) {
     return linear(p, fv_act(p, linear(p, h, b->up), c->act), b->down);
 }
 
-static fv_var *run_block(fv_pass *p, fv_var *x, void *context) {
+static void run_block(fv_pass *p, fv_var *y, fv_var *x, void *context) {
     const block_context *at = context;
     x = fv_add(p, x, attention(p, x, at));
-    return fv_add(p, x, mlp(p, x, at));
+    fv_add_to(p, y, x, mlp(p, x, at));
 }
 
 /* [patches, hidden] to [merged, out_hidden] */
