@@ -141,7 +141,7 @@ double fv_bench_fma(const fv_ops *ops, fv_exec exec) {
         ops->linear_pack(&exec, packed, w);
         for (int i = 0; i < 10 * TURNS; i++) {
             double start = fv_now();
-            ops->linear(&exec, y, x, w, packed, fv_none);
+            ops->linear(&exec, &(fv_linear_map){.y = y, .w = w, .packed = packed}, 1, x);
             if (ops->check(&err) != FV_OK) break; /* and waits for it */
             double spent = fv_now() - start;
             if (spent < best) best = spent;

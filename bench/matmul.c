@@ -36,18 +36,18 @@ typedef void step(work *s);
 static void forward(work *s) {
     fv_view w = fv_mat(s->w, s->n, s->k);
     const char *packed = (const char *)s->packed + (size_t)(s->turn++ % s->copies) * s->ops->linear_packed_bytes(w);
-    s->ops->linear(&s->exec, fv_mat(s->y, s->m, s->n), fv_mat(s->x, s->m, s->k), w, packed, fv_none);
+    s->ops->linear(&s->exec, &(fv_linear_map){ .y = fv_mat(s->y, s->m, s->n), .w = w, .packed = packed }, 1, fv_mat(s->x, s->m, s->k));
 }
 static void forward_bf16(work *s) {
     fv_view w = { .data = s->half, .dtype = FV_BF16, .rank = 2, .shape = { s->n, s->k } };
     const char *packed = (const char *)s->packed + (size_t)(s->turn++ % s->copies) * s->ops->linear_packed_bytes(w);
-    s->ops->linear(&s->exec, fv_mat(s->y, s->m, s->n), fv_mat(s->x, s->m, s->k), w, packed, fv_none);
+    s->ops->linear(&s->exec, &(fv_linear_map){ .y = fv_mat(s->y, s->m, s->n), .w = w, .packed = packed }, 1, fv_mat(s->x, s->m, s->k));
 }
 static void back_input(work *s) {
-    s->ops->linear_back_input(&s->exec, fv_mat(s->x, s->m, s->k), fv_mat(s->y, s->m, s->n), fv_mat(s->w, s->n, s->k));
+    s->ops->linear_back(&s->exec, fv_mat(s->x, s->m, s->k), fv_none, fv_none, fv_mat(s->y, s->m, s->n), fv_none, fv_mat(s->w, s->n, s->k), NULL);
 }
 static void back_weight(work *s) {
-    s->ops->linear_back_weight(&s->exec, fv_mat(s->w, s->n, s->k), fv_none, fv_mat(s->y, s->m, s->n), fv_mat(s->x, s->m, s->k));
+    s->ops->linear_back(&s->exec, fv_none, fv_mat(s->w, s->n, s->k), fv_none, fv_mat(s->y, s->m, s->n), fv_mat(s->x, s->m, s->k), fv_none, NULL);
 }
 static void pack(work *s) { s->ops->linear_pack(&s->exec, s->packed, fv_mat(s->w, s->n, s->k)); }
 

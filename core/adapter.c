@@ -18,7 +18,7 @@ static void sum_rows(fv_slot *s, int weight, int64_t first, fv_view out) {
     s->ops->gather(&s->exec, out, matrix(s, weight), fv_ints(index, rows));
     s->ops->gather(&s->exec, part, matrix(s, d->b), fv_ints(index, rows));
     s->ops->scale(&s->exec, part, d->scale);
-    s->ops->linear_back_input(&s->exec, out, part, matrix(s, d->a)); /* out += part @ A */
+    s->ops->linear_back(&s->exec, out, fv_none, fv_none, part, fv_none, matrix(s, d->a), NULL); /* out += part @ A */
     fv_arena_release(s->exec.scratch, mark);
 }
 

@@ -71,7 +71,7 @@ static void views_4(const fv_exec *x, fv_view a, fv_view b, fv_view c, fv_view d
 static void views_5(const fv_exec *x, fv_view a, fv_view b, fv_view c, fv_view d, fv_view e) {}
 static void views_6(const fv_exec *x, fv_view a, fv_view b, fv_view c, fv_view d, fv_view e, fv_view f) {}
 static void views_7(const fv_exec *x, fv_view a, fv_view b, fv_view c, fv_view d, fv_view e, fv_view f, fv_view g) {}
-static void linear(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {}
+static void linear(const fv_exec *x, const fv_linear_map *maps, int count, fv_view in) {}
 static void rms_norm(const fv_exec *x, fv_view y, fv_view inv, fv_view in, fv_view w, float eps) {}
 static void layer_norm(const fv_exec *x, fv_view y, fv_view stats, fv_view in, fv_view w, fv_view b, float eps) {}
 static void rotary(const fv_exec *x, fv_view io, fv_view cos, fv_view sin, int heads, int direction) {}
@@ -84,15 +84,12 @@ static double dot(const fv_exec *x, fv_view a, fv_view b) { return 1; } /* a len
 static void vocabulary(const fv_exec *x, fv_view lse, fv_view hidden, fv_head head, fv_view temperature, fv_vocabulary_visit *visit, void *context) {}
 static void adamw(const fv_exec *x, fv_view master, fv_view m, fv_view v, fv_view grad, fv_view weight, const fv_adamw *how) {}
 
-static void linear_back_input(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
+/* Towards the input, then towards the weight. */
+static void linear_back(const fv_exec *x, fv_view dx, fv_view dw, fv_view dbias, fv_view dy, fv_view in, fv_view w, const void *packed) {
     SCRATCH_OF(x);
-    take_panels(x, fv_cols(dx), fv_rows(w));
+    if (dx.data) take_panels(x, fv_cols(dx), fv_rows(w));
     GIVE_BACK(x);
-}
-
-static void linear_back_weight(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
-    SCRATCH_OF(x);
-    take_panels(x, fv_cols(in), fv_rows(in));
+    if (dw.data) take_panels(x, fv_cols(in), fv_rows(in));
     GIVE_BACK(x);
 }
 
@@ -145,8 +142,7 @@ static void sample(const fv_exec *x, int32_t *id, float *logp, float *entropy, f
 
 void fv_hollow_ops(fv_ops *out, const fv_ops *like) {
     *out = (fv_ops){.name = "hollow", .device = like->device, .alloc = take_addresses, .alloc_host = take_addresses, .free = give_addresses, .upload = upload, .download = download, .clear = clear, .page_dtype = like->page_dtype, .room = like->room, .check = fine,
-                    .linear_packed_bytes = like->linear_packed_bytes, .linear_pack = pack, .linear = linear, .linear_back_input = linear_back_input,
-                    .linear_back_weight = linear_back_weight, .gather = views_3, .gather_add = views_3, .scatter = views_3, .scatter_add = views_3, .blend = views_4,
+                    .linear_packed_bytes = like->linear_packed_bytes, .linear_pack = pack, .linear = linear, .linear_back = linear_back, .gather = views_3, .gather_add = views_3, .scatter = views_3, .scatter_add = views_3, .blend = views_4,
                     .blend_back = views_4, .rms_norm = rms_norm, .rms_norm_back = views_6, .layer_norm = layer_norm, .layer_norm_back = views_7, .rotary_table = views_5,
                     .rotary = rotary, .kv_write = views_6, .kv_write_back = views_6, .attention = attention, .attention_back = attention_back, .swiglu = views_3,
                     .swiglu_back = views_5, .act = act, .act_back = act_back, .add = views_3, .axpy = axpy, .scale = scale, .dot = dot, .logprob = logprob,

@@ -24,12 +24,15 @@ static void scaled(const fv_ops *ops, const fv_exec *x, fv_view y, fv_view in, f
 static void square(const fv_ops *ops, const fv_exec *x, fv_view out, fv_view in, void *packed) {
     if (packed) {
         ops->linear_pack(x, packed, in);
-        ops->linear(x, out, in, in, packed, fv_none);
+        ops->linear(x, &(fv_linear_map){.y = out, .w = in, .packed = packed}, 1, in);
         return;
     }
     scaled(ops, x, out, fv_mat(in.data, fv_rows(out), fv_cols(out)), 0);
-    ops->linear_back_weight(x, out, fv_none, in, in);
+    ops->linear_back(x, fv_none, out, fv_none, in, in, fv_none, NULL);
 }
+
+/* out += a b */
+static void times(const fv_ops *ops, const fv_exec *x, fv_view out, fv_view a, fv_view b) { ops->linear_back(x, out, fv_none, fv_none, a, fv_none, b, NULL); }
 
 void fv_muon_orthogonalize(const fv_ops *ops, const fv_exec *x, fv_view g) {
     double length = sqrt(ops->dot(x, g, g));
@@ -42,11 +45,11 @@ void fv_muon_orthogonalize(const fv_ops *ops, const fv_exec *x, fv_view g) {
     for (int i = 0; i < ITERATIONS; i++) {
         square(ops, x, a, from, packed);
         scaled(ops, x, b, a, A3 / A5);
-        ops->linear_back_input(x, b, a, a);
+        times(ops, x, b, a, a);
         ops->scale(x, b, A5);
         scaled(ops, x, to, from, A1);
-        if (rows < cols) ops->linear_back_input(x, to, b, from);
-        else ops->linear_back_input(x, to, from, b);
+        if (rows < cols) times(ops, x, to, b, from);
+        else times(ops, x, to, from, b);
         fv_view other = from;
         from = to;
         to = other;

@@ -54,6 +54,16 @@ typedef struct {
     const int32_t *first;    /* [rows] first visible key (sliding windows), or NULL: 0 */
 } fv_attention;
 
+/* A linear map of an input [rows, k]: y = bias + in @ w^T. */
+typedef struct {
+    fv_view y;          /* [rows, n] */
+    fv_view w;          /* [n, k] f32 or bf16 */
+    const void *packed; /* w in the back end's layout, as linear_pack fills linear_packed_bytes(w) bytes; or, on the CPU, NULL: w is read as it lies, which has the same bits */
+    fv_view bias;       /* [n] f32 or bf16, or absent */
+} fv_linear_map;
+
+enum { FV_MAPS_MOST = 4 };
+
 /* The output projection, as logits = (hidden @ weight^T) / temperature. `packed` from linear_pack of `weight`. */
 typedef struct {
     fv_view weight;      /* [vocabulary, width] f32 or bf16 */
@@ -101,13 +111,14 @@ typedef struct fv_ops {
     size_t (*room)(void); /* bytes that `alloc` may still give; 0: not known here (the host's is core/memory.h's) */
     fv_status (*check)(fv_error *err); /* waits until all is done; what went wrong since the process began, or FV_OK */
 
-    /* linear: y[r,n] = bias[n] + sum_k x[r,k] w[n,k], the chain starting from bias (0 if none).   x [rows, k]  w [n, k] f32 or bf16
-     * `packed` is w in the back end's layout, as linear_pack fills linear_packed_bytes(w) bytes; or, on the CPU, NULL: w is read as it lies, which has the same bits. */
+    /* linear: y[r,n] = bias[n] + sum_k in[r,k] w[n,k], the chain starting from bias (0 if none), for 1 .. FV_MAPS_MOST maps of one input: to do them together saves a device
+     * work and changes no bits. */
     size_t (*linear_packed_bytes)(fv_view w);
     void (*linear_pack)(const fv_exec *x, void *packed, fv_view w);
-    void (*linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias);
-    void (*linear_back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w);               /* dx[r,k] += sum_n dy[r,n] w[n,k] */
-    void (*linear_back_weight)(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in); /* dw[n,k] += sum_r dy[r,n] in[r,k]; dbias[n] += sum_r dy[r,n]; either may be absent */
+    void (*linear)(const fv_exec *x, const fv_linear_map *maps, int count, fv_view in);
+    /* back: dx[r,k] += sum_n dy[r,n] w[n,k];  dw[n,k] += sum_r dy[r,n] in[r,k];  dbias[n] += sum_r dy[r,n].   Any of the three may be absent, and then what it alone needs: w for
+     * dx, in for dw. packed: as a map's, or NULL on every device. */
+    void (*linear_back)(const fv_exec *x, fv_view dx, fv_view dw, fv_view dbias, fv_view dy, fv_view in, fv_view w, const void *packed);
 
     /* gather: y[r] = table[index[r]], zeros where index is -1; table [any, cols] f32 or bf16.   gather_add: y[r] += ... (f32)
      * scatter: y[index[r]] = x[r]; indices are distinct.   scatter_add: y[index[r]] += x[r], r ascending; -1 skips (gather's backward). */
@@ -176,7 +187,7 @@ typedef struct fv_ops {
 
 /* Every operation of the table that a kernel does, in its order; the slots before `linear_packed_bytes` are no kernels. */
 #define FV_KERNEL_MAP(X)                                                                                               \
-    X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight)                         \
+    X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back)                                                     \
     X(gather) X(gather_add) X(scatter) X(scatter_add) X(blend) X(blend_back)                                           \
     X(rms_norm) X(rms_norm_back) X(layer_norm) X(layer_norm_back)                                                      \
     X(rotary_table) X(rotary) X(kv_write) X(kv_write_back) X(attention) X(attention_back)                              \
@@ -185,7 +196,7 @@ typedef struct fv_ops {
 
 /* Those with a matrix product in them: what a table of precision bf16 does in its own way. */
 #define FV_BF16_MAP(X)                                                                                                 \
-    X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back_input) X(linear_back_weight)                         \
+    X(linear_packed_bytes) X(linear_pack) X(linear) X(linear_back)                                                     \
     X(logprob) X(logprob_back) X(divergence) X(divergence_back) X(vocabulary) X(sample)
 
 /* The slots that are no kernels, as pointers: name, device (with what pads it), alloc, alloc_host, free, upload, download, clear, page_dtype, room, check. */

@@ -122,46 +122,31 @@ void fv_pass_back(fv_pass *p) {
 
 /* ---- blocks ---- */
 
-static void copy_out(fv_pass *p, fv_var *to, const fv_var *from) {
-    int64_t rows = fv_rows(to->v);
-    int32_t *same = FV_TAKE(p->arena, int32_t, rows);
-    for (int64_t r = 0; r < rows; r++) same[r] = (int32_t)r;
-    p->slot->ops->gather(&p->slot->exec, to->v, from->v, fv_ints(same, rows));
-}
-
-/* Runs body, keeps its result and gives back everything else: without a tape, or where (with `record`) nothing on it was tracked. */
-static fv_var *run_and_forget(fv_pass *p, fv_var *x, fv_block_body *body, void *context, bool record) {
-    fv_var *y = fv_value(p, fv_rows(x->v), fv_cols(x->v), x->track);
-    fv_arena_mark mark = fv_arena_here(p->arena);
-    fv_tape *tape = p->tape;
-    if (!record) p->tape = NULL;
-    fv_var *result = body(p, x, context);
-    p->tape = tape;
-    if (record && result->track) return result;
-    y->track = result->track;
-    bool same = fv_elements(result->v) == fv_elements(y->v) && fv_cols(result->v) == fv_cols(y->v);
-    if (fv_pass_fits(p, same, "fv_block", "a block must keep the shape of its input", x->v, result->v)) copy_out(p, y, result);
-    fv_arena_release(p->arena, mark);
-    return y;
-}
-
 /* The same operations on the same input: the same values. The gradient of the input must outlive what is given back afterwards. */
 static void block_back(fv_pass *p, const fv_step *s) {
     if (s->x[0]->track) fv_grad(p, s->x[0]);
     fv_arena_mark mark = fv_arena_here(p->arena);
     fv_tape *tape = p->tape, again = {0};
     p->tape = &again;
-    fv_var *result = s->body(p, s->x[0], s->context);
-    (result->of ? result->of : result)->grad = fv_grad(p, s->y);
+    fv_var *y = fv_value(p, fv_rows(s->y->v), fv_cols(s->y->v), true);
+    s->body(p, y, s->x[0], s->context);
+    y->grad = fv_grad(p, s->y);
     fv_pass_back(p);
     p->tape = tape;
     fv_arena_release(p->arena, mark);
 }
 
+/* What body took is given back without a tape, or where (with `record`) nothing on it was tracked. */
 fv_var *fv_block(fv_pass *p, fv_var *x, fv_block_body *body, void *context) {
     bool record = p->tape && !p->checkpoint;
-    if (record && x->track) return body(p, x, context);
-    fv_var *y = run_and_forget(p, x, body, context, record);
+    fv_var *y = fv_value(p, fv_rows(x->v), fv_cols(x->v), false);
+    fv_arena_mark mark = fv_arena_here(p->arena);
+    fv_tape *tape = p->tape;
+    if (!record) p->tape = NULL;
+    body(p, y, x, context);
+    p->tape = tape;
+    if (record && y->track) return y;
+    fv_arena_release(p->arena, mark);
     if (!record) fv_tape_push(p, &(fv_step){.back = block_back, .y = y, .x = {x}, .body = body, .context = context});
     return y;
 }

@@ -69,13 +69,21 @@ fv_view fv_grad(fv_pass *p, fv_var *x);
 const float *fv_read(fv_pass *p, fv_view v);
 void fv_stream(fv_pass *p, fv_var *x, const float *values);
 
+/* The weights of a linear operation or of a norm. */
+typedef struct {
+    int weight, bias;
+} fv_affine;
+
 /* Weights are named by their index in slot->params; -1 is "absent" where an argument says so. Views of indices, weights and tables are kept by
  * the tape: they must live as long as the pass.
  * Shapes: x [rows, k] unless said otherwise. Every function returns a new value and leaves its arguments alone, except fv_rotary. */
 fv_var *fv_linear(fv_pass *p, fv_var *x, int weight, int bias);                   /* bias -1: none -> [rows, n] */
+/* Several of one x, at most FV_MAPS_MOST: out[i] as fv_linear would make them one after the other, to the bits of the way back; a device does them together. */
+void fv_linears(fv_pass *p, fv_var *x, const fv_affine *maps, int count, fv_var **out);
 fv_var *fv_rms_norm(fv_pass *p, fv_var *x, int weight, float eps);                /* the weight's length divides cols: per head if smaller */
 fv_var *fv_layer_norm(fv_pass *p, fv_var *x, int weight, int bias, float eps);
 fv_var *fv_add(fv_pass *p, fv_var *a, fv_var *b);
+void fv_add_to(fv_pass *p, fv_var *y, fv_var *a, fv_var *b);                      /* the same into y, a value of fv_value that nobody has used */
 fv_var *fv_swiglu(fv_pass *p, fv_var *gate, fv_var *up);
 fv_var *fv_act(fv_pass *p, fv_var *x, fv_activation f);
 fv_var *fv_reshape(fv_pass *p, fv_var *x, int64_t rows, int64_t cols);           /* the same memory and gradient */
@@ -111,10 +119,10 @@ fv_scored fv_logprob_known(fv_pass *p, fv_var *hidden, int head_weight, fv_view 
 /* How far the distributions of scored rows, whose lse is there, are from others' (core/ops.h: divergence), which live as long as the pass: [rows, 1]. */
 fv_var *fv_divergence(fv_pass *p, const fv_scored *scored, int head_weight, const fv_distribution *other, fv_view temperature, float beta);
 
-/* Runs a block: y = body(context, x), of the shape of x. What body takes from the arena is given back where no way back needs it: without a tape,
- * where nothing is trained (a frozen tower), and with p->checkpoint: then body runs once more on the way back (Chen et al. 2016, arXiv 1604.06174),
- * with the same bits. Body's only tracked value from outside is x, nothing of body but y is used afterwards, and context lives as long as the pass. */
-typedef fv_var *fv_block_body(fv_pass *p, fv_var *x, void *context);
+/* Runs a block: body makes y, of the shape of x, with fv_add_to as its last operation, so that nothing has to be copied when what else it took from the arena is given back. That is
+ * where no way back needs it: without a tape, where nothing is trained (a frozen tower), and with p->checkpoint: then body runs once more on the way back (Chen et al. 2016,
+ * arXiv 1604.06174), with the same bits. Body's only tracked value from outside is x, nothing of body but y is used afterwards, and context lives as long as the pass. */
+typedef void fv_block_body(fv_pass *p, fv_var *y, fv_var *x, void *context);
 fv_var *fv_block(fv_pass *p, fv_var *x, fv_block_body *body, void *context);
 
 #endif

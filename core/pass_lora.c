@@ -57,43 +57,35 @@ static void lora_back(fv_pass *p, const fv_step *s) {
     const fv_adapted *d = p->slot->params[s->weight].adapted;
     fv_var *x = s->x[0];
     fv_view dy = fv_grad(p, s->y), dx = x->track ? fv_grad(p, x) : fv_none, index;
-    if (x->track) ops_of(p)->linear_back_input(exec_of(p), dx, dy, weight_of(p, s->weight));
-    if (trained(p, d->b)) ops_of(p)->linear_back_weight(exec_of(p), weight_grad(p, d->b), fv_none, dy, s->saved);
+    if (x->track) ops_of(p)->linear_back(exec_of(p), dx, fv_none, fv_none, dy, fv_none, weight_of(p, s->weight), fv_slot_packed(p->slot, s->weight));
     fv_arena_mark mark = fv_arena_here(p->arena);
     int64_t rows = fv_rows(dy), rank = fv_cols(s->saved);
-    fv_view dh = fv_mat(fv_tape_zeros(p, rows * rank), rows, rank), in = seen_by_a(p, x->v, s->weight, &index);
-    ops_of(p)->linear_back_input(exec_of(p), dh, dy, weight_of(p, d->b));
+    fv_view dh = fv_mat(fv_tape_zeros(p, rows * rank), rows, rank), in = seen_by_a(p, x->v, s->weight, &index), din = dx;
+    ops_of(p)->linear_back(exec_of(p), dh, weight_grad(p, d->b), fv_none, dy, s->saved, weight_of(p, d->b), fv_slot_packed(p->slot, d->b));
     ops_of(p)->scale(exec_of(p), dh, scale_of(p, d));
-    if (trained(p, d->a)) ops_of(p)->linear_back_weight(exec_of(p), weight_grad(p, d->a), fv_none, dh, in);
-    if (x->track && !index.data) ops_of(p)->linear_back_input(exec_of(p), dx, dh, weight_of(p, d->a));
-    if (x->track && index.data) {
-        fv_view din = fv_mat(fv_tape_zeros(p, fv_elements(dx)), rows, fv_cols(dx));
-        ops_of(p)->linear_back_input(exec_of(p), din, dh, weight_of(p, d->a));
-        ops_of(p)->gather_add(exec_of(p), column(dx), column(din), index);
-    }
+    if (x->track && index.data) din = fv_mat(fv_tape_zeros(p, fv_elements(dx)), rows, fv_cols(dx));
+    ops_of(p)->linear_back(exec_of(p), din, weight_grad(p, d->a), fv_none, dh, in, weight_of(p, d->a), fv_slot_packed(p->slot, d->a));
+    if (x->track && index.data) ops_of(p)->gather_add(exec_of(p), column(dx), column(din), index);
     fv_arena_release(p->arena, mark);
 }
 
-/* Both products are recorded: y with what the adapter adds, and h for the way back. */
-static fv_var *lora(fv_pass *p, fv_var *x, int weight, int bias) {
+/* y += h B^T. Both are recorded: y with what the adapter adds, and h for the way back. */
+static void lora(fv_pass *p, fv_var *x, fv_var *y, int weight) {
     const fv_adapted *d = p->slot->params[weight].adapted;
-    fv_view w = weight_of(p, weight), a = weight_of(p, d->a), b = weight_of(p, d->b), index;
-    int64_t rows = fv_rows(x->v), n = w.shape[0];
-    fv_var *y = fv_costly_value(p, rows, n, x->track || trained(p, d->a) || trained(p, d->b));
+    fv_view a = weight_of(p, d->a), b = weight_of(p, d->b), index;
+    int64_t rows = fv_rows(y->v), n = fv_cols(y->v);
     bool known;
     fv_view h = fv_costly(p, rows, a.shape[0], &known);
-    if (!y->final || !known) {
+    if (!y->final) {
         fv_arena_mark mark = fv_arena_here(p->arena);
-        ops_of(p)->linear(exec_of(p), y->v, x->v, w, fv_slot_packed(p->slot, weight), fv_bias_of(p, bias));
-        ops_of(p)->linear(exec_of(p), h, seen_by_a(p, x->v, weight, &index), a, fv_slot_packed(p->slot, d->a), fv_none);
+        ops_of(p)->linear(exec_of(p), &(fv_linear_map){.y = h, .w = a, .packed = fv_slot_packed(p->slot, d->a)}, 1, seen_by_a(p, x->v, weight, &index));
         ops_of(p)->scale(exec_of(p), h, scale_of(p, d));
         fv_view added = fresh(p, rows, n);
-        ops_of(p)->linear(exec_of(p), added, h, b, fv_slot_packed(p->slot, d->b), fv_none);
+        ops_of(p)->linear(exec_of(p), &(fv_linear_map){.y = added, .w = b, .packed = fv_slot_packed(p->slot, d->b)}, 1, h);
         ops_of(p)->axpy(exec_of(p), y->v, 1, added);
         fv_arena_release(p->arena, mark);
     }
-    fv_tape_push(p, &(fv_step){.back = lora_back, .y = y, .x = {x}, .weight = weight, .bias = bias, .saved = h});
-    return y;
+    fv_tape_push(p, &(fv_step){.back = lora_back, .y = y, .x = {x}, .weight = weight, .saved = h});
 }
 
 /* ---- DoRA ---- */
@@ -133,7 +125,7 @@ static fv_var *dora(fv_pass *p, fv_var *x, int weight, int bias) {
     return y;
 }
 
-fv_var *fv_lora_linear(fv_pass *p, fv_var *x, int weight, int bias) {
-    if (p->slot->params[weight].adapted->magnitude < 0) return lora(p, x, weight, bias);
-    return dora(p, lora(p, x, weight, -1), weight, bias);
+fv_var *fv_lora_linear(fv_pass *p, fv_var *x, fv_var *y, int weight, int bias) {
+    lora(p, x, y, weight);
+    return p->slot->params[weight].adapted->magnitude < 0 ? y : dora(p, y, weight, bias);
 }

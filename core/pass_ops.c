@@ -29,29 +29,41 @@ static bool same_shape(const fv_var *a, const fv_var *b) {
 
 static void linear_back(fv_pass *p, const fv_step *s) {
     fv_view dy = fv_grad(p, s->y), dw = weight_grad(p, s->weight), dbias = weight_grad(p, s->bias);
-    if (s->x[0]->track) ops_of(p)->linear_back_input(exec_of(p), fv_grad(p, s->x[0]), dy, weight_of(p, s->weight));
-    if (dw.data || dbias.data) ops_of(p)->linear_back_weight(exec_of(p), dw, dbias, dy, s->x[0]->v);
+    fv_view dx = s->x[0]->track ? fv_grad(p, s->x[0]) : fv_none;
+    ops_of(p)->linear_back(exec_of(p), dx, dw, dbias, dy, s->x[0]->v, weight_of(p, s->weight), fv_slot_packed(p->slot, s->weight));
 }
 
-fv_view fv_bias_of(fv_pass *p, int bias) {
-    static const int32_t first = 0;
-    fv_view b = weight_of(p, bias);
-    if (!b.data || b.dtype == FV_F32) return b;
-    fv_view wide = fv_vec(FV_NUMBERS(p->arena, fv_elements(b)), fv_elements(b));
-    ops_of(p)->gather(exec_of(p), wide, b, fv_ints(&first, 1));
-    return wide;
+/* Whether an output follows something that is trained, though its input may not: a weight, or what adapts it. */
+static bool map_learns(const fv_pass *p, const fv_affine *m) {
+    const fv_adapted *d = p->slot->params[m->weight].adapted;
+    return d ? trained(p, d->a) || trained(p, d->b) : trained(p, m->weight) || trained(p, m->bias);
+}
+
+/* The products first, all at once; then what adapters add, and the ways back, one by one. */
+void fv_linears(fv_pass *p, fv_var *x, const fv_affine *maps, int count, fv_var **out) {
+    fv_linear_map products[FV_MAPS_MOST];
+    int left = 0;
+    for (int i = 0; i < count; i++) {
+        const fv_param *param = &p->slot->params[maps[i].weight];
+        fv_view w = weight_of(p, maps[i].weight), b = weight_of(p, maps[i].bias);
+        bool fits = fv_cols(x->v) == fv_cols(w) && (!b.data || fv_elements(b) == w.shape[0]) && param->linear;
+        out[i] = fv_costly_value(p, fv_rows(x->v), w.shape[0], x->track || map_learns(p, &maps[i]));
+        if (!fv_pass_fits(p, fits, "fv_linear", "x [rows, k] needs a linear weight [n, k]", x->v, w) || out[i]->final) continue;
+        if (param->adapted && param->adapted->magnitude >= 0) b = fv_none; /* DoRA's comes after its factors */
+        products[left++] = (fv_linear_map){out[i]->v, w, fv_slot_packed(p->slot, maps[i].weight), b};
+    }
+    if (p->error.status != FV_OK) return;
+    if (left) ops_of(p)->linear(exec_of(p), products, left, x->v);
+    for (int i = 0; i < count; i++) {
+        fv_step s = {.back = linear_back, .y = out[i], .x = {x}, .weight = maps[i].weight, .bias = maps[i].bias};
+        if (p->slot->params[s.weight].adapted) out[i] = fv_lora_linear(p, x, out[i], s.weight, s.bias);
+        else fv_tape_push(p, &s);
+    }
 }
 
 fv_var *fv_linear(fv_pass *p, fv_var *x, int weight, int bias) {
-    fv_view w = weight_of(p, weight), b = weight_of(p, bias);
-    bool fits = fv_cols(x->v) == fv_cols(w) && (bias < 0 || fv_elements(b) == w.shape[0]) && p->slot->params[weight].linear;
-    if (p->slot->params[weight].adapted && fits && p->error.status == FV_OK) return fv_lora_linear(p, x, weight, bias);
-    fv_var *y = fv_costly_value(p, fv_rows(x->v), w.shape[0], x->track || trained(p, weight) || trained(p, bias));
-    if (!fv_pass_fits(p, fits, "fv_linear", "x [rows, k] needs a linear weight [n, k]", x->v, w)) return y;
-    fv_arena_mark mark = fv_arena_here(p->arena);
-    if (!y->final) ops_of(p)->linear(exec_of(p), y->v, x->v, w, fv_slot_packed(p->slot, weight), fv_bias_of(p, bias));
-    fv_arena_release(p->arena, mark);
-    fv_tape_push(p, &(fv_step){.back = linear_back, .y = y, .x = {x}, .weight = weight, .bias = bias});
+    fv_var *y;
+    fv_linears(p, x, &(fv_affine){weight, bias}, 1, &y);
     return y;
 }
 
@@ -110,11 +122,17 @@ static void add_back(fv_pass *p, const fv_step *s) {
     y->grad = fv_none;
 }
 
-fv_var *fv_add(fv_pass *p, fv_var *a, fv_var *b) {
-    fv_var *y = value_like(p, a, a->track || b->track);
-    if (!fv_pass_fits(p, same_shape(a, b), "fv_add", "shapes must be equal", a->v, b->v)) return y;
+void fv_add_to(fv_pass *p, fv_var *y, fv_var *a, fv_var *b) {
+    y->track = a->track || b->track;
+    if (!fv_pass_fits(p, same_shape(a, b), "fv_add", "shapes must be equal", a->v, b->v)) return;
+    if (!fv_pass_fits(p, same_shape(y, a), "fv_add_to", "shapes must be equal", y->v, a->v)) return;
     ops_of(p)->add(exec_of(p), y->v, a->v, b->v);
     fv_tape_push(p, &(fv_step){.back = add_back, .y = y, .x = {a, b}});
+}
+
+fv_var *fv_add(fv_pass *p, fv_var *a, fv_var *b) {
+    fv_var *y = value_like(p, a, false);
+    fv_add_to(p, y, a, b);
     return y;
 }
 

@@ -47,11 +47,8 @@ static inline fv_view weight_of(const fv_pass *p, int weight) { return weight < 
 static inline bool trained(const fv_pass *p, int weight) { return weight >= 0 && fv_learns(&p->slot->params[weight]); }
 static inline fv_view weight_grad(const fv_pass *p, int weight) { return trained(p, weight) ? fv_weight_matrix(p->slot->params[weight].grad) : fv_none; }
 
-/* A bias in f32, as linear takes it: one that is stored as bf16 is widened into the pass's arena. Absent for -1. */
-fv_view fv_bias_of(fv_pass *p, int bias);
-
-/* fv_linear of a weight that an adapter changes (core/pass_lora.c). Shapes fit. */
-fv_var *fv_lora_linear(fv_pass *p, fv_var *x, int weight, int bias);
+/* fv_linear of a weight that an adapter changes (core/pass_lora.c), from y = x W^T + bias (DoRA: without the bias), which the result may take over. Shapes fit. */
+fv_var *fv_lora_linear(fv_pass *p, fv_var *x, fv_var *y, int weight, int bias);
 
 /* Somebody has added to the gradient of x. */
 bool fv_has_grad(const fv_var *x);

@@ -30,18 +30,18 @@ typedef struct {
     bool a_turned, b_turned;
     int64_t outputs, tokens, k;
     float *y;
-    bool fresh;        /* start is the bias (zero if NULL), not what y holds */
-    const float *bias; /* [outputs] */
+    bool fresh;   /* start is the bias (zero if absent), not what y holds */
+    fv_view bias; /* [outputs] */
 } fv_product;
 
-/* On this card's tensor cores. */
-void fv_multiply(const fv_product *p);
+/* 1 .. FV_MAPS_MOST products on this card's tensor cores, in one launch: of the same b, and alike but for a's data, outputs, y and bias. */
+void fv_multiply(const fv_product *p, int count);
 
 /* The two ways, which tests and timings ask for by name. mma.sync, everywhere: */
-void fv_multiply_mma(const fv_product *p);
+void fv_multiply_mma(const fv_product *p, int count);
 /* wgmma, where fv_wgmma_runs, and k > 0: in a kind of tile (fv_wgmma_tile is its name, NULL past the last), or, below 0, in the one that seems fastest. False:
  * this kind does not take such a product. */
-bool fv_multiply_wgmma(const fv_product *p, int in_tile);
+bool fv_multiply_wgmma(const fv_product *p, int count, int in_tile);
 const char *fv_wgmma_tile(int kind);
 bool fv_wgmma_runs(void);
 
@@ -50,9 +50,6 @@ fv_blocks fv_weight_blocks(const void *packed, int64_t cols);
 /* Inputs or gradients, rounded into scratch; rows: with those that are zeros. Blocks of the same 64 columns are below each other, so that any number
  * of rows is one piece of memory. */
 fv_blocks fv_input_blocks(const fv_exec *x, fv_view in, int64_t rows);
-
-/* linear_back_input with the weight as linear_pack left it. */
-void fv_cuda_bf16_back_input_of(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed);
 
 /* Rows of whole blocks. */
 static inline int64_t fv_whole_rows(int64_t rows) { return (rows + BLOCK_SIDE - 1) / BLOCK_SIDE * BLOCK_SIDE; }

@@ -8,7 +8,8 @@
 
 /* Weights of a layer, by index in the slot; -1 where the family has none. */
 typedef struct {
-    int attention_norm, q, k, v, o, q_bias, k_bias, v_bias, q_norm, k_norm;
+    int attention_norm, o, q_norm, k_norm;
+    fv_affine qkv[3];
     int mlp_norm, gate, up, down;
 } layer;
 
@@ -33,13 +34,13 @@ static fv_status find_layer(layer *l, const fv_weight_list *list, int i, const f
         bool present;
     } want[] = {
         {&l->attention_norm, FV_AS_VECTOR, c->hidden, 0, "input_layernorm.weight", true},
-        {&l->q, FV_AS_LINEAR, q, c->hidden, "self_attn.q_proj.weight", true},
-        {&l->k, FV_AS_LINEAR, kv, c->hidden, "self_attn.k_proj.weight", true},
-        {&l->v, FV_AS_LINEAR, kv, c->hidden, "self_attn.v_proj.weight", true},
+        {&l->qkv[0].weight, FV_AS_LINEAR, q, c->hidden, "self_attn.q_proj.weight", true},
+        {&l->qkv[1].weight, FV_AS_LINEAR, kv, c->hidden, "self_attn.k_proj.weight", true},
+        {&l->qkv[2].weight, FV_AS_LINEAR, kv, c->hidden, "self_attn.v_proj.weight", true},
         {&l->o, FV_AS_LINEAR, c->hidden, q, "self_attn.o_proj.weight", true},
-        {&l->q_bias, FV_AS_VECTOR, q, 0, "self_attn.q_proj.bias", c->qkv_bias},
-        {&l->k_bias, FV_AS_VECTOR, kv, 0, "self_attn.k_proj.bias", c->qkv_bias},
-        {&l->v_bias, FV_AS_VECTOR, kv, 0, "self_attn.v_proj.bias", c->qkv_bias},
+        {&l->qkv[0].bias, FV_AS_VECTOR, q, 0, "self_attn.q_proj.bias", c->qkv_bias},
+        {&l->qkv[1].bias, FV_AS_VECTOR, kv, 0, "self_attn.k_proj.bias", c->qkv_bias},
+        {&l->qkv[2].bias, FV_AS_VECTOR, kv, 0, "self_attn.v_proj.bias", c->qkv_bias},
         {&l->q_norm, FV_AS_VECTOR, c->head_dim, 0, "self_attn.q_norm.weight", c->qk_norm},
         {&l->k_norm, FV_AS_VECTOR, c->head_dim, 0, "self_attn.k_norm.weight", c->qk_norm},
         {&l->mlp_norm, FV_AS_VECTOR, c->hidden, 0, "post_attention_layernorm.weight", true},
@@ -144,7 +145,11 @@ static fv_var *attention(fv_pass *p, fv_var *x, const layer_context *at) {
     const fv_text_config *c = &at->d->c;
     const layer *l = at->weights;
     fv_var *h = fv_rms_norm(p, x, l->attention_norm, c->rms_eps);
-    fv_var *q = fv_linear(p, going_on(p, h, at), l->q, l->q_bias), *k = fv_linear(p, h, l->k, l->k_bias), *v = fv_linear(p, h, l->v, l->v_bias);
+    fv_var *qkv[3];
+    int own = at->wanted.data ? 1 : 0; /* queries of some rows have an input of their own */
+    if (own) fv_linears(p, going_on(p, h, at), l->qkv, 1, qkv);
+    fv_linears(p, h, l->qkv + own, 3 - own, qkv + own);
+    fv_var *q = qkv[0], *k = qkv[1], *v = qkv[2];
     if (c->qk_norm) {
         q = fv_rms_norm(p, q, l->q_norm, c->rms_eps);
         k = fv_rms_norm(p, k, l->k_norm, c->rms_eps);
@@ -157,14 +162,16 @@ static fv_var *attention(fv_pass *p, fv_var *x, const layer_context *at) {
 static fv_var *mlp(fv_pass *p, fv_var *x, const layer_context *at) {
     const layer *l = at->weights;
     fv_var *h = fv_rms_norm(p, x, l->mlp_norm, at->d->c.rms_eps);
-    return fv_linear(p, fv_swiglu(p, fv_linear(p, h, l->gate, -1), fv_linear(p, h, l->up, -1)), l->down, -1);
+    fv_var *up_gate[2];
+    fv_linears(p, h, (fv_affine[]){{l->up, -1}, {l->gate, -1}}, 2, up_gate);
+    return fv_linear(p, fv_swiglu(p, up_gate[1], up_gate[0]), l->down, -1);
 }
 
-static fv_var *run_layer(fv_pass *p, fv_var *x, void *context) {
+static void run_layer(fv_pass *p, fv_var *y, fv_var *x, void *context) {
     const layer_context *at = context;
     fv_var *seen = attention(p, x, at);
     x = fv_add(p, going_on(p, x, at), seen);
-    return fv_add(p, x, mlp(p, x, at));
+    fv_add_to(p, y, x, mlp(p, x, at));
 }
 
 static layer_context shared_context(fv_pass *p, const fv_decoder *d, const fv_batch *b) {
@@ -264,7 +271,9 @@ fv_var *fv_decoder_forward(fv_pass *p, const fv_decoder *d, const fv_batch *b) {
         if (b->keys) at->kv.keys = b->keys[i], at->kv.values = b->values[i];
         if (i == narrowed) {
             narrow(p, at, b->wanted);
-            x = run_layer(p, x, at); /* no block, which would keep its shape: to run it again would spare nothing, its way back comes first */
+            fv_var *y = fv_value(p, fv_elements(b->wanted), d->c.hidden, false);
+            run_layer(p, y, x, at); /* no block, which would keep its shape: to run it again would spare nothing, its way back comes first */
+            x = y;
         } else {
             x = add_deepstack(p, fv_block(p, x, run_layer, at), b, i);
         }

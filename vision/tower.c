@@ -8,23 +8,19 @@
 
 static const float norm_eps = 1e-6f; /* every norm of every family (HF facts 7) */
 
-/* A weight with its bias, by index in the slot; -1 where the family has none. */
+/* Weights by index in the slot; -1 where the family has none. */
 typedef struct {
-    int weight, bias;
-} affine;
-
-typedef struct {
-    affine norm1, qkv, proj, norm2, gate, up, down; /* without a gate: up, act, down */
+    fv_affine norm1, qkv, proj, norm2, gate, up, down; /* without a gate: up, act, down */
 } block;
 
 typedef struct {
-    affine norm, fc1, fc2;
+    fv_affine norm, fc1, fc2;
 } merger;
 
 struct fv_tower {
     fv_tower_config c;
     int weights; /* the model has */
-    affine patch;
+    fv_affine patch;
     int positions;
     block *blocks;
     merger merger, deepstack[FV_MAX_DEEPSTACK];
@@ -43,13 +39,13 @@ static const names qwen3_names = {"mlp.linear_fc1", "mlp.linear_fc2", "norm", "l
 
 static const names *names_of(const fv_tower_config *c) { return c->positions ? &qwen3_names : &qwen2_names; }
 
-static fv_status find_linear(const fv_weight_list *list, affine *out, int64_t n, int64_t k, bool bias, const char *place, const char *name, fv_error *err) {
+static fv_status find_linear(const fv_weight_list *list, fv_affine *out, int64_t n, int64_t k, bool bias, const char *place, const char *name, fv_error *err) {
     out->bias = -1;
     FV_TRY(fv_weight_find(list, &out->weight, FV_AS_LINEAR, n, k, err, "%s%s.weight", place, name));
     return bias ? fv_weight_find(list, &out->bias, FV_AS_VECTOR, n, 0, err, "%s%s.bias", place, name) : FV_OK;
 }
 
-static fv_status find_norm(const fv_weight_list *list, affine *out, int64_t n, bool bias, const char *place, const char *name, fv_error *err) {
+static fv_status find_norm(const fv_weight_list *list, fv_affine *out, int64_t n, bool bias, const char *place, const char *name, fv_error *err) {
     out->bias = -1;
     FV_TRY(fv_weight_find(list, &out->weight, FV_AS_VECTOR, n, 0, err, "%s%s.weight", place, name));
     return bias ? fv_weight_find(list, &out->bias, FV_AS_VECTOR, n, 0, err, "%s%s.bias", place, name) : FV_OK;
@@ -137,9 +133,9 @@ typedef struct {
     fv_kv kv;
 } block_context;
 
-static fv_var *linear(fv_pass *p, fv_var *x, affine a) { return fv_linear(p, x, a.weight, a.bias); }
+static fv_var *linear(fv_pass *p, fv_var *x, fv_affine a) { return fv_linear(p, x, a.weight, a.bias); }
 
-static fv_var *norm(fv_pass *p, fv_var *x, affine a, const fv_tower_config *c) {
+static fv_var *norm(fv_pass *p, fv_var *x, fv_affine a, const fv_tower_config *c) {
     return c->rms_norm ? fv_rms_norm(p, x, a.weight, norm_eps) : fv_layer_norm(p, x, a.weight, a.bias, norm_eps);
 }
 
@@ -158,14 +154,18 @@ static fv_var *mlp(fv_pass *p, fv_var *x, const block_context *at) {
     const fv_tower_config *c = &at->t->c;
     const block *b = at->weights;
     fv_var *h = norm(p, x, b->norm2, c);
-    if (c->gated) return linear(p, fv_swiglu(p, linear(p, h, b->gate), linear(p, h, b->up)), b->down);
+    if (c->gated) {
+        fv_var *up_gate[2];
+        fv_linears(p, h, (fv_affine[]){b->up, b->gate}, 2, up_gate);
+        return linear(p, fv_swiglu(p, up_gate[1], up_gate[0]), b->down);
+    }
     return linear(p, fv_act(p, linear(p, h, b->up), c->act), b->down);
 }
 
-static fv_var *run_block(fv_pass *p, fv_var *x, void *context) {
+static void run_block(fv_pass *p, fv_var *y, fv_var *x, void *context) {
     const block_context *at = context;
     x = fv_add(p, x, attention(p, x, at));
-    return fv_add(p, x, mlp(p, x, at));
+    fv_add_to(p, y, x, mlp(p, x, at));
 }
 
 /* [patches, hidden] to [merged, out_hidden] */

@@ -106,8 +106,8 @@ void FV_KERNEL(divergence_back)(const fv_exec *x, fv_view dhidden, fv_view dweig
         both_logits(x, &j, n, &p, &q);
         fv_parallel(x->pool, n, fv_grain(64 * j.vocabulary), back_rows, &j);
         fv_view dlogits = fv_mat(j.logits, n, j.vocabulary);
-        if (dhidden.data != NULL) FV_KERNEL(linear_back_input)(x, fv_slice(dhidden, j.first, n), dlogits, p.head.weight);
-        if (dweight.data != NULL) FV_KERNEL(linear_back_weight)(x, dweight, fv_none, dlogits, fv_slice(p.hidden, j.first, n));
+        fv_view part = dhidden.data != NULL ? fv_slice(dhidden, j.first, n) : fv_none;
+        FV_KERNEL(linear_back)(x, part, dweight, fv_none, dlogits, fv_slice(p.hidden, j.first, n), p.head.weight, p.head.packed);
     }
     fv_arena_release(x->scratch, mark);
 }

@@ -1,7 +1,7 @@
 /* Matrix products in f32. One driver (cpu/kernels/product.h), C[m, n] += A[m, k] B[k, n], serves the forward and both ways back:
  *   forward       y[r, n]  = bias[n] + sum_k  x[r, k]  w[n, k]     A = x,     B = w^T, packed beforehand by linear_pack, or block by block
- *   back_input    dx[r, k] +=         sum_n dy[r, n]  w[n, k]      A = dy,    B = w,   packed block by block
- *   back_weight   dw[n, k] +=         sum_r dy[r, n] in[r, k]      A = dy^T,  B = in,  as they lie where the cache allows
+ *   back          dx[r, k] +=         sum_n dy[r, n]  w[n, k]      A = dy,    B = w,   packed block by block
+ *                 dw[n, k] +=         sum_r dy[r, n] in[r, k]      A = dy^T,  B = in,  as they lie where the cache allows
  * A's numbers of one k are packed side by side (where they already lie so, a copy would cost more than it gives: spread). A step is one fused multiply-add. */
 #define FV_STEP(a, b, sum) fv_fma(a, b, sum)
 enum { FV_STEP_NUMBERS = 1 };
@@ -130,13 +130,14 @@ static void sum_columns(void *context, int64_t begin, int64_t end, int worker) {
  * are small take too little of a line each time: on AVX2, 6 x 16, products took a tenth longer so. */
 static bool spread(int64_t cols) { return TILE_VECTORS == HALVES && cols % 512 != 0; }
 
-void FV_KERNEL(linear_back_weight)(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
-    int64_t rows = fv_rows(dy), n = fv_cols(dy), k = fv_cols(in);
+static void back_weight(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
+    int64_t rows = fv_rows(dy), n = fv_cols(dy);
     if (dbias.data) {
         column_sums s = { fv_f32(dbias), fv_f32(dy), rows, n };
         fv_parallel(x->pool, pieces_of(n, FV_LANES), pieces_of(PIECE_WORK / 4, (rows + 1) * FV_LANES), sum_columns, &s);
     }
     if (!dw.data) return;
+    int64_t k = fv_cols(in);
     product p = { .m = n, .n = k, .k = rows, .a = fv_f32(dy), .a_row = 1, .a_col = n, .a_lies = spread(n), .b = in.data, .b_panel = FV_PANEL,
                   .b_step = k, .c = fv_f32(dw) };
     if (spread(k) && k % FV_PANEL == 0) { /* a tile at the end of a narrower last panel would read beyond the last row */

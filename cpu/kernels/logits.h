@@ -19,7 +19,7 @@ FV_INLINE int64_t fv_logits_rows(int64_t vocabulary, int64_t rows) {
 /* logits [rows, vocabulary] = hidden[first .. first + rows) @ weight^T */
 FV_INLINE void fv_logits(const fv_exec *x, float *logits, fv_view hidden, int64_t first, int64_t rows, fv_head head) {
     fv_view out = fv_mat(logits, rows, head.weight.shape[0]);
-    FV_KERNEL(linear)(x, out, fv_slice(hidden, first, rows), head.weight, head.packed, fv_none);
+    FV_KERNEL(linear)(x, &(fv_linear_map){.y = out, .w = head.weight, .packed = head.packed}, 1, fv_slice(hidden, first, rows));
 }
 
 typedef struct {

@@ -71,8 +71,8 @@ void FV_KERNEL(logprob_back)(const fv_exec *x, fv_view dhidden, fv_view dweight,
         fv_logits(x, j.logits, hidden, j.first, n, head);
         fv_parallel(x->pool, n, fv_grain(16 * vocabulary), back_rows, &j);
         fv_view dlogits = fv_mat(j.logits, n, vocabulary);
-        if (dhidden.data != NULL) FV_KERNEL(linear_back_input)(x, fv_slice(dhidden, j.first, n), dlogits, head.weight);
-        if (dweight.data != NULL) FV_KERNEL(linear_back_weight)(x, dweight, fv_none, dlogits, fv_slice(hidden, j.first, n));
+        fv_view part = dhidden.data != NULL ? fv_slice(dhidden, j.first, n) : fv_none;
+        FV_KERNEL(linear_back)(x, part, dweight, fv_none, dlogits, fv_slice(hidden, j.first, n), head.weight, head.packed);
     }
     fv_arena_release(x->scratch, mark);
 }

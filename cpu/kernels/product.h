@@ -156,8 +156,8 @@ typedef struct {
     bool widens; /* (FV_STEP_WIDENS) elements of B are pairs of bf16, of steps 2 j and 2 j + 1 */
     const packing *near; /* if not NULL, whoever works on a panel packs it, NEAR_K at a time, into their part of packed_b */
     float *c; /* [m, n] */
-    bool fresh; /* C starts from the bias (zero if NULL), not from what is there */
-    const float *bias;
+    bool fresh; /* C starts from the bias (zero if absent), not from what is there */
+    fv_view bias; /* [n], f32 or bf16 */
     bool by_rows;       /* threads own rows; else panels */
     float *packed_a;    /* [threads][block_rows * a_k + FV_LANES] */
     float *packed_b;    /* [threads][NEAR_K, 32] */
@@ -183,7 +183,8 @@ static int64_t even_cut(int64_t n, int64_t pieces, int64_t i) { return n * i / p
 /* c[rows, cols] becomes the start of its chains. */
 static void start_chains(const product *p, float *c, int64_t stride, int64_t rows, int64_t first_col, int64_t cols) {
     for (int64_t r = 0; r < rows; r++) {
-        if (p->bias) memcpy(c + r * stride, p->bias + first_col, (size_t)cols * sizeof *c);
+        if (r && p->bias.data) memcpy(c + r * stride, c, (size_t)cols * sizeof *c);
+        else if (p->bias.data) fv_to_f32(c, number_at(p->bias.data, first_col, p->bias.dtype == FV_BF16), p->bias.dtype, cols);
         else memset(c + r * stride, 0, (size_t)cols * sizeof *c);
     }
 }
@@ -348,7 +349,7 @@ static void multiply(const fv_exec *x, product p, const packing *in) {
     fv_arena_release(x->scratch, mark);
 }
 
-/* ---- The forward and the way back to the input, which are the same for all steps ---- */
+/* ---- The forward and the way back; but for its part to the weight they are the same for all steps ---- */
 
 static int64_t steps_of(int64_t numbers) { return pieces_of(numbers, FV_STEP_NUMBERS); }
 
@@ -357,18 +358,31 @@ static packing weight_packing(fv_view w) {
     return (packing){ .in = w.data, .n = fv_rows(w), .k = steps_of(fv_cols(w)), .depth = fv_cols(w), .stride = fv_cols(w), .from_bf16 = w.dtype == FV_BF16, .transposed = true };
 }
 
-void FV_KERNEL(linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
-    packing as_it_lies = weight_packing(w);
-    bool widens = FV_STEP_WIDENS && packed && w.dtype == FV_BF16;
-    product p = { .m = fv_rows(in), .n = fv_rows(w), .k = as_it_lies.k, .depth = as_it_lies.depth, .a = fv_f32(in), .a_row = fv_cols(w), .a_col = 1, .b = packed,
-                  .b_panel = packed_rows(as_it_lies.k, widens) * FV_PANEL, .b_step = FV_PANEL, .widens = widens, .c = fv_f32(y), .fresh = true, .bias = fv_f32(bias) };
-    multiply(x, p, packed ? NULL : &as_it_lies);
+void FV_KERNEL(linear)(const fv_exec *x, const fv_linear_map *maps, int count, fv_view in) {
+    for (const fv_linear_map *map = maps; map < maps + count; map++) {
+        fv_view w = map->w;
+        packing as_it_lies = weight_packing(w);
+        bool widens = FV_STEP_WIDENS && map->packed && w.dtype == FV_BF16;
+        product p = { .m = fv_rows(in), .n = fv_rows(w), .k = as_it_lies.k, .depth = as_it_lies.depth, .a = fv_f32(in), .a_row = fv_cols(w), .a_col = 1, .b = map->packed,
+                      .b_panel = packed_rows(as_it_lies.k, widens) * FV_PANEL, .b_step = FV_PANEL, .widens = widens, .c = fv_f32(map->y), .fresh = true, .bias = map->bias };
+        multiply(x, p, map->packed ? NULL : &as_it_lies);
+    }
 }
 
-void FV_KERNEL(linear_back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
+static void back_input(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
     int64_t n = fv_rows(w), k = fv_cols(w);
     product p = { .m = fv_rows(dy), .n = k, .k = steps_of(n), .depth = n, .a = fv_f32(dy), .a_row = n, .a_col = 1, .c = fv_f32(dx) };
     multiply(x, p, &(packing){ .in = w.data, .k = p.k, .depth = n, .n = k, .stride = k, .from_bf16 = w.dtype == FV_BF16 });
+}
+
+/* dw [n, k] += dy^T in, dbias [n] += dy's columns; either may be absent. */
+static void back_weight(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in);
+
+/* Towards the input B is packed anew, block by block: `packed` has it turned. */
+void FV_KERNEL(linear_back)(const fv_exec *x, fv_view dx, fv_view dw, fv_view dbias, fv_view dy, fv_view in, fv_view w, const void *packed) {
+    (void)packed;
+    if (dx.data) back_input(x, dx, dy, w);
+    if (dw.data || dbias.data) back_weight(x, dw, dbias, dy, in);
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* Matrix products in f32. One driver, C[m, n] (+)= A[m, k] B[k, n], serves the forward and both ways back, as on the CPU:
  *   forward       y[r, n]  = bias[n] + sum_k  x[r, k]  w[n, k]     A = x,     B = w^T, packed beforehand by linear_pack
- *   back_input    dx[r, k] +=         sum_n dy[r, n]  w[n, k]      A = dy,    B = w as it lies
- *   back_weight   dw[n, k] +=         sum_r dy[r, n] in[r, k]      A = dy^T,  B = in as it lies
+ *   back          dx[r, k] +=         sum_n dy[r, n]  w[n, k]      A = dy,    B = w as it lies
+ *                 dw[n, k] +=         sum_r dy[r, n] in[r, k]      A = dy^T,  B = in as it lies
  *
  * Exactness: an element of C is one chain of fused multiply-adds over k ascending, in one thread's register, for every tile. So tiles are
  * chosen by speed alone, no sum is split among blocks, and the bits are the CPU's.
@@ -23,8 +23,8 @@ typedef struct {
     int64_t b_panel, b_step;
     bool bf16;
     float *c; /* [m, n] */
-    bool fresh; /* C starts from the bias (zero if NULL), not from what is there */
-    const float *bias;
+    bool fresh; /* C starts from the bias (zero if absent), not from what is there */
+    fv_view bias;
     bool a_quads, b_quads, c_quads; /* numbers of it may move four at a time: they lie at multiples of that */
 } product;
 
@@ -166,7 +166,7 @@ FV_DEVICE void load_sums(const product *p, float *sum, int64_t row, int64_t col,
                 bool inside = r < p->m && c < p->n;
                 float start = 0;
                 if (inside && !p->fresh) start = p->c[r * p->n + c];
-                if (inside && p->fresh && p->bias != NULL) start = p->bias[c];
+                if (inside && p->fresh && p->bias.data != NULL) start = fv_load_view(&p->bias, c);
                 sum[(i * s.quads + q) * QUAD + d] = start;
             }
 }
@@ -356,20 +356,21 @@ FV_TABLE_OP void fv_cuda_linear_pack(const fv_exec *x, void *packed, fv_view w) 
 
 /* ---- the operations -------------------------------------------------------------------------------------------------------- */
 
-FV_TABLE_OP void fv_cuda_linear(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
+FV_TABLE_OP void fv_cuda_linear(const fv_exec *x, const fv_linear_map *maps, int count, fv_view in) {
     (void)x;
-    fv_cuda_begin("linear", in, w);
-    product p = {0};
-    p.m = fv_rows(in), p.n = fv_rows(w), p.k = fv_cols(w);
-    p.a = fv_f32(in), p.a_row = p.k, p.a_col = 1;
-    p.b = packed, p.b_panel = p.k * COLS, p.b_step = COLS, p.bf16 = w.dtype == FV_BF16;
-    p.c = fv_f32(y), p.fresh = true, p.bias = fv_f32(bias);
-    multiply(p);
+    for (const fv_linear_map *map = maps; map < maps + count; map++) {
+        fv_cuda_begin("linear", in, map->w);
+        product p = {0};
+        p.m = fv_rows(in), p.n = fv_rows(map->w), p.k = fv_cols(map->w);
+        p.a = fv_f32(in), p.a_row = p.k, p.a_col = 1;
+        p.b = map->packed, p.b_panel = p.k * COLS, p.b_step = COLS, p.bf16 = map->w.dtype == FV_BF16;
+        p.c = fv_f32(map->y), p.fresh = true, p.bias = map->bias;
+        multiply(p);
+    }
 }
 
-FV_TABLE_OP void fv_cuda_linear_back_input(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
-    (void)x;
-    fv_cuda_begin("linear_back_input", dy, w);
+static void back_input(fv_view dx, fv_view dy, fv_view w) {
+    fv_cuda_begin("linear_back", dy, w);
     product p = {0};
     p.m = fv_rows(dy), p.n = fv_cols(w), p.k = fv_rows(w);
     p.a = fv_f32(dy), p.a_row = p.k, p.a_col = 1;
@@ -386,9 +387,8 @@ typedef struct {
 /* sum[c] += in[r, c], r ascending. */
 FV_GLOBAL(sum_columns, column_sums) { fv_add_columns(&j.of, j.sum, NULL, FV_ADD); }
 
-FV_TABLE_OP void fv_cuda_linear_back_weight(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
-    (void)x;
-    fv_cuda_begin("linear_back_weight", dy, in);
+static void back_weight(fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
+    fv_cuda_begin("linear_back", dy, in);
     if (dbias.data != NULL) {
         column_sums j = {0};
         j.sum = fv_f32(dbias), j.of.a = fv_f32(dy), j.of.rows = fv_rows(dy), j.of.cols = fv_cols(dy);
@@ -401,4 +401,11 @@ FV_TABLE_OP void fv_cuda_linear_back_weight(const fv_exec *x, fv_view dw, fv_vie
     p.b = in.data, p.b_panel = COLS, p.b_step = p.n;
     p.c = fv_f32(dw);
     multiply(p);
+}
+
+/* Towards the input w is read as it lies: `packed` has it turned. */
+FV_TABLE_OP void fv_cuda_linear_back(const fv_exec *x, fv_view dx, fv_view dw, fv_view dbias, fv_view dy, fv_view in, fv_view w, const void *packed) {
+    (void)x, (void)packed;
+    if (dx.data != NULL) back_input(dx, dy, w);
+    if (dw.data != NULL || dbias.data != NULL) back_weight(dw, dbias, dy, in);
 }

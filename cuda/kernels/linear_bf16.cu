@@ -1,8 +1,8 @@
 /* Linear operations of the bf16 table: weights and inputs rounded to bf16, sums in f32 on the tensor cores (cuda/products.h). Activations and
  * gradients stay f32 in memory. Weights are rounded once, by linear_pack; inputs before each product, into scratch.
  *   forward       y[r, n]  = bias[n] + sum_k  x[r, k]  w[n, k]
- *   back_input    dx[r, k] +=         sum_n dy[r, n]  w[n, k]     the same packed w, turned
- *   back_weight   dw[n, k] +=         sum_r dy[r, n] in[r, k]     both turned */
+ *   back          dx[r, k] +=         sum_n dy[r, n]  w[n, k]     the same packed w, turned
+ *                 dw[n, k] +=         sum_r dy[r, n] in[r, k]     both turned */
 #include "cuda/kernels/bf16.h"
 
 enum { THREADS = 256, PIECE_NUMBERS = 8 };
@@ -61,45 +61,45 @@ FV_TABLE_OP void fv_cuda_bf16_linear_pack(const fv_exec *x, void *packed, fv_vie
     pack(fv_weight_blocks(packed, fv_cols(w)), w, fv_whole_rows(fv_rows(w)));
 }
 
-FV_TABLE_OP void fv_cuda_bf16_linear(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {
-    fv_cuda_begin("linear", in, w);
+FV_TABLE_OP void fv_cuda_bf16_linear(const fv_exec *x, const fv_linear_map *maps, int count, fv_view in) {
+    fv_cuda_begin("linear", in, maps[0].w);
     fv_arena_mark mark = fv_arena_here(x->scratch);
-    fv_product p = {0};
-    p.outputs = fv_rows(w), p.tokens = fv_rows(in), p.k = fv_cols(w);
-    p.a = fv_weight_blocks(packed, p.k), p.b = fv_input_blocks(x, in, fv_token_rows(p.tokens));
-    p.y = fv_f32(y), p.fresh = true, p.bias = fv_f32(bias);
-    fv_multiply(&p);
+    fv_product p[FV_MAPS_MOST] = {0};
+    fv_blocks b = fv_input_blocks(x, in, fv_token_rows(fv_rows(in)));
+    for (int i = 0; i < count; i++) {
+        p[i].outputs = fv_rows(maps[i].w), p[i].tokens = fv_rows(in), p[i].k = fv_cols(in);
+        p[i].a = fv_weight_blocks(maps[i].packed, p[i].k), p[i].b = b;
+        p[i].y = fv_f32(maps[i].y), p[i].fresh = true, p[i].bias = maps[i].bias;
+    }
+    fv_multiply(p, count);
     fv_arena_release(x->scratch, mark);
 }
 
-FV_TABLE_OP void fv_cuda_bf16_back_input_of(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed) {
-    fv_cuda_begin("linear_back_input", dy, w);
-    fv_arena_mark mark = fv_arena_here(x->scratch);
-    fv_product p = {0};
-    p.outputs = fv_cols(w), p.tokens = fv_rows(dy), p.k = fv_rows(w);
-    p.a = fv_weight_blocks(packed, p.outputs), p.a_turned = true, p.b = fv_input_blocks(x, dy, fv_whole_rows(p.tokens));
-    p.y = fv_f32(dx);
-    fv_multiply(&p);
-    fv_arena_release(x->scratch, mark);
-}
-
-FV_TABLE_OP void fv_cuda_bf16_linear_back_input(const fv_exec *x, fv_view dx, fv_view dy, fv_view w) {
-    fv_arena_mark mark = fv_arena_here(x->scratch);
+/* A weight that nobody has packed: of Muon, an adapter's. */
+static const void *packed_here(const fv_exec *x, fv_view w) {
     void *packed = fv_arena_numbers(x->scratch, fv_cuda_bf16_linear_packed_bytes(w));
     fv_cuda_bf16_linear_pack(x, packed, w);
-    fv_cuda_bf16_back_input_of(x, dx, dy, w, packed);
-    fv_arena_release(x->scratch, mark);
+    return packed;
 }
 
-FV_TABLE_OP void fv_cuda_bf16_linear_back_weight(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
-    if (dbias.data != NULL) fv_cuda_linear_back_weight(x, fv_none, dbias, dy, in); /* sums of columns, in f32 */
-    if (dw.data == NULL) return;
-    fv_cuda_begin("linear_back_weight", dy, in);
+/* dy's blocks serve both products: upright they are the tokens of one, turned the other's. */
+FV_TABLE_OP void fv_cuda_bf16_linear_back(const fv_exec *x, fv_view dx, fv_view dw, fv_view dbias, fv_view dy, fv_view in, fv_view w, const void *packed) {
+    if (dbias.data != NULL) fv_cuda_linear_back(x, fv_none, fv_none, dbias, dy, fv_none, fv_none, NULL); /* sums of columns, in f32 */
+    if (dx.data == NULL && dw.data == NULL) return;
+    fv_cuda_begin("linear_back", dy, dx.data != NULL ? w : in);
     fv_arena_mark mark = fv_arena_here(x->scratch);
+    int64_t rows = fv_whole_rows(fv_rows(dy));
     fv_product p = {0};
-    p.outputs = fv_cols(in), p.tokens = fv_cols(dy), p.k = fv_rows(dy);
-    p.a = fv_input_blocks(x, in, fv_whole_rows(p.k)), p.a_turned = true, p.b = fv_input_blocks(x, dy, fv_whole_rows(p.k)), p.b_turned = true;
-    p.y = fv_f32(dw);
-    fv_multiply(&p);
+    p.a_turned = true, p.b = fv_input_blocks(x, dy, rows);
+    if (dx.data != NULL) {
+        p.outputs = fv_cols(w), p.tokens = fv_rows(dy), p.k = fv_rows(w);
+        p.a = fv_weight_blocks(packed != NULL ? packed : packed_here(x, w), p.outputs), p.y = fv_f32(dx);
+        fv_multiply(&p, 1);
+    }
+    if (dw.data != NULL) {
+        p.outputs = fv_cols(in), p.tokens = fv_cols(dy), p.k = fv_rows(dy);
+        p.a = fv_input_blocks(x, in, rows), p.b_turned = true, p.y = fv_f32(dw);
+        fv_multiply(&p, 1);
+    }
     fv_arena_release(x->scratch, mark);
 }

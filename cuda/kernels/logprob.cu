@@ -3,12 +3,21 @@
 #include "cuda/kernels/bf16.h"
 #include "cuda/kernels/logits.h"
 
-static void back_input_f32(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed) {
-    (void)packed; /* read as it lies */
-    fv_cuda_linear_back_input(x, dx, dy, w);
-}
-const fv_products fv_products_f32 = {fv_cuda_linear, back_input_f32, fv_cuda_linear_back_weight, false};
-const fv_products fv_products_bf16 = {fv_cuda_bf16_linear, fv_cuda_bf16_back_input_of, fv_cuda_bf16_linear_back_weight, true};
+/* A table's linear operations one by one. */
+#define PRODUCTS(name, table, of_shares)                                                                               \
+    static void linear_##name(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {  \
+        fv_linear_map map = {y, w, packed, bias};                                                                      \
+        table##_linear(x, &map, 1, in);                                                                                \
+    }                                                                                                                  \
+    static void back_input_##name(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed) {            \
+        table##_linear_back(x, dx, fv_none, fv_none, dy, fv_none, w, packed);                                          \
+    }                                                                                                                  \
+    static void back_weight_##name(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {              \
+        table##_linear_back(x, fv_none, dw, dbias, dy, in, fv_none, NULL);                                             \
+    }                                                                                                                  \
+    const fv_products fv_products_##name = {linear_##name, back_input_##name, back_weight_##name, of_shares};
+PRODUCTS(f32, fv_cuda, false)
+PRODUCTS(bf16, fv_cuda_bf16, true)
 
 /* Where each number is by itself, a block of threads has a part of a row. */
 enum { NUMBER_THREADS = 256, PART = 4 * NUMBER_THREADS };

@@ -5,7 +5,6 @@
 typedef struct {
     fv_walk w;
     int b_rows; /* of a block, where tokens are fewer than 64 */
-    int64_t b_tiles;
 } job;
 
 /* A tile: warps along outputs and tokens, each with 16 * high by 8 * wide of it. Constants where this is inlined. */
@@ -31,44 +30,48 @@ FV_DEVICE void copy_tile(char *to, const char *from, int64_t unit, int64_t units
     }
 }
 
-FV_DEVICE void bring(const job *j, char *stage, int64_t row, int64_t col, int k, const shape s) {
+FV_DEVICE void bring(const job *j, const fv_walk_part *part, char *stage, int64_t row, int64_t col, int k, const shape s) {
     if (k < j->w.k_blocks) {
-        const char *a = j->w.p.a.data + row / BLOCK_SIDE * j->w.a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES + k * j->w.a_step;
-        const char *b = j->w.p.b.data + col / BLOCK_SIDE * j->w.b_unit + col % BLOCK_SIDE * BLOCK_ROW_BYTES + k * j->w.b_step;
-        copy_tile(stage, a, j->w.a_unit, j->w.a_blocks - row / BLOCK_SIDE, OUTPUTS(s), BLOCK_SIDE, THREADS(s));
+        const char *a = part->a + row / BLOCK_SIDE * j->w.a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES + k * j->w.a_step;
+        const char *b = j->w.b + col / BLOCK_SIDE * j->w.b_unit + col % BLOCK_SIDE * BLOCK_ROW_BYTES + k * j->w.b_step;
+        copy_tile(stage, a, j->w.a_unit, part->blocks - row / BLOCK_SIDE, OUTPUTS(s), BLOCK_SIDE, THREADS(s));
         copy_tile(stage + OUTPUTS(s) * BLOCK_ROW_BYTES, b, j->w.b_unit, j->w.b_blocks - col / BLOCK_SIDE, TOKENS(s), j->b_rows, THREADS(s));
     }
     fv_copy_end();
 }
 
 /* The sums of a thread (fv_multiply_part) into y. */
-FV_DEVICE void end_sums(const job *j, const float *sum, int64_t row, int64_t col, const shape s) {
+FV_DEVICE void end_sums(const job *j, const fv_walk_part *part, const float *sum, int64_t row, int64_t col, const shape s) {
     int lane = FV_THREAD % 32;
 #pragma unroll
     for (int e = 0; e < s.high * s.wide * 4; e++) {
         int m = e / 4 / s.wide, n = e / 4 % s.wide, i = e % 4;
         int64_t output = row + m * 16 + lane / 4 + i / 2 * 8, token = col + n * 8 + lane % 4 * 2 + i % 2;
-        if (output < j->w.p.outputs && token < j->w.p.tokens) fv_product_end(&j->w.p, token, output, sum[e]);
+        if (output >= part->outputs || token >= j->w.tokens) continue;
+        float *y = part->y + token * part->outputs + output;
+        *y = fv_add(j->w.fresh ? fv_start(&j->w, part, output) : *y, sum[e]);
     }
 }
 
 FV_DEVICE void work(const job *j, char *ring, const shape s) {
     float sum[HIGH_MOST * WIDE_MOST * 4];
     int warp = FV_THREAD / 32;
-    int64_t row = FV_BLOCK / j->b_tiles * OUTPUTS(s), col = FV_BLOCK % j->b_tiles * TOKENS(s);
+    int tile = (int)FV_BLOCK / j->w.b_tiles;
+    fv_walk_part part = fv_part_at(&j->w, tile);
+    int64_t row = (int64_t)(tile - part.first) * OUTPUTS(s), col = FV_BLOCK % j->w.b_tiles * TOKENS(s);
     fv_part w = {warp % s.a_warps * s.high * 16, warp / s.a_warps * s.wide * 8, s.high, s.wide};
-    for (int k = 0; k < s.stages - 1; k++) bring(j, ring + k * STAGE_BYTES(s), row, col, k, s);
+    for (int k = 0; k < s.stages - 1; k++) bring(j, &part, ring + k * STAGE_BYTES(s), row, col, k, s);
 #pragma unroll
     for (int e = 0; e < s.high * s.wide * 4; e++) sum[e] = 0;
     for (int k = 0; k < j->w.k_blocks; k++) {
         fv_copy_wait(s.stages - 2);
         FV_SYNC(); /* everybody's copies are there, and everybody is done with the stage before */
-        bring(j, ring + (k + s.stages - 1) % s.stages * STAGE_BYTES(s), row, col, k + s.stages - 1, s);
+        bring(j, &part, ring + (k + s.stages - 1) % s.stages * STAGE_BYTES(s), row, col, k + s.stages - 1, s);
         const char *stage = ring + k % s.stages * STAGE_BYTES(s);
         fv_multiply_part(sum, stage, stage + OUTPUTS(s) * BLOCK_ROW_BYTES, w, TOKENS(s), s.a_turned, s.b_turned);
     }
     fv_copy_wait(0); /* empty groups */
-    end_sums(j, sum, row + w.row, col + w.col, s);
+    end_sums(j, &part, sum, row + w.row, col + w.col, s);
 }
 
 /* name, warps along outputs and tokens, high, wide, stages (at most 6: fv_copy_wait), a and b turned. Every card has 99 KiB for a block. */
@@ -97,12 +100,11 @@ typedef struct {
 #define TILE_ROW(name, ...) {&name##_shape, launch_##name},
 static const tile tiles[] = {TILES(TILE_ROW)};
 
-FV_TABLE_OP void fv_multiply_mma(const fv_product *p) {
+FV_TABLE_OP void fv_multiply_mma(const fv_product *p, int count) {
     const tile *t = tiles; /* the first, and so the smallest, that holds all tokens; else the last of its kind */
     while (t->s->a_turned != p->a_turned || t->s->b_turned != p->b_turned || (TOKENS(*t->s) < 128 && TOKENS(*t->s) < p->tokens)) t++;
     job j = {0};
-    j.w = fv_walk_of(p);
+    j.w = fv_walk_of(p, count, OUTPUTS(*t->s), TOKENS(*t->s));
     j.b_rows = p->a_turned || p->tokens > BLOCK_SIDE ? BLOCK_SIDE : (int)fv_token_rows(p->tokens);
-    j.b_tiles = fv_blocks_of(p->tokens, TOKENS(*t->s));
-    t->launch(&j, fv_blocks_of(p->outputs, OUTPUTS(*t->s)) * j.b_tiles);
+    t->launch(&j, (int64_t)j.w.a_tiles * j.w.b_tiles);
 }

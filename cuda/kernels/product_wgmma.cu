@@ -9,7 +9,6 @@
 typedef struct {
     fv_walk w;
     int blocks; /* of threads, that share the tiles */
-    int64_t a_tiles, b_tiles;
 } job;
 
 /* A kernel's tile: `groups` times `rows` outputs (below 64: one group, which multiplies what follows in memory, too, and drops it), `cols` tokens,
@@ -52,12 +51,12 @@ FV_DEVICE ring ring_of(char *shared, const shape s) {
 }
 
 typedef struct {
-    int64_t a, b; /* the tile's place among tiles */
+    int a, b; /* the tile's place among tiles */
 } place;
 
 /* Tiles are taken in bands of some tiles of tokens, down each band first: what blocks do at the same time shares much of both matrices in the second-level cache. */
-FV_DEVICE place place_of(const job *j, int64_t turn) {
-    int64_t band = turn / (j->a_tiles * BAND), in = turn % (j->a_tiles * BAND), high = j->b_tiles - band * BAND < BAND ? j->b_tiles - band * BAND : BAND;
+FV_DEVICE place place_of(const job *j, int turn) {
+    int band = turn / (j->w.a_tiles * BAND), in = turn % (j->w.a_tiles * BAND), left = j->w.b_tiles - band * BAND, high = left < BAND ? left : BAND;
     place at;
     at.a = in / high;
     at.b = band * BAND + in % high;
@@ -65,7 +64,7 @@ FV_DEVICE place place_of(const job *j, int64_t turn) {
 }
 
 /* Units of a tile that there are: of `all`, from `first`, at most `most`. */
-FV_DEVICE int there(int64_t all, int64_t first, int most) { return all - first >= most ? most : all > first ? (int)(all - first) : 0; }
+FV_DEVICE int there(int all, int first, int most) { return all - first >= most ? most : all > first ? all - first : 0; }
 
 /* `count` units of `bytes`, `step` apart, to one piece of the block's memory. One copy where they are one piece, too. */
 FV_DEVICE void bring(char *to, const char *from, int count, int bytes, int64_t step, fv_gate *full) {
@@ -76,11 +75,12 @@ FV_DEVICE void bring(char *to, const char *from, int count, int bytes, int64_t s
 /* One thread's work: the whole ring, tile after tile. */
 FV_DEVICE void produce(const job *j, ring r, const shape s) {
     int stage = 0, parity = 1;
-    for (int64_t turn = FV_BLOCK; turn < j->a_tiles * j->b_tiles; turn += j->blocks) {
+    for (int turn = (int)FV_BLOCK; turn < j->w.a_tiles * j->w.b_tiles; turn += j->blocks) {
         place at = place_of(j, turn);
-        int64_t row = at.a * s.groups * s.rows, col = at.b * s.cols;
-        int a_units = there(j->w.a_blocks, row / BLOCK_SIDE, s.groups), b_units = there(j->w.b_blocks, col / BLOCK_SIDE, B_UNITS(s));
-        const char *a = j->w.p.a.data + row / BLOCK_SIDE * j->w.a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES, *b = j->w.p.b.data + col / BLOCK_SIDE * j->w.b_unit;
+        fv_walk_part part = fv_part_at(&j->w, at.a);
+        int row = (at.a - part.first) * s.groups * s.rows, col = at.b * s.cols;
+        int a_units = there(part.blocks, row / BLOCK_SIDE, s.groups), b_units = there(j->w.b_blocks, col / BLOCK_SIDE, B_UNITS(s));
+        const char *a = part.a + row / BLOCK_SIDE * j->w.a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES, *b = j->w.b + col / BLOCK_SIDE * j->w.b_unit;
         for (int k = 0; k < j->w.k_blocks; k += s.depth, a += s.depth * j->w.a_step, b += s.depth * j->w.b_step) {
             fv_gate *full = &r.full[stage];
             fv_gate_wait(&r.empty[stage], parity);
@@ -92,25 +92,27 @@ FV_DEVICE void produce(const job *j, ring r, const shape s) {
     }
 }
 
-/* The sums of a thread (fv_wgmma) into y, as fv_product_end. Where they are added to what is there, many numbers of it are asked for before the first is
+/* The sums of a thread (fv_wgmma) into y. Where they are added to what is there, many numbers of it are asked for before the first is
  * written: the compiler can't know that they are others. */
 FV_DEVICE void end_sums(const job *j, const float *sum, place at, const shape s) {
     const int at_once = s.cols / 2 < OLD_MOST ? s.cols / 2 : OLD_MOST;
     int warp = FV_THREAD / 32, lane = FV_THREAD % 32, row = warp % 4 * 16 + lane / 4;
-    int64_t output = (at.a * s.groups + warp / 4) * s.rows + row, token = at.b * s.cols + lane % 4 * 2, left = j->w.p.tokens - token;
-    bool inside[2] = {row < s.rows && output < j->w.p.outputs, row + 8 < s.rows && output + 8 < j->w.p.outputs}, bias = j->w.p.fresh && j->w.p.bias != NULL;
-    float start[2] = {inside[0] && bias ? j->w.p.bias[output] : 0, inside[1] && bias ? j->w.p.bias[output + 8] : 0}, old[OLD_MOST];
-    float *y = j->w.p.y + token * j->w.p.outputs + output;
+    fv_walk_part part = fv_part_at(&j->w, at.a);
+    int output = ((at.a - part.first) * s.groups + warp / 4) * s.rows + row, token = at.b * s.cols + lane % 4 * 2, left = j->w.tokens - token;
+    bool inside[2] = {row < s.rows && output < part.outputs, row + 8 < s.rows && output + 8 < part.outputs};
+    float start[2] = {inside[0] ? fv_start(&j->w, &part, output) : 0, inside[1] ? fv_start(&j->w, &part, output + 8) : 0}, old[OLD_MOST];
+    int64_t apart = part.outputs;
+    float *y = part.y + token * apart + output;
 #pragma unroll
-    for (int e = 0; e < s.cols / 2; e += at_once, y += 2 * at_once * j->w.p.outputs) {
+    for (int e = 0; e < s.cols / 2; e += at_once, y += 2 * at_once * apart) {
 #pragma unroll
         for (int i = 0; i < at_once; i++) {
             bool here = inside[i / 2 % 2] && 2 * e + i / 4 * 8 + i % 2 < left;
-            old[i] = j->w.p.fresh || !here ? start[i / 2 % 2] : y[(i / 4 * 8 + i % 2) * j->w.p.outputs + i / 2 % 2 * 8];
+            old[i] = j->w.fresh || !here ? start[i / 2 % 2] : y[(i / 4 * 8 + i % 2) * apart + i / 2 % 2 * 8];
         }
 #pragma unroll
         for (int i = 0; i < at_once; i++)
-            if (inside[i / 2 % 2] && 2 * e + i / 4 * 8 + i % 2 < left) y[(i / 4 * 8 + i % 2) * j->w.p.outputs + i / 2 % 2 * 8] = fv_add(old[i], sum[e + i]);
+            if (inside[i / 2 % 2] && 2 * e + i / 4 * 8 + i % 2 < left) y[(i / 4 * 8 + i % 2) * apart + i / 2 % 2 * 8] = fv_add(old[i], sum[e + i]);
     }
 }
 
@@ -127,7 +129,7 @@ FV_DEVICE void multiply_stage(float *sum, fv_operand a, fv_operand b, bool more,
 FV_DEVICE void consume(const job *j, ring r, const shape s) {
     float sum[SUMS_MOST];
     int stage = 0, parity = 0, group = FV_THREAD / 128;
-    for (int64_t turn = FV_BLOCK; turn < j->a_tiles * j->b_tiles; turn += j->blocks) {
+    for (int turn = (int)FV_BLOCK; turn < j->w.a_tiles * j->w.b_tiles; turn += j->blocks) {
         place at = place_of(j, turn);
         fv_gate *last = NULL;
         for (int k = 0; k < j->w.k_blocks; k += s.depth) {
@@ -217,21 +219,22 @@ static bool takes(const shape *s, const fv_product *p) {
     return p->a_turned || (rows < BLOCK_SIDE ? s->cols == rows : s->cols >= BLOCK_SIDE);
 }
 
-/* Nanoseconds of a product in tiles of this shape: full rounds of tiles on the card, and one more for the rest. */
-static double time_of(const tile *t, const fv_product *p) {
+/* Nanoseconds of products in tiles of this shape: full rounds of tiles on the card, and one more for the rest. */
+static double time_of(const tile *t, const fv_product *p, int count) {
     const shape *s = t->s;
-    int64_t count = fv_blocks_of(p->outputs, outputs_of(s)) * fv_blocks_of(p->tokens, s->cols), multiprocessors = fv_cuda_multiprocessors();
-    int64_t at_once = multiprocessors * s->beside, rest = count % at_once, k_blocks = fv_blocks_of(p->k, BLOCK_SIDE);
+    int64_t high = 0, multiprocessors = fv_cuda_multiprocessors();
+    for (int i = 0; i < count; i++) high += fv_blocks_of(p[i].outputs, outputs_of(s));
+    int64_t all = high * fv_blocks_of(p->tokens, s->cols), at_once = multiprocessors * s->beside, rest = all % at_once, k_blocks = fv_blocks_of(p->k, BLOCK_SIDE);
     double full = (double)(s->together * k_blocks + s->ends), last = rest > multiprocessors ? full : (double)(s->alone * k_blocks + s->ends);
-    return (double)(count / at_once) * full + (rest ? last : 0);
+    return (double)(all / at_once) * full + (rest ? last : 0);
 }
 
-static const tile *choose(const fv_product *p) {
+static const tile *choose(const fv_product *p, int count) {
     const tile *best = NULL;
     double least = 0;
     for (int i = 0; i < TILE_COUNT; i++) {
         if (!takes(tiles[i].s, p)) continue;
-        double time = time_of(&tiles[i], p);
+        double time = time_of(&tiles[i], p, count);
         if (best == NULL || time < least) best = &tiles[i], least = time;
     }
     return best;
@@ -239,14 +242,13 @@ static const tile *choose(const fv_product *p) {
 
 FV_TABLE_OP const char *fv_wgmma_tile(int kind) { return kind < TILE_COUNT ? tiles[kind].name : NULL; }
 
-FV_TABLE_OP bool fv_multiply_wgmma(const fv_product *p, int in_tile) {
-    const tile *t = in_tile < 0 ? choose(p) : &tiles[in_tile];
+FV_TABLE_OP bool fv_multiply_wgmma(const fv_product *p, int count, int in_tile) {
+    const tile *t = in_tile < 0 ? choose(p, count) : &tiles[in_tile];
     if (!takes(t->s, p)) return false;
     job j = {0};
-    j.w = fv_walk_of(p);
-    j.a_tiles = fv_blocks_of(p->outputs, outputs_of(t->s)), j.b_tiles = fv_blocks_of(p->tokens, t->s->cols);
-    int64_t count = j.a_tiles * j.b_tiles, at_once = (int64_t)fv_cuda_multiprocessors() * t->s->beside;
-    j.blocks = (int)(count < at_once ? count : at_once);
+    j.w = fv_walk_of(p, count, outputs_of(t->s), t->s->cols);
+    int all = j.w.a_tiles * j.w.b_tiles, at_once = fv_cuda_multiprocessors() * t->s->beside;
+    j.blocks = all < at_once ? all : at_once;
     t->launch(&j);
     return true;
 }
@@ -277,7 +279,7 @@ FV_TABLE_OP bool fv_wgmma_runs(void) {
     return answer != 0;
 }
 
-FV_TABLE_OP void fv_multiply(const fv_product *p) {
-    if (p->k > 0 && fv_wgmma_runs()) fv_multiply_wgmma(p, -1);
-    else fv_multiply_mma(p);
+FV_TABLE_OP void fv_multiply(const fv_product *p, int count) {
+    if (p->k > 0 && fv_wgmma_runs()) fv_multiply_wgmma(p, count, -1);
+    else fv_multiply_mma(p, count);
 }

@@ -112,11 +112,13 @@ static fv_var *attention(fv_pass *p, fv_var *x) {
     return fv_attend(p, q, k, fv_linear(p, h, V, -1), &kv);
 }
 
-static fv_var *layer(fv_pass *p, fv_var *x, void *context) {
+static void layer(fv_pass *p, fv_var *y, fv_var *x, void *context) {
     (void)context;
     x = fv_add(p, x, attention(p, x));
-    fv_var *h = fv_linear(p, fv_swiglu(p, fv_linear(p, x, GATE, -1), fv_linear(p, x, UP, -1)), DOWN, -1);
-    return fv_add(p, x, fv_act(p, fv_act(p, h, FV_SILU), FV_GELU_ERF));
+    fv_var *gate_up[2];
+    fv_linears(p, x, (fv_affine[]){{GATE, -1}, {UP, -1}}, 2, gate_up);
+    fv_var *h = fv_linear(p, fv_swiglu(p, gate_up[0], gate_up[1]), DOWN, -1);
+    fv_add_to(p, y, x, fv_act(p, fv_act(p, h, FV_SILU), FV_GELU_ERF));
 }
 
 static fv_var *hidden(fv_pass *p) {

@@ -63,15 +63,47 @@ static void check_forward(const fixture *f, int64_t m, int64_t n, int64_t k, boo
             f->ops[o]->linear_pack(&f->exec[t], packed, weight);
             float *y = numbers(4, m * n); /* what was there must not matter */
             fv_view out = fv_mat(y, m, n), from = fv_mat(in, m, k), start = with_bias ? fv_vec(bias, n) : fv_none;
-            f->ops[o]->linear(&f->exec[t], out, from, weight, packed, start);
+            f->ops[o]->linear(&f->exec[t], &(fv_linear_map){out, weight, packed, start}, 1, from);
             assert_same_bits(y, want, m * n, bf16 ? "linear bf16" : "linear", f->ops[o]->name, t + 1);
-            if (!strncmp(f->ops[o]->name, "cpu", 3)) f->ops[o]->linear(&f->exec[t], out, from, weight, NULL, start);
+            if (!strncmp(f->ops[o]->name, "cpu", 3)) f->ops[o]->linear(&f->exec[t], &(fv_linear_map){out, weight, NULL, start}, 1, from);
             assert_same_bits(y, want, m * n, bf16 ? "linear bf16, not packed" : "linear, not packed", f->ops[o]->name, t + 1);
             free(y);
             free(packed);
         }
     }
     free(in), free(w), free(bias), free(want), free(half);
+}
+
+/* Maps of one input, with biases in bf16 and in f32: each has the bits that it has alone. */
+static void check_several(const fixture *f, int64_t m, int64_t k) {
+    enum { N = 70 };
+    static const int64_t n[FV_MAPS_MOST] = { N, 3, 33, 16 };
+    float *in = numbers(1, m * k), *w = numbers(2, N * k), *bias = numbers(3, N), *y[2 * FV_MAPS_MOST];
+    uint16_t half[N];
+    fv_from_f32(half, FV_BF16, bias, N);
+    fv_to_f32(bias, half, FV_BF16, N);
+    for (int i = 0; i < 2 * FV_MAPS_MOST; i++) y[i] = numbers(4, m * N);
+    for (int o = 0; o < f->tables; o++)
+        for (int t = 0; t < MAX_THREADS; t++) {
+            fv_linear_map maps[FV_MAPS_MOST];
+            for (int i = 0; i < FV_MAPS_MOST; i++) {
+                fv_view weight = fv_mat(w + (N - n[i]) * k, n[i], k);
+                void *packed = malloc(f->ops[o]->linear_packed_bytes(weight));
+                f->ops[o]->linear_pack(&f->exec[t], packed, weight);
+                fv_view stored = fv_vec(bias, n[i]);
+                if (i % 2 == 0) stored = (fv_view){ .data = half, .dtype = FV_BF16, .rank = 1, .shape = { n[i] } };
+                maps[i] = (fv_linear_map){ fv_mat(y[i], m, n[i]), weight, packed, stored };
+                fv_linear_map alone = { fv_mat(y[FV_MAPS_MOST + i], m, n[i]), weight, packed, fv_vec(bias, n[i]) };
+                f->ops[o]->linear(&f->exec[t], &alone, 1, fv_mat(in, m, k));
+            }
+            f->ops[o]->linear(&f->exec[t], maps, FV_MAPS_MOST, fv_mat(in, m, k));
+            for (int i = 0; i < FV_MAPS_MOST; i++) {
+                assert_same_bits(y[i], y[FV_MAPS_MOST + i], m * n[i], "linear of several maps", f->ops[o]->name, t + 1);
+                free((void *)(uintptr_t)maps[i].packed);
+            }
+        }
+    for (int i = 0; i < 2 * FV_MAPS_MOST; i++) free(y[i]);
+    free(in), free(w), free(bias);
 }
 
 static void check_back(const fixture *f, int64_t m, int64_t n, int64_t k, bool bf16) {
@@ -91,18 +123,21 @@ static void check_back(const fixture *f, int64_t m, int64_t n, int64_t k, bool b
         const fv_ops *ops = f->ops[o];
         for (int t = 0; t < MAX_THREADS; t++) {
             float *dx = copy_of(dx0, m * k), *dw = copy_of(dw0, n * k), *db = copy_of(db0, n);
-            ops->linear_back_input(&f->exec[t], fv_mat(dx, m, k), fv_mat(dy, m, n),
-                                   bf16 ? bf16_view(half, n, k) : fv_mat(w, n, k));
-            assert_same_bits(dx, dx1, m * k, "linear_back_input", ops->name, t + 1);
+            fv_view weight = bf16 ? bf16_view(half, n, k) : fv_mat(w, n, k);
             /* Two calls over a part of the rows each have the bits of one. */
             int64_t cut = m / 3;
-            ops->linear_back_weight(&f->exec[t], fv_mat(dw, n, k), fv_vec(db, n), fv_mat(dy, cut, n), fv_mat(in, cut, k));
-            ops->linear_back_weight(&f->exec[t], fv_mat(dw, n, k), fv_vec(db, n), fv_mat(dy + cut * n, m - cut, n),
-                                    fv_mat(in + cut * k, m - cut, k));
-            assert_same_bits(dw, dw1, n * k, "linear_back_weight", ops->name, t + 1);
-            assert_same_bits(db, db1, n, "linear_back_weight's bias", ops->name, t + 1);
-            ops->linear_back_weight(&f->exec[t], fv_none, fv_vec(db, n), fv_mat(dy, m, n), fv_mat(in, m, k));
+            ops->linear_back(&f->exec[t], fv_mat(dx, cut, k), fv_mat(dw, n, k), fv_vec(db, n), fv_mat(dy, cut, n), fv_mat(in, cut, k), weight, NULL);
+            ops->linear_back(&f->exec[t], fv_mat(dx + cut * k, m - cut, k), fv_mat(dw, n, k), fv_vec(db, n), fv_mat(dy + cut * n, m - cut, n),
+                             fv_mat(in + cut * k, m - cut, k), weight, NULL);
+            assert_same_bits(dx, dx1, m * k, "linear_back's input", ops->name, t + 1);
+            assert_same_bits(dw, dw1, n * k, "linear_back's weight", ops->name, t + 1);
+            assert_same_bits(db, db1, n, "linear_back's bias", ops->name, t + 1);
+            ops->linear_back(&f->exec[t], fv_none, fv_none, fv_vec(db, n), fv_mat(dy, m, n), fv_mat(in, m, k), weight, NULL);
+            assert_same_bits(dx, dx1, m * k, "an absent dx", ops->name, t + 1);
             assert_same_bits(dw, dw1, n * k, "an absent dw", ops->name, t + 1);
+            memcpy(dx, dx0, sizeof *dx * (size_t)(m * k));
+            ops->linear_back(&f->exec[t], fv_mat(dx, m, k), fv_none, fv_none, fv_mat(dy, m, n), fv_none, weight, NULL);
+            assert_same_bits(dx, dx1, m * k, "dx alone", ops->name, t + 1);
             free(dx), free(dw), free(db);
         }
     }
@@ -114,6 +149,11 @@ static void rows_do_not_see_each_other(void **state) {
     static const int64_t rows[] = { 1, 2, 7, 8, 64, 513 };
     for (size_t i = 0; i < FV_COUNT(rows); i++) check_forward(*state, rows[i], 97, 65, false, true);
     for (size_t i = 0; i < FV_COUNT(rows); i++) check_forward(*state, rows[i], 97, 65, true, false);
+}
+
+static void maps_of_one_input(void **state) {
+    static const int64_t rows[] = { 1, 7, 64, 100 };
+    for (size_t i = 0; i < FV_COUNT(rows); i++) check_several(*state, rows[i], 65);
 }
 
 static void every_tile_height_and_width(void **state) {
@@ -148,7 +188,7 @@ static void gradients_continue_their_chains(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_do_not_see_each_other), cmocka_unit_test(every_tile_height_and_width),
+        cmocka_unit_test(rows_do_not_see_each_other), cmocka_unit_test(maps_of_one_input), cmocka_unit_test(every_tile_height_and_width),
         cmocka_unit_test(long_chains_rest_in_memory), cmocka_unit_test(odd_sizes),
         cmocka_unit_test(gradients_continue_their_chains),
     };

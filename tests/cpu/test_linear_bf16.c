@@ -64,13 +64,13 @@ static void check_forward(const fixture *f, int64_t m, int64_t n, int64_t k, boo
     void *packed = malloc(f->ops->linear_packed_bytes(weight));
     for (int t = 0; t < MAX_THREADS; t++) {
         f->ops->linear_pack(&f->exec[t], packed, weight);
-        f->ops->linear(&f->exec[t], fv_mat(t ? y : first, m, n), fv_mat(in, m, k), weight, packed, fv_vec(bias, n));
+        f->ops->linear(&f->exec[t], &(fv_linear_map){.y = fv_mat(t ? y : first, m, n), .w = weight, .packed = packed, .bias = fv_vec(bias, n)}, 1, fv_mat(in, m, k));
         if (t) check_same(y, first, m * n, "linear", t + 1);
-        f->ops->linear(&f->exec[t], fv_mat(y, m, n), fv_mat(in, m, k), weight, NULL, fv_vec(bias, n));
+        f->ops->linear(&f->exec[t], &(fv_linear_map){.y = fv_mat(y, m, n), .w = weight, .bias = fv_vec(bias, n)}, 1, fv_mat(in, m, k));
         check_same(y, first, m * n, "linear, not packed", t + 1);
         for (int64_t r = 0, some = 1; r < m; r += some, some = some % STRIDE_MOST + 1) {
             some = some < m - r ? some : m - r;
-            f->ops->linear(&f->exec[t], fv_mat(y, some, n), fv_mat(in + r * k, some, k), weight, packed, fv_vec(bias, n));
+            f->ops->linear(&f->exec[t], &(fv_linear_map){.y = fv_mat(y, some, n), .w = weight, .packed = packed, .bias = fv_vec(bias, n)}, 1, fv_mat(in + r * k, some, k));
             check_same(y, first + r * n, some * n, "linear, few rows", t + 1);
         }
     }
@@ -87,16 +87,15 @@ static void check_back(const fixture *f, int64_t m, int64_t n, int64_t k, bool s
     for (int t = 0; t < MAX_THREADS; t++) {
         float *dx = numbers(4, m * k), *dw = numbers(5, n * k), *db = numbers(6, n), *now[3] = {dx, dw, db};
         const int64_t sizes[3] = {m * k, n * k, n};
-        f->ops->linear_back_input(&f->exec[t], fv_mat(dx, m, k), fv_mat(dy, m, n), weight);
-        f->ops->linear_back_weight(&f->exec[t], fv_mat(dw, n, k), fv_vec(db, n), fv_mat(dy, m, n), fv_mat(in, m, k));
+        f->ops->linear_back(&f->exec[t], fv_mat(dx, m, k), fv_mat(dw, n, k), fv_vec(db, n), fv_mat(dy, m, n), fv_mat(in, m, k), weight, NULL);
         for (int i = 0; i < 3; i++) {
-            if (t) check_same(now[i], all[i], sizes[i], i == 0 ? "linear_back_input" : "linear_back_weight", t + 1);
+            if (t) check_same(now[i], all[i], sizes[i], i == 0 ? "linear_back's input" : "linear_back's weight", t + 1);
             if (t) free(now[i]);
             else all[i] = now[i];
         }
     }
-    check_near(all[0], dx0, m, k, n, dy2, n, 1, w2, k, 1, "linear_back_input");
-    check_near(all[1], dw0, n, k, m, dy2, 1, n, in2, k, 1, "linear_back_weight");
+    check_near(all[0], dx0, m, k, n, dy2, n, 1, w2, k, 1, "linear_back's input");
+    check_near(all[1], dw0, n, k, m, dy2, 1, n, in2, k, 1, "linear_back's weight");
     for (int64_t j = 0; j < n; j++) {
         float sum = db0[j];
         for (int64_t r = 0; r < m; r++) sum += dy[r * n + j];

@@ -15,12 +15,11 @@ static void *packed_of(const bag *b, fv_view weight) {
 static void linear_forward(bag *b) {
     fv_view weight = table_of(V(b, "w"), 19);
     void *packed = packed_of(b, weight);
-    b->ops->linear(&b->exec, V(b, "y"), V(b, "x"), weight, packed, V(b, "b"));
+    b->ops->linear(&b->exec, &(fv_linear_map){.y = V(b, "y"), .w = weight, .packed = packed, .bias = V(b, "b")}, 1, V(b, "x"));
     free(packed);
 }
 static void linear_back(bag *b) {
-    b->ops->linear_back_input(&b->exec, D(b, "x"), D(b, "y"), table_of(V(b, "w"), 19));
-    b->ops->linear_back_weight(&b->exec, table_of(D(b, "w"), 19), D(b, "b"), D(b, "y"), V(b, "x"));
+    b->ops->linear_back(&b->exec, D(b, "x"), table_of(D(b, "w"), 19), D(b, "b"), D(b, "y"), V(b, "x"), table_of(V(b, "w"), 19), NULL);
 }
 
 static void rms_forward(bag *b) { b->ops->rms_norm(&b->exec, V(b, "y"), V(b, "inv"), V(b, "x"), V(b, "w"), 1e-6f); }

@@ -14,7 +14,7 @@ typedef struct {
     bool back;
 } mirror;
 
-enum { MIRRORS = 16 };
+enum { MIRRORS = 20 };
 static const fv_ops *real;
 static fv_exec card;
 static mirror mirrors[MIRRORS];
@@ -77,10 +77,8 @@ static void done(void) {
 
 static size_t linear_packed_bytes(fv_view w) { return real->linear_packed_bytes(w); }
 HOSTED(linear_pack, (const fv_exec *x, void *packed, fv_view w), (&card, mirrored(packed, real->linear_packed_bytes(w), true), in(w)))
-HOSTED(linear, (const fv_exec *x, fv_view y, fv_view a, fv_view w, const void *packed, fv_view bias),
-       (&card, out(y), in(a), in(w), mirrored(packed, real->linear_packed_bytes(w), false), in(bias)))
-HOSTED(linear_back_input, (const fv_exec *x, fv_view dx, fv_view dy, fv_view w), (&card, out(dx), in(dy), in(w)))
-HOSTED(linear_back_weight, (const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view a), (&card, out(dw), out(dbias), in(dy), in(a)))
+HOSTED(linear_back, (const fv_exec *x, fv_view dx, fv_view dw, fv_view dbias, fv_view dy, fv_view a, fv_view w, const void *packed),
+       (&card, out(dx), out(dw), out(dbias), in(dy), in(a), in(w), mirrored(packed, packed ? real->linear_packed_bytes(w) : 0, false)))
 HOSTED(gather, (const fv_exec *x, fv_view y, fv_view table, fv_view index), (&card, out(y), in(table), index))
 HOSTED(gather_add, (const fv_exec *x, fv_view y, fv_view table, fv_view index), (&card, out(y), in(table), index))
 HOSTED(scatter, (const fv_exec *x, fv_view y, fv_view a, fv_view index), (&card, out(y), in(a), index))
@@ -131,6 +129,15 @@ HOSTED(sample, (const fv_exec *x, int32_t *id, float *logp, float *entropy, fv_v
        (&card, id, logp, entropy, in(hidden), head_in(head), how))
 HOSTED(adamw, (const fv_exec *x, fv_view master, fv_view m, fv_view v, fv_view grad, fv_view weight, const fv_adamw *how),
        (&card, out(master), out(m), out(v), in(grad), out(weight), how))
+
+static void linear(const fv_exec *x, const fv_linear_map *maps, int n, fv_view a) {
+    fv_linear_map on_card[FV_MAPS_MOST];
+    (void)x;
+    for (int i = 0; i < n; i++)
+        on_card[i] = (fv_linear_map){out(maps[i].y), in(maps[i].w), mirrored(maps[i].packed, real->linear_packed_bytes(maps[i].w), false), in(maps[i].bias)};
+    real->linear(&card, on_card, n, in(a));
+    done();
+}
 
 static double dot(const fv_exec *x, fv_view a, fv_view b) {
     (void)x;

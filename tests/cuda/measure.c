@@ -139,7 +139,7 @@ static void make_linear(setup *s, int variant) {
 }
 static void run_linear(const side *c, int variant) {
     (void)variant;
-    c->ops->linear(&c->x, c->v[0], c->v[1], c->v[2], c->packed, c->v[3]);
+    c->ops->linear(&c->x, &(fv_linear_map){.y = c->v[0], .w = c->v[2], .packed = c->packed, .bias = c->v[3]}, 1, c->v[1]);
 }
 
 static void make_back_input(setup *s, int variant) {
@@ -152,7 +152,7 @@ static void make_back_input(setup *s, int variant) {
 }
 static void run_back_input(const side *c, int variant) {
     (void)variant;
-    c->ops->linear_back_input(&c->x, c->v[0], c->v[1], c->v[2]);
+    c->ops->linear_back(&c->x, c->v[0], fv_none, fv_none, c->v[1], fv_none, c->v[2], NULL);
 }
 
 static void make_back_weight(setup *s, int variant) {
@@ -163,7 +163,7 @@ static void make_back_weight(setup *s, int variant) {
 }
 static void run_back_weight(const side *c, int variant) {
     (void)variant;
-    c->ops->linear_back_weight(&c->x, c->v[0], c->v[1], c->v[2], c->v[3]);
+    c->ops->linear_back(&c->x, fv_none, c->v[0], c->v[1], c->v[2], c->v[3], fv_none, NULL);
 }
 
 /* ---- rows by index: variant 0 gather, 1 from bf16, 2 gather_add, 3 scatter_add, 4 scatter ---- */
@@ -407,9 +407,9 @@ static const op_case cases[] = {
     {"linear bf16, 1 row", make_linear, run_linear, 1 | HALF}, {"linear bf16, 64 rows", make_linear, run_linear, 64 | HALF},
     {"linear bf16, 1024 rows", make_linear, run_linear, 1024 | HALF}, {"linear, edges", make_linear, run_linear, EDGES},
     {"linear bf16, edges", make_linear, run_linear, EDGES | HALF},
-    {"linear_back_input", make_back_input, run_back_input, 0}, {"linear_back_input bf16", make_back_input, run_back_input, HALF},
-    {"linear_back_input, edges", make_back_input, run_back_input, EDGES}, {"linear_back_weight", make_back_weight, run_back_weight, 0},
-    {"linear_back_weight, edges", make_back_weight, run_back_weight, EDGES},
+    {"linear_back, dx", make_back_input, run_back_input, 0}, {"linear_back bf16, dx", make_back_input, run_back_input, HALF},
+    {"linear_back, dx, edges", make_back_input, run_back_input, EDGES}, {"linear_back, dw", make_back_weight, run_back_weight, 0},
+    {"linear_back, dw, edges", make_back_weight, run_back_weight, EDGES},
     {"gather", make_rows, run_rows, 0}, {"gather bf16", make_rows, run_rows, 1}, {"gather_add", make_rows, run_rows, 2},
     {"scatter_add, long chains", make_rows, run_rows, 3}, {"scatter", make_rows, run_rows, 4},
     {"blend", make_blend, run_blend, 0}, {"blend_back", make_blend, run_blend, 1},

@@ -1,5 +1,5 @@
 /* cuda_products [small]: that an element of a product in bf16 has the same bits in every kind of tile, by wgmma and by mma.sync, for every number of rows
- * and at every place, and that they are right. On numbers that are alike, and on rows of mixed magnitudes, subnormals, and terms that cancel. Ends with 1
+ * and at every place, alone and in one launch with others, and that they are right. On numbers that are alike, and on rows of mixed magnitudes, subnormals, and terms that cancel. Ends with 1
  * where anything differs. `small`: for the stand-in and for compute-sanitizer. Needs no library but the C library's (tests/cuda/on_card.sh). */
 #include "cuda/products.h"
 #include "cuda/cuda.h"
@@ -96,7 +96,7 @@ enum { CHOSEN = -1, MMA = -2 };
 /* `tokens` rows of b from `from` on into p->got. False: this kind does not take it. */
 static bool run(product *p, int way, int64_t from, int64_t tokens, const float *bias, bool fresh) {
     fv_arena_mark mark = fv_arena_here(exec.scratch);
-    fv_product q = {.outputs = p->outputs, .tokens = tokens, .k = p->k, .y = p->card_y, .fresh = fresh, .bias = bias};
+    fv_product q = {.outputs = p->outputs, .tokens = tokens, .k = p->k, .y = p->card_y, .fresh = fresh, .bias = bias ? fv_vec((float *)(uintptr_t)bias, p->outputs) : fv_none};
     q.a_turned = p->mode != FORWARD, q.b_turned = p->mode == BACK_WEIGHT;
     q.a = q.b_turned ? fv_input_blocks(&exec, fv_mat(p->card_a, p->k, p->outputs), fv_whole_rows(p->k)) : fv_weight_blocks(p->packed, p->mode == FORWARD ? p->k : p->outputs);
     if (q.b_turned) q.b = fv_input_blocks(&exec, fv_mat(p->card_b, p->k, tokens), fv_whole_rows(p->k));
@@ -105,9 +105,9 @@ static bool run(product *p, int way, int64_t from, int64_t tokens, const float *
     for (int64_t i = 0; i < p->tokens * p->outputs; i++) p->got[i] = 7.5f; /* what is not written shows */
     ops->upload(p->card_y, p->got, bytes);
     bool taken = true;
-    if (way == MMA) fv_multiply_mma(&q);
-    else if (way == CHOSEN) fv_multiply(&q);
-    else taken = fv_multiply_wgmma(&q, way);
+    if (way == MMA) fv_multiply_mma(&q, 1);
+    else if (way == CHOSEN) fv_multiply(&q, 1);
+    else taken = fv_multiply_wgmma(&q, 1, way);
     ops->download(p->got, p->card_y, bytes);
     fv_error err;
     must(ops->check(&err), &err);
@@ -187,6 +187,52 @@ static int check_product(mode m, int64_t outputs, int64_t tokens, int64_t k, boo
     return ways;
 }
 
+/* Products of one b in one launch, whose weights are parts of p's: each has the bits of the whole's outputs. */
+enum { PARTS = 3 };
+
+static bool run_together(product *p, int way, const int64_t *outputs, void *const *packed) {
+    fv_arena_mark mark = fv_arena_here(exec.scratch);
+    fv_blocks b = fv_input_blocks(&exec, fv_mat(p->card_b, p->tokens, p->k), fv_token_rows(p->tokens));
+    fv_product q[PARTS];
+    bool taken = true;
+    for (int64_t i = 0, at = 0; i < PARTS; at += outputs[i++])
+        q[i] = (fv_product){.a = fv_weight_blocks(packed[i], p->k), .b = b, .outputs = outputs[i], .tokens = p->tokens, .k = p->k, .y = p->card_y + p->tokens * at, .fresh = true,
+                            .bias = fv_vec(p->card_bias + at, outputs[i])};
+    if (way == MMA) fv_multiply_mma(q, PARTS);
+    else if (way == CHOSEN) fv_multiply(q, PARTS);
+    else taken = fv_multiply_wgmma(q, PARTS, way);
+    ops->download(p->got, p->card_y, (size_t)(p->tokens * p->outputs) * sizeof *p->got);
+    fv_error err;
+    must(ops->check(&err), &err);
+    fv_arena_release(exec.scratch, mark);
+    return taken;
+}
+
+static void check_together(const int64_t *outputs, int64_t tokens, int64_t k) {
+    product p = open_product(FORWARD, outputs[0] + outputs[1] + outputs[2], tokens, k, true);
+    void *packed[PARTS];
+    int ways = 0;
+    run(&p, MMA, 0, tokens, p.card_bias, true);
+    memcpy(p.first, p.got, (size_t)(tokens * p.outputs) * sizeof *p.first);
+    for (int64_t i = 0, at = 0; i < PARTS; at += outputs[i++]) {
+        fv_view w = fv_mat(p.card_a + at * k, outputs[i], k);
+        packed[i] = to_card(NULL, (int64_t)(ops->linear_packed_bytes(w) / sizeof(float)));
+        ops->linear_pack(&exec, packed[i], w);
+    }
+    for (int way = MMA; way < 0 || (fv_wgmma_runs() && fv_wgmma_tile(way)); way++) {
+        if (!run_together(&p, way, outputs, packed)) continue;
+        ways++;
+        for (int64_t i = 0, at = 0; i < PARTS; at += outputs[i++])
+            for (int64_t e = 0; e < tokens * outputs[i]; e++) {
+                float got = p.got[tokens * at + e], want = p.first[e / outputs[i] * p.outputs + at + e % outputs[i]];
+                if (memcmp(&got, &want, sizeof got)) fail(&p, way, "other bits together", e / outputs[i], at + e % outputs[i], (double)got, (double)want);
+            }
+    }
+    printf("together    outputs %lld + %lld + %lld tokens %lld k %lld: %d ways\n", (long long)outputs[0], (long long)outputs[1], (long long)outputs[2], (long long)tokens, (long long)k, ways);
+    for (int i = 0; i < PARTS; i++) ops->free(packed[i]);
+    close_product(&p);
+}
+
 /* Few tokens go into tiles of their own: every kind has its turn by some number of tokens. */
 static void check_all(bool small) {
     static const int64_t few[] = {3, 12, 30, 50};
@@ -197,6 +243,8 @@ static void check_all(bool small) {
         check_product(BACK_WEIGHT, small ? 150 : 2056, small ? 67 : 530, small ? 72 : 1100, wild, true);
     }
     check_product(FORWARD, 5, 3, 1, false, false);
+    for (size_t i = 0; i < FV_COUNT(few); i++) check_together(small ? (const int64_t[]){70, 16, 33} : (const int64_t[]){2048, 256, 264}, few[i], small ? 256 : 2048);
+    check_together(small ? (const int64_t[]){150, 70, 16} : (const int64_t[]){2048, 264, 256}, small ? 130 : 1030, small ? 200 : 2040);
 }
 
 int main(int argc, char **argv) {

@@ -134,9 +134,9 @@ static void run_ours(void *context, int i) {
     ours *u = context;
     fv_product p = u->p;
     p.a.data += i % u->copies * u->a_copy;
-    if (u->way == MMA) fv_multiply_mma(&p);
-    else if (u->way < 0) fv_multiply(&p);
-    else fv_multiply_wgmma(&p, u->way);
+    if (u->way == MMA) fv_multiply_mma(&p, 1);
+    else if (u->way < 0) fv_multiply(&p, 1);
+    else fv_multiply_wgmma(&p, 1, u->way);
 }
 
 typedef struct {
@@ -159,7 +159,7 @@ static void print_times(ours u, const char *name, const uint16_t *a, const uint1
     double chosen = micros((work){run_ours, &u}, aim);
     int count = 0, ways[WAYS_MOST];
     for (u.way = MMA; u.way == MMA || fv_wgmma_tile(u.way); u.way += u.way == MMA ? 2 : 1) {
-        if (u.way >= 0 && !fv_multiply_wgmma(p, u.way)) continue;
+        if (u.way >= 0 && !fv_multiply_wgmma(p, 1, u.way)) continue;
         ways[count] = u.way;
         us[count] = micros((work){run_ours, &u}, aim);
         if (us[count] < best) best = us[count];

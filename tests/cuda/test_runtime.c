@@ -221,7 +221,7 @@ static void turns_change_nothing(void **state) {
     for (uint64_t seed = 0; seed < 6; seed++) {
         fv_stand_in_order(seed * 0x9E3779B97F4A7C15u);
         tables[1]->linear_pack(&none, packed, fv_mat(w, N, K));
-        tables[1]->linear(&none, fv_mat(y, ROWS, N), fv_mat(in, ROWS, K), fv_mat(w, N, K), packed, fv_none);
+        tables[1]->linear(&none, &(fv_linear_map){.y = fv_mat(y, ROWS, N), .w = fv_mat(w, N, K), .packed = packed}, 1, fv_mat(in, ROWS, K));
         if (seed == 0) memcpy(want, y, sizeof want);
         assert_memory_equal(y, want, sizeof want);
         tables[1]->sample(&none, id[seed > 0], logp, entropy, fv_mat(in, ROWS, K), (fv_head){fv_mat(w, N, K), packed}, how);
@@ -249,7 +249,7 @@ static void stages_hold_in_any_order(void **state) {
     for (uint64_t seed = 0; seed < 4; seed++) {
         fv_stand_in_order(seed * 0x9E3779B97F4A7C15u);
         bf16->linear_pack(&x, packed, fv_mat(card_w, N, K));
-        bf16->linear(&x, fv_mat(y, ROWS, N), fv_mat(card_in, ROWS, K), fv_mat(card_w, N, K), packed, fv_none);
+        bf16->linear(&x, &(fv_linear_map){.y = fv_mat(y, ROWS, N), .w = fv_mat(card_w, N, K), .packed = packed}, 1, fv_mat(card_in, ROWS, K));
         bf16->download(got, y, sizeof got);
         if (seed == 0) memcpy(want, got, sizeof want);
         assert_memory_equal(got, want, sizeof want);

@@ -17,7 +17,7 @@ static void forward_matches(tiny *t, const fv_tower_out *visual, fv_var *hidden,
     int head = fv_decoder_head(t->decoder);
     fv_view weight = t->slot->params[head].w, want = tiny_view(t, "logits");
     fv_view logits = fv_mat(FV_TAKE(t->arena, float, fv_elements(want)), fv_rows(want), fv_cols(want));
-    t->slot->ops->linear(&t->slot->exec, logits, hidden->v, weight, fv_slot_packed(t->slot, head), fv_none);
+    t->slot->ops->linear(&t->slot->exec, &(fv_linear_map){.y = logits, .w = weight, .packed = fv_slot_packed(t->slot, head)}, 1, hidden->v);
     double logit = tiny_error(logits, want);
     print_message("%s: embeds %.1e, hidden states %.1e, logits %.1e\n", name, embeds, last, logit);
     assert_true(embeds < tolerance && last < tolerance && logit < tolerance);

@@ -63,10 +63,10 @@ void FV_KERNEL(linear_pack)(const fv_exec *x, void *packed, fv_view w) {
 }
 
 /* The bias has no product: its gradient is the f32 table's. */
-void FV_KERNEL(linear_back_weight)(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
-    int64_t rows = fv_rows(dy), n = fv_cols(dy), k = fv_cols(in);
-    fv_cpu_avx512_linear_back_weight(x, fv_none, dbias, dy, in);
+static void back_weight(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {
+    if (dbias.data) fv_cpu_avx512_linear_back(x, fv_none, fv_none, dbias, dy, fv_none, fv_none, NULL);
     if (!dw.data) return;
+    int64_t rows = fv_rows(dy), n = fv_cols(dy), k = fv_cols(in);
     product p = {.m = n, .n = k, .k = steps_of(rows), .depth = rows, .a = fv_f32(dy), .a_row = 1, .a_col = n, .c = fv_f32(dw)};
     multiply(x, p, &(packing){.in = in.data, .k = p.k, .depth = rows, .n = k, .stride = k});
 }
