@@ -19,12 +19,12 @@ typedef struct {
     int64_t m, n, k;
     const float *a; /* element (i, l) at a[i * a_row + l * a_col]; one of the two is 1 */
     int64_t a_row, a_col;
-    const void *b; /* element (l, c) at b[c / 64 * b_panel + l * b_step + c % 64], f32 or bf16 */
+    const void *b; /* element (l, c) at b[c / 64 * b_panel + l * b_step + c % 64] */
     int64_t b_panel, b_step;
-    bool bf16;
+    bool bf16, bias_bf16; /* types of b and bias; else f32 */
     float *c; /* [m, n] */
-    bool fresh; /* C starts from the bias (zero if absent), not from what is there */
-    fv_view bias;
+    bool fresh; /* C starts from the bias (zero if NULL), not from what is there */
+    const void *bias; /* [n] */
     bool a_quads, b_quads, c_quads; /* numbers of it may move four at a time: they lie at multiples of that */
 } product;
 
@@ -166,7 +166,7 @@ FV_DEVICE void load_sums(const product *p, float *sum, int64_t row, int64_t col,
                 bool inside = r < p->m && c < p->n;
                 float start = 0;
                 if (inside && !p->fresh) start = p->c[r * p->n + c];
-                if (inside && p->fresh && p->bias.data != NULL) start = fv_load_view(&p->bias, c);
+                if (inside && p->fresh && p->bias != NULL) start = p->bias_bf16 ? fv_widen_bf16(((const uint16_t *)p->bias)[c]) : ((const float *)p->bias)[c];
                 sum[(i * s.quads + q) * QUAD + d] = start;
             }
 }
@@ -364,7 +364,7 @@ FV_TABLE_OP void fv_cuda_linear(const fv_exec *x, const fv_linear_map *maps, int
         p.m = fv_rows(in), p.n = fv_rows(map->w), p.k = fv_cols(map->w);
         p.a = fv_f32(in), p.a_row = p.k, p.a_col = 1;
         p.b = map->packed, p.b_panel = p.k * COLS, p.b_step = COLS, p.bf16 = map->w.dtype == FV_BF16;
-        p.c = fv_f32(map->y), p.fresh = true, p.bias = map->bias;
+        p.c = fv_f32(map->y), p.fresh = true, p.bias = map->bias.data, p.bias_bf16 = map->bias.dtype == FV_BF16;
         multiply(p);
     }
 }
