@@ -30,7 +30,7 @@ parser.add_argument("--steps", type=int, default=4)
 parser.add_argument("--lora", action="store_true")
 parser.add_argument("--alone", action="store_true", help="grpo: without the peer")
 parser.add_argument("overrides", nargs="*", help="grpo: more of the recipe, as `fovea train` takes it")
-args = parser.parse_args()
+args = parser.parse_intermixed_args()
 here = pathlib.Path(__file__).parent
 
 
@@ -141,7 +141,7 @@ def grpo():
     if args.alone:
         return print(f"grpo step: {ours:.3f} s")
     peer = subprocess.run([sys.executable, here / "torch_grpo.py", args.model, "--device", "cuda", "--dtype", "bfloat16", "--prompts", str(args.prompts),
-                           "--tokens", str(args.tokens), "--side", str(args.side), "--steps", str(args.steps)], check=True, capture_output=True, text=True)
+                           "--tokens", str(args.tokens), "--side", str(args.side), "--steps", str(args.steps), "--checkpoint"], check=True, capture_output=True, text=True)
     theirs = json.loads(peer.stdout.splitlines()[-1])
     print(json.dumps(theirs), file=sys.stderr)
     line("grpo steps/s", 1 / ours, 1 / theirs["seconds"]["total"])

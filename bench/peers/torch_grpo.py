@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""torch_grpo.py MODEL [--steps 5] [--threads 2] [--check] [--device cuda --dtype bfloat16] [--prompts 4] [--tokens 64] [--side 224]
+"""torch_grpo.py MODEL [--steps 5] [--threads 2] [--check] [--device cuda --dtype bfloat16] [--prompts 4] [--tokens 64] [--side 224] [--checkpoint]
 
 The work of `fovea bench grpo` in PyTorch, made as fast as we could on a CPU: 4 prompts with a picture of 224 x 224, 8 answers
 of exactly 64 tokens each, one AdamW update, f32. MODEL is a Qwen2.5-VL folder whose picture windows are all of one size.
@@ -39,11 +39,13 @@ parser.add_argument("--dtype", default="float32")
 parser.add_argument("--prompts", type=int, default=4)
 parser.add_argument("--tokens", type=int, default=64)
 parser.add_argument("--side", type=int, default=224)
+parser.add_argument("--checkpoint", action="store_true", help="layers keep their input alone and run again on the way back: what large models need")
 args = parser.parse_args()
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torch.utils.checkpoint
 import transformers
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -148,6 +150,11 @@ def norm(x, w, e=eps):
     return F.rms_norm(x, w.shape, w, e)
 
 
+def layer(f, *inputs):
+    """f(*inputs), with few activations kept if asked for."""
+    return torch.utils.checkpoint.checkpoint(f, *inputs, use_reentrant=False) if args.checkpoint else f(*inputs)
+
+
 class Shape:
     """What only the prompt's shape decides: order of patches, rotary tables, masks. Made once."""
 
@@ -182,13 +189,16 @@ def tower(s, pixels):
     x = F.linear(pixels, ends["patch"])
     width = x.shape[-1]
     x = x.view(-1, 4, width)[s.order].view(-1, width)
-    for i, b in enumerate(blocks):
+    def block(i, b, x):
         runs = PROMPTS if i in vision_config.fullatt_block_indexes else s.windows
         q, k, v = F.linear(norm(x, b["norm1"], 1e-6), b["qkv"], b["qkv_b"]).view(-1, 3, vision_heads, width // vision_heads).unbind(1)
         q, k = turn(q, s.vision_cos, s.vision_sin), turn(k, s.vision_cos, s.vision_sin)
         q, k, v = (t.reshape(runs, -1, vision_heads, width // vision_heads).transpose(1, 2) for t in (q, k, v))
         x = x + F.linear(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(-1, width), b["out"], b["out_b"])
-        x = x + gated(norm(x, b["norm2"], 1e-6), b["up"], b["up_b"], b["down"], b["down_b"])
+        return x + gated(norm(x, b["norm2"], 1e-6), b["up"], b["up_b"], b["down"], b["down_b"])
+
+    for i, b in enumerate(blocks):
+        x = layer(block, i, b, x)
     x = F.gelu(F.linear(norm(x, ends["merge_norm"], 1e-6).view(-1, 4 * width), ends["merge1"], ends["merge1_b"]))
     return F.linear(x, ends["merge2"], ends["merge2_b"])[s.back].view(PROMPTS, -1, ends["embed"].shape[1])
 
@@ -210,11 +220,15 @@ def read_prompt(ids, pixels):
     x = F.embedding(ids, ends["embed"])
     x = torch.cat((x[:, :shape.first], seen, x[:, shape.first + seen.shape[1]:]), 1)
     keys, values = [], []
-    for l in layers:
+
+    def prompt_layer(l, x):
         q, k, v = qkv(l, x, shape.cos, shape.sin)
+        return rest(l, x, F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)), k, v
+
+    for l in layers:
+        x, k, v = layer(prompt_layer, l, x)
         keys.append(k)
         values.append(v)
-        x = rest(l, x, F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True))
     return norm(x[:, -1], ends["norm"]), keys, values
 
 
@@ -237,10 +251,14 @@ def decode(tokens, cos, sin, mask, slots, keys, values, noise):
 def logps(last, keys, values, tokens):
     """Log-probs of tokens [PROMPTS, GROUP, NEW] -> the same shape"""
     x = F.embedding(tokens[:, :, :-1].reshape(ANSWERS, -1), ends["embed"])
-    for i, l in enumerate(layers):
+
+    def update_layer(l, x, keys, values):
         q, k, v = qkv(l, x, shape.update_cos, shape.update_sin)
-        k, v = (torch.cat((p.unsqueeze(1).expand(-1, GROUP, -1, -1, -1).flatten(0, 1), own), 2) for p, own in ((keys[i], k), (values[i], v)))
-        x = rest(l, x, attend(q, k, v, shape.update_mask))
+        k, v = (torch.cat((p.unsqueeze(1).expand(-1, GROUP, -1, -1, -1).flatten(0, 1), own), 2) for p, own in ((keys, k), (values, v)))
+        return rest(l, x, attend(q, k, v, shape.update_mask))
+
+    for i, l in enumerate(layers):
+        x = layer(update_layer, l, x, keys[i], values[i])
     x = norm(x, ends["norm"]).view(PROMPTS, GROUP, NEW - 1, -1)
     x = torch.cat((last.view(PROMPTS, 1, 1, -1).expand(-1, GROUP, -1, -1), x), 2)
     return -F.cross_entropy(F.linear(x, ends["embed"]).flatten(0, 2).float(), tokens.flatten(), reduction="none").view(tokens.shape)

@@ -38,7 +38,7 @@ FV_DEVICE room room_of(int kept, int stages) {
     return r;
 }
 
-/* readers: warps that give a stage back. */
+/* readers: threads that give a stage back. */
 FV_DEVICE void make_gates(const room *r, int readers) {
     if (FV_THREAD == 0) {
         for (int i = 0; i < STAGES; i++) {
@@ -154,7 +154,7 @@ FV_DEVICE void consume_pages(const fv_tc_back_job *j, const room *r, const pair 
             fv_wgmma_commit();
             fv_wgmma_wait(dq, parts * NUMBERS);
         }
-        if (lane == 0) fv_gate_arrive(&r->empty[stage]);
+        fv_gate_arrive(&r->empty[stage]);
         if (++stage == STAGES) stage = 0, parity ^= 1;
     }
     if (mine) fv_tc_add_dq(&j->b, &y->tile[group], dq, row, kv_head, parts);
@@ -165,7 +165,7 @@ FV_DEVICE void back_pair(const fv_tc_back_job *j, const int parts) {
     room r = room_of(GROUPS * PAIR_BYTES(parts), STAGES * PAIR_BYTES(parts));
     int kv_head = (int)(FV_BLOCK / j->pair_count);
     pair y = pair_of(j, kv_head);
-    make_gates(&r, CONSUMERS / 32);
+    make_gates(&r, CONSUMERS);
     if (FV_THREAD < CONSUMERS) {
         fv_registers_more();
         consume_pages(j, &r, &y, kv_head, parts);
@@ -236,7 +236,7 @@ FV_DEVICE void consume_tiles(const fv_tc_back_job *j, const room *r, float *dkey
         ask_mix(dkeys, &kept, q, parts);
         fv_wgmma_commit();
         fv_wgmma_wait(dkeys, parts * NUMBERS);
-        if (lane == 0) fv_gate_arrive(&r->empty[stage]);
+        fv_gate_arrive(&r->empty[stage]); /* every thread has read what queries bring */
         if ((stage += GROUPS) >= STAGES) stage -= STAGES, parity ^= 1;
     }
 }
@@ -248,7 +248,7 @@ FV_DEVICE void back_bundle(const fv_tc_back_job *j, const int parts) {
     int64_t bundle = FV_BLOCK / j->b.plan.kv_heads;
     const int32_t *pages = j->b.used + bundle * FV_TC_PAGES;
     while (count < FV_TC_PAGES && pages[count] >= 0) count++;
-    make_gates(&r, CONSUMERS / GROUPS / 32);
+    make_gates(&r, CONSUMERS / GROUPS);
     float *other = (float *)r.stage; /* the second group's sums, when both are done with the stages: [number][thread] */
     if (FV_THREAD < CONSUMERS) {
         fv_registers_more();

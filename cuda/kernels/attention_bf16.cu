@@ -137,12 +137,14 @@ static int64_t cut(fv_tile *tile, int64_t room, const fv_attention *a) {
     return n;
 }
 
-/* Whether blocks would be too few for the card, or their queries for the pages that they read. */
-static bool is_better_cut(const fv_attention *a) {
+/* In chunks, where blocks would be too few for the card, or their queries for the pages that they read. */
+static fv_attend_way best_way(const fv_attention *a) {
     int64_t longest = 0, queries = (int64_t)a->rows * (a->heads / a->kv_heads), most = queries / FV_TC_QUERIES * a->kv_heads;
     for (int row = 0; row < a->rows; row++)
         if (a->limit[row] - first_of(a, row) > longest) longest = a->limit[row] - first_of(a, row);
-    return longest > FV_TC_CHUNK && (most < 2 * (int64_t)fv_cuda_multiprocessors() || queries < (int64_t)a->runs * FV_TC_QUERIES / 2);
+    bool few = queries < (int64_t)a->runs * FV_TC_QUERIES / 2;
+    if (longest > FV_TC_CHUNK && (few || most < 2 * (int64_t)fv_cuda_multiprocessors())) return FV_ATTEND_CHUNKS;
+    return !few && fv_wgmma_runs() ? FV_ATTEND_WGMMA : FV_ATTEND_MMA;
 }
 
 /* Chunk by chunk. */
@@ -171,7 +173,7 @@ FV_TABLE_OP void fv_cuda_attend(fv_attend_way way, const fv_exec *x, fv_view out
     memset(&j, 0, sizeof j);
     j.a.out = fv_f32(out), j.a.stats = fv_f32(stats), j.a.q = fv_f32(q);
     j.keys = (const char *)keys.data, j.values = (const char *)values.data;
-    if (way == FV_ATTEND_BEST) way = is_better_cut(a) ? FV_ATTEND_CHUNKS : fv_wgmma_runs() ? FV_ATTEND_WGMMA : FV_ATTEND_MMA;
+    if (way == FV_ATTEND_BEST) way = best_way(a);
     j.a.plan = fv_plan_of(x, a, way == FV_ATTEND_WGMMA ? (int)FV_TC_MANY : (int)FV_TC_QUERIES, NULL, NULL);
     int64_t blocks = j.a.plan.tiles * a->kv_heads;
     if (way == FV_ATTEND_CHUNKS) attend_cut(x, &j, a);

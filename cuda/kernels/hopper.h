@@ -135,19 +135,20 @@ FV_DEVICE void fv_wgmma_kept(float *sum, const uint32_t *a, fv_operand b, const 
 #define FV_HAS_WGMMA 1
 
 typedef struct {
-    uint8_t count, pending, phase, unused;
+    uint16_t count, pending;
+    uint8_t phase;
     int32_t bytes; /* announced and not there yet */
 } fv_gate;
 typedef const char *fv_operand;
 
 FV_DEVICE void fv_gate_init(fv_gate *gate, int count) {
-    gate->count = gate->pending = (uint8_t)count;
-    gate->phase = gate->unused = 0;
+    gate->count = gate->pending = (uint16_t)count;
+    gate->phase = 0;
     gate->bytes = 0;
 }
 FV_DEVICE void fv_gates_made(void) {}
 FV_DEVICE void fv_gate_count(fv_gate *gate, int arrivals, int bytes) {
-    gate->pending = (uint8_t)(gate->pending - arrivals);
+    gate->pending = (uint16_t)(gate->pending - arrivals);
     gate->bytes += bytes;
     if (gate->pending || gate->bytes) return;
     gate->phase ^= 1;
