@@ -54,15 +54,17 @@ typedef struct {
     const int32_t *first;    /* [rows] first visible key (sliding windows), or NULL: 0 */
 } fv_attention;
 
-/* A linear map of an input [rows, k]: y = bias + in @ w^T. */
+/* A linear map of an input [rows, k]: y = scale (bias + in @ w^T), or y += in @ w^T. */
 typedef struct {
     fv_view y;          /* [rows, n] */
     fv_view w;          /* [n, k] f32 or bf16 */
     const void *packed; /* w in the back end's layout, as linear_pack fills linear_packed_bytes(w) bytes; or, on the CPU, NULL: w is read as it lies, which has the same bits */
     fv_view bias;       /* [n] f32 or bf16, or absent */
+    float scale;        /* of the result; 0: 1 */
+    bool adds;          /* the chain starts from what y holds: without bias and scale, and alike in all maps of a call */
 } fv_linear_map;
 
-enum { FV_MAPS_MOST = 4 };
+enum { FV_MAPS_MOST = 6 };
 
 /* The output projection, as logits = (hidden @ weight^T) / temperature. `packed` from linear_pack of `weight`. */
 typedef struct {
@@ -111,7 +113,7 @@ typedef struct fv_ops {
     size_t (*room)(void); /* bytes that `alloc` may still give; 0: not known here (the host's is core/memory.h's) */
     fv_status (*check)(fv_error *err); /* waits until all is done; what went wrong since the process began, or FV_OK */
 
-    /* linear: y[r,n] = bias[n] + sum_k in[r,k] w[n,k], the chain starting from bias (0 if none), for 1 .. FV_MAPS_MOST maps of one input: to do them together saves a device
+    /* linear: y[r,n] = bias[n] + sum_k in[r,k] w[n,k], the chain starting from bias (0 if none) or from y (adds), then times scale, for 1 .. FV_MAPS_MOST maps of one input: to do them together saves a device
      * work and changes no bits. */
     size_t (*linear_packed_bytes)(fv_view w);
     void (*linear_pack)(const fv_exec *x, void *packed, fv_view w);

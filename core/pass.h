@@ -74,11 +74,13 @@ typedef struct {
     int weight, bias;
 } fv_affine;
 
+enum { FV_AFFINES_MOST = FV_MAPS_MOST / 2 }; /* each may have an adapter, which sees the same x */
+
 /* Weights are named by their index in slot->params; -1 is "absent" where an argument says so. Views of indices, weights and tables are kept by
  * the tape: they must live as long as the pass.
  * Shapes: x [rows, k] unless said otherwise. Every function returns a new value and leaves its arguments alone, except fv_rotary. */
 fv_var *fv_linear(fv_pass *p, fv_var *x, int weight, int bias);                   /* bias -1: none -> [rows, n] */
-/* Several of one x, at most FV_MAPS_MOST: out[i] as fv_linear would make them one after the other, to the bits of the way back; a device does them together. */
+/* Several of one x, at most FV_AFFINES_MOST: out[i] as fv_linear would make them one after the other, to the bits of the way back; a device does them together. */
 void fv_linears(fv_pass *p, fv_var *x, const fv_affine *maps, int count, fv_var **out);
 fv_var *fv_rms_norm(fv_pass *p, fv_var *x, int weight, float eps);                /* the weight's length divides cols: per head if smaller */
 fv_var *fv_layer_norm(fv_pass *p, fv_var *x, int weight, int bias, float eps);

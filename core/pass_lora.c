@@ -69,20 +69,26 @@ static void lora_back(fv_pass *p, const fv_step *s) {
     fv_arena_release(p->arena, mark);
 }
 
-/* y += h B^T. Both are recorded: y with what the adapter adds, and h for the way back. */
-static void lora(fv_pass *p, fv_var *x, fv_var *y, int weight) {
+/* h = s * x A^T, which the way back needs: recorded, as y is with what the adapter adds. */
+fv_view fv_lora_sees(fv_pass *p, const fv_var *y, int weight, fv_linear_map *products, int *count) {
     const fv_adapted *d = p->slot->params[weight].adapted;
-    fv_view a = weight_of(p, d->a), b = weight_of(p, d->b), index;
-    int64_t rows = fv_rows(y->v), n = fv_cols(y->v);
+    fv_view a = weight_of(p, d->a);
     bool known;
-    fv_view h = fv_costly(p, rows, a.shape[0], &known);
+    fv_view h = fv_costly(p, fv_rows(y->v), a.shape[0], &known);
+    if (!y->final && !(p->dropout > 0)) products[(*count)++] = (fv_linear_map){.y = h, .w = a, .packed = fv_slot_packed(p->slot, d->a), .scale = d->scale};
+    return h;
+}
+
+/* y += h B^T. With dropout A sees another x than W: h is made here. */
+static void lora(fv_pass *p, fv_var *x, fv_var *y, fv_view h, int weight) {
+    const fv_adapted *d = p->slot->params[weight].adapted;
     if (!y->final) {
         fv_arena_mark mark = fv_arena_here(p->arena);
-        ops_of(p)->linear(exec_of(p), &(fv_linear_map){.y = h, .w = a, .packed = fv_slot_packed(p->slot, d->a)}, 1, seen_by_a(p, x->v, weight, &index));
-        ops_of(p)->scale(exec_of(p), h, scale_of(p, d));
-        fv_view added = fresh(p, rows, n);
-        ops_of(p)->linear(exec_of(p), &(fv_linear_map){.y = added, .w = b, .packed = fv_slot_packed(p->slot, d->b)}, 1, h);
-        ops_of(p)->axpy(exec_of(p), y->v, 1, added);
+        fv_view index;
+        if (p->dropout > 0)
+            ops_of(p)->linear(exec_of(p), &(fv_linear_map){.y = h, .w = weight_of(p, d->a), .packed = fv_slot_packed(p->slot, d->a), .scale = scale_of(p, d)}, 1,
+                              seen_by_a(p, x->v, weight, &index));
+        ops_of(p)->linear(exec_of(p), &(fv_linear_map){.y = y->v, .w = weight_of(p, d->b), .packed = fv_slot_packed(p->slot, d->b), .adds = true}, 1, h);
         fv_arena_release(p->arena, mark);
     }
     fv_tape_push(p, &(fv_step){.back = lora_back, .y = y, .x = {x}, .weight = weight, .saved = h});
@@ -125,7 +131,7 @@ static fv_var *dora(fv_pass *p, fv_var *x, int weight, int bias) {
     return y;
 }
 
-fv_var *fv_lora_linear(fv_pass *p, fv_var *x, fv_var *y, int weight, int bias) {
-    lora(p, x, y, weight);
+fv_var *fv_lora_linear(fv_pass *p, fv_var *x, fv_var *y, fv_view h, int weight, int bias) {
+    lora(p, x, y, h, weight);
     return p->slot->params[weight].adapted->magnitude < 0 ? y : dora(p, y, weight, bias);
 }

@@ -41,8 +41,10 @@ static bool map_learns(const fv_pass *p, const fv_affine *m) {
 
 /* The products first, all at once; then what adapters add, and the ways back, one by one. */
 void fv_linears(fv_pass *p, fv_var *x, const fv_affine *maps, int count, fv_var **out) {
-    fv_linear_map products[FV_MAPS_MOST];
+    fv_linear_map products[FV_MAPS_MOST]; /* and what adapters see of x, in the same operation */
+    fv_view adapted[FV_AFFINES_MOST];
     int left = 0;
+    assert(count <= FV_AFFINES_MOST);
     for (int i = 0; i < count; i++) {
         const fv_param *param = &p->slot->params[maps[i].weight];
         fv_view w = weight_of(p, maps[i].weight), b = weight_of(p, maps[i].bias);
@@ -50,13 +52,15 @@ void fv_linears(fv_pass *p, fv_var *x, const fv_affine *maps, int count, fv_var 
         out[i] = fv_costly_value(p, fv_rows(x->v), w.shape[0], x->track || map_learns(p, &maps[i]));
         if (!fv_pass_fits(p, fits, "fv_linear", "x [rows, k] needs a linear weight [n, k]", x->v, w) || out[i]->final) continue;
         if (param->adapted && param->adapted->magnitude >= 0) b = fv_none; /* DoRA's comes after its factors */
-        products[left++] = (fv_linear_map){out[i]->v, w, fv_slot_packed(p->slot, maps[i].weight), b};
+        products[left++] = (fv_linear_map){.y = out[i]->v, .w = w, .packed = fv_slot_packed(p->slot, maps[i].weight), .bias = b};
     }
     if (p->error.status != FV_OK) return;
+    for (int i = 0; i < count; i++)
+        if (p->slot->params[maps[i].weight].adapted) adapted[i] = fv_lora_sees(p, out[i], maps[i].weight, products, &left);
     if (left) ops_of(p)->linear(exec_of(p), products, left, x->v);
     for (int i = 0; i < count; i++) {
         fv_step s = {.back = linear_back, .y = out[i], .x = {x}, .weight = maps[i].weight, .bias = maps[i].bias};
-        if (p->slot->params[s.weight].adapted) out[i] = fv_lora_linear(p, x, out[i], s.weight, s.bias);
+        if (p->slot->params[s.weight].adapted) out[i] = fv_lora_linear(p, x, out[i], adapted[i], s.weight, s.bias);
         else fv_tape_push(p, &s);
     }
 }

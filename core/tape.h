@@ -47,8 +47,10 @@ static inline fv_view weight_of(const fv_pass *p, int weight) { return weight < 
 static inline bool trained(const fv_pass *p, int weight) { return weight >= 0 && fv_learns(&p->slot->params[weight]); }
 static inline fv_view weight_grad(const fv_pass *p, int weight) { return trained(p, weight) ? fv_weight_matrix(p->slot->params[weight].grad) : fv_none; }
 
-/* fv_linear of a weight that an adapter changes (core/pass_lora.c), from y = x W^T + bias (DoRA: without the bias), which the result may take over. Shapes fit. */
-fv_var *fv_lora_linear(fv_pass *p, fv_var *x, fv_var *y, int weight, int bias);
+/* fv_linear of a weight that an adapter changes (core/pass_lora.c). First what the adapter sees of x [rows, r]: its product joins those of the operation that makes y, where it is of the same
+ * x. Then the rest, from y = x W^T + bias (DoRA: without the bias), which the result may take over. Shapes fit. */
+fv_view fv_lora_sees(fv_pass *p, const fv_var *y, int weight, fv_linear_map *products, int *count);
+fv_var *fv_lora_linear(fv_pass *p, fv_var *x, fv_var *y, fv_view h, int weight, int bias);
 
 /* Somebody has added to the gradient of x. */
 bool fv_has_grad(const fv_var *x);

@@ -24,7 +24,7 @@ typedef struct {
     int64_t row_step, col_step; /* bytes to the block below, and to the one on the right */
 } fv_blocks;
 
-/* y[t, o] = start + sum_k a(o, k) b(t, k);   y is [tokens, outputs]. A matrix that is turned has k down its rows. */
+/* y[t, o] = (start + sum_k a(o, k) b(t, k)) scale;   y is [tokens, outputs]. A matrix that is turned has k down its rows. */
 typedef struct {
     fv_blocks a, b; /* b, where a is not turned: of fv_token_rows(tokens) rows; else of fv_whole_rows */
     bool a_turned, b_turned;
@@ -32,9 +32,10 @@ typedef struct {
     float *y;
     bool fresh;   /* start is the bias (zero if absent), not what y holds */
     fv_view bias; /* [outputs] */
+    float scale;  /* 0: 1 */
 } fv_product;
 
-/* 1 .. FV_MAPS_MOST products on this card's tensor cores, in one launch: of the same b, and alike but for a's data, outputs, y and bias. */
+/* 1 .. FV_MAPS_MOST products on this card's tensor cores, in one launch: of the same b, and alike but for a's data, outputs, y, bias and scale. */
 void fv_multiply(const fv_product *p, int count);
 
 /* The two ways, which tests and timings ask for by name. mma.sync, everywhere: */

@@ -5,6 +5,7 @@
  * A's numbers of one k are packed side by side (where they already lie so, a copy would cost more than it gives: spread). A step is one fused multiply-add. */
 #define FV_STEP(a, b, sum) fv_fma(a, b, sum)
 enum { FV_STEP_NUMBERS = 1 };
+#define FV_SCALE FV_KERNEL(scale)
 #define FV_STEP_WIDENS 1 /* weights in bf16 are packed as they are, in pairs */
 #include "core/ops.h"
 #include "cpu/cpu.h"

@@ -364,8 +364,9 @@ void FV_KERNEL(linear)(const fv_exec *x, const fv_linear_map *maps, int count, f
         packing as_it_lies = weight_packing(w);
         bool widens = FV_STEP_WIDENS && map->packed && w.dtype == FV_BF16;
         product p = { .m = fv_rows(in), .n = fv_rows(w), .k = as_it_lies.k, .depth = as_it_lies.depth, .a = fv_f32(in), .a_row = fv_cols(w), .a_col = 1, .b = map->packed,
-                      .b_panel = packed_rows(as_it_lies.k, widens) * FV_PANEL, .b_step = FV_PANEL, .widens = widens, .c = fv_f32(map->y), .fresh = true, .bias = map->bias };
+                      .b_panel = packed_rows(as_it_lies.k, widens) * FV_PANEL, .b_step = FV_PANEL, .widens = widens, .c = fv_f32(map->y), .fresh = !map->adds, .bias = map->bias };
         multiply(x, p, map->packed ? NULL : &as_it_lies);
+        if (map->scale != 0 && map->scale != 1) FV_SCALE(x, map->y, map->scale);
     }
 }
 

@@ -40,7 +40,7 @@ typedef struct {
     const char *a;
     int outputs, blocks; /* blocks of 64 outputs that there are in memory */
     int first;           /* its first tile of outputs */
-    float *y;
+    float *y, scale;
     fv_view bias;
 } fv_walk_part;
 
@@ -64,7 +64,7 @@ static inline fv_walk fv_walk_of(const fv_product *p, int count, int64_t outputs
         part->first = i < count ? w.a_tiles : INT32_MAX;
         if (i >= count) continue;
         part->a = p[i].a.data, part->outputs = (int)p[i].outputs, part->blocks = (int)fv_blocks_of(p[i].outputs, BLOCK_SIDE);
-        part->y = p[i].y, part->bias = p[i].bias;
+        part->y = p[i].y, part->bias = p[i].bias, part->scale = p[i].scale != 0 ? p[i].scale : 1;
         w.a_tiles += (int)fv_blocks_of(p[i].outputs, outputs);
     }
     w.b = p->b.data, w.tokens = (int)p->tokens, w.fresh = p->fresh, w.b_tiles = (int)fv_blocks_of(p->tokens, tokens);

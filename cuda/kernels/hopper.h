@@ -136,21 +136,21 @@ FV_DEVICE void fv_wgmma_kept(float *sum, const uint32_t *a, fv_operand b, const 
 
 typedef struct {
     uint16_t count, pending;
-    uint8_t phase;
-    int32_t bytes; /* announced and not there yet */
-} fv_gate;
+    uint8_t phase, unused;
+    int16_t pieces; /* of 16 bytes: announced and not there yet */
+} fv_gate; /* as large as the card's */
 typedef const char *fv_operand;
 
 FV_DEVICE void fv_gate_init(fv_gate *gate, int count) {
     gate->count = gate->pending = (uint16_t)count;
-    gate->phase = 0;
-    gate->bytes = 0;
+    gate->phase = gate->unused = 0;
+    gate->pieces = 0;
 }
 FV_DEVICE void fv_gates_made(void) {}
 FV_DEVICE void fv_gate_count(fv_gate *gate, int arrivals, int bytes) {
     gate->pending = (uint16_t)(gate->pending - arrivals);
-    gate->bytes += bytes;
-    if (gate->pending || gate->bytes) return;
+    gate->pieces = (int16_t)(gate->pieces + bytes / 16);
+    if (gate->pending || gate->pieces) return;
     gate->phase ^= 1;
     gate->pending = gate->count;
 }

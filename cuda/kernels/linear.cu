@@ -357,15 +357,15 @@ FV_TABLE_OP void fv_cuda_linear_pack(const fv_exec *x, void *packed, fv_view w) 
 /* ---- the operations -------------------------------------------------------------------------------------------------------- */
 
 FV_TABLE_OP void fv_cuda_linear(const fv_exec *x, const fv_linear_map *maps, int count, fv_view in) {
-    (void)x;
     for (const fv_linear_map *map = maps; map < maps + count; map++) {
         fv_cuda_begin("linear", in, map->w);
         product p = {0};
         p.m = fv_rows(in), p.n = fv_rows(map->w), p.k = fv_cols(map->w);
         p.a = fv_f32(in), p.a_row = p.k, p.a_col = 1;
         p.b = map->packed, p.b_panel = p.k * COLS, p.b_step = COLS, p.bf16 = map->w.dtype == FV_BF16;
-        p.c = fv_f32(map->y), p.fresh = true, p.bias = map->bias.data, p.bias_bf16 = map->bias.dtype == FV_BF16;
+        p.c = fv_f32(map->y), p.fresh = !map->adds, p.bias = map->bias.data, p.bias_bf16 = map->bias.dtype == FV_BF16;
         multiply(p);
+        if (map->scale != 0 && map->scale != 1) fv_cuda_scale(x, map->y, map->scale);
     }
 }
 

@@ -6,7 +6,9 @@
 /* A table's linear operations one by one. */
 #define PRODUCTS(name, table, of_shares)                                                                               \
     static void linear_##name(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {  \
-        fv_linear_map map = {y, w, packed, bias};                                                                      \
+        fv_linear_map map;                                                                                             \
+        memset(&map, 0, sizeof map);                                                                                   \
+        map.y = y, map.w = w, map.packed = packed, map.bias = bias;                                                    \
         table##_linear(x, &map, 1, in);                                                                                \
     }                                                                                                                  \
     static void back_input_##name(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed) {            \

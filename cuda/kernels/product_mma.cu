@@ -49,7 +49,7 @@ FV_DEVICE void end_sums(const job *j, const fv_walk_part *part, const float *sum
         int64_t output = row + m * 16 + lane / 4 + i / 2 * 8, token = col + n * 8 + lane % 4 * 2 + i % 2;
         if (output >= part->outputs || token >= j->w.tokens) continue;
         float *y = part->y + token * part->outputs + output;
-        *y = fv_add(j->w.fresh ? fv_start(&j->w, part, output) : *y, sum[e]);
+        *y = fv_mul(fv_add(j->w.fresh ? fv_start(&j->w, part, output) : *y, sum[e]), part->scale);
     }
 }
 

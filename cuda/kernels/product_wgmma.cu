@@ -112,7 +112,7 @@ FV_DEVICE void end_sums(const job *j, const float *sum, place at, const shape s)
         }
 #pragma unroll
         for (int i = 0; i < at_once; i++)
-            if (inside[i / 2 % 2] && 2 * e + i / 4 * 8 + i % 2 < left) y[(i / 4 * 8 + i % 2) * apart + i / 2 % 2 * 8] = fv_add(old[i], sum[e + i]);
+            if (inside[i / 2 % 2] && 2 * e + i / 4 * 8 + i % 2 < left) y[(i / 4 * 8 + i % 2) * apart + i / 2 % 2 * 8] = fv_mul(fv_add(old[i], sum[e + i]), part.scale);
     }
 }
 

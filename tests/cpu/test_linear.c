@@ -63,9 +63,9 @@ static void check_forward(const fixture *f, int64_t m, int64_t n, int64_t k, boo
             f->ops[o]->linear_pack(&f->exec[t], packed, weight);
             float *y = numbers(4, m * n); /* what was there must not matter */
             fv_view out = fv_mat(y, m, n), from = fv_mat(in, m, k), start = with_bias ? fv_vec(bias, n) : fv_none;
-            f->ops[o]->linear(&f->exec[t], &(fv_linear_map){out, weight, packed, start}, 1, from);
+            f->ops[o]->linear(&f->exec[t], &(fv_linear_map){.y = out, .w = weight, .packed = packed, .bias = start}, 1, from);
             assert_same_bits(y, want, m * n, bf16 ? "linear bf16" : "linear", f->ops[o]->name, t + 1);
-            if (!strncmp(f->ops[o]->name, "cpu", 3)) f->ops[o]->linear(&f->exec[t], &(fv_linear_map){out, weight, NULL, start}, 1, from);
+            if (!strncmp(f->ops[o]->name, "cpu", 3)) f->ops[o]->linear(&f->exec[t], &(fv_linear_map){.y = out, .w = weight, .bias = start}, 1, from);
             assert_same_bits(y, want, m * n, bf16 ? "linear bf16, not packed" : "linear, not packed", f->ops[o]->name, t + 1);
             free(y);
             free(packed);
@@ -74,10 +74,11 @@ static void check_forward(const fixture *f, int64_t m, int64_t n, int64_t k, boo
     free(in), free(w), free(bias), free(want), free(half);
 }
 
-/* Maps of one input, with biases in bf16 and in f32: each has the bits that it has alone. */
+/* Maps of one input, with biases in bf16 and in f32, some of them scaled: each has the bits that it has alone. */
 static void check_several(const fixture *f, int64_t m, int64_t k) {
     enum { N = 70 };
-    static const int64_t n[FV_MAPS_MOST] = { N, 3, 33, 16 };
+    static const int64_t n[FV_MAPS_MOST] = { N, 3, 33, 16, 5, 20 };
+    static const float scale[FV_MAPS_MOST] = { 0, 0.3f, 0, 1, 2, 0 };
     float *in = numbers(1, m * k), *w = numbers(2, N * k), *bias = numbers(3, N), *y[2 * FV_MAPS_MOST];
     uint16_t half[N];
     fv_from_f32(half, FV_BF16, bias, N);
@@ -92,9 +93,10 @@ static void check_several(const fixture *f, int64_t m, int64_t k) {
                 f->ops[o]->linear_pack(&f->exec[t], packed, weight);
                 fv_view stored = fv_vec(bias, n[i]);
                 if (i % 2 == 0) stored = (fv_view){ .data = half, .dtype = FV_BF16, .rank = 1, .shape = { n[i] } };
-                maps[i] = (fv_linear_map){ fv_mat(y[i], m, n[i]), weight, packed, stored };
-                fv_linear_map alone = { fv_mat(y[FV_MAPS_MOST + i], m, n[i]), weight, packed, fv_vec(bias, n[i]) };
+                maps[i] = (fv_linear_map){ .y = fv_mat(y[i], m, n[i]), .w = weight, .packed = packed, .bias = stored, .scale = scale[i] };
+                fv_linear_map alone = { .y = fv_mat(y[FV_MAPS_MOST + i], m, n[i]), .w = weight, .packed = packed, .bias = fv_vec(bias, n[i]) };
                 f->ops[o]->linear(&f->exec[t], &alone, 1, fv_mat(in, m, k));
+                for (int64_t e = 0; e < m * n[i] && scale[i] != 0; e++) y[FV_MAPS_MOST + i][e] *= scale[i];
             }
             f->ops[o]->linear(&f->exec[t], maps, FV_MAPS_MOST, fv_mat(in, m, k));
             for (int i = 0; i < FV_MAPS_MOST; i++) {
@@ -104,6 +106,23 @@ static void check_several(const fixture *f, int64_t m, int64_t k) {
         }
     for (int i = 0; i < 2 * FV_MAPS_MOST; i++) free(y[i]);
     free(in), free(w), free(bias);
+}
+
+/* A chain that starts from what y holds. */
+static void check_adding(const fixture *f, int64_t m, int64_t n, int64_t k) {
+    float *in = numbers(1, m * k), *w = numbers(2, n * k), *there = numbers(3, m * n), *want = copy_of(there, m * n);
+    naive(want, m, n, k, in, k, 1, w, 1, k);
+    for (int o = 0; o < f->tables; o++)
+        for (int t = 0; t < MAX_THREADS; t++) {
+            float *y = copy_of(there, m * n);
+            fv_view weight = fv_mat(w, n, k);
+            void *packed = malloc(f->ops[o]->linear_packed_bytes(weight));
+            f->ops[o]->linear_pack(&f->exec[t], packed, weight);
+            f->ops[o]->linear(&f->exec[t], &(fv_linear_map){ .y = fv_mat(y, m, n), .w = weight, .packed = packed, .adds = true }, 1, fv_mat(in, m, k));
+            assert_same_bits(y, want, m * n, "linear that adds", f->ops[o]->name, t + 1);
+            free(packed), free(y);
+        }
+    free(in), free(w), free(there), free(want);
 }
 
 static void check_back(const fixture *f, int64_t m, int64_t n, int64_t k, bool bf16) {
@@ -154,6 +173,8 @@ static void rows_do_not_see_each_other(void **state) {
 static void maps_of_one_input(void **state) {
     static const int64_t rows[] = { 1, 7, 64, 100 };
     for (size_t i = 0; i < FV_COUNT(rows); i++) check_several(*state, rows[i], 65);
+    for (size_t i = 0; i < FV_COUNT(rows); i++) check_adding(*state, rows[i], 37, 19);
+    check_adding(*state, 40, 33, 1201);
 }
 
 static void every_tile_height_and_width(void **state) {

@@ -134,7 +134,7 @@ static void linear(const fv_exec *x, const fv_linear_map *maps, int n, fv_view a
     fv_linear_map on_card[FV_MAPS_MOST];
     (void)x;
     for (int i = 0; i < n; i++)
-        on_card[i] = (fv_linear_map){out(maps[i].y), in(maps[i].w), mirrored(maps[i].packed, real->linear_packed_bytes(maps[i].w), false), in(maps[i].bias)};
+        on_card[i] = (fv_linear_map){out(maps[i].y), in(maps[i].w), mirrored(maps[i].packed, real->linear_packed_bytes(maps[i].w), false), in(maps[i].bias), maps[i].scale, maps[i].adds};
     real->linear(&card, on_card, n, in(a));
     done();
 }

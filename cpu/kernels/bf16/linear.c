@@ -4,6 +4,7 @@
 
 #define FV_STEP(a, b, sum) fv_dot_pairs(a, b, sum)
 enum { FV_STEP_NUMBERS = 2 };
+#define FV_SCALE fv_cpu_avx512_scale
 #define FV_STEP_WIDENS 0
 #include "cpu/kernels/product.h"
 
