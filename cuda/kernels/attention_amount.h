@@ -60,12 +60,13 @@ FV_DEVICE void fv_amount_merge(fv_amount *all, const fv_amount *more, float scal
     for (int e = 0; e < parts * FV_TC_WIDE * 4; e++) all->mixed[e] = fv_together(all->mixed[e], more->mixed[e], b[e / 2 % 2]);
 }
 
-/* Scores of a group to p, which takes their place; the sums so far are scaled to the new largest score. scale: of scores, times log2 e. */
-FV_DEVICE void fv_amount_weigh(fv_amount *y, float *s, const fv_query *see, int position, float scale, const int parts) {
+/* Scores of a group to p, which takes their place, and the largest score and the sum so far to those with it. shrink: what mixed is to be scaled by, before p and values are added. scale: of
+ * scores, times log2 e. */
+FV_DEVICE void fv_amount_weigh(float *max, float *sums, float *shrink, float *s, const fv_query *see, int position, float scale) {
     int lane = FV_THREAD % 32;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        float most = y->max[h], sum = 0;
+        float most = max[h], sum = 0;
         bool whole = see[h].first <= position && see[h].limit >= position + FV_TC_KEYS;
 #pragma unroll
         for (int i = 0; i < 2 * FV_TC_WIDE; i++) {
@@ -76,7 +77,7 @@ FV_DEVICE void fv_amount_weigh(fv_amount *y, float *s, const fv_query *see, int 
         most = fv_max(fv_across(most, 1), most);
         most = fv_max(fv_across(most, 2), most);
         float from = most == fv_nothing() ? 0 : fv_mul(most, scale); /* nothing was seen yet: p and the sums stay 0 */
-        float shrink = y->max[h] == fv_nothing() ? 0 : fv_exp2_near(fv_mul(fv_sub(y->max[h], most), scale));
+        shrink[h] = max[h] == fv_nothing() ? 0 : fv_exp2_near(fv_mul(fv_sub(max[h], most), scale));
 #pragma unroll
         for (int i = 0; i < 2 * FV_TC_WIDE; i++) {
             float *x = s + i / 2 * 4 + h * 2 + i % 2;
@@ -85,14 +86,14 @@ FV_DEVICE void fv_amount_weigh(fv_amount *y, float *s, const fv_query *see, int 
         }
         sum = fv_add(sum, fv_across(sum, 1));
         sum = fv_add(sum, fv_across(sum, 2));
-        y->max[h] = most;
-        y->sum[h] = fv_add(fv_mul(y->sum[h], shrink), sum);
-#pragma unroll
-        for (int e = 0; e < parts * FV_TC_WIDE * 2; e++) {
-            float *m = y->mixed + e / 2 * 4 + h * 2 + e % 2;
-            *m = fv_mul(*m, shrink);
-        }
+        max[h] = most;
+        sums[h] = fv_add(fv_mul(sums[h], shrink[h]), sum);
     }
+}
+
+FV_DEVICE void fv_amount_shrink(fv_amount *y, const float *shrink, const int parts) {
+#pragma unroll
+    for (int e = 0; e < parts * FV_TC_WIDE * 4; e++) y->mixed[e] = fv_mul(y->mixed[e], shrink[e / 2 % 2]);
 }
 
 /* Column d of what this thread has of query h: number e / 2 * 4 + h * 2 + e % 2 of mixed. */

@@ -45,10 +45,11 @@ FV_DEVICE void attend(const fv_tc_job *j, const int parts, const bool alone) {
         fv_copy_wait(1);
         FV_SYNC(); /* the group is there */
         if (mine) {
-            float s[WIDE * 4];
+            float s[WIDE * 4], shrink[2];
             fv_kept weights;
             fv_tc_scores(s, q, keys, row, parts);
-            fv_amount_weigh(&y, s, see, page * FV_PAGE, scale, parts);
+            fv_amount_weigh(y.max, y.sum, shrink, s, see, page * FV_PAGE, scale);
+            fv_amount_shrink(&y, shrink, parts);
             fv_keep(&weights, s);
             fv_tc_mix(y.mixed, &weights, values, parts);
             if (!alone && (next % FV_TC_CHUNK_PAGES == 0 || next >= end)) {
@@ -137,14 +138,14 @@ static int64_t cut(fv_tile *tile, int64_t room, const fv_attention *a) {
     return n;
 }
 
-/* In chunks, where blocks would be too few for the card, or their queries for the pages that they read. */
+/* In chunks, where blocks would be too few for the card, or their queries for the pages that they read; by wgmma, where runs fill its large tiles. */
 static fv_attend_way best_way(const fv_attention *a) {
     int64_t longest = 0, queries = (int64_t)a->rows * (a->heads / a->kv_heads), most = queries / FV_TC_QUERIES * a->kv_heads;
     for (int row = 0; row < a->rows; row++)
         if (a->limit[row] - first_of(a, row) > longest) longest = a->limit[row] - first_of(a, row);
-    bool few = queries < (int64_t)a->runs * FV_TC_QUERIES / 2;
+    bool few = queries < (int64_t)a->runs * FV_TC_QUERIES / 2, many = queries > (int64_t)a->runs * (FV_TC_MANY * 3 / 4);
     if (longest > FV_TC_CHUNK && (few || most < 2 * (int64_t)fv_cuda_multiprocessors())) return FV_ATTEND_CHUNKS;
-    return !few && fv_wgmma_runs() ? FV_ATTEND_WGMMA : FV_ATTEND_MMA;
+    return many && fv_wgmma_runs() ? FV_ATTEND_WGMMA : FV_ATTEND_MMA;
 }
 
 /* Chunk by chunk. */

@@ -57,45 +57,70 @@ FV_DEVICE void produce(const fv_tc_job *j, const room *r, const fv_tile *t, int 
     }
 }
 
-/* A group of four warps: 64 queries. */
+/* Asks for s [64 queries][64 keys], over all columns. */
+FV_DEVICE void ask_scores(float *s, fv_operand q, fv_operand keys, const int parts) {
+    fv_wgmma_begin();
+#pragma unroll
+    for (int part = 0; part < parts; part++)
+#pragma unroll
+        for (int l = 0; l < BLOCK_SIDE / 16; l++)
+            fv_wgmma(s, fv_operand_at(q, part * BLOCK_BYTES + l * 32), fv_operand_at(keys, part * BLOCK_BYTES + l * 32), part || l, FV_TC_KEYS, false, false);
+    fv_wgmma_commit();
+}
+
+/* Asks for mixed += p values. */
+FV_DEVICE void ask_mix(float *mixed, const fv_kept *weights, fv_operand values, const int parts) {
+    fv_wgmma_begin();
+#pragma unroll
+    for (int l = 0; l < FV_TC_KEYS / 16; l++) fv_wgmma_kept(mixed, weights->v[l], fv_operand_at(values, l * 16 * BLOCK_ROW_BYTES), parts * BLOCK_SIDE);
+    fv_wgmma_commit();
+}
+
+/* A group of four warps: 64 queries. The next group's scores are made, and weighed, while p and values of this one are multiplied. */
 FV_DEVICE void consume(const fv_tc_job *j, const room *r, const fv_tile *t, int kv_head, const int parts) {
     const fv_plan *p = &j->a.plan;
-    int group = FV_THREAD / 128, row = group * FV_TC_QUERIES + FV_THREAD / 32 % 4 * 16, end = t->page + t->pages, stage = 0, parity = 0;
-    float scale = fv_mul(p->scale, FV_LOG2_E);
+    int group = FV_THREAD / 128, row = group * FV_TC_QUERIES + FV_THREAD / 32 % 4 * 16, end = t->page + t->pages, page = t->page / FV_TC_PAGES * FV_TC_PAGES, stage = 0, parity = 0;
+    float scale = fv_mul(p->scale, FV_LOG2_E), s[FV_TC_WIDE * 4], max[2], sum[2], shrink[2];
     fv_query see[2];
     fv_amount all, y;
+    fv_kept weights;
 #pragma unroll
     for (int h = 0; h < 2; h++) see[h] = fv_query_of(p, t, row + FV_THREAD % 32 / 4 + h * 8);
     fv_amount_begin(&all, parts);
     fv_amount_begin(&y, parts);
     fv_operand q = fv_operand_of(r->q + group * parts * BLOCK_BYTES);
-    for (int page = t->page / FV_TC_PAGES * FV_TC_PAGES; page < end; page += FV_TC_PAGES) {
-        fv_operand keys = fv_operand_of(r->stage + stage * STAGE_BYTES(parts)), values = fv_operand_at(keys, parts * BLOCK_BYTES);
-        float s[FV_TC_WIDE * 4];
-        fv_kept weights;
-        fv_gate_wait(&r->full[stage], parity);
-        fv_wgmma_begin();
+    fv_gate_wait(&r->full[0], 0);
+    ask_scores(s, q, fv_operand_of(r->stage), parts);
+    fv_wgmma_wait(s, FV_TC_WIDE * 4);
+    fv_amount_weigh(y.max, y.sum, shrink, s, see, page * FV_PAGE, scale);
+    fv_keep(&weights, s);
+    for (; page + FV_TC_PAGES < end; page += FV_TC_PAGES) {
+        bool cut = (page + FV_TC_PAGES) % FV_TC_CHUNK_PAGES == 0;
+        int next = stage + 1 == STAGES ? 0 : stage + 1;
+        parity ^= next == 0;
+        fv_gate_wait(&r->full[next], parity);
+        ask_scores(s, q, fv_operand_of(r->stage + next * STAGE_BYTES(parts)), parts);
+        ask_mix(y.mixed, &weights, fv_operand_of(r->stage + stage * STAGE_BYTES(parts) + parts * BLOCK_BYTES), parts);
+        fv_wgmma_wait_for_these(s, FV_TC_WIDE * 4);
 #pragma unroll
-        for (int part = 0; part < parts; part++)
-#pragma unroll
-            for (int l = 0; l < BLOCK_SIDE / 16; l++)
-                fv_wgmma(s, fv_operand_at(q, part * BLOCK_BYTES + l * 32), fv_operand_at(keys, part * BLOCK_BYTES + l * 32), part || l, FV_TC_KEYS, false, false);
-        fv_wgmma_commit();
-        fv_wgmma_wait(s, FV_TC_WIDE * 4);
-        fv_amount_weigh(&y, s, see, page * FV_PAGE, scale, parts);
-        fv_keep(&weights, s);
-        fv_wgmma_begin();
-#pragma unroll
-        for (int l = 0; l < FV_TC_KEYS / 16; l++) fv_wgmma_kept(y.mixed, weights.v[l], fv_operand_at(values, l * 16 * BLOCK_ROW_BYTES), parts * BLOCK_SIDE);
-        fv_wgmma_commit();
+        for (int h = 0; h < 2; h++) max[h] = cut ? fv_nothing() : y.max[h], sum[h] = cut ? 0 : y.sum[h];
+        fv_amount_weigh(max, sum, shrink, s, see, (page + FV_TC_PAGES) * FV_PAGE, scale);
         fv_wgmma_wait(y.mixed, parts * FV_TC_WIDE * 4);
+        fv_keep(&weights, s); /* not before: what a product under way reads from must stay */
         if (FV_THREAD % 32 == 0) fv_gate_arrive(&r->empty[stage]);
-        if (++stage == STAGES) stage = 0, parity ^= 1;
-        if ((page + FV_TC_PAGES) % FV_TC_CHUNK_PAGES == 0 || page + FV_TC_PAGES >= end) {
+        if (cut) {
             fv_amount_merge(&all, &y, scale, parts);
             fv_amount_begin(&y, parts);
+        } else {
+            fv_amount_shrink(&y, shrink, parts);
         }
+#pragma unroll
+        for (int h = 0; h < 2; h++) y.max[h] = max[h], y.sum[h] = sum[h];
+        stage = next;
     }
+    ask_mix(y.mixed, &weights, fv_operand_of(r->stage + stage * STAGE_BYTES(parts) + parts * BLOCK_BYTES), parts);
+    fv_wgmma_wait(y.mixed, parts * FV_TC_WIDE * 4);
+    fv_amount_merge(&all, &y, scale, parts);
     fv_amount_store(j, t, &all, row, kv_head, parts);
 }
 

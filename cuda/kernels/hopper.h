@@ -67,6 +67,12 @@ FV_DEVICE void fv_wgmma_begin(void) { asm volatile("wgmma.fence.sync.aligned;" :
 FV_DEVICE void fv_wgmma_commit(void) { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 /* All groups but the latest are done. */
 FV_DEVICE void fv_wgmma_wait_for_earlier(void) { asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory"); }
+/* The same, and the sums of the group before the latest can be read. */
+FV_DEVICE void fv_wgmma_wait_for_these(float *sum, const int count) {
+    fv_wgmma_wait_for_earlier();
+#pragma unroll
+    for (int i = 0; i < count; i++) asm volatile("" : "+f"(sum[i])::"memory");
+}
 /* All are done, and the sums can be read: not before, whatever the compiler thinks. */
 FV_DEVICE void fv_wgmma_wait(float *sum, const int count) {
     asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
@@ -172,6 +178,7 @@ FV_DEVICE void fv_wgmma_wait(float *sum, const int count) {
     (void)sum, (void)count;
     fv_across(0, 1);
 }
+FV_DEVICE void fv_wgmma_wait_for_these(float *sum, const int count) { fv_wgmma_wait(sum, count); }
 
 /* Number (row, l) of a tile, by its address: the swizzle turns bits 4 to 6 by bits 7 to 9. */
 FV_DEVICE float fv_operand_number(fv_operand t, int row, int l, bool turned) {
