@@ -122,42 +122,70 @@ FV_DEVICE void produce_pages(const fv_tc_back_job *j, const room *r, const pair 
     }
 }
 
+/* A group without a tile gives back what the other one reads. */
+FV_DEVICE void pass_pages(const room *r, const pair *y) {
+    int stage = 0, parity = 0;
+    for (int page = y->page; page < y->end; page += FV_TC_PAGES) {
+        fv_gate_wait(&r->full[stage], parity);
+        fv_gate_arrive(&r->empty[stage]);
+        if (++stage == STAGES) stage = 0, parity ^= 1;
+    }
+}
+
+/* s and ds of a group of keys, to p and ds. */
+FV_DEVICE void weigh_pages(const fv_tc_bringing *brings, float *s, float *ds, int page, float exponent, float scale) {
+#pragma unroll
+    for (int e = 0; e < NUMBERS; e++)
+        fv_tc_back_weigh(&brings[e / 2 % 2], &s[e], &ds[e], page * FV_PAGE + e / 4 * 8 + FV_THREAD % 4 * 2 + e % 2, exponent, scale);
+}
+
+/* The next group of keys is weighed while ds and keys of this one are multiplied. */
 FV_DEVICE void consume_pages(const fv_tc_back_job *j, const room *r, const pair *y, int kv_head, const int parts) {
     const fv_plan *p = &j->b.plan;
-    int group = FV_THREAD / 128, row = FV_THREAD / 32 % 4 * 16, lane = FV_THREAD % 32, stage = 0, parity = 0;
-    bool mine = group < y->count;
+    int group = FV_THREAD / 128, row = FV_THREAD / 32 % 4 * 16, lane = FV_THREAD % 32, stage = 0, parity = 0, page = y->page;
     float exponent = fv_mul(p->scale, FV_LOG2_E), dq[FV_TC_PARTS * NUMBERS], s[NUMBERS], ds[NUMBERS];
     fv_kept kept;
     fv_tc_bringing brings[2];
+    fv_tile t = group == 0 ? y->tile[0] : y->tile[1];
 #pragma unroll
-    for (int h = 0; h < 2; h++) brings[h] = j->brings[(kv_head * p->tiles + y->number + (mine ? group : 0)) * FV_TC_QUERIES + row + lane / 4 + h * 8];
+    for (int h = 0; h < 2; h++) brings[h] = j->brings[(kv_head * p->tiles + y->number + group) * FV_TC_QUERIES + row + lane / 4 + h * 8];
 #pragma unroll
     for (int e = 0; e < FV_TC_PARTS * NUMBERS; e++) dq[e] = 0;
     fv_operand q = fv_operand_of(r->kept + group * BLOCKS_BYTES(parts)), dout = fv_operand_of(r->kept + (GROUPS + group) * BLOCKS_BYTES(parts));
     fv_gate_wait(r->there, 0);
-    for (int page = y->page; page < y->end; page += FV_TC_PAGES) {
-        fv_operand keys = fv_operand_of(r->stage + stage * PAIR_BYTES(parts)), values = fv_operand_at(keys, BLOCKS_BYTES(parts));
-        fv_gate_wait(&r->full[stage], parity);
-        if (mine) {
-            fv_wgmma_begin();
-            ask_scores(s, q, keys, parts);
-            ask_scores(ds, dout, values, parts);
-            fv_wgmma_commit();
-            fv_wgmma_wait(s, NUMBERS);
-            fv_wgmma_wait(ds, NUMBERS);
-#pragma unroll
-            for (int e = 0; e < NUMBERS; e++)
-                fv_tc_back_weigh(&brings[e / 2 % 2], &s[e], &ds[e], page * FV_PAGE + e / 4 * 8 + lane % 4 * 2 + e % 2, exponent, p->scale);
-            fv_keep(&kept, ds);
-            fv_wgmma_begin();
-            ask_mix(dq, &kept, keys, parts);
-            fv_wgmma_commit();
-            fv_wgmma_wait(dq, parts * NUMBERS);
-        }
+    fv_gate_wait(&r->full[0], 0);
+    fv_wgmma_begin();
+    ask_scores(s, q, fv_operand_of(r->stage), parts);
+    ask_scores(ds, dout, fv_operand_of(r->stage + BLOCKS_BYTES(parts)), parts);
+    fv_wgmma_commit();
+    fv_wgmma_wait(s, NUMBERS);
+    fv_wgmma_wait(ds, NUMBERS);
+    weigh_pages(brings, s, ds, page, exponent, p->scale);
+    fv_keep(&kept, ds);
+    for (; page + FV_TC_PAGES < y->end; page += FV_TC_PAGES) {
+        int next = stage + 1 == STAGES ? 0 : stage + 1;
+        parity ^= next == 0;
+        fv_gate_wait(&r->full[next], parity);
+        fv_wgmma_begin();
+        ask_scores(s, q, fv_operand_of(r->stage + next * PAIR_BYTES(parts)), parts);
+        ask_scores(ds, dout, fv_operand_of(r->stage + next * PAIR_BYTES(parts) + BLOCKS_BYTES(parts)), parts);
+        fv_wgmma_commit();
+        fv_wgmma_begin();
+        ask_mix(dq, &kept, fv_operand_of(r->stage + stage * PAIR_BYTES(parts)), parts);
+        fv_wgmma_commit();
+        fv_wgmma_wait_for_these(s, NUMBERS);
+        fv_wgmma_wait_for_these(ds, NUMBERS);
+        weigh_pages(brings, s, ds, page + FV_TC_PAGES, exponent, p->scale);
+        fv_wgmma_wait(dq, parts * NUMBERS);
+        fv_keep(&kept, ds); /* not before: what a product under way reads from must stay */
         fv_gate_arrive(&r->empty[stage]);
-        if (++stage == STAGES) stage = 0, parity ^= 1;
+        stage = next;
     }
-    if (mine) fv_tc_add_dq(&j->b, &y->tile[group], dq, row, kv_head, parts);
+    fv_wgmma_begin();
+    ask_mix(dq, &kept, fv_operand_of(r->stage + stage * PAIR_BYTES(parts)), parts);
+    fv_wgmma_commit();
+    fv_wgmma_wait(dq, parts * NUMBERS);
+    fv_tc_add_dq(&j->b, &t, dq, row, kv_head, parts);
 }
 
 /* A block is (kv head, pair). */
@@ -168,7 +196,8 @@ FV_DEVICE void back_pair(const fv_tc_back_job *j, const int parts) {
     make_gates(&r, CONSUMERS);
     if (FV_THREAD < CONSUMERS) {
         fv_registers_more();
-        consume_pages(j, &r, &y, kv_head, parts);
+        if (FV_THREAD / 128 < y.count) consume_pages(j, &r, &y, kv_head, parts);
+        else pass_pages(&r, &y);
     } else {
         fv_registers_less();
         if (FV_THREAD == CONSUMERS) produce_pages(j, &r, &y, kv_head, parts);
@@ -207,7 +236,7 @@ FV_DEVICE void consume_tiles(const fv_tc_back_job *j, const room *r, float *dkey
     const fv_plan *p = &j->b.plan;
     int row = FV_THREAD / 32 % 4 * 16, lane = FV_THREAD % 32, stage = FV_THREAD / 128, parity = 0;
     float exponent = fv_mul(p->scale, FV_LOG2_E), s[NUMBERS], ds[NUMBERS];
-    fv_kept kept;
+    fv_kept weights, kept;
     fv_operand keys = fv_operand_of(r->kept), values = fv_operand_at(keys, BLOCKS_BYTES(parts));
     fv_gate_wait(r->there, 0);
     for (;;) {
@@ -226,15 +255,13 @@ FV_DEVICE void consume_tiles(const fv_tc_back_job *j, const room *r, float *dkey
 #pragma unroll
         for (int e = 0; e < NUMBERS; e++)
             fv_tc_back_weigh(&brings[e / 4 * 8 + lane % 4 * 2 + e % 2], &s[e], &ds[e], at * FV_PAGE + row + lane / 4 + e / 2 % 2 * 8, exponent, p->scale);
-        fv_keep(&kept, s);
-        fv_wgmma_begin();
-        ask_mix(dvalues, &kept, dout, parts);
-        fv_wgmma_commit();
-        fv_wgmma_wait(dvalues, parts * NUMBERS);
+        fv_keep(&weights, s);
         fv_keep(&kept, ds);
         fv_wgmma_begin();
+        ask_mix(dvalues, &weights, dout, parts);
         ask_mix(dkeys, &kept, q, parts);
         fv_wgmma_commit();
+        fv_wgmma_wait(dvalues, parts * NUMBERS);
         fv_wgmma_wait(dkeys, parts * NUMBERS);
         fv_gate_arrive(&r->empty[stage]); /* every thread has read what queries bring */
         if ((stage += GROUPS) >= STAGES) stage -= STAGES, parity ^= 1;
