@@ -123,8 +123,8 @@ device: cuda
 precision: bf16
 data: {rows(folder)}
 stages:
-  - {{name: rl, kind: grpo, steps: {args.steps}, rollout: {{prompts: {args.prompts}, group_size: 8, max_new_tokens: {args.tokens}}},
-     reward: {{terms: [{{term: repetition}}, {{term: exact}}]}}, optim: {{lr: 1.0e-6}}}}
+  - {{name: rl, kind: grpo, steps: {args.steps}, rollout: {{prompts: {args.prompts}, group_size: 8, max_new_tokens: {args.tokens}, ignore_eos: true}},
+     reward: {{terms: [{{term: repetition, n: 1}}]}}, optim: {{lr: 1.0e-6}}}}
 """)
     extra = [*(["lora.r=16", "lora.targets=all-linear"] if args.lora else []), *args.overrides]
     subprocess.run([args.fovea, "train", recipe, *extra], check=True, stdout=sys.stderr)

@@ -166,7 +166,7 @@ class Shape:
         self.windows = inputs["pixel_values"].shape[0] // sizes.pop()
         self.back = torch.argsort(self.order)
         tables = hf.model.visual.rotary_pos_emb(inputs["pixel_values"], get_vision_position_ids(grid, 2))
-        self.vision_cos, self.vision_sin = (t.view(-1, 4, t.shape[-1])[self.order].flatten(0, 1).unsqueeze(1) for t in tables)
+        self.vision_cos, self.vision_sin = (t.view(-1, 4, t.shape[-1])[self.order].flatten(0, 1).unsqueeze(1).to(hf.dtype) for t in tables)
         position, delta = hf.model.get_rope_index(inputs["input_ids"], mm_token_type_ids=inputs["mm_token_type_ids"], image_grid_thw=grid)
         self.tokens = inputs["input_ids"].shape[1]
         self.first = int((inputs["input_ids"][0] == hf.config.image_token_id).nonzero()[0])

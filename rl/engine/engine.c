@@ -77,6 +77,7 @@ fv_status fv_engine_open(fv_engine **out, const fv_model *m, fv_slot *slot, cons
         return fv_fail(err, FV_NO_MEMORY, "engine: out of memory");
     }
     fv_model_banned(m, e->banned);
+    for (int i = 0; i < m->config.eos_count && e->options.ignore_eos; i++) e->banned[m->config.eos[i]] = 1;
     *out = e;
     return FV_OK;
 }

@@ -94,6 +94,7 @@ static const fv_field fields[] = {
     {"rollout.top_p", ROLL, FV_FIELD_SCHEDULE, 0.0001, 1, "1.0", "", "nucleus; log-probs stay those of the whole vocabulary"},
     {"rollout.top_k", ROLL, FV_FIELD_INT, 0, 1e6, "0", "", "0: off"},
     {"rollout.max_new_tokens", ROLL, FV_FIELD_INT, 1, 1e6, "256", "", "tokens a turn"},
+    {"rollout.ignore_eos", ROLL, FV_FIELD_BOOL, 0, 0, "false", "", "answers go on to max_new_tokens: for timings of equal work"},
     {"rollout.max_response", ROLL, FV_FIELD_INT, 1, 1e9, "8192", "", "tokens of all turns and observations together"},
     {"rollout.show", ROLL, FV_FIELD_INT, 0, 1e6, "8", "", "trajectories written a step, with their pictures"},
     {"rollout.every", ROLL, FV_FIELD_INT, 1, 1e9, "10", "", "steps between such writings"},

@@ -341,7 +341,7 @@ static fv_status open_stage(grpo *g, int64_t from, fv_error *err) {
                                .ahead = fv_train_reads_ahead(t->ops->device)};
     FV_TRY(fv_feed_open(&g->feed, t->model, g->rows.data, t->pool, &options, err));
     FV_TRY(fv_jobs_open(&g->tools, fv_pool_threads(t->pool), err));
-    fv_engine_options how = {.record = fv_train_record(g->stage)};
+    fv_engine_options how = {.record = fv_train_record(g->stage), .ignore_eos = fv_get_bool(g->stage->json, "rollout.ignore_eos")};
     return fv_engine_open(&g->engine, t->model, t->policy, &how, err);
 }
 
