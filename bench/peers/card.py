@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("what", choices=["attention", "grpo"])
@@ -127,9 +128,23 @@ stages:
      reward: {{terms: [{{term: repetition, n: 1}}]}}, optim: {{lr: 1.0e-6}}}}
 """)
     extra = [*(["lora.r=16", "lora.targets=all-linear"] if args.lora else []), *args.overrides]
-    subprocess.run([args.fovea, "train", recipe, *extra], check=True, stdout=sys.stderr)
-    steps = [json.loads(text) for text in (folder / "run/metrics.jsonl").read_text().splitlines()]
+    steps = steps_of([args.fovea, "train", recipe, *extra], folder / "run/metrics.jsonl")
     return statistics.median(s["step_time"] for s in steps[1:]), steps[-1]
+
+
+def steps_of(command, metrics):
+    """Its metrics, until all steps are there: what a run saves at its end are its weights and moments, which take longer than the steps."""
+    run, lines = subprocess.Popen(command, stdout=sys.stderr), []
+    try:
+        while len(lines) < args.steps:
+            if run.poll() not in (None, 0):
+                sys.exit(f"{' '.join(map(str, command))}: ended with {run.returncode}")
+            time.sleep(0.05)
+            lines = metrics.read_text().split("\n")[:-1] if metrics.exists() else []  # whole lines
+    finally:
+        run.kill()
+        run.wait()
+    return [json.loads(text) for text in lines]
 
 
 def grpo():

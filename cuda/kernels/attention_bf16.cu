@@ -144,7 +144,7 @@ static fv_attend_way best_way(const fv_attention *a) {
     for (int row = 0; row < a->rows; row++)
         if (a->limit[row] - first_of(a, row) > longest) longest = a->limit[row] - first_of(a, row);
     bool few = queries < (int64_t)a->runs * FV_TC_QUERIES / 2, many = queries > (int64_t)a->runs * (FV_TC_MANY * 3 / 4);
-    if (longest > FV_TC_CHUNK && (few || most < 2 * (int64_t)fv_cuda_multiprocessors())) return FV_ATTEND_CHUNKS;
+    if (longest > FV_TC_CHUNK && (few || most < (int64_t)fv_cuda_multiprocessors())) return FV_ATTEND_CHUNKS;
     return many && fv_wgmma_runs() ? FV_ATTEND_WGMMA : FV_ATTEND_MMA;
 }
 
