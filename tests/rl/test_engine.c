@@ -328,6 +328,37 @@ static void stops_have_their_reasons(void **state) {
     small_close(&s);
 }
 
+/* With ignore_eos no answer ends before its limit, of so many that some would. */
+static void ends_can_be_ignored(void **state) {
+    (void)state;
+    enum { ANSWERS = 32, NEW = 100 };
+    for (int ignored = 0; ignored < 2; ignored++) {
+        small s;
+        fv_engine *e;
+        fv_tree *t;
+        int ended = 0;
+        small_open(&s, SMALL_QWEN25, NULL, 2, false);
+        MUST(fv_engine_open(&e, s.model, s.slot, &(fv_engine_options){.ignore_eos = ignored}, err));
+        MUST(fv_tree_new(&t, s.model, err));
+        fv_engine_begin(e, t);
+        int prompt = small_add(t, s.model, -1, system_text, 0, 0, 0), segment;
+        for (int k = 0; k < ANSWERS; k++) {
+            MUST(fv_tree_branch(t, prompt, 0, 1, 0, &segment, err));
+            MUST(fv_engine_ask(e, &(fv_ask){.segment = segment, .temperature = 1, .key = fv_random_key(4, "test", (uint64_t)k, 0), .max_new = NEW}, err));
+        }
+        while (fv_engine_active(e)) {
+            fv_done done[ANSWERS];
+            int n;
+            MUST(fv_engine_step(e, done, ANSWERS, &n, err));
+            for (int i = 0; i < n; i++) ended += done[i].stop == FV_STOP_END;
+        }
+        assert_true(ignored ? ended == 0 : ended > 0);
+        fv_tree_free(t);
+        fv_engine_close(e);
+        small_close(&s);
+    }
+}
+
 /* Once an engine has seen as much work, steps that only write take no memory. */
 static void decoding_allocates_nothing(void **state) {
     (void)state;
@@ -371,6 +402,7 @@ int main(void) {
         cmocka_unit_test(a_group_costs_its_prompt_once),
         cmocka_unit_test(an_engine_can_be_used_again),
         cmocka_unit_test(stops_have_their_reasons),
+        cmocka_unit_test(ends_can_be_ignored),
         cmocka_unit_test(decoding_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, small_begin, small_end);
