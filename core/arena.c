@@ -5,7 +5,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { MAX_CHUNKS = 48, ALIGNMENT = 64 }; /* chunks double: 48 pass any machine's memory */
+/* Chunks of the host double, since pages that are not written to cost nothing. A device's cost all that they are, so that each is a quarter of what is there: from 1 MiB on
+ * 64 of them pass 2 TiB. */
+enum { MAX_CHUNKS = 64, ALIGNMENT = 64, PART_MORE = 4 };
 
 static const size_t huge_page = (size_t)2 << 20;
 
@@ -24,7 +26,7 @@ struct fv_arena {
         size_t size, used; /* used is current in chunks up to `at`, 0 beyond */
     } chunk[MAX_CHUNKS];
     size_t chunks, at; /* allocated; the one that is being filled */
-    size_t next_size, before, peak; /* before: bytes used in chunks below `at` */
+    size_t next_size, held, before, peak; /* held: bytes of all chunks; before: bytes used in chunks below `at` */
     fv_arena *numbers; /* the other side; NULL: there is one side alone */
     note *last;        /* of the pieces that are taken on the other side */
     fv_arena_alloc *alloc;
@@ -45,7 +47,7 @@ static fv_status host_alloc(void **out, size_t bytes, fv_error *err) {
     return *out ? FV_OK : fv_fail(err, FV_NO_MEMORY, "out of memory");
 }
 
-/* Twice the last one's size, or what is needed where there is not so much left: a device's memory is small beside its pieces. */
+/* What is needed, where there is not so much left: a device's memory is small beside its pieces. */
 static fv_status add_chunk(fv_arena *a, size_t bytes, fv_error *err) {
     size_t size = bytes > a->next_size ? bytes : a->next_size;
     void *data = NULL;
@@ -56,7 +58,9 @@ static fv_status add_chunk(fv_arena *a, size_t bytes, fv_error *err) {
     a->chunk[a->chunks].data = data;
     a->chunk[a->chunks].size = size;
     a->chunk[a->chunks++].used = 0;
-    a->next_size = size <= SIZE_MAX / 2 ? 2 * size : size;
+    a->held += size;
+    if (a->alloc == host_alloc) a->next_size = size <= SIZE_MAX / 2 ? 2 * size : size;
+    else if (a->next_size < a->held / PART_MORE) a->next_size = a->held / PART_MORE;
     return FV_OK;
 }
 
@@ -145,3 +149,4 @@ void fv_arena_release(fv_arena *a, fv_arena_mark mark) {
 void fv_arena_reset(fv_arena *a) { fv_arena_release(a, (fv_arena_mark){ 0 }); }
 
 size_t fv_arena_peak(const fv_arena *a) { return a->numbers ? a->numbers->peak : a->peak; }
+size_t fv_arena_held(const fv_arena *a) { return a->numbers ? a->numbers->held : a->held; }

@@ -18,7 +18,7 @@ typedef struct {
 typedef fv_status fv_arena_alloc(void **out, size_t bytes, fv_error *err);
 typedef void fv_arena_give(void *data);
 
-/* NULL when out of memory. `chunk` is the size of the first piece asked of the system (0 = 1 MiB); later ones double. */
+/* NULL when out of memory. `chunk` is the size of the first piece asked of the system (0 = 1 MiB); later ones are larger. */
 fv_arena *fv_arena_new(size_t chunk);
 void fv_arena_free(fv_arena *a);
 
@@ -40,7 +40,9 @@ void *fv_arena_numbers(fv_arena *a, size_t bytes); /* as fv_arena_take, on the n
 fv_arena_mark fv_arena_here(const fv_arena *a);
 void fv_arena_release(fv_arena *a, fv_arena_mark mark);
 void fv_arena_reset(fv_arena *a);
-size_t fv_arena_peak(const fv_arena *a); /* most bytes ever in use, on the numbers' side where there are two */
+/* On the numbers' side where there are two: most bytes ever in use, and what was taken from the system for them. */
+size_t fv_arena_peak(const fv_arena *a);
+size_t fv_arena_held(const fv_arena *a);
 
 /* Memory outside arenas: 64-byte aligned, not cleared, on huge pages where it is large, so that streaming it needs few page
  * walks. NULL when out of memory; goes back by free(). */

@@ -168,6 +168,9 @@ static fv_var *score(fv_pass *p, const fv_model *m, fv_var *hidden, fv_batch *b)
     return fv_logprob(p, fv_gather(p, hidden, same), fv_decoder_head(m->decoder), target, temperature).logp;
 }
 
+/* A processor's memory is what is written to; a card's all that is taken. */
+static double taken(const fv_needs_model *m, const fv_arena *a) { return (double)(m->ops.device == FV_CPU ? fv_arena_peak(a) : fv_arena_held(a)); }
+
 fv_status fv_needs_run(fv_needs_model *m, const fv_needs_pass *pass, double *bytes, fv_error *err) {
     fv_arena *a = fv_hollow_arena();
     if (!a) return fv_fail(err, FV_NO_MEMORY, "a pass to be measured: out of memory");
@@ -182,12 +185,12 @@ fv_status fv_needs_run(fv_needs_model *m, const fv_needs_pass *pass, double *byt
         fv_stream(&p, logp, NULL); /* nothing is copied */
         fv_pass_back(&p);
     }
-    *bytes = (double)fv_arena_peak(a);
+    *bytes = taken(m, a);
     fv_arena_free(a);
     return p.error.status == FV_OK ? FV_OK : fv_fail(err, p.error.status, "%s", p.error.text);
 }
 
 double fv_needs_scratch(fv_needs_model *m) {
     fv_slot_step(m->policy, &(fv_optim){.lr = 1, .clip = 1}, NULL);
-    return (double)fv_arena_peak(m->scratch);
+    return taken(m, m->scratch);
 }
