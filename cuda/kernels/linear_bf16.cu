@@ -59,6 +59,7 @@ FV_TABLE_OP void fv_cuda_bf16_linear_pack(const fv_exec *x, void *packed, fv_vie
     (void)x;
     fv_cuda_begin("linear_pack", w, fv_none);
     pack(fv_weight_blocks(packed, fv_cols(w)), w, fv_whole_rows(fv_rows(w)));
+    fv_cuda_whole(); /* products read weights before they wait */
 }
 
 FV_TABLE_OP void fv_cuda_bf16_linear(const fv_exec *x, const fv_linear_map *maps, int count, fv_view in) {

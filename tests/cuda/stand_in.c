@@ -34,6 +34,7 @@ static struct {
     int kernels_left; /* until one fails; < 0: none does */
     const char *refused; /* the call that is, after `calls_left` more */
     int calls_left, graphs;
+    uint64_t edges;
 } card = {.limit = (size_t)4 << 30, .kernels_left = -1};
 
 static cudaError_t told(cudaError_t status) {
@@ -119,6 +120,7 @@ bool fv_stand_in_owns(const void *p) { return card.base && (const char *)p >= ca
 size_t fv_stand_in_allocations(void) { return card.allocations; }
 size_t fv_stand_in_copies(void) { return card.copies; }
 int fv_stand_in_graphs(void) { return card.graphs; }
+uint64_t fv_stand_in_edges(void) { return card.edges; }
 void fv_stand_in_refuse(const char *call, int after) { card.refused = call, card.calls_left = after; }
 
 /* ---- a block of threads ---- */
@@ -141,6 +143,7 @@ typedef struct {
     double x;
     const uint8_t *phase; /* of the gate */
     uint8_t parity;
+    bool waited; /* for the launches before */
     copy copies[MAX_COPIES];
     int copy_count, group; /* not made yet; groups ended */
 } fiber;
@@ -206,6 +209,8 @@ void fv_copy_wait(int groups) {
     }
     f->copy_count = left;
 }
+
+void fv_wait_for_earlier(void) { fibers[fv_stand_in.thread].waited = true; }
 
 void fv_stand_in_gate(const uint8_t *phase, uint8_t parity) {
     if (*phase != parity) return;
@@ -291,14 +296,17 @@ static int step_of(int threads) {
     }
 }
 
-static void run_block(int threads) {
-    for (int t = 0; t < threads; t++) fibers[t].state = READY;
+static void run_block(int threads, bool early) {
+    for (int t = 0; t < threads; t++) fibers[t].state = READY, fibers[t].waited = !early;
     do {
         int turn = step_of(threads);
         for (int i = 0, t = 0; i < threads; i++, t = (t + turn) % threads)
             if (fibers[t].state == READY) take_turn(t);
         order = order ? order * 6364136223846793005u + 1442695040888963407u : 0;
     } while (let_go(threads));
+    for (int t = 0; t < threads; t++)
+        if (fibers[t].waited) return;
+    stop("a kernel ends that has not waited for those before it");
 }
 
 /* ---- the stream: what was asked for and is not done yet ---- */
@@ -313,6 +321,7 @@ typedef struct work {
     const void *from;
     size_t size; /* of the argument */
     int after;   /* in a graph: the node before it, -1: none */
+    bool early;  /* may begin before what is before it has ended */
     _Alignas(16) char argument[];
 } work;
 
@@ -337,6 +346,28 @@ static void add(work *w) {
     last = &w->next;
 }
 
+/* The card's memory before a row of kernels each of which may begin before the one before it has ended: so old may be what they read before they wait. Taken only where one reads so. */
+static struct {
+    char *bytes;
+    size_t size, room;
+} past;
+
+static void keep_past(const work *w) {
+    bool reads = false;
+    for (const work *next = w->next; next && next->early; next = next->next) reads = reads || next->kernel->early;
+    past.size = reads ? card.used : 0;
+    if (past.size > past.room) {
+        past.room = past.size;
+        if (!(past.bytes = realloc(past.bytes, past.room))) stop("no memory for what was before");
+    }
+    if (reads) memcpy(past.bytes, card.base, past.size);
+}
+
+const char *fv_stand_in_now(const char *from) {
+    size_t at = (size_t)(from - card.base);
+    return fibers[fv_stand_in.thread].waited || at >= past.size ? from : past.bytes + at;
+}
+
 static void run_kernel(work *w) {
     if (card.kernels_left == 0) card.sticky = cudaErrorIllegalAddress;
     if (card.kernels_left >= 0) card.kernels_left--;
@@ -344,7 +375,7 @@ static void run_kernel(work *w) {
     fv_stand_in.shared = malloc(w->shared ? w->shared : 1);
     kernel = w->kernel->run;
     argument = w->argument;
-    for (fv_stand_in.block = 0; fv_stand_in.block < w->blocks; fv_stand_in.block++) run_block(w->threads);
+    for (fv_stand_in.block = 0; fv_stand_in.block < w->blocks; fv_stand_in.block++) run_block(w->threads, w->kernel->early);
     free(fv_stand_in.shared);
 }
 
@@ -353,6 +384,7 @@ static void run_stream(void) {
     protect(false);
     while (first) {
         work *w = first;
+        if (!w->early) keep_past(w);
         if (w->kernel) run_kernel(w);
         else if (card.sticky == cudaSuccess && w->from) memcpy(w->to, w->from, w->bytes);
         else if (card.sticky == cudaSuccess) memset(w->to, 0, w->bytes);
@@ -399,10 +431,18 @@ static work *kernel_work(const void *function, dim3 grid, dim3 block, size_t sha
     return w;
 }
 
-cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void **arguments, size_t shared, cudaStream_t stream) {
-    (void)stream;
-    cudaError_t status = answer("cudaLaunchKernel");
-    if (status == cudaSuccess) add(kernel_work(function, grid, block, shared, arguments));
+cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const void *function) {
+    (void)function;
+    attributes->ptxVersion = 90;
+    return answer("cudaFuncGetAttributes");
+}
+
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *how, const void *function, void **arguments) {
+    cudaError_t status = answer("cudaLaunchKernelExC");
+    if (status != cudaSuccess) return status;
+    work *w = kernel_work(function, how->gridDim, how->blockDim, how->dynamicSmemBytes, arguments);
+    w->early = how->numAttrs && how->attrs->id == cudaLaunchAttributeProgrammaticStreamSerialization && how->attrs->val.programmaticStreamSerializationAllowed;
+    add(w);
     return status;
 }
 
@@ -494,6 +534,15 @@ cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t *node, cudaGraph_t graph, con
     return answer("cudaGraphAddKernelNode");
 }
 
+cudaError_t cudaGraphAddDependencies(cudaGraph_t graph, const cudaGraphNode_t *from, const cudaGraphNode_t *to, const cudaGraphEdgeData *edges, size_t count) {
+    bool kernels = count == 1 && from[0]->as->kernel && to[0]->as->kernel && from[0]->graph == graph && to[0]->graph == graph;
+    if (!kernels || to[0]->as->after >= 0 || edges->from_port != cudaGraphKernelNodePortProgrammatic || edges->to_port || edges->type != cudaGraphDependencyTypeProgrammatic)
+        stop("an edge that a card would refuse, or that these graphs don't have");
+    to[0]->as->after = from[0]->number;
+    to[0]->as->early = true;
+    return answer("cudaGraphAddDependencies");
+}
+
 static work *zeros_of(const struct cudaMemsetParams *p) {
     if (!fv_stand_in_owns(p->dst) || p->value != 0 || p->elementSize != 1 || p->height != 1) stop("a memset that a card would refuse");
     return zeros_work(p->dst, p->width);
@@ -513,7 +562,11 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsig
     card.graphs++;
     *exec = malloc(sizeof **exec);
     **exec = (struct graph_exec){graph, calloc((size_t)graph->count + 1, sizeof(work *)), graph->count};
-    for (int i = 0; i < graph->count; i++) (*exec)->nodes[i] = copy_of(graph->nodes[i]->as);
+    card.edges = 0;
+    for (int i = 0; i < graph->count; i++) {
+        (*exec)->nodes[i] = copy_of(graph->nodes[i]->as);
+        card.edges |= i < 64 ? (uint64_t)graph->nodes[i]->as->early << i : 0;
+    }
     return status;
 }
 
@@ -531,6 +584,7 @@ static cudaError_t change_node(cudaGraphExec_t exec, cudaGraphNode_t node, work 
     work *was = exec->nodes[node->number];
     if (node->graph != exec->graph || was->kernel != w->kernel) stop("another node's parameters");
     w->after = was->after;
+    w->early = was->early;
     exec->nodes[node->number] = w;
     free(was);
     return answer(call);
