@@ -33,9 +33,10 @@ typedef struct {
     bool fresh;   /* start is the bias (zero if absent), not what y holds */
     fv_view bias; /* [outputs] */
     float scale;  /* 0: 1 */
+    bool a_stays; /* nothing but linear_pack writes a, so it may be read while launches before this one are not done (cuda/window.c: fv_cuda_whole) */
 } fv_product;
 
-/* 1 .. FV_MAPS_MOST products on this card's tensor cores, in one launch: of the same b, and alike but for a's data, outputs, y, bias and scale. */
+/* 1 .. FV_MAPS_MOST products on this card's tensor cores, in one launch: of the same b, and alike but for a's data, outputs, y, bias and scale (and of a_stays, all or none). */
 void fv_multiply(const fv_product *p, int count);
 
 /* The two ways, which tests and timings ask for by name. mma.sync, everywhere: */
