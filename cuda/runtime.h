@@ -15,6 +15,8 @@
 
 /* Chooses the first card and makes the stream; does nothing when that is done. */
 fv_status fv_cuda_open(fv_error *err);
+/* Whether FOVEA_UNPROVEN, names between commas, has this one: what no card has run yet is done only where it is asked for (docs/cuda.md). */
+bool fv_cuda_tries(const char *what);
 cudaStream_t fv_cuda_stream(void);
 int fv_cuda_multiprocessors(void);
 

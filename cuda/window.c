@@ -57,7 +57,7 @@ typedef struct {
 static entry pending_entries[ENTRIES];
 static _Alignas(ALIGNMENT) char pending_bytes[BYTES];
 static sequence pending = {.entries = pending_entries, .bytes = pending_bytes};
-static bool plainly, whole_next, apart; /* apart: true from the beginning turns close launches off everywhere */
+static bool plainly, whole_next, apart;
 
 static struct {
     seen *list; /* [GRAPHS + SEEN]; NULL until the first window */
