@@ -321,6 +321,22 @@ fv_var *fv_attend(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_kv *kv) 
     return y;
 }
 
+static void attend_runs_back(fv_pass *p, const fv_step *s) {
+    fv_var *q = s->x[0], *k = s->x[1], *v = s->x[2];
+    ops_of(p)->attend_runs_back(exec_of(p), fv_grad(p, q), fv_grad(p, k), fv_grad(p, v), fv_grad(p, s->y), s->y->v, s->saved, q->v, k->v, v->v, s->runs);
+}
+
+fv_var *fv_attend_runs(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_runs *r) {
+    fv_var *y = fv_costly_value(p, fv_rows(q->v), fv_cols(q->v), q->track || k->track || v->track);
+    bool known, fits = fv_rows(q->v) == r->rows && fv_cols(q->v) == (int64_t)r->heads * r->head_dim;
+    fv_view stats = fv_costly(p, fv_rows(q->v), 2 * (int64_t)r->heads, &known);
+    if (!fv_pass_fits(p, fits && same_shape(q, k) && same_shape(q, v), "fv_attend_runs", "q, k and v must be as the runs have rows and heads", q->v, k->v)) return y;
+    stats = fv_vec(fv_f32(stats), fv_elements(stats));
+    if (!y->final || !known) ops_of(p)->attend_runs(exec_of(p), y->v, stats, q->v, k->v, v->v, r);
+    fv_tape_push(p, &(fv_step){.back = attend_runs_back, .y = y, .x = {q, k, v}, .saved = stats, .runs = r});
+    return y;
+}
+
 /* ---- log-probs ---- */
 
 static fv_head head_of(fv_pass *p, int weight) { return (fv_head){.weight = weight_of(p, weight), .packed = fv_slot_packed(p->slot, weight)}; }

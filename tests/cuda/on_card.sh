@@ -49,7 +49,7 @@ compile() { # the source
 
 build() {
     # What cuda_measure takes: no library but the C library's.
-    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c tests/cuda/products.c tests/cuda/attention_ways.c tests/cuda/launch_times.c"
+    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/runs.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c tests/cuda/products.c tests/cuda/attention_ways.c tests/cuda/launch_times.c"
     [ -f "$include/cublasLt.h" ] && sources="$sources tests/cuda/products_times.c"
     pids=""
     for source in $sources; do
