@@ -128,7 +128,9 @@ static void attend_runs_back_bf16(const fv_exec *x, fv_view dq, fv_view dk, fv_v
     const double at_once = 1 << 30, most = 2.0 * (1 << 30);
     double all = 0, largest = 0;
     for (int i = 0; i < r->runs; i++) {
-        double rows = r->run_row[i + 1] - r->run_row[i], bytes = 2 * rows * rows * r->heads;
+        int length = r->run_row[i + 1] - r->run_row[i], high = 64; /* rounded up as plans are */
+        while (high < length) high *= 2;
+        double rows = (length + high / 8 - 1) / (high / 8) * (high / 8), bytes = 2 * rows * rows * r->heads;
         all += bytes;
         if (bytes > largest && bytes <= most) largest = bytes;
     }

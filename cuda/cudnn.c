@@ -15,7 +15,7 @@ typedef cudnnBackendDescriptor_t descriptor;
 
 enum { CONFIGS = 16, PLANS = 256 };
 static const size_t aligned_to = 256; /* parts of the workspace */
-static const int64_t shortest = 64, scores_at_once = (int64_t)1 << 30; /* rows of the smallest plan; bytes */
+static const int64_t shortest = 64, scores_at_once = (int64_t)1 << 30, scores_most = (int64_t)2 << 30; /* rows of the smallest plan; bytes, of several windows and of one */
 
 struct fv_cudnn {
     void *library;
@@ -265,6 +265,7 @@ static int64_t fine_bucket(int64_t n, int64_t least) {
 int fv_cudnn_windows_at_once(const fv_cudnn_shape *s) {
     int64_t longest = fine_bucket(s->longest, shortest), bytes = 2 * s->heads * longest * longest, most = scores_at_once / bytes, n = 1;
     if (!s->back || !s->deterministic) return s->windows;
+    if (bytes > scores_most) return 0;
     while (2 * n <= most) n *= 2;
     return n < s->windows ? (int)n : s->windows;
 }

@@ -79,7 +79,7 @@ void fv_cudnn_plan_close(fv_cudnn_plan *p);
 fv_status fv_cudnn_find(fv_cudnn_plan **out, fv_cudnn *c, const fv_cudnn_shape *shape, fv_error *err);
 
 /* How many windows of `longest` rows one call should have. The deterministic way back keeps a bf16 number for every two rows of every window and head, even where
- * windows are shorter: long ones are best given one by one (pointers to lengths and offsets move on; nothing else changes). */
+ * windows are shorter: long ones are best given one by one. 0: a window that long takes more memory than it should, 2 GiB; its way back is for somebody else. */
 int fv_cudnn_windows_at_once(const fv_cudnn_shape *shape);
 
 const fv_cudnn_shape *fv_cudnn_shape_of(const fv_cudnn_plan *p); /* with the engine that was taken */

@@ -16,9 +16,6 @@
 
 enum { HEADS_MOST = 128, HEADS_STEP = 8, KINDS = 8, INTS_ALIGNED = 4, WORKSPACE_ALIGNED = 256 };
 
-/* Bytes that cuDNN's way back may keep of one run: two for every two rows of a head. */
-static const int64_t long_bytes = (int64_t)2 << 30;
-
 static const fv_paged f32_pages = {fv_cuda_page_dtype, fv_cuda_clear, fv_cuda_kv_write, fv_cuda_kv_write_back, fv_cuda_attention, fv_cuda_attention_back};
 static const fv_paged bf16_pages = {fv_cuda_bf16_page_dtype, fv_cuda_clear, fv_cuda_bf16_kv_write, fv_cuda_kv_write_back, fv_cuda_bf16_attention, fv_cuda_bf16_attention_back};
 
@@ -191,7 +188,10 @@ void fv_cuda_bf16_attend_runs(const fv_exec *x, fv_view out, fv_view stats, fv_v
 
 /* ---- back ---- */
 
-static bool is_long(const fv_runs *r, int run) { return 2 * (int64_t)r->heads * length_of(r, run) * length_of(r, run) > long_bytes; }
+static bool is_long(const fv_runs *r, int run) {
+    fv_cudnn_shape s = shape_of(r, 1, length_of(r, run), true);
+    return fv_cudnn_windows_at_once(&s) == 0;
+}
 
 /* Views of some rows of everything that a way back is given. */
 typedef struct {

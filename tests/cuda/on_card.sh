@@ -4,7 +4,7 @@
 #   1. builds cuda/ for the card that is here, and cuda_measure;
 #   2. cuda_measure small: every operation against the CPU's, bit by bit, in odd sizes;
 #   3. cuda_measure: the same in large sizes, with times;
-#   4. cuda_products: an element of a product in bf16 has the same bits in every kind of tile and for any number of rows; cuda_attention_ways: attention in bf16 in every way;
+#   4. cuda_products: an element of a product in bf16 has the same bits in every kind of tile and for any number of rows; cuda_attention_ways: attention in bf16 in every way, and of towers' runs, alone and beside others;
 #   5. compute-sanitizer over the odd sizes of all three: memcheck, racecheck, initcheck, synccheck;
 #   6. cuda_products_times: the same products' times beside cuBLASLt's, whose library must be on the library path;
 #   7. cuda_launch_times: what launches cost, one by one and in graphs;
@@ -101,7 +101,7 @@ tests() {
         part "every operation against the CPU's, odd sizes" "$out/cuda_measure" small
         part "every operation against the CPU's, large sizes, with times" "$out/cuda_measure"
         part "products in bf16, every way" "$out/cuda_products"
-        part "attention in bf16, every way" "$out/cuda_attention_ways"
+        part "attention in bf16, every way" "$out/cuda_attention_ways" large
         part "compute-sanitizer" sanitize
         [ -x "$out/cuda_products_times" ] && part "products in bf16, times" "$out/cuda_products_times"
         part "launches" "$out/cuda_launch_times"
