@@ -26,9 +26,8 @@ static const fv_ops table = {
 static const fv_ops *table_bf16(void) {
     static fv_ops made;
     const char *asked = getenv("FOVEA_CUDNN");
-    fv_error why;
     made = table;
-    made.name = fv_cuda_runs_open(!asked || strcmp(asked, "0"), &why) ? "cuda-bf16+cudnn" : "cuda-bf16";
+    made.name = fv_cuda_runs_open(!asked || strcmp(asked, "0")) ? "cuda-bf16+cudnn" : "cuda-bf16";
 #define BF16_KERNEL_(op) made.op = fv_cuda_bf16_##op;
     FV_CUDA_BF16_MAP(BF16_KERNEL_)
     return &made;

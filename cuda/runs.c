@@ -12,6 +12,7 @@
 #include "cuda/cudnn.h"
 #include "cuda/runtime.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { HEADS_MOST = 128, HEADS_STEP = 8, KINDS = 8, INTS_ALIGNED = 4, WORKSPACE_ALIGNED = 256 };
@@ -33,7 +34,7 @@ void fv_cuda_attend_runs_back(const fv_exec *x, fv_view dq, fv_view dk, fv_view 
 static struct {
     bool asked;
     fv_cudnn *library; /* NULL: there is none */
-    fv_error why;
+    fv_error why;      /* or why it does not do all */
     struct {
         int heads, head_dim;
         bool fits;
@@ -41,12 +42,18 @@ static struct {
     int kinds;
 } cudnn;
 
-bool fv_cuda_runs_open(bool wanted, fv_error *why) {
+bool fv_cuda_runs_open(bool wanted) {
     if (!cudnn.asked && !wanted) fv_fail(&cudnn.why, FV_UNSUPPORTED, "cudnn: not wanted");
-    if (!cudnn.asked && wanted) fv_cudnn_open(&cudnn.library, fv_cuda_stream(), NULL, &cudnn.why);
+    if (!cudnn.asked && wanted && fv_cudnn_open(&cudnn.library, fv_cuda_stream(), NULL, &cudnn.why) == FV_OK) cudnn.why.text[0] = 0;
     cudnn.asked = true;
-    *why = cudnn.why;
     return cudnn.library != NULL;
+}
+
+const char *fv_cuda_runs_by(void) {
+    static char name[32];
+    if (cudnn.why.text[0]) return cudnn.why.text;
+    snprintf(name, sizeof name, "cuDNN %zu", cudnn.library ? fv_cudnn_version(cudnn.library) : (size_t)0);
+    return name;
 }
 
 static fv_cudnn_shape shape_of(const fv_runs *r, int windows, int longest, bool back) {
@@ -57,9 +64,15 @@ static fv_cudnn_shape shape_of(const fv_runs *r, int windows, int longest, bool 
 /* Both ways have a plan for a picture of 1024 rows, of which other plans have their engines. */
 static bool has_plans(const fv_runs *r) {
     fv_cudnn_plan *plan;
-    fv_cudnn_shape forward = shape_of(r, 1, 1024, false), back = shape_of(r, 1, 1024, true);
-    if (r->head_dim % HEADS_STEP || r->head_dim > HEADS_MOST) return false;
-    return fv_cudnn_find(&plan, cudnn.library, &forward, &cudnn.why) == FV_OK && fv_cudnn_find(&plan, cudnn.library, &back, &cudnn.why) == FV_OK;
+    fv_error err;
+    fv_status status = FV_OK;
+    if (r->head_dim % HEADS_STEP || r->head_dim > HEADS_MOST) status = fv_fail(&err, FV_UNSUPPORTED, "cudnn: heads of %d columns are not given to it", r->head_dim);
+    for (int back = 0; back < 2 && status == FV_OK; back++) {
+        fv_cudnn_shape s = shape_of(r, 1, 1024, back);
+        status = fv_cudnn_find(&plan, cudnn.library, &s, &err);
+    }
+    if (status != FV_OK) cudnn.why = err;
+    return status == FV_OK;
 }
 
 /* Decided when heads of this kind are seen first, and kept. */

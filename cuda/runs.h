@@ -7,9 +7,10 @@ extern "C" {
 #endif
 #include "core/ops.h"
 
-/* Opens cuDNN, once for the process and before anything is computed, unless `wanted` says no: who does a head width's runs never changes afterwards. False: there is none, and
- * `why` says so. */
-bool fv_cuda_runs_open(bool wanted, fv_error *why);
+/* Opens cuDNN, once for the process and before anything is computed, unless `wanted` says no: who does the runs of a kind of head never changes afterwards. False: there is none. */
+bool fv_cuda_runs_open(bool wanted);
+/* Who has done them so far, for reports: "cuDNN 91900", or why it does not, or not for all heads, in its words. Until the next call. */
+const char *fv_cuda_runs_by(void);
 
 /* cuda/kernels/runs.cu: numbers on their way to cuDNN and back. */
 

@@ -5,6 +5,7 @@
 #include "cuda/attention.h"
 #include "cuda/cuda.h"
 #include "cuda/products.h"
+#include "cuda/runs.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -214,10 +215,10 @@ int main(int argc, char **argv) {
     bool all = true, large = argc > 1 && !strcmp(argv[1], "large");
     must(fv_cuda_table(&ops, FV_PRECISION_BF16, &err), &err);
     exec.scratch = fv_ops_arena(ops, 0);
-    printf("%s\n", ops->name);
     for (size_t i = 0; i < FV_COUNT(shapes); i++) all = same_in_all(&shapes[i]) && all;
     for (size_t i = 0; i < FV_COUNT(towers); i++)
         if (large || !towers[i].large) all = runs_stay(&towers[i]) && all;
+    printf("runs: %s\n", fv_cuda_runs_by());
     fv_arena_free(exec.scratch);
     return all ? 0 : 1;
 }

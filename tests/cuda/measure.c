@@ -3,6 +3,7 @@
  * weights; `small`: odd sizes that end anywhere in a tile, for the stand-in and for compute-sanitizer. Attention and sums over the vocabulary of the table of precision bf16 as well, whose bits are their
  * own: they are to be near. Ends with 1 where bits differ, or are not near. Needs no library but the C library's: it is what one runs first on a card (tests/cuda/on_card.sh). */
 #include "core/progress.h"
+#include "cuda/runs.h"
 #include "tests/cuda/measure.h"
 
 #include <math.h>
@@ -502,10 +503,10 @@ int main(int argc, char **argv) {
     must(fv_cuda_table(&ops[2], FV_PRECISION_BF16, &err), &err);
     must(fv_pool_open(&x[0].pool, 0, &err), &err);
     for (int i = 0; i < 2; i++) x[i].scratch = fv_ops_arena(ops[i], 0);
-    printf("%s, %s\n", ops[1]->name, ops[2]->name);
     printf("%-26s %12s %10s %10s%s\n", "operation", "numbers", "other bits", "relative", small ? "" : "   microsecs       GB/s    GFLOP/s");
     for (size_t i = 0; i < FV_COUNT(cases); i++)
         if (strstr(cases[i].name, name)) all = run_case(&cases[i], ops, x, small) && all;
+    printf("runs in bf16: %s\n", fv_cuda_runs_by());
     printf("%s\n", all ? "every number has the CPU's bits, and those of bf16 are near" : "some numbers have other bits than the CPU's, or are not near");
     for (int i = 0; i < 2; i++) fv_arena_free(x[i].scratch);
     fv_pool_close(x[0].pool);
