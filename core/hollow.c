@@ -101,6 +101,45 @@ static void attention_back(const fv_exec *x, fv_view dq, fv_view dkeys, fv_view 
     GIVE_BACK(x);
 }
 
+/* Keys and values in pages. */
+static int64_t pages_of(const fv_runs *r) {
+    int64_t pages = 0;
+    for (int i = 0; i < r->runs; i++) pages += (r->run_row[i + 1] - r->run_row[i] + FV_PAGE - 1) / FV_PAGE;
+    return 2 * pages * FV_PAGE * r->heads * r->head_dim;
+}
+
+static void attend_runs(const fv_exec *x, fv_view out, fv_view stats, fv_view q, fv_view k, fv_view v, const fv_runs *r) {
+    SCRATCH_OF(x);
+    take(x, pages_of(r));
+    GIVE_BACK(x);
+}
+
+/* Beside them their gradients, and what attention's way back takes. */
+static void attend_runs_back(const fv_exec *x, fv_view dq, fv_view dk, fv_view dv, fv_view dout, fv_view out, fv_view stats, fv_view q, fv_view k, fv_view v,
+                             const fv_runs *r) {
+    SCRATCH_OF(x);
+    take(x, 3 * pages_of(r) + STORE_FLOATS * (int64_t)fv_pool_threads(x->pool));
+    GIVE_BACK(x);
+}
+
+/* On a card in bf16, where cuDNN is: all rows rounded, and two bytes for every two rows of a run and head, of as many runs as a call has (cuda/cudnn.h, cuda/runs.c). */
+static void attend_runs_back_bf16(const fv_exec *x, fv_view dq, fv_view dk, fv_view dv, fv_view dout, fv_view out, fv_view stats, fv_view q, fv_view k, fv_view v,
+                                  const fv_runs *r) {
+    const double at_once = 1 << 30, most = 2.0 * (1 << 30);
+    double all = 0, largest = 0;
+    for (int i = 0; i < r->runs; i++) {
+        int length = r->run_row[i + 1] - r->run_row[i], high = 64; /* rounded up as plans are */
+        while (high < length) high *= 2;
+        double rows = (length + high / 8 - 1) / (high / 8) * (high / 8), bytes = 2 * rows * rows * r->heads;
+        all += bytes;
+        if (bytes > largest && bytes <= most) largest = bytes;
+    }
+    double scores = all < at_once ? all : largest > at_once ? largest : at_once;
+    SCRATCH_OF(x);
+    take(x, 3 * pages_of(r) + (int64_t)(scores / sizeof(float)));
+    GIVE_BACK(x);
+}
+
 static void logprob(const fv_exec *x, fv_view logp, fv_view entropy, fv_view lse, fv_view hidden, fv_head head, fv_view target, fv_view temperature) {
     SCRATCH_OF(x);
     take_logits(x, fv_rows(hidden), head.weight.shape[0]);
@@ -144,7 +183,8 @@ void fv_hollow_ops(fv_ops *out, const fv_ops *like) {
     *out = (fv_ops){.name = "hollow", .device = like->device, .alloc = take_addresses, .alloc_host = take_addresses, .free = give_addresses, .upload = upload, .download = download, .clear = clear, .page_dtype = like->page_dtype, .room = like->room, .check = fine,
                     .linear_packed_bytes = like->linear_packed_bytes, .linear_pack = pack, .linear = linear, .linear_back = linear_back, .gather = views_3, .gather_add = views_3, .scatter = views_3, .scatter_add = views_3, .blend = views_4,
                     .blend_back = views_4, .rms_norm = rms_norm, .rms_norm_back = views_6, .layer_norm = layer_norm, .layer_norm_back = views_7, .rotary_table = views_5,
-                    .rotary = rotary, .kv_write = views_6, .kv_write_back = views_6, .attention = attention, .attention_back = attention_back, .swiglu = views_3,
+                    .rotary = rotary, .kv_write = views_6, .kv_write_back = views_6, .attention = attention, .attention_back = attention_back,
+                    .attend_runs = attend_runs, .attend_runs_back = like->page_dtype(1) == FV_BF16 ? attend_runs_back_bf16 : attend_runs_back, .swiglu = views_3,
                     .swiglu_back = views_5, .act = act, .act_back = act_back, .add = views_3, .axpy = axpy, .scale = scale, .dot = dot, .logprob = logprob,
                     .logprob_back = logprob_back, .divergence = divergence, .divergence_back = divergence_back, .vocabulary = vocabulary, .sample = sample, .adamw = adamw};
 }

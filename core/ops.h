@@ -8,7 +8,7 @@
  *
  * Where things are. Numbers (f32 and bf16 views, packed weights) are in the table's own memory, which on a device is not the host's: from
  * `alloc`, or from the numbers' side of an arena that fv_ops_arena made. What the host makes and reads is the host's memory on every device:
- * i32 views, fv_attention and fv_sampling with all that they point to, rotary_table's inv_freq, blend's weight, temperatures, what
+ * i32 views, fv_attention, fv_runs and fv_sampling with all that they point to, rotary_table's inv_freq, blend's weight, temperatures, what
  * `sample` draws and what a visit sees. A back end takes what it needs of it before the call returns.
  *
  * A device may work behind the host's back: calls return early, but for `dot`, `download`, `sample`, `vocabulary` and `check`, which wait for
@@ -53,6 +53,14 @@ typedef struct {
     const int32_t *limit;    /* [rows] keys that are visible: 1 .. 16 * pages of the run; causal, full and branch masks are this */
     const int32_t *first;    /* [rows] first visible key (sliding windows), or NULL: 0 */
 } fv_attention;
+
+/* Runs of rows of which each sees all rows of its own run and no others, as the windows and the frames of pictures. Keys and values are rows, as queries are. */
+typedef struct {
+    int rows, heads, head_dim; /* as many heads of keys and of values */
+    float scale;               /* scores are q.k * scale */
+    int runs;
+    const int32_t *run_row;    /* [runs + 1] first row of each run, 0 .. rows; none is empty */
+} fv_runs;
 
 /* A linear map of an input [rows, k]: y = scale (bias + in @ w^T), or y += in @ w^T. */
 typedef struct {
@@ -154,6 +162,11 @@ typedef struct fv_ops {
     void (*attention)(const fv_exec *x, fv_view out, fv_view stats, fv_view q, fv_view keys, fv_view values, const fv_attention *a);
     void (*attention_back)(const fv_exec *x, fv_view dq, fv_view dkeys, fv_view dvalues, fv_view dout, fv_view out, fv_view stats, fv_view q,
                            fv_view keys, fv_view values, const fv_attention *a);
+    /* attend_runs: the same where every row of a run sees all of it, without pages: q, k, v, out [rows, heads * head_dim]; stats [rows, heads, 2].
+     * back: dq +=, dk +=, dv +=. Rows depend on their run alone. core/runs.h does it over pages, for tables that have nothing better. */
+    void (*attend_runs)(const fv_exec *x, fv_view out, fv_view stats, fv_view q, fv_view k, fv_view v, const fv_runs *r);
+    void (*attend_runs_back)(const fv_exec *x, fv_view dq, fv_view dk, fv_view dv, fv_view dout, fv_view out, fv_view stats, fv_view q, fv_view k, fv_view v,
+                             const fv_runs *r);
 
     /* swiglu: y = silu(gate) * up.   act: y = f(x).   add: y = a + b.   Their ways back add to dgate, dup, dx. */
     void (*swiglu)(const fv_exec *x, fv_view y, fv_view gate, fv_view up);
@@ -193,6 +206,7 @@ typedef struct fv_ops {
     X(gather) X(gather_add) X(scatter) X(scatter_add) X(blend) X(blend_back)                                           \
     X(rms_norm) X(rms_norm_back) X(layer_norm) X(layer_norm_back)                                                      \
     X(rotary_table) X(rotary) X(kv_write) X(kv_write_back) X(attention) X(attention_back)                              \
+    X(attend_runs) X(attend_runs_back)                                                                                 \
     X(swiglu) X(swiglu_back) X(act) X(act_back) X(add) X(axpy) X(scale) X(dot)                                         \
     X(logprob) X(logprob_back) X(divergence) X(divergence_back) X(vocabulary) X(sample) X(adamw)
 

@@ -109,6 +109,9 @@ typedef struct {
 } fv_kv;
 fv_var *fv_attend(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_kv *kv);  /* -> [rows, heads * head_dim] */
 
+/* The same in runs of which every row sees all (core/ops.h: attend_runs), for which nobody makes pages; q, k, v [rows, heads * head_dim]. r lives as long as the pass. */
+fv_var *fv_attend_runs(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_runs *r);
+
 /* Log-probs of targets, with the output projection. logp, entropy: [rows, 1] each. temperature f32 [rows]. target i32 [rows]. */
 typedef struct {
     fv_var *hidden; /* of these rows */

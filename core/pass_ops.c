@@ -44,11 +44,10 @@ void fv_linears(fv_pass *p, fv_var *x, const fv_affine *maps, int count, fv_var 
     fv_linear_map products[FV_MAPS_MOST]; /* and what adapters see of x, in the same operation */
     fv_view adapted[FV_AFFINES_MOST];
     int left = 0;
-    assert(count <= FV_AFFINES_MOST);
     for (int i = 0; i < count; i++) {
         const fv_param *param = &p->slot->params[maps[i].weight];
         fv_view w = weight_of(p, maps[i].weight), b = weight_of(p, maps[i].bias);
-        bool fits = fv_cols(x->v) == fv_cols(w) && (!b.data || fv_elements(b) == w.shape[0]) && param->linear;
+        bool fits = count <= FV_AFFINES_MOST && fv_cols(x->v) == fv_cols(w) && (!b.data || fv_elements(b) == w.shape[0]) && param->linear;
         out[i] = fv_costly_value(p, fv_rows(x->v), w.shape[0], x->track || map_learns(p, &maps[i]));
         if (!fv_pass_fits(p, fits, "fv_linear", "x [rows, k] needs a linear weight [n, k]", x->v, w) || out[i]->final) continue;
         if (param->adapted && param->adapted->magnitude >= 0) b = fv_none; /* DoRA's comes after its factors */
@@ -318,6 +317,22 @@ fv_var *fv_attend(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_kv *kv) 
     ops_of(p)->kv_write(exec_of(p), s.kv.keys, s.kv.values, k->v, v->v, kv->row, kv->slot);
     if (!y->final || !known) ops_of(p)->attention(exec_of(p), y->v, s.saved, q->v, s.kv.keys, s.kv.values, kv->plan);
     fv_tape_push(p, &s);
+    return y;
+}
+
+static void attend_runs_back(fv_pass *p, const fv_step *s) {
+    fv_var *q = s->x[0], *k = s->x[1], *v = s->x[2];
+    ops_of(p)->attend_runs_back(exec_of(p), fv_grad(p, q), fv_grad(p, k), fv_grad(p, v), fv_grad(p, s->y), s->y->v, s->saved, q->v, k->v, v->v, s->runs);
+}
+
+fv_var *fv_attend_runs(fv_pass *p, fv_var *q, fv_var *k, fv_var *v, const fv_runs *r) {
+    fv_var *y = fv_costly_value(p, fv_rows(q->v), fv_cols(q->v), q->track || k->track || v->track);
+    bool known, fits = fv_rows(q->v) == r->rows && fv_cols(q->v) == (int64_t)r->heads * r->head_dim;
+    fv_view stats = fv_costly(p, fv_rows(q->v), 2 * (int64_t)r->heads, &known);
+    if (!fv_pass_fits(p, fits && same_shape(q, k) && same_shape(q, v), "fv_attend_runs", "q, k and v must be as the runs have rows and heads", q->v, k->v)) return y;
+    stats = fv_vec(fv_f32(stats), fv_elements(stats));
+    if (!y->final || !known) ops_of(p)->attend_runs(exec_of(p), y->v, stats, q->v, k->v, v->v, r);
+    fv_tape_push(p, &(fv_step){.back = attend_runs_back, .y = y, .x = {q, k, v}, .saved = stats, .runs = r});
     return y;
 }
 

@@ -17,6 +17,7 @@ struct fv_step {
     int heads;
     bool in_place;          /* changes a value that another step made */
     fv_kv kv;
+    const fv_runs *runs;
     fv_block_body *body;
     void *context;
 };

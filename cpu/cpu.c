@@ -27,12 +27,12 @@ static void clear_range(void *context, int64_t begin, int64_t end, int worker) {
 }
 
 /* By all threads: what each clears here it finds in its cache soon after. */
-static void host_clear(const fv_exec *x, void *data, size_t bytes) {
+void fv_cpu_clear(const fv_exec *x, void *data, size_t bytes) {
     enum { GRAIN = 65536 };
     fv_parallel(x->pool, (int64_t)bytes, GRAIN, clear_range, data);
 }
 
-static fv_dtype host_page_dtype(int head_dim) {
+fv_dtype fv_cpu_page_dtype(int head_dim) {
     (void)head_dim;
     return FV_F32;
 }
@@ -46,7 +46,7 @@ static fv_status host_check(fv_error *err) {
 
 #define TABLE_HEAD_(isa)                                                                                               \
     .name = "cpu-" #isa, .device = FV_CPU, .alloc = host_alloc, .alloc_host = host_alloc, .free = host_free, .upload = host_copy_in, \
-    .download = host_copy_out, .clear = host_clear, .page_dtype = host_page_dtype, .room = host_room, .check = host_check,
+    .download = host_copy_out, .clear = fv_cpu_clear, .page_dtype = fv_cpu_page_dtype, .room = host_room, .check = host_check,
 
 #define KERNEL_(op) .op = fv_cpu_scalar_##op,
 static const fv_ops table_scalar = { TABLE_HEAD_(scalar) FV_KERNEL_MAP(KERNEL_) };

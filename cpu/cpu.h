@@ -14,6 +14,10 @@ enum { FV_PANEL = 32 };
 FV_KERNEL_MAP(FV_CPU_DECLARE_)
 #undef FV_CPU_DECLARE_
 
+/* The same of every instruction set. */
+__typeof__(*((fv_ops *)0)->page_dtype) fv_cpu_page_dtype;
+__typeof__(*((fv_ops *)0)->clear) fv_cpu_clear;
+
 /* Beside them a table for precision: bf16, on processors with dot products of bf16 (AVX512_BF16): AVX-512's, but for what has a matrix product in it, fv_cpu_avx512bf16_<op>. */
 #define FV_CPU_DECLARE_(name) __typeof__(*((fv_ops *)0)->name) fv_cpu_avx512bf16_##name;
 FV_BF16_MAP(FV_CPU_DECLARE_)

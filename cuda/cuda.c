@@ -1,5 +1,6 @@
 #include "cuda/cuda.h"
 
+#include "cuda/runs.h"
 #include "cuda/runtime.h"
 
 #define KERNEL_(op) .op = fv_cuda_##op,
@@ -18,11 +19,11 @@ static const fv_ops table = {
     FV_KERNEL_MAP(KERNEL_)
 };
 
-/* The same, but for products and attention. */
+/* The same, but for products and attention. The name says whether cuDNN is there for a tower's attention. */
 static const fv_ops *table_bf16(void) {
     static fv_ops made;
     made = table;
-    made.name = "cuda-bf16";
+    made.name = fv_cuda_runs_open(fv_cuda_tries("cudnn")) ? "cuda-bf16+cudnn" : "cuda-bf16";
 #define BF16_KERNEL_(op) made.op = fv_cuda_bf16_##op;
     FV_CUDA_BF16_MAP(BF16_KERNEL_)
     return &made;

@@ -11,7 +11,7 @@ FV_CUDA_DECLARE_(page_dtype)
 #undef FV_CUDA_DECLARE_
 
 /* The table of precision bf16 has its own: fv_cuda_bf16_<op>. Beside products with weights those of attention, and its pages. */
-#define FV_CUDA_BF16_MAP(X) FV_BF16_MAP(X) X(page_dtype) X(kv_write) X(attention) X(attention_back)
+#define FV_CUDA_BF16_MAP(X) FV_BF16_MAP(X) X(page_dtype) X(kv_write) X(attention) X(attention_back) X(attend_runs) X(attend_runs_back)
 #define FV_CUDA_DECLARE_(name) __typeof__(*((fv_ops *)0)->name) fv_cuda_bf16_##name;
 FV_CUDA_BF16_MAP(FV_CUDA_DECLARE_)
 #undef FV_CUDA_DECLARE_

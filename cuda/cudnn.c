@@ -13,20 +13,23 @@
 
 typedef cudnnBackendDescriptor_t descriptor;
 
-enum { CONFIGS = 16, PLANS = 64 };
+enum { CONFIGS = 16, PLANS = 256 };
 static const size_t aligned_to = 256; /* parts of the workspace */
-static const int64_t shortest = 64, scores_at_once = (int64_t)1 << 30; /* rows of the smallest plan; bytes */
+static const int64_t shortest = 64, scores_at_once = (int64_t)1 << 30, scores_most = (int64_t)2 << 30; /* rows of the smallest plan; bytes, of several windows and of one */
 
 struct fv_cudnn {
     void *library;
     fv_cudnn_calls calls;
+    cudaStream_t stream;
     cudnnHandle_t handle; /* NULL: the card is not here */
     descriptor card;      /* its properties, where it is not here */
     struct {
         fv_cudnn_shape asked; /* rounded up */
         fv_cudnn_plan *plan;
+        uint64_t used; /* `finds` when it was last asked for */
     } kept[PLANS];
     int kept_count;
+    uint64_t finds;
 };
 
 struct fv_cudnn_plan {
@@ -72,6 +75,7 @@ fv_status fv_cudnn_open(fv_cudnn **out, cudaStream_t stream, const char *card, f
     *out = NULL;
     fv_cudnn *c = calloc(1, sizeof *c);
     if (!c) return fv_fail(err, FV_NO_MEMORY, "cudnn: out of memory");
+    c->stream = stream;
     fv_status status = load(c, err);
     if (status == FV_OK) status = open_card(c, stream, card, err);
     if (status == FV_OK) *out = c;
@@ -261,6 +265,7 @@ static int64_t fine_bucket(int64_t n, int64_t least) {
 int fv_cudnn_windows_at_once(const fv_cudnn_shape *s) {
     int64_t longest = fine_bucket(s->longest, shortest), bytes = 2 * s->heads * longest * longest, most = scores_at_once / bytes, n = 1;
     if (!s->back || !s->deterministic) return s->windows;
+    if (bytes > scores_most) return 0;
     while (2 * n <= most) n *= 2;
     return n < s->windows ? (int)n : s->windows;
 }
@@ -277,11 +282,22 @@ static fv_status choose_engine(fv_cudnn *c, fv_cudnn_shape *s, fv_error *err) {
     return FV_OK;
 }
 
+/* Where another plan may be kept: in the place of the one that was asked for longest ago, which may be running still. */
+static int free_place(fv_cudnn *c) {
+    int oldest = 0;
+    if (c->kept_count < PLANS) return c->kept_count++;
+    for (int i = 1; i < PLANS; i++)
+        if (c->kept[i].used < c->kept[oldest].used) oldest = i;
+    cudaStreamSynchronize(c->stream);
+    fv_cudnn_plan_close(c->kept[oldest].plan);
+    return oldest;
+}
+
 fv_status fv_cudnn_find(fv_cudnn_plan **out, fv_cudnn *c, const fv_cudnn_shape *shape, fv_error *err) {
     *out = NULL;
     fv_cudnn_shape s = *shape;
     s.windows = (int)bucket(s.windows, 1), s.longest = (int)fine_bucket(s.longest, shortest);
-    s.rows = bucket(s.rows, s.longest);
+    s.rows = (int64_t)s.windows * s.longest; /* the most that they have; it costs a sum for each */
     s.engine = (fv_cudnn_engine){.count = -1};
     const fv_cudnn_engine *engine = NULL;
     for (int i = 0; i < c->kept_count; i++) {
@@ -289,17 +305,19 @@ fv_status fv_cudnn_find(fv_cudnn_plan **out, fv_cudnn *c, const fv_cudnn_shape *
         if (k->layout != s.layout || k->words != s.words || k->back != s.back || k->deterministic != s.deterministic) continue;
         if (k->heads != s.heads || k->head_dim != s.head_dim || k->step != s.step || memcmp(&k->scale, &s.scale, sizeof s.scale) != 0) continue;
         engine = &c->kept[i].plan->shape.engine;
-        if (k->windows != s.windows || k->longest != s.longest || k->rows != s.rows) continue;
+        if (k->windows != s.windows || k->longest != s.longest) continue;
         *out = c->kept[i].plan;
+        c->kept[i].used = ++c->finds;
         return FV_OK;
     }
-    if (c->kept_count == PLANS) return fv_fail(err, FV_LIMIT, "cudnn: more than %d plans", PLANS);
     fv_cudnn_shape asked = s;
     if (engine) s.engine = *engine;
     else FV_TRY(choose_engine(c, &s, err));
     FV_TRY(fv_cudnn_build(out, c, &s, err));
-    c->kept[c->kept_count].asked = asked;
-    c->kept[c->kept_count++].plan = *out;
+    int place = free_place(c);
+    c->kept[place].asked = asked;
+    c->kept[place].plan = *out;
+    c->kept[place].used = ++c->finds;
     return FV_OK;
 }
 

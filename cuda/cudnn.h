@@ -74,12 +74,12 @@ size_t fv_cudnn_version(const fv_cudnn *c);
 fv_status fv_cudnn_build(fv_cudnn_plan **out, fv_cudnn *c, const fv_cudnn_shape *shape, fv_error *err);
 void fv_cudnn_plan_close(fv_cudnn_plan *p);
 
-/* The plan for a call of this shape, kept for the next: windows, longest and rows are rounded up, so that there are few, and the engine is what heuristics
- * choose for a shape that is the same for every call. It belongs to c. */
+/* The plan for a call of this shape, kept for the next: windows and longest are rounded up, so that there are few, and the engine is what heuristics
+ * choose for a shape that is the same for every call; rows are what the windows may have. It belongs to c, and is there until some hundred others were asked for. */
 fv_status fv_cudnn_find(fv_cudnn_plan **out, fv_cudnn *c, const fv_cudnn_shape *shape, fv_error *err);
 
 /* How many windows of `longest` rows one call should have. The deterministic way back keeps a bf16 number for every two rows of every window and head, even where
- * windows are shorter: long ones are best given one by one (pointers to lengths and offsets move on; nothing else changes). */
+ * windows are shorter: long ones are best given one by one. 0: a window that long takes more memory than it should, 2 GiB; its way back is for somebody else. */
 int fv_cudnn_windows_at_once(const fv_cudnn_shape *shape);
 
 const fv_cudnn_shape *fv_cudnn_shape_of(const fv_cudnn_plan *p); /* with the engine that was taken */

@@ -88,6 +88,13 @@ bool fv_cuda_fine(cudaError_t status, const char *call, size_t bytes) {
     return false;
 }
 
+void fv_cuda_failed(const fv_error *err) {
+    char asked_for[512] = "";
+    if (!fv_cuda_well()) return;
+    add_asked(asked_for, sizeof asked_for);
+    fv_fail(&card.error, err->status, "cuda: %.480s%s", err->text, asked_for);
+}
+
 fv_status fv_cuda_check(fv_error *err) {
     fv_cuda_flush();
     if (fv_cuda_well()) fv_cuda_fine(cudaStreamSynchronize(card.stream), "cudaStreamSynchronize", 0);

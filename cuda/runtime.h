@@ -25,6 +25,8 @@ void fv_cuda_begin(const char *op, fv_view a, fv_view b);
 
 /* Keeps the error of a call, if it is one and the first. True if all is well so far. */
 bool fv_cuda_fine(cudaError_t status, const char *call, size_t bytes);
+/* Keeps an error of another library's in the same way. */
+void fv_cuda_failed(const fv_error *err);
 fv_status fv_cuda_check(fv_error *err);
 /* All is well so far; waits for nothing. */
 bool fv_cuda_well(void);

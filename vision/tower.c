@@ -130,7 +130,7 @@ typedef struct {
     const block *weights;
     const fv_view *third; /* q, k, v */
     fv_view cos, sin;
-    fv_kv kv;
+    const fv_runs *runs;
 } block_context;
 
 static fv_var *linear(fv_pass *p, fv_var *x, fv_affine a) { return fv_linear(p, x, a.weight, a.bias); }
@@ -147,7 +147,7 @@ static fv_var *attention(fv_pass *p, fv_var *x, const block_context *at) {
     for (int i = 0; i < 3; i++) part[i] = fv_gather(p, qkv, at->third[i]);
     fv_rotary(p, part[0], at->cos, at->sin, c->heads);
     fv_rotary(p, part[1], at->cos, at->sin, c->heads);
-    return linear(p, fv_attend(p, part[0], part[1], part[2], &at->kv), b->proj);
+    return linear(p, fv_attend_runs(p, part[0], part[1], part[2], at->runs), b->proj);
 }
 
 static fv_var *mlp(fv_pass *p, fv_var *x, const block_context *at) {
@@ -217,7 +217,7 @@ fv_tower_out fv_tower_forward(fv_pass *p, const fv_tower *t, const fv_patches *c
         block_context *at = FV_TAKE(p->arena, block_context, 1);
         *at = shared;
         at->weights = &t->blocks[i];
-        at->kv = c->window && !(c->full_blocks >> i & 1) ? l->window : l->frame;
+        at->runs = c->window && !(c->full_blocks >> i & 1) ? &l->window : &l->frame;
         x = fv_block(p, x, run_block, at);
         int k = 0;
         while (k < c->deepstack_count && c->deepstack[k] != i) k++;

@@ -70,27 +70,12 @@ static void place_picture(builder *b, const int grid[3]) {
     b->base += grid[0] * high * wide;
 }
 
-/* Every run has pages of its own; all its rows see all its keys. */
-static fv_kv attend_in(fv_arena *arena, const fv_tower_config *c, const runs *r, int rows) {
-    int32_t *run_row = FV_TAKE(arena, int32_t, r->count + 1), *run_page = FV_TAKE(arena, int32_t, r->count + 1);
-    int32_t *limit = FV_TAKE(arena, int32_t, rows), *slot = FV_TAKE(arena, int32_t, rows), *row = FV_TAKE(arena, int32_t, rows);
-    run_row[0] = run_page[0] = 0;
-    for (int i = 0; i < r->count; i++) {
-        run_row[i + 1] = run_row[i] + r->length[i];
-        run_page[i + 1] = run_page[i] + (r->length[i] + FV_PAGE - 1) / FV_PAGE;
-        for (int j = run_row[i]; j < run_row[i + 1]; j++) {
-            row[j] = j;
-            slot[j] = run_page[i] * FV_PAGE + j - run_row[i];
-            limit[j] = r->length[i];
-        }
-    }
-    int32_t *pages = FV_TAKE(arena, int32_t, run_page[r->count]);
-    for (int i = 0; i < run_page[r->count]; i++) pages[i] = i;
-    fv_attention *plan = FV_TAKE(arena, fv_attention, 1);
-    *plan = (fv_attention){.rows = rows, .heads = c->heads, .kv_heads = c->heads, .head_dim = c->hidden / c->heads, .runs = r->count,
-                           .run_row = run_row, .run_page = run_page, .pages = pages, .limit = limit};
-    plan->scale = (float)(1 / sqrt(plan->head_dim));
-    return (fv_kv){.row = fv_ints(row, rows), .slot = fv_ints(slot, rows), .pages = run_page[r->count], .plan = plan};
+static fv_runs attend_in(fv_arena *arena, const fv_tower_config *c, const runs *r, int rows) {
+    int32_t *run_row = FV_TAKE(arena, int32_t, r->count + 1);
+    run_row[0] = 0;
+    for (int i = 0; i < r->count; i++) run_row[i + 1] = run_row[i] + r->length[i];
+    int dim = c->hidden / c->heads;
+    return (fv_runs){.rows = rows, .heads = c->heads, .head_dim = dim, .scale = (float)(1 / sqrt(dim)), .runs = r->count, .run_row = run_row};
 }
 
 static fv_view matrix_of_ints(const int32_t *data, int64_t rows, int64_t cols) {

@@ -11,7 +11,7 @@ typedef struct {
     fv_view order;           /* i32 [rows] which patch a row holds */
     fv_view back;            /* i32 [cells] which merged row a picture's cell became */
     fv_view position;        /* i32 [2, rows] row and column in the picture's grid */
-    fv_kv frame, window;     /* attention over a whole frame, and inside a window (absent without windows) */
+    fv_runs frame, window;   /* attention over a whole frame, and inside a window (absent without windows) */
     fv_view corner, mix;     /* i32, f32 [rows, 4] into the learned positions (absent without) */
     fv_view third[3];        /* i32 [rows] q, k, v among the rows of qkv as [3 * rows, hidden] */
 } fv_tower_layout;

@@ -310,6 +310,130 @@ static void decoding_has_the_bits_of_the_packed_pass(void **state) {
     }
 }
 
+/* ---- runs that see all of themselves ------------------------------------------------------------------------------------------- */
+
+enum { RUNS = 6, RESULTS = 5 }; /* out, stats, dq, dk, dv */
+
+static const struct {
+    const char *name;
+    int heads, head_dim, length[RUNS + 1];
+} towers[] = {
+    {"windows", 2, 80, {64, 64, 48, 16}}, {"all lengths", 3, 20, {5, 64, 17, 1, 33, 16}}, {"a picture", 1, 128, {150}}, {"beside windows", 2, 40, {16, 131, 8, 64}},
+};
+
+typedef struct {
+    fv_runs r;
+    int32_t run_row[RUNS + 1];
+    float *given[4]; /* q, k, v, dout */
+    float *result[RESULTS];
+    int64_t size[RESULTS];
+} tower;
+
+static tower new_tower(size_t i) {
+    static const char *const names[] = {"q", "k", "v", "dout"};
+    tower t = {.r = {.heads = towers[i].heads, .head_dim = towers[i].head_dim, .scale = 1.0f / sqrtf((float)towers[i].head_dim)}};
+    for (; towers[i].length[t.r.runs]; t.r.runs++) t.run_row[t.r.runs + 1] = t.r.rows += towers[i].length[t.r.runs];
+    int64_t heads = (int64_t)t.r.rows * t.r.heads;
+    for (int g = 0; g < 4; g++) t.given[g] = normals(names[g], heads * t.r.head_dim);
+    for (int n = 0; n < RESULTS; n++) t.size[n] = n == 1 ? 2 * heads : heads * t.r.head_dim, t.result[n] = calloc((size_t)t.size[n], sizeof(float));
+    return t;
+}
+
+static void free_tower(tower *t) {
+    for (int g = 0; g < 4; g++) free(t->given[g]);
+    for (int n = 0; n < RESULTS; n++) free(t->result[n]);
+}
+
+/* Runs [first, end) of it, both ways, as if there were no others. */
+static void run_tower(tower *t, const fv_ops *ops, fv_exec x, int first, int end) {
+    int32_t run_row[RUNS + 1], from = t->run_row[first];
+    int64_t width = (int64_t)t->r.heads * t->r.head_dim;
+    fv_runs r = t->r;
+    fv_view given[4], result[RESULTS];
+    for (int i = first; i <= end; i++) run_row[i - first] = t->run_row[i] - from;
+    r.run_row = run_row, r.runs = end - first, r.rows = run_row[r.runs];
+    for (int g = 0; g < 4; g++) given[g] = fv_mat(t->given[g] + from * width, r.rows, width);
+    for (int n = 0; n < RESULTS; n++) {
+        int64_t cols = n == 1 ? 2 * r.heads : width;
+        result[n] = fv_mat(t->result[n] + from * cols, r.rows, cols);
+        if (n > 1) memset(result[n].data, 0, fv_bytes(result[n]));
+    }
+    ops->attend_runs(&x, result[0], result[1], given[0], given[1], given[2], &r);
+    ops->attend_runs_back(&x, result[2], result[3], result[4], given[3], result[0], result[1], given[0], given[1], given[2], &r);
+}
+
+static void define_run(const tower *t, double *const want[RESULTS], int run, int head) {
+    int dim = t->r.head_dim, from = t->run_row[run], n = t->run_row[run + 1] - from;
+    double *w = calloc((size_t)n, sizeof *w);
+#define AT(i) (((int64_t)(from + (i)) * t->r.heads + head) * dim)
+    for (int i = 0; i < n; i++) {
+        const float *q = t->given[0] + AT(i), *dout = t->given[3] + AT(i);
+        double sum = 0, dot = 0;
+        for (int j = 0; j < n; j++) {
+            double s = 0;
+            for (int d = 0; d < dim; d++) s += (double)q[d] * t->given[1][AT(j) + d];
+            sum += w[j] = exp(s * t->r.scale);
+        }
+        for (int j = 0; j < n; j++) w[j] /= sum;
+        for (int j = 0; j < n; j++)
+            for (int d = 0; d < dim; d++) want[0][AT(i) + d] += w[j] * t->given[2][AT(j) + d];
+        for (int d = 0; d < dim; d++) dot += want[0][AT(i) + d] * dout[d];
+        for (int j = 0; j < n; j++) {
+            double dp = 0;
+            for (int d = 0; d < dim; d++) dp += (double)dout[d] * t->given[2][AT(j) + d];
+            for (int d = 0; d < dim; d++) {
+                want[2][AT(i) + d] += w[j] * (dp - dot) * t->r.scale * t->given[1][AT(j) + d];
+                want[3][AT(j) + d] += w[j] * (dp - dot) * t->r.scale * q[d];
+                want[4][AT(j) + d] += w[j] * dout[d];
+            }
+        }
+    }
+#undef AT
+    free(w);
+}
+
+static void runs_are_the_definition(void **state) {
+    static const char *const names[RESULTS] = {"out", "stats", "dq", "dk", "dv"};
+    fv_exec *exec = *state;
+    const fv_ops *ops[MAX_TABLES];
+    int tables = fv_ops_cpu_all(ops, MAX_TABLES);
+    for (size_t i = 0; i < FV_COUNT(towers); i++) {
+        tower t = new_tower(i);
+        double *want[RESULTS];
+        for (int n = 0; n < RESULTS; n++) want[n] = calloc((size_t)t.size[n], sizeof(double));
+        for (int run = 0; run < t.r.runs; run++)
+            for (int head = 0; head < t.r.heads; head++) define_run(&t, want, run, head);
+        run_tower(&t, ops[tables - 1], exec[1], 0, t.r.runs);
+        for (int n = 0; n < RESULTS; n++)
+            if (n != 1) assert_near(towers[i].name, names[n], t.result[n], want[n], t.size[n]);
+        for (int n = 0; n < RESULTS; n++) free(want[n]);
+        free_tower(&t);
+    }
+}
+
+/* All at once, and every run for itself, on every table: the bits of the first table, which has all at once. */
+static void runs_see_themselves_alone(void **state) {
+    static const char *const names[RESULTS] = {"out", "stats", "dq", "dk", "dv"};
+    fv_exec *exec = *state;
+    const fv_ops *ops[MAX_TABLES];
+    int tables = fv_ops_cpu_all(ops, MAX_TABLES);
+    for (size_t i = 0; i < FV_COUNT(towers); i++) {
+        tower want = new_tower(i), got = new_tower(i);
+        run_tower(&want, ops[0], exec[1], 0, want.r.runs);
+        for (int t = 0; t < tables; t++)
+            for (int threads = 1; threads <= MAX_THREADS; threads++)
+                for (int alone = 0; alone < 2; alone++) {
+                    char where[80];
+                    snprintf(where, sizeof where, "%s on %s, %d threads%s", towers[i].name, ops[t]->name, threads, alone ? ", one by one" : "");
+                    for (int run = 0; alone && run < got.r.runs; run++) run_tower(&got, ops[t], exec[threads], run, run + 1);
+                    if (!alone) run_tower(&got, ops[t], exec[threads], 0, got.r.runs);
+                    for (int n = 0; n < RESULTS; n++) assert_same(where, names[n], got.result[n], want.result[n], want.size[n]);
+                }
+        free_tower(&want);
+        free_tower(&got);
+    }
+}
+
 static int open_exec(void **state) {
     fv_exec *exec = calloc(MAX_THREADS + 1, sizeof *exec);
     for (int threads = 1; threads <= MAX_THREADS; threads++) {
@@ -333,7 +457,7 @@ static int close_exec(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_the_definition), cmocka_unit_test(same_on_every_table_and_thread_count),
-        cmocka_unit_test(decoding_has_the_bits_of_the_packed_pass),
+        cmocka_unit_test(decoding_has_the_bits_of_the_packed_pass), cmocka_unit_test(runs_are_the_definition), cmocka_unit_test(runs_see_themselves_alone),
     };
     return cmocka_run_group_tests(tests, open_exec, close_exec);
 }

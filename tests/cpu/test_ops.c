@@ -102,6 +102,23 @@ static void with_plan(bag *b, bool back) {
 static void attention_forward(bag *b) { with_plan(b, false); }
 static void attention_back(bag *b) { with_plan(b, true); }
 
+/* A row of the bag is twenty rows of two heads: a run of three, and one of seventeen that ends inside a page. */
+enum { RUN = 20, RUN_HEADS = 2, RUN_WIDTH = RUN_HEADS * DIM, FIRST = 3 };
+static void with_runs(bag *b, bool back) {
+    int32_t run_row[2 * ROWS + 1] = {0};
+    int64_t rows = b->rows * RUN;
+    for (int i = 0; i < (int)b->rows; i++) run_row[2 * i + 1] = i * RUN + FIRST, run_row[2 * i + 2] = (i + 1) * RUN;
+    fv_runs r = {.rows = (int)rows, .heads = RUN_HEADS, .head_dim = DIM, .scale = 0.25f, .runs = 2 * (int)b->rows, .run_row = run_row};
+    fv_view q = table_of(V(b, "q"), RUN_WIDTH), k = table_of(V(b, "k"), RUN_WIDTH), v = table_of(V(b, "v"), RUN_WIDTH);
+    fv_view out = table_of(V(b, "out"), RUN_WIDTH), stats = table_of(V(b, "stats"), 2 * RUN_HEADS);
+    if (!back) b->ops->attend_runs(&b->exec, out, stats, q, k, v, &r);
+    else
+        b->ops->attend_runs_back(&b->exec, table_of(D(b, "q"), RUN_WIDTH), table_of(D(b, "k"), RUN_WIDTH), table_of(D(b, "v"), RUN_WIDTH), table_of(D(b, "out"), RUN_WIDTH), out,
+                                 stats, q, k, v, &r);
+}
+static void attend_runs_forward(bag *b) { with_runs(b, false); }
+static void attend_runs_back(bag *b) { with_runs(b, true); }
+
 static fv_head head_of(const bag *b) {
     fv_view weight = table_of(V(b, "weight"), 12);
     return (fv_head){weight, packed_of(b, weight)};
@@ -196,6 +213,8 @@ static const op_case cases[] = {
     {"kv_write", {{"k", SEEN, KV * DIM, 0, 0}, {"v", SEEN, KV * DIM, 0, 0}, {"lane", INTEGER, 2, 0, FV_PAGE / 2}, {"keys", RESULT, KV * DIM * FV_PAGE, 0, 0},
       {"values", RESULT, KV * DIM * FV_PAGE, 0, 0}}, kv_write_forward, kv_write_back, 0},
     ATTENTION("attention"), ATTENTION("attention_window"),
+    {"attend_runs", {{"q", SEEN, RUN * RUN_WIDTH, 0, 0}, {"k", SEEN, RUN * RUN_WIDTH, 0, 0}, {"v", SEEN, RUN * RUN_WIDTH, 0, 0}, {"out", RESULT, RUN * RUN_WIDTH, 0, 0},
+      {"stats", KEPT, RUN * 2 * RUN_HEADS, 0, 0}}, attend_runs_forward, attend_runs_back, 0},
     LOGPROB("logprob", logprob_back), LOGPROB("logprob_alone", logprob_back_alone),
     DIVERGENCE("divergence_0_of_29"), DIVERGENCE("divergence_0.25_of_37"), DIVERGENCE("divergence_1_of_23"),
 };

@@ -1,9 +1,11 @@
 /* cuda_attention_ways: attention of the bf16 table in each of its ways (cuda/attention.h) on the same numbers: prompts, answers below a shared prompt one row each, windows of a picture, sliding
- * windows. Every number must have the same bits in every way, and on the way back dq; dkeys and dvalues must be near each other. Ends with 1 where that is not so. */
+ * windows. Every number must have the same bits in every way, and on the way back dq; dkeys and dvalues must be near each other. And runs that see all of themselves, as the table does
+ * them, by cuDNN or not: the same bits every time, and one by one as all at once. Ends with 1 where that is not so. `large`: pictures as well, for a card. */
 #include "core/random.h"
 #include "cuda/attention.h"
 #include "cuda/cuda.h"
 #include "cuda/products.h"
+#include "cuda/runs.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -140,12 +142,83 @@ static bool same_in_all(const shape *s) {
     return all;
 }
 
-int main(void) {
-    fv_error err;
+/* ---- runs that see all of themselves ---- */
+
+enum { TOWER_RUNS = 70, TOWER_RESULTS = 5, AGAIN = 3 }; /* out, stats, dq, dk, dv */
+
+typedef struct {
+    const char *name;
+    int heads, dim, runs, length[8]; /* in turn */
+    bool large;
+} tower;
+
+static const tower towers[] = {
+    {"runs of 64", 2, 80, 5, {64}, false},
+    {"runs, mixed", 2, 80, 12, {64, 20, 7, 64, 33, 130, 64, 48}, false},
+    {"windows", 16, 80, 64, {64}, true},
+    {"windows, mixed", 16, 80, 70, {64, 32, 16, 48, 64, 8, 24, 4}, true},
+    {"a picture and others", 16, 80, 10, {5184, 64, 1024, 300, 64, 1920, 16, 1024}, true},
+    {"pictures, heads of 64", 16, 64, 6, {1024, 64, 2500, 900, 1100, 1024}, true},
+};
+
+static void attend(const tower *t, const fv_runs *all, int first, int end, const fv_view given[4], const fv_view result[TOWER_RESULTS]) {
+    int32_t run_row[TOWER_RUNS + 1];
+    int from = all->run_row[first];
+    fv_runs r = *all;
+    fv_view in[4], to[TOWER_RESULTS];
+    for (int i = first; i <= end; i++) run_row[i - first] = all->run_row[i] - from;
+    r.run_row = run_row, r.runs = end - first, r.rows = run_row[r.runs];
+    for (int i = 0; i < 4; i++) in[i] = fv_mat(fv_f32(given[i]) + (int64_t)from * t->heads * t->dim, r.rows, (int64_t)t->heads * t->dim);
+    for (int i = 0; i < TOWER_RESULTS; i++) to[i] = fv_mat(fv_f32(result[i]) + from * fv_cols(result[i]), r.rows, fv_cols(result[i]));
+    ops->attend_runs(&exec, to[0], to[1], in[0], in[1], in[2], &r);
+    ops->attend_runs_back(&exec, to[2], to[3], to[4], in[3], to[0], to[1], in[0], in[1], in[2], &r);
+}
+
+static bool runs_stay(const tower *t) {
+    static const char *const names[] = {"q", "k", "v", "dout"}, *const results[TOWER_RESULTS] = {"out", "stats", "dq", "dk", "dv"};
+    int32_t run_row[TOWER_RUNS + 1] = {0};
+    fv_runs r = {.heads = t->heads, .head_dim = t->dim, .scale = 1 / sqrtf((float)t->dim), .runs = t->runs, .run_row = run_row};
+    fv_view given[4], result[TOWER_RESULTS];
+    float *want[TOWER_RESULTS], *got;
     bool all = true;
+    fv_error err;
+    int kinds = 0;
+    while (kinds < 8 && t->length[kinds]) kinds++;
+    for (int i = 0; i < t->runs; i++) run_row[i + 1] = r.rows += t->length[i % kinds];
+    int64_t most = (int64_t)r.rows * t->heads * (t->dim > 2 ? t->dim : 2);
+    for (int i = 0; i < 4; i++) given[i] = on_card(names[i], r.rows, (int64_t)t->heads * t->dim);
+    for (int i = 0; i < TOWER_RESULTS; i++) result[i] = on_card(results[i], r.rows, (int64_t)t->heads * (i == 1 ? 2 : t->dim)), want[i] = malloc(fv_bytes(result[i]));
+    got = malloc((size_t)most * sizeof *got);
+    printf("%-22s ", t->name);
+    for (int turn = 0; turn <= AGAIN; turn++) {
+        for (int i = 2; i < TOWER_RESULTS; i++) ops->clear(&exec, result[i].data, fv_bytes(result[i]));
+        if (turn < AGAIN) attend(t, &r, 0, r.runs, given, result);
+        for (int run = 0; turn == AGAIN && run < r.runs; run++) attend(t, &r, run, run + 1, given, result);
+        for (int i = 0; i < TOWER_RESULTS; i++) {
+            ops->download(turn ? got : want[i], result[i].data, fv_bytes(result[i]));
+            must(ops->check(&err), &err);
+            int64_t other = turn ? other_bits(got, want[i], fv_elements(result[i])) : 0;
+            if (turn == AGAIN) printf(" %s alone %lld", results[i], (long long)other);
+            else if (other) printf(" %s VARIES %lld", results[i], (long long)other);
+            all = all && other == 0;
+        }
+    }
+    printf("  other bits of %lld rows%s\n", (long long)r.rows, all ? "" : "  NOT ALIKE");
+    for (int i = 0; i < 4; i++) ops->free(given[i].data);
+    for (int i = 0; i < TOWER_RESULTS; i++) ops->free(result[i].data), free(want[i]);
+    free(got);
+    return all;
+}
+
+int main(int argc, char **argv) {
+    fv_error err;
+    bool all = true, large = argc > 1 && !strcmp(argv[1], "large");
     must(fv_cuda_table(&ops, FV_PRECISION_BF16, &err), &err);
     exec.scratch = fv_ops_arena(ops, 0);
     for (size_t i = 0; i < FV_COUNT(shapes); i++) all = same_in_all(&shapes[i]) && all;
+    for (size_t i = 0; i < FV_COUNT(towers); i++)
+        if (large || !towers[i].large) all = runs_stay(&towers[i]) && all;
+    printf("runs: %s\n", fv_cuda_runs_by());
     fv_arena_free(exec.scratch);
     return all ? 0 : 1;
 }

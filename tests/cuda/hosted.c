@@ -105,6 +105,10 @@ HOSTED(attention_back,
        (const fv_exec *x, fv_view dq, fv_view dkeys, fv_view dvalues, fv_view dy, fv_view y, fv_view stats, fv_view q, fv_view keys, fv_view values,
         const fv_attention *a),
        (&card, out(dq), out(dkeys), out(dvalues), in(dy), in(y), in(stats), in(q), in(keys), in(values), a))
+HOSTED(attend_runs, (const fv_exec *x, fv_view y, fv_view stats, fv_view q, fv_view k, fv_view v, const fv_runs *r), (&card, out(y), out(stats), in(q), in(k), in(v), r))
+HOSTED(attend_runs_back,
+       (const fv_exec *x, fv_view dq, fv_view dk, fv_view dv, fv_view dy, fv_view y, fv_view stats, fv_view q, fv_view k, fv_view v, const fv_runs *r),
+       (&card, out(dq), out(dk), out(dv), in(dy), in(y), in(stats), in(q), in(k), in(v), r))
 HOSTED(swiglu, (const fv_exec *x, fv_view y, fv_view gate, fv_view up), (&card, out(y), in(gate), in(up)))
 HOSTED(swiglu_back, (const fv_exec *x, fv_view dgate, fv_view dup, fv_view dy, fv_view gate, fv_view up), (&card, out(dgate), out(dup), in(dy), in(gate), in(up)))
 HOSTED(act, (const fv_exec *x, fv_view y, fv_view a, fv_activation f), (&card, out(y), in(a), f))

@@ -3,124 +3,13 @@
  * weights; `small`: odd sizes that end anywhere in a tile, for the stand-in and for compute-sanitizer. Attention and sums over the vocabulary of the table of precision bf16 as well, whose bits are their
  * own: they are to be near. Ends with 1 where bits differ, or are not near. Needs no library but the C library's: it is what one runs first on a card (tests/cuda/on_card.sh). */
 #include "core/progress.h"
-#include "cuda/cuda.h"
+#include "cuda/runs.h"
+#include "tests/cuda/measure.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-enum { BUFFERS = 12, TIMED = 20 };
+enum { TIMED = 20 };
 static const double near = 2e-2; /* of the largest number of a tensor: what rounding to bf16 makes of sums over some hundred keys */
-
-/* What a case works on: numbers, on either side, and what is the host's on both. */
-typedef struct {
-    fv_view v;
-    bool host, out;
-} buffer;
-
-typedef struct {
-    bool small;
-    buffer b[BUFFERS];
-    int count;
-    bool paged;              /* buffers 7 and 8 are pages in f32 */
-    int weight;              /* the buffer that is packed before the run; < 0: none */
-    fv_attention plan;
-    fv_sampling *how;
-    int64_t told;            /* numbers that the operation tells the host */
-    double flops, bytes;     /* of a call, for the rates */
-} setup;
-
-/* A case on one table. */
-typedef struct {
-    const fv_ops *ops;
-    fv_exec x;
-    fv_view v[BUFFERS];
-    const void *packed;
-    const setup *s;
-    float *told;             /* [s->told] */
-    void *pages[2];          /* keys and values in bf16, where the table has them so */
-} side;
-
-typedef struct {
-    const char *name;
-    void (*make)(setup *s, int variant);
-    void (*run)(const side *c, int variant);
-    int variant;
-} op_case;
-
-static void fail(const char *text) {
-    fprintf(stderr, "%s\n", text);
-    exit(1);
-}
-
-/* ---- making cases ---- */
-
-static int64_t size_of(const setup *s, int64_t n) { return s->small ? n / 32 + 3 : n; }
-
-static buffer *next(setup *s, fv_view like) {
-    if (s->count == BUFFERS) fail("a case has too many buffers");
-    buffer *b = &s->b[s->count++];
-    *b = (buffer){.v = like};
-    if (!(b->v.data = malloc(fv_bytes(like) + 1))) fail("out of memory");
-    return b;
-}
-
-/* Cheap numbers in [-1, 1): hundreds of millions are made. */
-static float any(uint64_t *state) {
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (float)(int32_t)(*state >> 32) * 0x1p-31f;
-}
-
-static void numbers(setup *s, int64_t rows, int64_t cols) {
-    buffer *b = next(s, fv_mat(NULL, rows, cols));
-    uint64_t state = (uint64_t)s->count;
-    for (int64_t i = 0; i < rows * cols; i++) fv_f32(b->v)[i] = any(&state);
-}
-
-/* Numbers that the operation writes, or adds to. */
-static void results(setup *s, int64_t rows, int64_t cols) {
-    numbers(s, rows, cols);
-    s->b[s->count - 1].out = true;
-}
-
-static void halves(setup *s, int64_t rows, int64_t cols) {
-    fv_view v = fv_mat(NULL, rows, cols);
-    v.dtype = FV_BF16;
-    buffer *b = next(s, v);
-    uint64_t state = (uint64_t)s->count;
-    for (int64_t i = 0; i < rows * cols; i++) {
-        float x = any(&state);
-        fv_from_f32((uint16_t *)b->v.data + i, FV_BF16, &x, 1);
-    }
-}
-
-/* i32 of the host in [low, high). */
-static int32_t *integers(setup *s, int64_t n, int32_t low, int32_t high) {
-    buffer *b = next(s, fv_ints(NULL, n));
-    b->host = true;
-    uint64_t state = (uint64_t)s->count;
-    for (int64_t i = 0; i < n; i++) {
-        any(&state);
-        fv_i32(b->v)[i] = low + (int32_t)((state >> 33) % (uint64_t)(high - low));
-    }
-    return fv_i32(b->v);
-}
-
-/* f32 of the host in [0.5, 1.5): temperatures and the like. */
-static void settings(setup *s, int64_t rows, int64_t cols) {
-    numbers(s, rows, cols);
-    s->b[s->count - 1].host = true;
-    float *x = fv_f32(s->b[s->count - 1].v);
-    for (int64_t i = 0; i < rows * cols; i++) x[i] = 1 + x[i] / 2;
-}
-
-static double bytes_of(const setup *s) {
-    double n = 0;
-    for (int i = 0; i < s->count; i++)
-        if (!s->b[i].host) n += (double)fv_bytes(s->b[i].v) * (s->b[i].out ? 2 : 1);
-    return n;
-}
 
 /* ---- matrix products: variant is rows, + HALF for weights in bf16, + EDGES for a large result whose sides end anywhere, with few terms ---- */
 
@@ -323,6 +212,30 @@ static void run_attention(const side *c, int variant) {
                            &c->s->plan); /* dout is q: any numbers will do */
 }
 
+/* Runs that see all of themselves, as a tower's: 0 windows of 64 rows, 1 a picture of 1024; + BACK, + BF16 */
+static fv_runs runs_of(const side *c) {
+    int rows = (int)fv_rows(c->v[2]), each = fv_i32(c->v[6])[1], dim = (int)fv_cols(c->v[2]) / 16;
+    return (fv_runs){.rows = rows, .heads = 16, .head_dim = dim, .scale = 1 / sqrtf((float)dim), .runs = rows / each, .run_row = fv_i32(c->v[6])};
+}
+static void make_runs(setup *s, int variant) {
+    int each = variant % BACK ? (int)size_of(s, ROWS) : s->small ? 13 : 64, runs = variant % BACK ? 1 : (int)size_of(s, 64), rows = each * runs;
+    int64_t width = 16 * (s->small ? 8 : 80);
+    results(s, rows, width), results(s, rows, 2 * 16);                      /* 0, 1: out, stats */
+    numbers(s, rows, width), numbers(s, rows, width), numbers(s, rows, width); /* 2, 3, 4: q, k, v */
+    numbers(s, rows, width);                                                /* 5: dout */
+    int32_t *run_row = integers(s, runs + 1, 0, 1);
+    for (int i = 0; i <= runs; i++) run_row[i] = i * each;
+    for (int i = 0; variant & BACK && i < 3; i++) results(s, rows, width); /* 7, 8, 9: dq, dk, dv */
+    s->b[1].out = !(variant & BF16); /* a largest score and a sum, or the log of a sum and 1 */
+    s->flops = 4.0 * rows * each * (double)width * (variant & BACK ? 3.5 : 1);
+}
+static void run_runs(const side *c, int variant) {
+    const fv_view *v = c->v;
+    fv_runs r = runs_of(c);
+    c->ops->attend_runs(&c->x, v[0], v[1], v[2], v[3], v[4], &r);
+    if (variant & BACK) c->ops->attend_runs_back(&c->x, v[7], v[8], v[9], v[5], v[0], v[1], v[2], v[3], v[4], &r);
+}
+
 /* kv_write; 1: its way back. Rows go to several slots. */
 static void make_pages(setup *s, int variant) {
     enum { KV = 2 };
@@ -435,6 +348,10 @@ static const op_case cases[] = {
     {"attention bf16, windows", make_attention, run_attention, BF16 | 2}, {"attention bf16, 4096 rows", make_attention, run_attention, BF16 | 3},
     {"... bf16 and back, prompt", make_attention, run_attention, BF16 | BACK}, {"... bf16 and back, decoding", make_attention, run_attention, BF16 | BACK | 1},
     {"... bf16 and back, windows", make_attention, run_attention, BF16 | BACK | 2}, {"... bf16 and back, 4096", make_attention, run_attention, BF16 | BACK | 3},
+    {"runs, windows", make_runs, run_runs, 0}, {"runs, a picture", make_runs, run_runs, 1},
+    {"runs and back, windows", make_runs, run_runs, BACK}, {"runs and back, a picture", make_runs, run_runs, BACK | 1},
+    {"runs bf16, windows", make_runs, run_runs, BF16}, {"runs bf16, a picture", make_runs, run_runs, BF16 | 1},
+    {"runs bf16, back, windows", make_runs, run_runs, BF16 | BACK}, {"runs bf16, back, a picture", make_runs, run_runs, BF16 | BACK | 1},
     {"logprob", make_vocabulary, run_vocabulary, 0}, {"... and back", make_vocabulary, run_vocabulary, 1}, {"vocabulary", make_vocabulary, run_vocabulary, 2},
     {"sample, greedy", make_vocabulary, run_vocabulary, 3}, {"sample", make_vocabulary, run_vocabulary, 4},
     {"sample, 1 row", make_vocabulary, run_vocabulary, SINGLE | 4}, {"sample, top-k and top-p", make_vocabulary, run_vocabulary, 5},
@@ -589,6 +506,7 @@ int main(int argc, char **argv) {
     printf("%-26s %12s %10s %10s%s\n", "operation", "numbers", "other bits", "relative", small ? "" : "   microsecs       GB/s    GFLOP/s");
     for (size_t i = 0; i < FV_COUNT(cases); i++)
         if (strstr(cases[i].name, name)) all = run_case(&cases[i], ops, x, small) && all;
+    printf("runs in bf16: %s\n", fv_cuda_runs_by());
     printf("%s\n", all ? "every number has the CPU's bits, and those of bf16 are near" : "some numbers have other bits than the CPU's, or are not near");
     for (int i = 0; i < 2; i++) fv_arena_free(x[i].scratch);
     fv_pool_close(x[0].pool);

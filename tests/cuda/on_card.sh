@@ -4,7 +4,7 @@
 #   1. builds cuda/ for the card that is here, and cuda_measure;
 #   2. cuda_measure small: every operation against the CPU's, bit by bit, in odd sizes;
 #   3. cuda_measure: the same in large sizes, with times;
-#   4. cuda_products: an element of a product in bf16 has the same bits in every kind of tile and for any number of rows; cuda_attention_ways: attention in bf16 in every way;
+#   4. cuda_products: an element of a product in bf16 has the same bits in every kind of tile and for any number of rows; cuda_attention_ways: attention in bf16 in every way, and of towers' runs, alone and beside others;
 #   5. compute-sanitizer over the odd sizes of all three: memcheck, racecheck, initcheck, synccheck;
 #   6. cuda_products_times: the same products' times beside cuBLASLt's, whose library must be on the library path;
 #   7. cuda_launch_times: what launches cost, one by one and in graphs;
@@ -49,7 +49,7 @@ compile() { # the source
 
 build() {
     # What cuda_measure takes: no library but the C library's.
-    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c tests/cuda/products.c tests/cuda/attention_ways.c tests/cuda/launch_times.c"
+    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/runs.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c tests/cuda/products.c tests/cuda/attention_ways.c tests/cuda/launch_times.c"
     [ -f "$include/cublasLt.h" ] && sources="$sources tests/cuda/products_times.c"
     pids=""
     for source in $sources; do
@@ -101,7 +101,7 @@ tests() {
         part "every operation against the CPU's, odd sizes" "$out/cuda_measure" small
         part "every operation against the CPU's, large sizes, with times" "$out/cuda_measure"
         part "products in bf16, every way" "$out/cuda_products"
-        part "attention in bf16, every way" "$out/cuda_attention_ways"
+        part "attention in bf16, every way" "$out/cuda_attention_ways" large
         part "compute-sanitizer" sanitize
         [ -x "$out/cuda_products_times" ] && part "products in bf16, times" "$out/cuda_products_times"
         part "launches" "$out/cuda_launch_times"

@@ -155,6 +155,18 @@ def kv_write(k, v):
 
 case("kv_write", R, {"k": normal(R, KV * DIM), "v": normal(R, KV * DIM)}, kv_write, {"lane": lane})
 
+# twenty rows of two heads, as a run of three and one of seventeen, each of which sees all of itself
+RUN, RUN_HEADS, RUN_ENDS = 20, 2, [3, 20]
+
+
+def attend_runs(q, k, v):
+    rows = [x.view(R, RUN, RUN_HEADS, DIM).transpose(1, 2) for x in (q, k, v)]
+    parts = [F.scaled_dot_product_attention(*(x[:, :, first:end] for x in rows), scale=0.25) for first, end in zip([0] + RUN_ENDS, RUN_ENDS)]
+    return {"out": torch.cat(parts, 2).transpose(1, 2).reshape(R, RUN * RUN_HEADS * DIM)}
+
+
+case("attend_runs", R, {x: normal(R, RUN * RUN_HEADS * DIM) for x in ("q", "k", "v")}, attend_runs)
+
 out = pathlib.Path(__file__).parent.parent / "cpu" / "data" / "ops.json"
 out.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in cases.items()) + "\n}\n")
 print(out, out.stat().st_size, "bytes; torch", torch.__version__)
