@@ -42,8 +42,8 @@ static fv_status open_rig(fv_bench_rig *r, const fv_bench_options *o, const char
     FV_TRY(fv_ops_find(&r->ops, o->device ? o->device : "cpu", o->precision, err));
     FV_TRY(fv_pool_open(&r->pool, o->threads, err));
     FV_TRY(open_model(r, o, preset, err));
-    r->scratch = fv_ops_arena(r->ops, (size_t)16 << 20);
-    r->arena = fv_ops_arena(r->ops, (size_t)64 << 20);
+    r->scratch = fv_ops_arena(r->ops, FV_ARENA_SCRATCH);
+    r->arena = fv_ops_arena(r->ops, FV_ARENA_PASS);
     if (!r->scratch || !r->arena) return fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
     fv_slot_options how = {.name = "policy", .train = train};
     return fv_slot_open(&r->slot, r->ops, (fv_exec){r->pool, r->scratch}, r->model->weights, r->model->count, &how, err);

@@ -1,5 +1,6 @@
 #include "core/arena.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ struct fv_arena {
     } chunk[MAX_CHUNKS];
     size_t chunks, at; /* allocated; the one that is being filled */
     size_t next_size, held, before, peak; /* held: bytes of all chunks; before: bytes used in chunks below `at` */
+    bool full;         /* less than was asked for was given */
     fv_arena *numbers; /* the other side; NULL: there is one side alone */
     note *last;        /* of the pieces that are taken on the other side */
     fv_arena_alloc *alloc;
@@ -47,18 +49,23 @@ static fv_status host_alloc(void **out, size_t bytes, fv_error *err) {
     return *out ? FV_OK : fv_fail(err, FV_NO_MEMORY, "out of memory");
 }
 
-/* What is needed, where there is not so much left: a device's memory is small beside its pieces. */
+/* Where there is not so much left, half of it, and half again, down to what is needed: and the next ones are no larger. */
 static fv_status add_chunk(fv_arena *a, size_t bytes, fv_error *err) {
     size_t size = bytes > a->next_size ? bytes : a->next_size;
     void *data = NULL;
-    if (a->chunks == MAX_CHUNKS) return fv_fail(err, FV_NO_MEMORY, "out of memory: no machine has so much");
+    if (a->chunks == MAX_CHUNKS) return fv_fail(err, FV_NO_MEMORY, "out of memory: %d pieces of it already, and no room for a larger one", MAX_CHUNKS);
     fv_status status = a->alloc(&data, size, err);
-    if (status != FV_OK && size > bytes) status = a->alloc(&data, size = bytes, err);
+    for (; status != FV_OK && size > bytes; status = a->alloc(&data, size, err)) {
+        size = size / 2 > bytes ? size / 2 : bytes;
+        a->next_size = size;
+        a->full = true;
+    }
     FV_TRY(status);
     a->chunk[a->chunks].data = data;
     a->chunk[a->chunks].size = size;
     a->chunk[a->chunks++].used = 0;
     a->held += size;
+    if (a->full) return FV_OK;
     if (a->alloc == host_alloc) a->next_size = size <= SIZE_MAX / 2 ? 2 * size : size;
     else if (a->next_size < a->held / PART_MORE) a->next_size = a->held / PART_MORE;
     return FV_OK;

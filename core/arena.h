@@ -18,6 +18,9 @@ typedef struct {
 typedef fv_status fv_arena_alloc(void **out, size_t bytes, fv_error *err);
 typedef void fv_arena_give(void *data);
 
+/* First chunks: of a trainer's passes; of an operation's scratch, and of what decodes. What an arena takes of a device depends on where it began, so plans use the same. */
+enum { FV_ARENA_PASS = 64 << 20, FV_ARENA_SCRATCH = 16 << 20 };
+
 /* NULL when out of memory. `chunk` is the size of the first piece asked of the system (0 = 1 MiB); later ones are larger. */
 fv_arena *fv_arena_new(size_t chunk);
 void fv_arena_free(fv_arena *a);

@@ -30,7 +30,7 @@ static void give_addresses(void *data) {
     munmap((char *)data - HEAD, all);
 }
 
-fv_arena *fv_hollow_arena(void) { return fv_arena_new_over(take_addresses, give_addresses, 0); }
+fv_arena *fv_hollow_arena(size_t chunk) { return fv_arena_new_over(take_addresses, give_addresses, chunk); }
 
 static fv_status fine(fv_error *err) {
     (void)err;
@@ -179,12 +179,59 @@ static void sample(const fv_exec *x, int32_t *id, float *logp, float *entropy, f
     GIVE_BACK(x);
 }
 
+/* ---- What operations in bf16 on a card take ---- */
+
+enum { BLOCK_SIDE = 64, QUERIES = 64, CHUNK = 256 };
+
+static int64_t whole(int64_t n) { return (n + BLOCK_SIDE - 1) / BLOCK_SIDE * BLOCK_SIDE; }
+
+/* A matrix as products take it (cuda/products.h), in floats' room. */
+static void take_rounded(const fv_exec *x, fv_view in) { take(x, whole(fv_rows(in)) * whole(fv_cols(in)) / 2); }
+
+static void linear_bf16(const fv_exec *x, const fv_linear_map *maps, int count, fv_view in) {
+    SCRATCH_OF(x);
+    take_rounded(x, in);
+    GIVE_BACK(x);
+}
+
+static void linear_back_bf16(const fv_exec *x, fv_view dx, fv_view dw, fv_view dbias, fv_view dy, fv_view in, fv_view w, const void *packed) {
+    SCRATCH_OF(x);
+    take_rounded(x, dy);
+    if (dw.data) take_rounded(x, in);
+    GIVE_BACK(x);
+}
+
+/* Few queries of many keys: what each chunk of them gave (cuda/kernels/attention_bf16.cu). */
+static void attention_bf16(const fv_exec *x, fv_view out, fv_view stats, fv_view q, fv_view keys, fv_view values, const fv_attention *a) {
+    SCRATCH_OF(x);
+    int64_t chunks = 0;
+    for (int row = 0; row < a->rows; row++) chunks += a->limit[row] / CHUNK + 1;
+    if ((int64_t)a->rows * (a->heads / a->kv_heads) < (int64_t)a->runs * QUERIES / 2) take(x, chunks * a->heads * (a->head_dim + 2));
+    GIVE_BACK(x);
+}
+
+/* Tiles of queries, and of the output's gradient, rounded; and what queries bring. */
+static void attention_back_bf16(const fv_exec *x, fv_view dq, fv_view dkeys, fv_view dvalues, fv_view dout, fv_view out, fv_view stats, fv_view q, fv_view keys, fv_view values,
+                                const fv_attention *a) {
+    SCRATCH_OF(x);
+    int64_t tiles = ((int64_t)a->rows * a->heads / a->kv_heads / QUERIES + a->runs) * a->kv_heads;
+    take(x, tiles * QUERIES * (whole(a->head_dim) + 4) + (int64_t)a->rows * a->heads * 8);
+    GIVE_BACK(x);
+}
+
+static void use_bf16_card(fv_ops *out) {
+    out->linear = linear_bf16, out->linear_back = linear_back_bf16;
+    out->attention = attention_bf16, out->attention_back = attention_back_bf16;
+    out->attend_runs_back = attend_runs_back_bf16;
+}
+
 void fv_hollow_ops(fv_ops *out, const fv_ops *like) {
     *out = (fv_ops){.name = "hollow", .device = like->device, .alloc = take_addresses, .alloc_host = take_addresses, .free = give_addresses, .upload = upload, .download = download, .clear = clear, .page_dtype = like->page_dtype, .room = like->room, .check = fine,
                     .linear_packed_bytes = like->linear_packed_bytes, .linear_pack = pack, .linear = linear, .linear_back = linear_back, .gather = views_3, .gather_add = views_3, .scatter = views_3, .scatter_add = views_3, .blend = views_4,
                     .blend_back = views_4, .rms_norm = rms_norm, .rms_norm_back = views_6, .layer_norm = layer_norm, .layer_norm_back = views_7, .rotary_table = views_5,
                     .rotary = rotary, .kv_write = views_6, .kv_write_back = views_6, .attention = attention, .attention_back = attention_back,
-                    .attend_runs = attend_runs, .attend_runs_back = like->page_dtype(1) == FV_BF16 ? attend_runs_back_bf16 : attend_runs_back, .swiglu = views_3,
+                    .attend_runs = attend_runs, .attend_runs_back = attend_runs_back, .swiglu = views_3,
                     .swiglu_back = views_5, .act = act, .act_back = act_back, .add = views_3, .axpy = axpy, .scale = scale, .dot = dot, .logprob = logprob,
                     .logprob_back = logprob_back, .divergence = divergence, .divergence_back = divergence_back, .vocabulary = vocabulary, .sample = sample, .adamw = adamw};
+    if (like->page_dtype(1) == FV_BF16) use_bf16_card(out);
 }

@@ -11,7 +11,7 @@
  * Operations take from exec->scratch what large ones on the CPU take: blocks of logits, packed panels, turned pages. */
 void fv_hollow_ops(fv_ops *out, const fv_ops *like);
 
-/* For passes and for scratch on such operations: fv_arena_peak says how many bytes of numbers were asked for. NULL when out of memory. */
-fv_arena *fv_hollow_arena(void);
+/* For passes and for scratch on such operations: fv_arena_peak says how many bytes of numbers were asked for, fv_arena_held how many an arena that begins with this chunk would take from a device. NULL when out of memory. */
+fv_arena *fv_hollow_arena(size_t chunk);
 
 #endif

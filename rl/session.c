@@ -10,8 +10,8 @@ static fv_status open_all(fv_session *s, const fv_session_options *o, fv_error *
     if (o->note && s->model->note[0]) o->note(o->model, s->model->note);
     FV_TRY(fv_pool_open(&s->pool, o->threads, err));
     FV_TRY(fv_jobs_open(&s->tools, fv_pool_threads(s->pool), err));
-    s->scratch = fv_ops_arena(s->ops, (size_t)16 << 20);
-    s->arena = fv_ops_arena(s->ops, (size_t)16 << 20);
+    s->scratch = fv_ops_arena(s->ops, FV_ARENA_SCRATCH);
+    s->arena = fv_ops_arena(s->ops, FV_ARENA_SCRATCH);
     if (!s->scratch || !s->arena) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", o->model);
     fv_slot_options how = {.name = "policy", .train = o->gradients, .no_optimizer = true, .adapter = fv_model_adapter(s->model)};
     return fv_slot_open(&s->slot, s->ops, (fv_exec){s->pool, s->scratch}, s->model->weights, s->model->count, &how, err);

@@ -68,7 +68,7 @@ fv_status fv_engine_open(fv_engine **out, const fv_model *m, fv_slot *slot, cons
     e->slot = slot;
     if (options) e->options = *options;
     if (!e->options.max_rows) e->options.max_rows = fv_engine_rows(slot->ops);
-    e->arena = fv_ops_arena(slot->ops, (size_t)16 << 20);
+    e->arena = fv_ops_arena(slot->ops, FV_ARENA_SCRATCH);
     if (e->options.record) e->record = fv_recording_new(e->options.record);
     if (e->options.record) e->seen = fv_recording_new(e->options.record / FV_ENGINE_SEEN);
     e->banned = malloc((size_t)m->config.text.vocabulary);

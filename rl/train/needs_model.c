@@ -36,7 +36,7 @@ static fv_status open_all(fv_needs_model *m, fv_error *err) {
     FV_TRY(fv_ops_find(&like, fv_get_text(r, "device"), fv_get_text(r, "precision"), err));
     fv_hollow_ops(&m->ops, like);
     FV_TRY(fv_pool_open(&m->pool, (int)fv_get_int(r, "threads"), err));
-    m->scratch = fv_hollow_arena();
+    m->scratch = fv_hollow_arena(FV_ARENA_SCRATCH);
     if (!m->scratch) return fv_fail(err, FV_NO_MEMORY, "%s: out of memory", m->recipe->file);
     FV_TRY(open_model(m, err));
     FV_TRY(without_values(&m->weights, m->model, err));
@@ -172,7 +172,7 @@ static fv_var *score(fv_pass *p, const fv_model *m, fv_var *hidden, fv_batch *b)
 static double taken(const fv_needs_model *m, const fv_arena *a) { return (double)(m->ops.device == FV_CPU ? fv_arena_peak(a) : fv_arena_held(a)); }
 
 fv_status fv_needs_run(fv_needs_model *m, const fv_needs_pass *pass, double *bytes, fv_error *err) {
-    fv_arena *a = fv_hollow_arena();
+    fv_arena *a = fv_hollow_arena(FV_ARENA_PASS);
     if (!a) return fv_fail(err, FV_NO_MEMORY, "a pass to be measured: out of memory");
     fv_pass p = fv_pass_begin(m->policy, a, pass->train);
     p.checkpoint = pass->checkpoint;

@@ -112,8 +112,8 @@ static fv_status open_model(plan *p, fv_error *err) {
     if (p->earlier.folder || p->parameters * PROBE * 64 > LIMIT) return FV_OK; /* a slot of a large model takes memory and time to pack */
     FV_TRY(fv_ops_find(&p->ops, fv_get_text(r, "device"), fv_get_text(r, "precision"), err));
     FV_TRY(fv_pool_open(&p->pool, (int)fv_get_int(r, "threads"), err));
-    p->scratch = fv_ops_arena(p->ops, (size_t)16 << 20);
-    p->arena = fv_ops_arena(p->ops, (size_t)64 << 20);
+    p->scratch = fv_ops_arena(p->ops, FV_ARENA_SCRATCH);
+    p->arena = fv_ops_arena(p->ops, FV_ARENA_PASS);
     if (!p->scratch || !p->arena) return fv_fail(err, FV_NO_MEMORY, "plan: out of memory");
     return fv_slot_open(&p->slot, p->ops, (fv_exec){p->pool, p->scratch}, p->model->weights, p->model->count, &(fv_slot_options){.name = "plan", .adapter = fv_model_adapter(p->model)}, err);
 }

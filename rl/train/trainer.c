@@ -222,8 +222,8 @@ static fv_status open_machine(fv_trainer *t, fv_error *err) {
     t->seed = (uint64_t)fv_get_int(t->recipe->json, "seed");
     FV_TRY(fv_ops_find(&t->ops, fv_get_text(t->recipe->json, "device"), fv_get_text(t->recipe->json, "precision"), err));
     FV_TRY(fv_pool_open(&t->pool, (int)fv_get_int(t->recipe->json, "threads"), err));
-    t->scratch = fv_ops_arena(t->ops, (size_t)16 << 20);
-    t->arena = fv_ops_arena(t->ops, (size_t)64 << 20);
+    t->scratch = fv_ops_arena(t->ops, FV_ARENA_SCRATCH);
+    t->arena = fv_ops_arena(t->ops, FV_ARENA_PASS);
     return t->scratch && t->arena ? FV_OK : fv_fail(err, FV_NO_MEMORY, "%s: out of memory", t->recipe->file);
 }
 

@@ -211,6 +211,54 @@ static void arena_exhaustion_is_handled(void **state) {
     fv_arena_free(a);
 }
 
+/* A device with so much memory, of which addresses are enough. */
+static size_t room;
+
+static fv_status take_of_room(void **out, size_t bytes, fv_error *err) {
+    if (bytes > room) return fv_fail(err, FV_NO_MEMORY, "out of memory");
+    room -= bytes;
+    *out = malloc(1);
+    return FV_OK;
+}
+
+/* Pieces of `bytes` until there are no more: how many bytes they are. */
+static size_t fill(fv_arena *a, size_t bytes) {
+    volatile size_t all = 0;
+    fv_arena_on_exhaustion(leave);
+    if (!setjmp(out_of_memory))
+        for (;; all += bytes) fv_arena_numbers(a, bytes);
+    fv_arena_on_exhaustion(NULL);
+    return all;
+}
+
+/* A device's memory can nearly all be used, whatever the pieces, although chunks are large while there is room. */
+static void arena_uses_a_devices_last_memory(void **state) {
+    (void)state;
+    static const size_t pieces[] = {(size_t)1 << 20, (size_t)16 << 20, (size_t)100 << 20};
+    for (size_t i = 0; i < FV_COUNT(pieces); i++) {
+        const size_t all = (size_t)40000 << 20;
+        room = all;
+        fv_arena *a = fv_arena_new_over(take_of_room, free, FV_ARENA_PASS);
+        size_t used = fill(a, pieces[i]);
+        assert_true(used <= all && used >= all - all / 8);
+        assert_true(room < pieces[i] || room < all / 100);
+        assert_true(fv_arena_held(a) == all - room);
+        fv_arena_free(a);
+    }
+}
+
+/* Before that no more is taken than a quarter above what is used, and what does not fit at the ends of chunks. */
+static void arena_of_a_device_grows_by_quarters(void **state) {
+    (void)state;
+    room = SIZE_MAX;
+    fv_arena *a = fv_arena_new_over(take_of_room, free, FV_ARENA_SCRATCH);
+    for (size_t used = 1; used <= 4000; used++) {
+        fv_arena_numbers(a, (size_t)1 << 20);
+        assert_true(fv_arena_held(a) <= (used + used / 4 + 32) << 20);
+    }
+    fv_arena_free(a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parallel_covers_the_range),
@@ -221,6 +269,8 @@ int main(void) {
         cmocka_unit_test(arena_pieces_stay), cmocka_unit_test(arena_has_two_sides),
         cmocka_unit_test(arena_is_stable_after_the_first_step),
         cmocka_unit_test(arena_exhaustion_is_handled),
+        cmocka_unit_test(arena_uses_a_devices_last_memory),
+        cmocka_unit_test(arena_of_a_device_grows_by_quarters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
