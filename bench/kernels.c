@@ -4,10 +4,10 @@
  *   KERNELS_OUT=kernels.csv CUDA_INJECTION64_PATH=$PWD/kernels.so build/fovea train ... device=cuda
  *
  * kernel, blocks, threads, calls, microseconds, share of all kernels' time; the largest first. Of CUPTI's activity records (docs.nvidia.com/cupti). Times are the card's own clock;
- * the program runs slower by what the records cost the host. The file is rewritten every KERNELS_EVERY seconds (default: at the end only). */
+ * the program runs slower by what the records cost the host. A program that is ended by SIGTERM has its table, too. */
 #include <cupti.h>
 
-#include <stdbool.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +26,15 @@ static row rows[ROWS_MOST];
 static int count;
 static uint64_t first, last;
 static double copied_bytes, copied_ns, cleared_ns;
-static int64_t copies, clears;
+static int64_t copies, clears, dropped; /* dropped: calls of kernels that found no row */
 
 static void add(const char *name, int64_t blocks, int threads, double ns) {
     int i = 0;
     while (i < count && (rows[i].blocks != blocks || rows[i].threads != threads || strncmp(rows[i].name, name, NAME - 1) != 0)) i++;
-    if (i == ROWS_MOST) return;
+    if (i == ROWS_MOST) {
+        dropped++;
+        return;
+    }
     if (i == count) {
         snprintf(rows[i].name, NAME, "%s", name);
         rows[i].blocks = blocks, rows[i].threads = threads;
@@ -80,6 +83,10 @@ static void print(void) {
     const char *path = getenv("KERNELS_OUT");
     FILE *f = path ? fopen(path, "w") : stderr;
     double all = 0;
+    if (!f) {
+        fprintf(stderr, "kernels: KERNELS_OUT=%s: can't be written\n", path);
+        return;
+    }
     for (int i = 0; i < count; i++) all += rows[i].ns;
     qsort(rows, (size_t)count, sizeof *rows, longer);
     fprintf(f, "kernel,blocks,threads,calls,microseconds,share\n");
@@ -87,14 +94,24 @@ static void print(void) {
         fprintf(f, "%s,%lld,%d,%lld,%.1f,%.4f\n", rows[i].name, (long long)rows[i].blocks, rows[i].threads, (long long)rows[i].calls, rows[i].ns * 1e-3, rows[i].ns / all);
     fprintf(f, "(copies),%.0f,0,%lld,%.1f,\n(clears),0,0,%lld,%.1f,\n(kernels),0,0,0,%.1f,\n(first to last),0,0,0,%.1f,\n", copied_bytes, (long long)copies, copied_ns * 1e-3,
             (long long)clears, cleared_ns * 1e-3, all * 1e-3, (double)(last - first) * 1e-3);
+    if (dropped) fprintf(f, "(more kinds than the table holds),0,0,%lld,,\n", (long long)dropped);
     if (f != stderr) fclose(f);
 }
 
+/* Nothing that a handler may not do matters any more: the program is at its end. */
+static void leave(int signal) {
+    (void)signal;
+    print();
+    _Exit(128 + SIGTERM);
+}
+
+int InitializeInjection(void); /* CUDA looks for this name */
 int InitializeInjection(void) {
     if (cuptiActivityRegisterCallbacks(give, take) != CUPTI_SUCCESS) return 0;
     cuptiActivityEnable(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL);
     cuptiActivityEnable(CUPTI_ACTIVITY_KIND_MEMCPY);
     cuptiActivityEnable(CUPTI_ACTIVITY_KIND_MEMSET);
     atexit(print);
+    signal(SIGTERM, leave);
     return 1;
 }

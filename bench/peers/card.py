@@ -137,12 +137,13 @@ def steps_of(command, metrics):
     run, lines = subprocess.Popen(command, stdout=sys.stderr), []
     try:
         while len(lines) < args.steps:
-            if run.poll() not in (None, 0):
-                sys.exit(f"{' '.join(map(str, command))}: ended with {run.returncode}")
+            ended = run.poll() is not None
             time.sleep(0.05)
             lines = metrics.read_text().split("\n")[:-1] if metrics.exists() else []  # whole lines
+            if ended and len(lines) < args.steps:
+                sys.exit(f"{' '.join(map(str, command))}: ended with {run.returncode}, after {len(lines)} of {args.steps} steps")
     finally:
-        run.kill()
+        run.terminate()
         run.wait()
     return [json.loads(text) for text in lines]
 

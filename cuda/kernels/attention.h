@@ -73,13 +73,18 @@ static inline fv_tile fv_tile_of(const fv_attention *a, int run, int64_t first, 
     return t;
 }
 
-/* Tiles of at most `queries`. Until the caller releases x->scratch; *tiles, the host's copy, too. run_tile [runs + 1] gets where each run's tiles begin. */
+/* The plan, with tiles of at most `queries` (0: without any). Until the caller releases x->scratch; *tiles, the host's copy, too. run_tile [runs + 1] gets where each run's tiles begin. */
 static inline fv_plan fv_plan_of(const fv_exec *x, const fv_attention *a, int queries, fv_tile **tiles, int64_t *run_tile) {
     fv_plan p;
+    memset(&p, 0, sizeof p);
     p.heads = a->heads, p.kv_heads = a->kv_heads, p.group = a->heads / a->kv_heads, p.dim = a->head_dim;
     p.scale = a->scale;
     p.rows = a->rows;
-    p.tiles = 0;
+    size_t rows = (size_t)a->rows * sizeof(int32_t);
+    p.pages = (const int32_t *)fv_cuda_stage(x, a->pages, (size_t)a->run_page[a->runs] * sizeof(int32_t));
+    p.limit = (const int32_t *)fv_cuda_stage(x, a->limit, rows);
+    p.first = (const int32_t *)fv_cuda_stage(x, a->first, rows);
+    if (queries == 0) return p;
     for (int run = 0; run < a->runs; run++) p.tiles += fv_blocks_of((int64_t)(a->run_row[run + 1] - a->run_row[run]) * p.group, queries);
     fv_tile *tile = FV_TAKE(x->scratch, fv_tile, p.tiles);
     int64_t n = 0;
@@ -90,11 +95,7 @@ static inline fv_plan fv_plan_of(const fv_exec *x, const fv_attention *a, int qu
     }
     if (run_tile != NULL) run_tile[a->runs] = n;
     if (tiles != NULL) *tiles = tile;
-    size_t rows = (size_t)a->rows * sizeof(int32_t);
     p.tile = (const fv_tile *)fv_cuda_stage(x, tile, (size_t)p.tiles * sizeof *tile);
-    p.pages = (const int32_t *)fv_cuda_stage(x, a->pages, (size_t)a->run_page[a->runs] * sizeof(int32_t));
-    p.limit = (const int32_t *)fv_cuda_stage(x, a->limit, rows);
-    p.first = (const int32_t *)fv_cuda_stage(x, a->first, rows);
     return p;
 }
 

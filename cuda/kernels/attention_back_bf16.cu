@@ -64,17 +64,12 @@ FV_DEVICE void back_tile(const fv_tc_back_job *j, const int parts) {
 #pragma unroll
     for (int e = 0; e < FV_TC_PARTS * WIDE * 4; e++) dq[e] = 0;
     bring_tile(q, j, tile, kv_head, parts);
-    fv_tc_bring(stage, j->keys, p, list + page, 0, end - page, kv_head, parts);
-    fv_tc_bring(stage + parts * BLOCK_BYTES, j->values, p, list + page, 0, end - page, kv_head, parts);
+    fv_tc_bring_group(stage, j->keys, j->values, p, list + page, 0, end - page, kv_head, parts);
     fv_copy_end();
     for (int number = 0; page < end; page += FV_TC_PAGES, number++) {
         char *keys = stage + number % STAGES * 2 * parts * BLOCK_BYTES, *values = keys + parts * BLOCK_BYTES;
         int next = page + FV_TC_PAGES;
-        if (next < end) {
-            char *to = stage + (number + 1) % STAGES * 2 * parts * BLOCK_BYTES;
-            fv_tc_bring(to, j->keys, p, list + next, 0, end - next, kv_head, parts);
-            fv_tc_bring(to + parts * BLOCK_BYTES, j->values, p, list + next, 0, end - next, kv_head, parts);
-        }
+        if (next < end) fv_tc_bring_group(stage + (number + 1) % STAGES * 2 * parts * BLOCK_BYTES, j->keys, j->values, p, list + next, 0, end - next, kv_head, parts);
         fv_copy_end();
         fv_copy_wait(1);
         FV_SYNC(); /* the group is there */
@@ -114,8 +109,7 @@ FV_DEVICE void back_bundle(const fv_tc_back_job *j, const int parts) {
     for (int e = 0; e < FV_TC_PARTS * WIDE * 4; e++) dkeys[e] = dvalues[e] = 0;
     fv_cursor c = {j->b.visit_from[bundle], j->b.visit_from[bundle + 1], -1};
     int32_t at = 0, next_at = 0;
-    fv_tc_bring(keys, j->keys, p, pages, 0, count, kv_head, parts);
-    fv_tc_bring(values, j->values, p, pages, 0, count, kv_head, parts);
+    fv_tc_bring_group(keys, j->keys, j->values, p, pages, 0, count, kv_head, parts);
     bool more = fv_next_tile(&j->b, &c, &next_at, count).n > 0; /* for all threads */
     if (more) bring_tile(stage, j, c.tile - 1, kv_head, parts);
     fv_copy_end();
@@ -220,6 +214,7 @@ FV_TABLE_OP void fv_cuda_attend_back(bool by_wgmma, const fv_exec *x, fv_view dq
     fv_view none = fv_none;
     j.b = fv_back_job_of(x, dq, dkeys, dvalues, dout, out, stats, q, none, none, a, FV_TC_QUERIES, &tile, run_tile);
     index_bundles(&j.b, x, a, tile, run_tile, keys.shape[0]);
+    if (by_wgmma) index_pairs(&j, x, a, run_tile); /* staged before anything is launched (cuda/staged.c) */
     int parts = fv_tc_parts(a->head_dim);
     int64_t tiles = j.b.plan.tiles * a->kv_heads, bundles = j.b.used_count * a->kv_heads;
     j.keys = (const char *)keys.data, j.values = (const char *)values.data;
@@ -229,10 +224,8 @@ FV_TABLE_OP void fv_cuda_attend_back(bool by_wgmma, const fv_exec *x, fv_view dq
     fv_launch_bring_rows(&j.b);
     if (parts == 1) FV_LAUNCH(round_tile_64, tiles, THREADS, 0, j);
     else FV_LAUNCH(round_tile_128, tiles, THREADS, 0, j);
-    if (by_wgmma) {
-        index_pairs(&j, x, a, run_tile);
-        fv_attend_back_wgmma(&j);
-    } else if (parts == 1) {
+    if (by_wgmma) fv_attend_back_wgmma(&j);
+    else if (parts == 1) {
         FV_LAUNCH(tile_back_64, tiles, THREADS, TILE_BYTES(1), j);
         FV_LAUNCH(bundle_back_64, bundles, THREADS, BUNDLE_BYTES(1), j);
     } else {

@@ -2,18 +2,18 @@
  * groups of four warps that multiply by wgmma, p and ds from their registers. For dq a group has a tile of 64 queries each, beside each other in a run, and keys are brought once for both; for
  * dkeys and dvalues both have the same 64 keys, and every second tile of queries each. */
 #include "cuda/kernels/attention_back_bf16.h"
-#include "cuda/kernels/hopper.h"
+#include "cuda/kernels/attention_hopper.h"
 
-enum { GROUPS = 2, CONSUMERS = GROUPS * 128, THREADS = CONSUMERS + 128, STAGES = 4, ALIGNED = 1024, WIDE = FV_TC_WIDE, NUMBERS = WIDE * 4 };
+enum { GROUPS = FV_TC_GROUPS, CONSUMERS = FV_TC_CONSUMERS, THREADS = FV_TC_BLOCK_THREADS, STAGES = FV_TC_STAGES, WIDE = FV_TC_WIDE, NUMBERS = WIDE * 4 };
 
 #define BLOCKS_BYTES(parts) ((parts) * BLOCK_BYTES)
 #define BRINGS_BYTES (FV_TC_QUERIES * (int)sizeof(fv_tc_bringing))
 /* A stage: of dq keys and values; of the other q, dout and what the queries bring. */
-#define PAIR_BYTES(parts) (2 * BLOCKS_BYTES(parts))
+#define PAIR_BYTES(parts) FV_TC_GROUP_BYTES(parts)
 #define TILE_BYTES(parts) (2 * BLOCKS_BYTES(parts) + BRINGS_BYTES)
 enum { GATES_BYTES = (2 * STAGES + 3) * (int)sizeof(fv_gate), PLACES_BYTES = STAGES * (int)sizeof(int32_t) };
-#define DQ_ROOM(parts) (ALIGNED + GROUPS * PAIR_BYTES(parts) + STAGES * PAIR_BYTES(parts) + GATES_BYTES)
-#define BUNDLE_ROOM(parts) (ALIGNED + PAIR_BYTES(parts) + STAGES * TILE_BYTES(parts) + GATES_BYTES + PLACES_BYTES)
+#define DQ_ROOM(parts) (FV_TC_ALIGNED + GROUPS * PAIR_BYTES(parts) + STAGES * PAIR_BYTES(parts) + GATES_BYTES)
+#define BUNDLE_ROOM(parts) (FV_TC_ALIGNED + PAIR_BYTES(parts) + STAGES * TILE_BYTES(parts) + GATES_BYTES + PLACES_BYTES)
 
 #if FV_HAS_WGMMA
 
@@ -26,8 +26,7 @@ typedef struct {
 
 FV_DEVICE room room_of(int kept, int stages) {
     room r;
-    char *shared = FV_SHARED(char);
-    r.kept = shared + (ALIGNED - (uintptr_t)shared % ALIGNED) % ALIGNED;
+    r.kept = fv_tc_aligned(FV_SHARED(char));
     r.stage = r.kept + kept;
     r.full = (fv_gate *)(r.stage + stages);
     r.empty = r.full + STAGES;
@@ -53,34 +52,11 @@ FV_DEVICE void make_gates(const room *r, int readers) {
     FV_SYNC();
 }
 
-/* s [64 rows of `rows`][64 of `others`], over all columns. */
-FV_DEVICE void ask_scores(float *s, fv_operand rows, fv_operand others, const int parts) {
-#pragma unroll
-    for (int part = 0; part < parts; part++)
-#pragma unroll
-        for (int l = 0; l < BLOCK_SIDE / 16; l++)
-            fv_wgmma(s, fv_operand_at(rows, part * BLOCK_BYTES + l * 32), fv_operand_at(others, part * BLOCK_BYTES + l * 32), part || l, FV_TC_KEYS, false, false);
-}
-
-/* sum += the group's 64 rows of 64 numbers times others [64][columns]. */
-FV_DEVICE void ask_mix(float *sum, const fv_kept *rows, fv_operand others, const int parts) {
-#pragma unroll
-    for (int l = 0; l < FV_TC_KEYS / 16; l++) fv_wgmma_kept(sum, rows->v[l], fv_operand_at(others, l * 16 * BLOCK_ROW_BYTES), parts * BLOCK_SIDE);
-}
-
-/* Pages list[0 .. count) of keys and values, four: the last is brought again where there are fewer, and not seen. */
-FV_DEVICE void bring_pages(char *keys, const fv_tc_back_job *j, const int32_t *list, int count, int kv_head, fv_gate *gate, const int parts) {
-    char *values = keys + BLOCKS_BYTES(parts);
-    fv_gate_expect(gate, PAIR_BYTES(parts));
-#pragma unroll
-    for (int c = 0; c < FV_TC_PAGES; c++) {
-        int64_t panel = ((int64_t)list[c < count ? c : count - 1] * j->b.plan.kv_heads + kv_head) * parts * FV_TC_PANEL;
-#pragma unroll
-        for (int part = 0; part < parts; part++) {
-            fv_bulk(keys + part * BLOCK_BYTES + c * FV_TC_PANEL, j->keys + panel + part * FV_TC_PANEL, FV_TC_PANEL, gate);
-            fv_bulk(values + part * BLOCK_BYTES + c * FV_TC_PANEL, j->values + panel + part * FV_TC_PANEL, FV_TC_PANEL, gate);
-        }
-    }
+/* Pages list[at .. end), four. */
+FV_DEVICE void bring_pages(char *to, const fv_tc_back_job *j, const int32_t *list, int at, int end, int kv_head, fv_gate *gate, const int parts) {
+    int32_t pages[FV_TC_PAGES];
+    fv_tc_four_pages(pages, list, at, end);
+    fv_tc_bulk_pages(to, j->keys, j->values, &j->b.plan, pages, kv_head, gate, parts);
 }
 
 /* ---- tiles: dq ---- */
@@ -117,7 +93,7 @@ FV_DEVICE void produce_pages(const fv_tc_back_job *j, const room *r, const pair 
     fv_bulk(r->kept + GROUPS * BLOCKS_BYTES(parts), j->dout + at * BLOCKS_BYTES(parts), bytes, r->there);
     for (int page = y->page; page < y->end; page += FV_TC_PAGES) {
         fv_gate_wait(&r->empty[stage], parity);
-        bring_pages(r->stage + stage * PAIR_BYTES(parts), j, list + page, y->end - page, kv_head, &r->full[stage], parts);
+        bring_pages(r->stage + stage * PAIR_BYTES(parts), j, list, page, y->end, kv_head, &r->full[stage], parts);
         if (++stage == STAGES) stage = 0, parity ^= 1;
     }
 }
@@ -155,8 +131,8 @@ FV_DEVICE void consume_pages(const fv_tc_back_job *j, const room *r, const pair 
     fv_gate_wait(r->there, 0);
     fv_gate_wait(&r->full[0], 0);
     fv_wgmma_begin();
-    ask_scores(s, q, fv_operand_of(r->stage), parts);
-    ask_scores(ds, dout, fv_operand_of(r->stage + BLOCKS_BYTES(parts)), parts);
+    fv_tc_ask_scores(s, q, fv_operand_of(r->stage), parts);
+    fv_tc_ask_scores(ds, dout, fv_operand_of(r->stage + BLOCKS_BYTES(parts)), parts);
     fv_wgmma_commit();
     fv_wgmma_wait(s, NUMBERS);
     fv_wgmma_wait(ds, NUMBERS);
@@ -167,11 +143,11 @@ FV_DEVICE void consume_pages(const fv_tc_back_job *j, const room *r, const pair 
         parity ^= next == 0;
         fv_gate_wait(&r->full[next], parity);
         fv_wgmma_begin();
-        ask_scores(s, q, fv_operand_of(r->stage + next * PAIR_BYTES(parts)), parts);
-        ask_scores(ds, dout, fv_operand_of(r->stage + next * PAIR_BYTES(parts) + BLOCKS_BYTES(parts)), parts);
+        fv_tc_ask_scores(s, q, fv_operand_of(r->stage + next * PAIR_BYTES(parts)), parts);
+        fv_tc_ask_scores(ds, dout, fv_operand_of(r->stage + next * PAIR_BYTES(parts) + BLOCKS_BYTES(parts)), parts);
         fv_wgmma_commit();
         fv_wgmma_begin();
-        ask_mix(dq, &kept, fv_operand_of(r->stage + stage * PAIR_BYTES(parts)), parts);
+        fv_tc_ask_mix(dq, &kept, fv_operand_of(r->stage + stage * PAIR_BYTES(parts)), parts);
         fv_wgmma_commit();
         fv_wgmma_wait_for_these(s, NUMBERS);
         fv_wgmma_wait_for_these(ds, NUMBERS);
@@ -182,7 +158,7 @@ FV_DEVICE void consume_pages(const fv_tc_back_job *j, const room *r, const pair 
         stage = next;
     }
     fv_wgmma_begin();
-    ask_mix(dq, &kept, fv_operand_of(r->stage + stage * PAIR_BYTES(parts)), parts);
+    fv_tc_ask_mix(dq, &kept, fv_operand_of(r->stage + stage * PAIR_BYTES(parts)), parts);
     fv_wgmma_commit();
     fv_wgmma_wait(dq, parts * NUMBERS);
     fv_tc_add_dq(&j->b, &t, dq, row, kv_head, parts);
@@ -211,7 +187,7 @@ FV_DEVICE void produce_tiles(const fv_tc_back_job *j, const room *r, int64_t bun
     fv_cursor c = {j->b.visit_from[bundle], j->b.visit_from[bundle + 1], -1};
     int32_t at = 0;
     int stage = 0, parity = 1;
-    bring_pages(r->kept, j, j->b.used + bundle * FV_TC_PAGES, count, kv_head, r->there, parts);
+    bring_pages(r->kept, j, j->b.used + bundle * FV_TC_PAGES, 0, count, kv_head, r->there, parts);
     for (int ended = 0; ended < GROUPS;) {
         bool more = !ended && fv_next_tile(&j->b, &c, &at, count).n > 0;
         fv_gate_wait(&r->empty[stage], parity);
@@ -247,8 +223,8 @@ FV_DEVICE void consume_tiles(const fv_tc_back_job *j, const room *r, float *dkey
         int at = r->place[stage];
         if (at < 0) break;
         fv_wgmma_begin();
-        ask_scores(s, keys, q, parts);
-        ask_scores(ds, values, dout, parts);
+        fv_tc_ask_scores(s, keys, q, parts);
+        fv_tc_ask_scores(ds, values, dout, parts);
         fv_wgmma_commit();
         fv_wgmma_wait(s, NUMBERS);
         fv_wgmma_wait(ds, NUMBERS);
@@ -258,8 +234,8 @@ FV_DEVICE void consume_tiles(const fv_tc_back_job *j, const room *r, float *dkey
         fv_keep(&weights, s);
         fv_keep(&kept, ds);
         fv_wgmma_begin();
-        ask_mix(dvalues, &weights, dout, parts);
-        ask_mix(dkeys, &kept, q, parts);
+        fv_tc_ask_mix(dvalues, &weights, dout, parts);
+        fv_tc_ask_mix(dkeys, &kept, q, parts);
         fv_wgmma_commit();
         fv_wgmma_wait(dvalues, parts * NUMBERS);
         fv_wgmma_wait(dkeys, parts * NUMBERS);

@@ -25,8 +25,7 @@ FV_DEVICE void attend(const fv_tc_job *j, const int parts, const bool alone) {
     fv_amount all, y;
     float scale = fv_mul(p->scale, FV_LOG2_E);
 
-    fv_tc_bring(stage, j->keys, p, list + page, t.page - page, end - page, kv_head, parts);
-    fv_tc_bring(stage + parts * BLOCK_BYTES, j->values, p, list + page, t.page - page, end - page, kv_head, parts);
+    fv_tc_bring_group(stage, j->keys, j->values, p, list + page, t.page - page, end - page, kv_head, parts);
     fv_copy_end();
     fv_tc_rows(q, j->a.q, p, &t, 0, kv_head, FV_THREAD, parts);
 #pragma unroll
@@ -36,11 +35,7 @@ FV_DEVICE void attend(const fv_tc_job *j, const int parts, const bool alone) {
     for (int number = 0; page < end; page += FV_TC_PAGES, number++) {
         char *keys = stage + number % STAGES * 2 * parts * BLOCK_BYTES, *values = keys + parts * BLOCK_BYTES;
         int next = page + FV_TC_PAGES;
-        if (next < end) {
-            char *to = stage + (number + 1) % STAGES * 2 * parts * BLOCK_BYTES;
-            fv_tc_bring(to, j->keys, p, list + next, 0, end - next, kv_head, parts);
-            fv_tc_bring(to + parts * BLOCK_BYTES, j->values, p, list + next, 0, end - next, kv_head, parts);
-        }
+        if (next < end) fv_tc_bring_group(stage + (number + 1) % STAGES * 2 * parts * BLOCK_BYTES, j->keys, j->values, p, list + next, 0, end - next, kv_head, parts);
         fv_copy_end();
         fv_copy_wait(1);
         FV_SYNC(); /* the group is there */
@@ -175,7 +170,7 @@ FV_TABLE_OP void fv_cuda_attend(fv_attend_way way, const fv_exec *x, fv_view out
     j.a.out = fv_f32(out), j.a.stats = fv_f32(stats), j.a.q = fv_f32(q);
     j.keys = (const char *)keys.data, j.values = (const char *)values.data;
     if (way == FV_ATTEND_BEST) way = best_way(a);
-    j.a.plan = fv_plan_of(x, a, way == FV_ATTEND_WGMMA ? (int)FV_TC_MANY : (int)FV_TC_QUERIES, NULL, NULL);
+    j.a.plan = fv_plan_of(x, a, way == FV_ATTEND_CHUNKS ? 0 : way == FV_ATTEND_WGMMA ? (int)FV_TC_MANY : (int)FV_TC_QUERIES, NULL, NULL);
     int64_t blocks = j.a.plan.tiles * a->kv_heads;
     if (way == FV_ATTEND_CHUNKS) attend_cut(x, &j, a);
     else if (way == FV_ATTEND_WGMMA) fv_attend_wgmma(&j);

@@ -4,9 +4,10 @@
  * A page of a kv head is parts of 64 columns, each [16 positions][64 columns] in bf16, swizzled as a block of cuda/products.h is: four pages copied one below the other are a block of
  * 64 keys. Keys and values lie alike. Columns beyond the head are zeros.
  *
- * Exactness. A row's numbers depend on that row alone: scores are one chain of mma.sync over a head's columns; keys come in groups of four pages that begin at the
- * path's root, whatever other rows are in the tile; groups of which a row sees nothing change none of its numbers (they add zeros, and scale by 1). So a
- * row that is decoded by itself has the bits that it has in training's packed pass. */
+ * Exactness. A row's numbers depend on that row alone: scores are one chain over a head's columns; in the forward pass keys come in groups of four pages that begin at the
+ * path's root, whatever other rows are in the tile, and groups of which a row sees nothing change none of its numbers (they add zeros, and scale by 1). So a
+ * row that is decoded by itself has the bits that it has in training's packed pass. On the way back groups begin where the tile's first query sees something: dq is a chain in steps of 16 keys,
+ * which are a page, and pages that are not seen add zeros, so where groups begin makes no difference. */
 #ifndef FV_CUDA_KERNELS_ATTENTION_BF16_H
 #define FV_CUDA_KERNELS_ATTENTION_BF16_H
 
@@ -59,7 +60,7 @@ FV_DEVICE void fv_tc_rows(char *to, const float *x, const fv_plan *p, const fv_t
     }
 }
 
-/* Asks for pages list[from .. to) (of four) of keys or values: [key][column], a block a part; zeros where there is no page. */
+/* Asks for pages list[from .. until) (of four) of keys or values: [key][column], a block a part; zeros where there is no page. */
 FV_DEVICE void fv_tc_bring(char *to, const char *pages, const fv_plan *p, const int32_t *list, int from, int until, int kv_head, const int parts) {
 #pragma unroll
     for (int c = 0; c < FV_TC_PAGES; c++) {
@@ -68,6 +69,12 @@ FV_DEVICE void fv_tc_bring(char *to, const char *pages, const fv_plan *p, const 
 #pragma unroll
         for (int part = 0; part < parts; part++) fv_copy_16(to + part * BLOCK_BYTES + c * FV_TC_PANEL + FV_THREAD * 16, panel + part * FV_TC_PANEL, there ? 16 : 0);
     }
+}
+
+/* Keys and values of such pages, one behind the other. */
+FV_DEVICE void fv_tc_bring_group(char *to, const char *keys, const char *values, const fv_plan *p, const int32_t *list, int from, int until, int kv_head, const int parts) {
+    fv_tc_bring(to, keys, p, list, from, until, kv_head, parts);
+    fv_tc_bring(to + parts * BLOCK_BYTES, values, p, list, from, until, kv_head, parts);
 }
 
 /* s += rows [row][column] times others [row][column]: 16 of the first from `row` on by 64 of the second. As fv_multiply_part leaves them: number n * 4 + i

@@ -1,13 +1,13 @@
 /* Attention of the bf16 table where there are many queries, on Hopper's own instructions (built for sm_90a): one thread brings pages by bulk copies into a ring of stages, two groups of four
  * warps have 64 queries each and multiply by wgmma, p from their registers. Bits are those of cuda/kernels/attention_bf16.cu. */
 #include "cuda/kernels/attention_amount.h"
-#include "cuda/kernels/hopper.h"
+#include "cuda/kernels/attention_hopper.h"
 
-enum { GROUPS = FV_TC_MANY / FV_TC_QUERIES, CONSUMERS = GROUPS * 128, THREADS = CONSUMERS + 128, STAGES = 4 };
+enum { GROUPS = FV_TC_GROUPS, CONSUMERS = FV_TC_CONSUMERS, THREADS = FV_TC_BLOCK_THREADS, STAGES = FV_TC_STAGES };
+static_assert(GROUPS * FV_TC_QUERIES == FV_TC_MANY, "a group has 64 queries");
 
-#define STAGE_BYTES(parts) (2 * (parts) * BLOCK_BYTES)
-/* Tiles begin at multiples of 1024 bytes: that many more are asked for. */
-#define ROOM_BYTES(parts) (1024 + (GROUPS * (parts) + STAGES * 2 * (parts)) * BLOCK_BYTES + 2 * STAGES * (int)sizeof(fv_gate))
+#define STAGE_BYTES(parts) FV_TC_GROUP_BYTES(parts)
+#define ROOM_BYTES(parts) (FV_TC_ALIGNED + GROUPS * (parts) * BLOCK_BYTES + STAGES * STAGE_BYTES(parts) + 2 * STAGES * (int)sizeof(fv_gate))
 
 #if FV_HAS_WGMMA
 
@@ -18,61 +18,39 @@ typedef struct {
 
 FV_DEVICE room room_of(const int parts) {
     room r;
-    char *shared = FV_SHARED(char);
-    r.q = shared + (1024 - (uintptr_t)shared % 1024) % 1024;
+    r.q = fv_tc_aligned(FV_SHARED(char));
     r.stage = r.q + GROUPS * parts * BLOCK_BYTES;
     r.full = (fv_gate *)(r.stage + STAGES * STAGE_BYTES(parts));
     r.empty = r.full + STAGES;
     return r;
 }
 
-/* One thread's work: the pages of the tile, four at a time. Where there is none any more, the last is brought once more: its numbers are not seen. */
+/* One thread's work: the pages of the tile, four at a time; which the next are is asked for ahead. */
 FV_DEVICE void produce(const fv_tc_job *j, const room *r, const fv_tile *t, int kv_head, const int parts) {
     const fv_plan *p = &j->a.plan;
     const int32_t *list = p->pages + t->list;
     int end = t->page + t->pages, page = t->page / FV_TC_PAGES * FV_TC_PAGES, stage = 0, parity = 1;
-    int32_t next[FV_TC_PAGES];
-#pragma unroll
-    for (int c = 0; c < FV_TC_PAGES; c++) next[c] = list[page + c < end ? page + c : end - 1];
+    int32_t now[FV_TC_PAGES], next[FV_TC_PAGES];
+    fv_tc_four_pages(next, list, page, end);
     for (; page < end; page += FV_TC_PAGES) {
-        int32_t now[FV_TC_PAGES];
 #pragma unroll
-        for (int c = 0; c < FV_TC_PAGES; c++) {
-            now[c] = next[c];
-            next[c] = list[page + FV_TC_PAGES + c < end ? page + FV_TC_PAGES + c : end - 1];
-        }
-        char *keys = r->stage + stage * STAGE_BYTES(parts), *values = keys + parts * BLOCK_BYTES;
+        for (int c = 0; c < FV_TC_PAGES; c++) now[c] = next[c];
+        fv_tc_four_pages(next, list, page + FV_TC_PAGES, end);
         fv_gate_wait(&r->empty[stage], parity);
-        fv_gate_expect(&r->full[stage], STAGE_BYTES(parts));
-#pragma unroll
-        for (int c = 0; c < FV_TC_PAGES; c++) {
-            int64_t panel = ((int64_t)now[c] * p->kv_heads + kv_head) * parts * FV_TC_PANEL;
-#pragma unroll
-            for (int part = 0; part < parts; part++) {
-                fv_bulk(keys + part * BLOCK_BYTES + c * FV_TC_PANEL, j->keys + panel + part * FV_TC_PANEL, FV_TC_PANEL, &r->full[stage]);
-                fv_bulk(values + part * BLOCK_BYTES + c * FV_TC_PANEL, j->values + panel + part * FV_TC_PANEL, FV_TC_PANEL, &r->full[stage]);
-            }
-        }
+        fv_tc_bulk_pages(r->stage + stage * STAGE_BYTES(parts), j->keys, j->values, p, now, kv_head, &r->full[stage], parts);
         if (++stage == STAGES) stage = 0, parity ^= 1;
     }
 }
 
-/* Asks for s [64 queries][64 keys], over all columns. */
 FV_DEVICE void ask_scores(float *s, fv_operand q, fv_operand keys, const int parts) {
     fv_wgmma_begin();
-#pragma unroll
-    for (int part = 0; part < parts; part++)
-#pragma unroll
-        for (int l = 0; l < BLOCK_SIDE / 16; l++)
-            fv_wgmma(s, fv_operand_at(q, part * BLOCK_BYTES + l * 32), fv_operand_at(keys, part * BLOCK_BYTES + l * 32), part || l, FV_TC_KEYS, false, false);
+    fv_tc_ask_scores(s, q, keys, parts);
     fv_wgmma_commit();
 }
 
-/* Asks for mixed += p values. */
 FV_DEVICE void ask_mix(float *mixed, const fv_kept *weights, fv_operand values, const int parts) {
     fv_wgmma_begin();
-#pragma unroll
-    for (int l = 0; l < FV_TC_KEYS / 16; l++) fv_wgmma_kept(mixed, weights->v[l], fv_operand_at(values, l * 16 * BLOCK_ROW_BYTES), parts * BLOCK_SIDE);
+    fv_tc_ask_mix(mixed, weights, values, parts);
     fv_wgmma_commit();
 }
 

@@ -29,7 +29,7 @@ FV_DEVICE uint32_t fv_shared_address(const void *p) { return (uint32_t)__cvta_ge
 FV_DEVICE void fv_gate_init(fv_gate *gate, int count) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(fv_shared_address(gate)), "r"(count) : "memory");
 }
-/* Gates that this thread has made are seen by copies. */
+/* What this thread has written into the block's memory, gates and numbers, is seen by copies and by products (which are of the asynchronous proxy). */
 FV_DEVICE void fv_gates_made(void) { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 /* Arrives, and announces bytes. */
 FV_DEVICE void fv_gate_expect(fv_gate *gate, int bytes) {
@@ -112,6 +112,8 @@ FV_DEVICE void fv_wgmma_wait(float *sum, const int count) {
 /* sum[n / 2] of this thread = (more ? sum : 0) + the product over 16 of k of a tile of 64 rows with one of n rows. Thread t of the four warps has, for c < n / 8
  * and i < 4, in sum[4 * c + i] row 16 * (t / 32) + t % 32 / 4 + i / 2 * 8 of the first with row 8 * c + t % 4 * 2 + i % 2 of the second. */
 FV_DEVICE void fv_wgmma(float *sum, fv_operand a, fv_operand b, bool more, const int n, const bool a_turned, const bool b_turned) {
+    const bool upright = n == 8 || n == 16 || n == 32 || n == 64 || n == 192;
+    if (upright ? a_turned || b_turned : (n != 128 && n != 256) || (b_turned && !a_turned)) asm volatile("fv_wgmma has no such shape;"); /* stops the compiler */
     if (n == 8) FV_WGMMA(8, "%4", "%5", "%6", 0, 0);
     if (n == 16) FV_WGMMA(16, "%8", "%9", "%10", 0, 0);
     if (n == 32) FV_WGMMA(32, "%16", "%17", "%18", 0, 0);
@@ -126,10 +128,12 @@ FV_DEVICE void fv_wgmma(float *sum, fv_operand a, fv_operand b, bool more, const
 }
 
 /* sum[n / 2] += the warp's sixteen rows of `a`, which each of the four warps keeps for itself, times a turned tile [16 of k][n]; as fv_wgmma leaves them. */
-#define FV_WGMMA_KEPT(n, a0, a1, a2, a3, b_number)                                                                         asm volatile("wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" FV_NAMES_##n "}, {" a0 "," a1 "," a2 "," a3 "}, " b_number ", 1, 1, 1, 1;\n" \
+#define FV_WGMMA_KEPT(n, a0, a1, a2, a3, b_number)                                                                     \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" FV_NAMES_##n "}, {" a0 "," a1 "," a2 "," a3 "}, " b_number ", 1, 1, 1, 1;\n" \
                  : FV_SUMS_##n                                                                                         \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
 FV_DEVICE void fv_wgmma_kept(float *sum, const uint32_t *a, fv_operand b, const int n) {
+    if (n != 64 && n != 128) asm volatile("fv_wgmma_kept has no such shape;");
     if (n == 64) FV_WGMMA_KEPT(64, "%32", "%33", "%34", "%35", "%36");
     if (n == 128) FV_WGMMA_KEPT(128, "%64", "%65", "%66", "%67", "%68");
 }
