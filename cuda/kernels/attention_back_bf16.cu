@@ -21,19 +21,19 @@ FV_DEVICE void round_tile(const fv_tc_back_job *j, const int parts) {
     fv_tc_rows(j->q + FV_BLOCK * parts * BLOCK_BYTES, j->b.q, p, &t, 0, kv_head, FV_THREAD, parts);
     fv_tc_rows(j->dout + FV_BLOCK * parts * BLOCK_BYTES, j->b.dout, p, &t, 0, kv_head, FV_THREAD, parts);
     if (FV_THREAD >= FV_TC_QUERIES) return;
-    fv_tc_bringing y = {0, 0, 0, 0};
+    fv_tc_row_stats y = {0, 0, 0, 0};
     if (FV_THREAD < t.n) {
         fv_bringing from = j->b.brings[fv_query_at(p, &t, kv_head, FV_THREAD)];
-        y.log_sum = fv_mul(fv_sub(from.max, fv_log(from.inverse)), FV_LOG2_E), y.dot = from.dot, y.first = from.first, y.limit = from.limit;
+        y.lse = fv_mul(fv_sub(from.max, fv_log(from.inverse)), FV_LOG2_E), y.delta = from.dot, y.first = from.first, y.limit = from.limit;
     }
-    j->brings[FV_BLOCK * FV_TC_QUERIES + FV_THREAD] = y;
+    j->row_stats[FV_BLOCK * FV_TC_QUERIES + FV_THREAD] = y;
 }
 FV_GLOBAL(round_tile_64, fv_tc_back_job) { round_tile(&j, 1); }
 FV_GLOBAL(round_tile_128, fv_tc_back_job) { round_tile(&j, 2); }
 
-#define STAGE_BYTES(parts) (2 * (parts) * BLOCK_BYTES + FV_TC_QUERIES * (int)sizeof(fv_tc_bringing))
+#define STAGE_BYTES(parts) (2 * (parts) * BLOCK_BYTES + FV_TC_QUERIES * (int)sizeof(fv_tc_row_stats))
 
-/* Asks for a tile's q, dout and what its queries bring, one behind the other. */
+/* Asks for a tile's q, dout and its queries' row_stats, one behind the other. */
 FV_DEVICE void bring_tile(char *q, const fv_tc_back_job *j, int64_t tile, int kv_head, const int parts) {
     char *dout = q + parts * BLOCK_BYTES;
     int64_t at = kv_head * j->b.plan.tiles + tile;
@@ -42,7 +42,7 @@ FV_DEVICE void bring_tile(char *q, const fv_tc_back_job *j, int64_t tile, int kv
         fv_copy_16(q + e + FV_THREAD * 16, j->q + at * parts * BLOCK_BYTES + e + FV_THREAD * 16, 16);
         fv_copy_16(dout + e + FV_THREAD * 16, j->dout + at * parts * BLOCK_BYTES + e + FV_THREAD * 16, 16);
     }
-    if (FV_THREAD < FV_TC_QUERIES) fv_copy_16(dout + parts * BLOCK_BYTES + FV_THREAD * 16, (const char *)(j->brings + at * FV_TC_QUERIES + FV_THREAD), 16);
+    if (FV_THREAD < FV_TC_QUERIES) fv_copy_16(dout + parts * BLOCK_BYTES + FV_THREAD * 16, (const char *)(j->row_stats + at * FV_TC_QUERIES + FV_THREAD), 16);
 }
 
 /* ---- tiles: dq ------------------------------------------------------------------------------------------------------------- */
@@ -53,7 +53,7 @@ FV_DEVICE void bring_tile(char *q, const fv_tc_back_job *j, int64_t tile, int kv
 FV_DEVICE void back_tile(const fv_tc_back_job *j, const int parts) {
     const fv_plan *p = &j->b.plan;
     char *q = FV_SHARED(char), *dout = q + parts * BLOCK_BYTES, *stage = q + STAGE_BYTES(parts);
-    const fv_tc_bringing *brings = (const fv_tc_bringing *)(dout + parts * BLOCK_BYTES);
+    const fv_tc_row_stats *row_stats = (const fv_tc_row_stats *)(dout + parts * BLOCK_BYTES);
     int kv_head = (int)(FV_BLOCK / p->tiles), row = FV_THREAD / 32 * ROWS, lane = FV_THREAD % 32;
     int64_t tile = kv_head % 2 ? p->tiles - 1 - FV_BLOCK % p->tiles : FV_BLOCK % p->tiles;
     fv_tile t = fv_block_tile(p, kv_head);
@@ -80,7 +80,7 @@ FV_DEVICE void back_tile(const fv_tc_back_job *j, const int parts) {
             fv_tc_scores(ds, dout, values, row, parts);
 #pragma unroll
             for (int e = 0; e < WIDE * 4; e++)
-                fv_tc_back_weigh(&brings[row + lane / 4 + e / 2 % 2 * 8], &s[e], &ds[e], page * FV_PAGE + e / 4 * 8 + lane % 4 * 2 + e % 2, exponent, p->scale);
+                fv_tc_back_weigh(&row_stats[row + lane / 4 + e / 2 % 2 * 8], &s[e], &ds[e], page * FV_PAGE + e / 4 * 8 + lane % 4 * 2 + e % 2, exponent, p->scale);
             fv_keep(&kept, ds);
             fv_tc_mix(dq, &kept, keys, parts);
         }
@@ -115,7 +115,7 @@ FV_DEVICE void back_bundle(const fv_tc_back_job *j, const int parts) {
     fv_copy_end();
     for (int number = 0; more; number++) {
         char *q = stage + number % STAGES * STAGE_BYTES(parts), *dout = q + parts * BLOCK_BYTES;
-        const fv_tc_bringing *brings = (const fv_tc_bringing *)(dout + parts * BLOCK_BYTES);
+        const fv_tc_row_stats *row_stats = (const fv_tc_row_stats *)(dout + parts * BLOCK_BYTES);
         at = next_at;
         more = fv_next_tile(&j->b, &c, &next_at, count).n > 0;
         if (more) bring_tile(stage + (number + 1) % STAGES * STAGE_BYTES(parts), j, c.tile - 1, kv_head, parts);
@@ -128,7 +128,7 @@ FV_DEVICE void back_bundle(const fv_tc_back_job *j, const int parts) {
         fv_tc_scores(ds, values, dout, row, parts);
 #pragma unroll
         for (int e = 0; e < WIDE * 4; e++)
-            fv_tc_back_weigh(&brings[e / 4 * 8 + lane % 4 * 2 + e % 2], &s[e], &ds[e], at * FV_PAGE + row + lane / 4 + e / 2 % 2 * 8, exponent, p->scale);
+            fv_tc_back_weigh(&row_stats[e / 4 * 8 + lane % 4 * 2 + e % 2], &s[e], &ds[e], at * FV_PAGE + row + lane / 4 + e / 2 % 2 * 8, exponent, p->scale);
         fv_keep(&kept, s);
         fv_tc_mix(dvalues, &kept, dout, parts);
         fv_keep(&kept, ds);
@@ -220,7 +220,7 @@ FV_TABLE_OP void fv_cuda_attend_back(bool by_wgmma, const fv_exec *x, fv_view dq
     j.keys = (const char *)keys.data, j.values = (const char *)values.data;
     j.q = (char *)fv_arena_numbers(x->scratch, (size_t)(tiles * parts) * BLOCK_BYTES);
     j.dout = (char *)fv_arena_numbers(x->scratch, (size_t)(tiles * parts) * BLOCK_BYTES);
-    j.brings = (fv_tc_bringing *)fv_arena_numbers(x->scratch, (size_t)tiles * FV_TC_QUERIES * sizeof *j.brings);
+    j.row_stats = (fv_tc_row_stats *)fv_arena_numbers(x->scratch, (size_t)tiles * FV_TC_QUERIES * sizeof *j.row_stats);
     fv_launch_bring_rows(&j.b);
     if (parts == 1) FV_LAUNCH(round_tile_64, tiles, THREADS, 0, j);
     else FV_LAUNCH(round_tile_128, tiles, THREADS, 0, j);

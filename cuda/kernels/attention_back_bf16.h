@@ -5,27 +5,27 @@
 #include "cuda/kernels/attention_back.h"
 #include "cuda/kernels/attention_bf16.h"
 
-/* What a query brings, as it is copied: p is 2 to the power of q . key scale log2 e - log_sum. */
+/* A query's log-sum-exp, times log2 e, and delta = dout . out, as they are copied: p is 2 to the power of q . key scale log2 e - lse. */
 typedef struct {
-    float log_sum, dot;
+    float lse, delta;
     int32_t first, limit;
-} __attribute__((aligned(16))) fv_tc_bringing;
+} __attribute__((aligned(16))) fv_tc_row_stats;
 
 typedef struct {
     fv_back_job b;
     const char *keys, *values; /* pages in bf16 */
     char *q, *dout;            /* [kv_heads, tiles, parts] blocks [query][column] */
-    fv_tc_bringing *brings;    /* [kv_heads, tiles, queries]; those beyond the last see nothing */
+    fv_tc_row_stats *row_stats;    /* [kv_heads, tiles, queries]; those beyond the last see nothing */
     const int32_t *pairs;      /* [pair_count] pairs of a run's tiles, by the first's number; -1 - number: of one tile */
     int64_t pair_count;
 } fv_tc_back_job;
 
 /* p and ds, from q . key and dout . value, which they take the places of. */
-FV_DEVICE void fv_tc_back_weigh(const fv_tc_bringing *y, float *s, float *dp, int32_t position, float exponent, float scale) {
+FV_DEVICE void fv_tc_back_weigh(const fv_tc_row_stats *y, float *s, float *dp, int32_t position, float exponent, float scale) {
     bool sees = position >= y->first && position < y->limit;
-    float p = sees ? fv_exp2_near(fv_fma(*s, exponent, -y->log_sum)) : 0;
+    float p = sees ? fv_exp2_near(fv_fma(*s, exponent, -y->lse)) : 0;
     *s = p;
-    *dp = fv_mul(fv_mul(p, fv_sub(*dp, y->dot)), scale);
+    *dp = fv_mul(fv_mul(p, fv_sub(*dp, y->delta)), scale);
 }
 
 FV_DEVICE void fv_tc_add_dq(const fv_back_job *j, const fv_tile *t, const float *dq, int row, int kv_head, const int parts) {

@@ -7,10 +7,10 @@
 enum { GROUPS = FV_TC_GROUPS, CONSUMERS = FV_TC_CONSUMERS, THREADS = FV_TC_BLOCK_THREADS, STAGES = FV_TC_STAGES, WIDE = FV_TC_WIDE, NUMBERS = WIDE * 4 };
 
 #define BLOCKS_BYTES(parts) ((parts) * BLOCK_BYTES)
-#define BRINGS_BYTES (FV_TC_QUERIES * (int)sizeof(fv_tc_bringing))
-/* A stage: of dq keys and values; of the other q, dout and what the queries bring. */
+#define ROW_STATS_BYTES (FV_TC_QUERIES * (int)sizeof(fv_tc_row_stats))
+/* A stage: of dq keys and values; of the other q, dout and row_stats. */
 #define PAIR_BYTES(parts) FV_TC_GROUP_BYTES(parts)
-#define TILE_BYTES(parts) (2 * BLOCKS_BYTES(parts) + BRINGS_BYTES)
+#define TILE_BYTES(parts) (2 * BLOCKS_BYTES(parts) + ROW_STATS_BYTES)
 enum { GATES_BYTES = (2 * STAGES + 3) * (int)sizeof(fv_gate), PLACES_BYTES = STAGES * (int)sizeof(int32_t) };
 #define DQ_ROOM(parts) (FV_TC_ALIGNED + GROUPS * PAIR_BYTES(parts) + STAGES * PAIR_BYTES(parts) + GATES_BYTES)
 #define BUNDLE_ROOM(parts) (FV_TC_ALIGNED + PAIR_BYTES(parts) + STAGES * TILE_BYTES(parts) + GATES_BYTES + PLACES_BYTES)
@@ -109,10 +109,10 @@ FV_DEVICE void pass_pages(const room *r, const pair *y) {
 }
 
 /* s and ds of a group of keys, to p and ds. */
-FV_DEVICE void weigh_pages(const fv_tc_bringing *brings, float *s, float *ds, int page, float exponent, float scale) {
+FV_DEVICE void weigh_pages(const fv_tc_row_stats *row_stats, float *s, float *ds, int page, float exponent, float scale) {
 #pragma unroll
     for (int e = 0; e < NUMBERS; e++)
-        fv_tc_back_weigh(&brings[e / 2 % 2], &s[e], &ds[e], page * FV_PAGE + e / 4 * 8 + FV_THREAD % 4 * 2 + e % 2, exponent, scale);
+        fv_tc_back_weigh(&row_stats[e / 2 % 2], &s[e], &ds[e], page * FV_PAGE + e / 4 * 8 + FV_THREAD % 4 * 2 + e % 2, exponent, scale);
 }
 
 /* The next group of keys is weighed while ds and keys of this one are multiplied. */
@@ -121,10 +121,10 @@ FV_DEVICE void consume_pages(const fv_tc_back_job *j, const room *r, const pair 
     int group = FV_THREAD / 128, row = FV_THREAD / 32 % 4 * 16, lane = FV_THREAD % 32, stage = 0, parity = 0, page = y->page;
     float exponent = fv_mul(p->scale, FV_LOG2_E), dq[FV_TC_PARTS * NUMBERS], s[NUMBERS], ds[NUMBERS];
     fv_kept kept;
-    fv_tc_bringing brings[2];
+    fv_tc_row_stats row_stats[2];
     fv_tile t = group == 0 ? y->tile[0] : y->tile[1];
 #pragma unroll
-    for (int h = 0; h < 2; h++) brings[h] = j->brings[(kv_head * p->tiles + y->number + group) * FV_TC_QUERIES + row + lane / 4 + h * 8];
+    for (int h = 0; h < 2; h++) row_stats[h] = j->row_stats[(kv_head * p->tiles + y->number + group) * FV_TC_QUERIES + row + lane / 4 + h * 8];
 #pragma unroll
     for (int e = 0; e < FV_TC_PARTS * NUMBERS; e++) dq[e] = 0;
     fv_operand q = fv_operand_of(r->kept + group * BLOCKS_BYTES(parts)), dout = fv_operand_of(r->kept + (GROUPS + group) * BLOCKS_BYTES(parts));
@@ -136,7 +136,7 @@ FV_DEVICE void consume_pages(const fv_tc_back_job *j, const room *r, const pair 
     fv_wgmma_commit();
     fv_wgmma_wait(s, NUMBERS);
     fv_wgmma_wait(ds, NUMBERS);
-    weigh_pages(brings, s, ds, page, exponent, p->scale);
+    weigh_pages(row_stats, s, ds, page, exponent, p->scale);
     fv_keep(&kept, ds);
     for (; page + FV_TC_PAGES < y->end; page += FV_TC_PAGES) {
         int next = stage + 1 == STAGES ? 0 : stage + 1;
@@ -151,7 +151,7 @@ FV_DEVICE void consume_pages(const fv_tc_back_job *j, const room *r, const pair 
         fv_wgmma_commit();
         fv_wgmma_wait_for_these(s, NUMBERS);
         fv_wgmma_wait_for_these(ds, NUMBERS);
-        weigh_pages(brings, s, ds, page + FV_TC_PAGES, exponent, p->scale);
+        weigh_pages(row_stats, s, ds, page + FV_TC_PAGES, exponent, p->scale);
         fv_wgmma_wait(dq, parts * NUMBERS);
         fv_keep(&kept, ds); /* not before: what a product under way reads from must stay */
         fv_gate_arrive(&r->empty[stage]);
@@ -198,7 +198,7 @@ FV_DEVICE void produce_tiles(const fv_tc_back_job *j, const room *r, int64_t bun
             fv_gate_expect(&r->full[stage], TILE_BYTES(parts));
             fv_bulk(q, j->q + tile * BLOCKS_BYTES(parts), BLOCKS_BYTES(parts), &r->full[stage]);
             fv_bulk(q + BLOCKS_BYTES(parts), j->dout + tile * BLOCKS_BYTES(parts), BLOCKS_BYTES(parts), &r->full[stage]);
-            fv_bulk(q + 2 * BLOCKS_BYTES(parts), (const char *)(j->brings + tile * FV_TC_QUERIES), BRINGS_BYTES, &r->full[stage]);
+            fv_bulk(q + 2 * BLOCKS_BYTES(parts), (const char *)(j->row_stats + tile * FV_TC_QUERIES), ROW_STATS_BYTES, &r->full[stage]);
         } else {
             ended++;
             fv_gate_arrive(&r->full[stage]);
@@ -217,7 +217,7 @@ FV_DEVICE void consume_tiles(const fv_tc_back_job *j, const room *r, float *dkey
     fv_gate_wait(r->there, 0);
     for (;;) {
         const char *tile = r->stage + stage * TILE_BYTES(parts);
-        const fv_tc_bringing *brings = (const fv_tc_bringing *)(tile + 2 * BLOCKS_BYTES(parts));
+        const fv_tc_row_stats *row_stats = (const fv_tc_row_stats *)(tile + 2 * BLOCKS_BYTES(parts));
         fv_operand q = fv_operand_of(tile), dout = fv_operand_at(q, BLOCKS_BYTES(parts));
         fv_gate_wait(&r->full[stage], parity);
         int at = r->place[stage];
@@ -230,7 +230,7 @@ FV_DEVICE void consume_tiles(const fv_tc_back_job *j, const room *r, float *dkey
         fv_wgmma_wait(ds, NUMBERS);
 #pragma unroll
         for (int e = 0; e < NUMBERS; e++)
-            fv_tc_back_weigh(&brings[e / 4 * 8 + lane % 4 * 2 + e % 2], &s[e], &ds[e], at * FV_PAGE + row + lane / 4 + e / 2 % 2 * 8, exponent, p->scale);
+            fv_tc_back_weigh(&row_stats[e / 4 * 8 + lane % 4 * 2 + e % 2], &s[e], &ds[e], at * FV_PAGE + row + lane / 4 + e / 2 % 2 * 8, exponent, p->scale);
         fv_keep(&weights, s);
         fv_keep(&kept, ds);
         fv_wgmma_begin();
@@ -239,7 +239,7 @@ FV_DEVICE void consume_tiles(const fv_tc_back_job *j, const room *r, float *dkey
         fv_wgmma_commit();
         fv_wgmma_wait(dvalues, parts * NUMBERS);
         fv_wgmma_wait(dkeys, parts * NUMBERS);
-        fv_gate_arrive(&r->empty[stage]); /* every thread has read what queries bring */
+        fv_gate_arrive(&r->empty[stage]); /* every thread has read row_stats */
         if ((stage += GROUPS) >= STAGES) stage -= STAGES, parity ^= 1;
     }
 }

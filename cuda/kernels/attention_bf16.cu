@@ -6,7 +6,7 @@
  *
  * A warp has sixteen queries. The next group of pages is on its way while one is multiplied. */
 #include "cuda/attention.h"
-#include "cuda/kernels/attention_amount.h"
+#include "cuda/kernels/online_softmax.h"
 
 enum { THREADS = FV_TC_THREADS, ROWS = 16, WIDE = FV_TC_WIDE, STAGES = 2 };
 
@@ -22,7 +22,7 @@ FV_DEVICE void attend(const fv_tc_job *j, const int parts, const bool alone) {
     int end = t.page + t.pages, page = t.page / FV_TC_PAGES * FV_TC_PAGES;
     const int32_t *list = p->pages + t.list;
     fv_query see[2];
-    fv_amount all, y;
+    fv_online all, y;
     float scale = fv_mul(p->scale, FV_LOG2_E);
 
     fv_tc_bring_group(stage, j->keys, j->values, p, list + page, t.page - page, end - page, kv_head, parts);
@@ -30,8 +30,8 @@ FV_DEVICE void attend(const fv_tc_job *j, const int parts, const bool alone) {
     fv_tc_rows(q, j->a.q, p, &t, 0, kv_head, FV_THREAD, parts);
 #pragma unroll
     for (int h = 0; h < 2; h++) see[h] = fv_query_of(p, &t, row + FV_THREAD % 32 / 4 + h * 8);
-    fv_amount_begin(&all, parts);
-    fv_amount_begin(&y, parts);
+    fv_online_begin(&all, parts);
+    fv_online_begin(&y, parts);
     for (int number = 0; page < end; page += FV_TC_PAGES, number++) {
         char *keys = stage + number % STAGES * 2 * parts * BLOCK_BYTES, *values = keys + parts * BLOCK_BYTES;
         int next = page + FV_TC_PAGES;
@@ -40,22 +40,22 @@ FV_DEVICE void attend(const fv_tc_job *j, const int parts, const bool alone) {
         fv_copy_wait(1);
         FV_SYNC(); /* the group is there */
         if (mine) {
-            float s[WIDE * 4], shrink[2];
+            float s[WIDE * 4], rescale[2];
             fv_kept weights;
             fv_tc_scores(s, q, keys, row, parts);
-            fv_amount_weigh(y.max, y.sum, shrink, s, see, page * FV_PAGE, scale);
-            fv_amount_shrink(&y, shrink, parts);
+            fv_online_exponentiate(y.max, y.sum, rescale, s, see, page * FV_PAGE, scale);
+            fv_online_rescale(&y, rescale, parts);
             fv_keep(&weights, s);
             fv_tc_mix(y.mixed, &weights, values, parts);
             if (!alone && (next % FV_TC_CHUNK_PAGES == 0 || next >= end)) {
-                fv_amount_merge(&all, &y, scale, parts);
-                fv_amount_begin(&y, parts);
+                fv_online_combine(&all, &y, scale, parts);
+                fv_online_begin(&y, parts);
             }
         }
         FV_SYNC(); /* everybody is done with the group */
     }
-    if (mine && alone) fv_amount_store_part(j, &t, &y, see, row, kv_head, parts);
-    if (mine && !alone) fv_amount_store(j, &t, &all, row, kv_head, parts);
+    if (mine && alone) fv_online_store_part(j, &t, &y, see, row, kv_head, parts);
+    if (mine && !alone) fv_online_store(j, &t, &all, row, kv_head, parts);
 }
 
 FV_GLOBAL_OF(attend_64, fv_tc_job, THREADS, 3) { attend(&j, 1, false); }
@@ -72,7 +72,7 @@ FV_GLOBAL(merge_chunks, fv_tc_job) {
     for (int64_t c = j.row_chunk[row]; c < j.row_chunk[row + 1]; c++) {
         int64_t number = c * p->heads + head;
         float more = j.part_stats[2 * number];
-        fv_balance b = fv_balance_of(max, more, scale);
+        fv_combining b = fv_combining_of(max, more, scale);
         if (more == fv_nothing()) b.one = 1;
         max = b.max;
         sum = fv_together(sum, j.part_stats[2 * number + 1], b);

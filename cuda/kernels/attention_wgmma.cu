@@ -1,6 +1,6 @@
 /* Attention of the bf16 table where there are many queries, on Hopper's own instructions (built for sm_90a): one thread brings pages by bulk copies into a ring of stages, two groups of four
  * warps have 64 queries each and multiply by wgmma, p from their registers. Bits are those of cuda/kernels/attention_bf16.cu. */
-#include "cuda/kernels/attention_amount.h"
+#include "cuda/kernels/online_softmax.h"
 #include "cuda/kernels/attention_hopper.h"
 
 enum { GROUPS = FV_TC_GROUPS, CONSUMERS = FV_TC_CONSUMERS, THREADS = FV_TC_BLOCK_THREADS, STAGES = FV_TC_STAGES };
@@ -58,19 +58,19 @@ FV_DEVICE void ask_mix(float *mixed, const fv_kept *weights, fv_operand values, 
 FV_DEVICE void consume(const fv_tc_job *j, const room *r, const fv_tile *t, int kv_head, const int parts) {
     const fv_plan *p = &j->a.plan;
     int group = FV_THREAD / 128, row = group * FV_TC_QUERIES + FV_THREAD / 32 % 4 * 16, end = t->page + t->pages, page = t->page / FV_TC_PAGES * FV_TC_PAGES, stage = 0, parity = 0;
-    float scale = fv_mul(p->scale, FV_LOG2_E), s[FV_TC_WIDE * 4], max[2], sum[2], shrink[2];
+    float scale = fv_mul(p->scale, FV_LOG2_E), s[FV_TC_WIDE * 4], max[2], sum[2], rescale[2];
     fv_query see[2];
-    fv_amount all, y;
+    fv_online all, y;
     fv_kept weights;
 #pragma unroll
     for (int h = 0; h < 2; h++) see[h] = fv_query_of(p, t, row + FV_THREAD % 32 / 4 + h * 8);
-    fv_amount_begin(&all, parts);
-    fv_amount_begin(&y, parts);
+    fv_online_begin(&all, parts);
+    fv_online_begin(&y, parts);
     fv_operand q = fv_operand_of(r->q + group * parts * BLOCK_BYTES);
     fv_gate_wait(&r->full[0], 0);
     ask_scores(s, q, fv_operand_of(r->stage), parts);
     fv_wgmma_wait(s, FV_TC_WIDE * 4);
-    fv_amount_weigh(y.max, y.sum, shrink, s, see, page * FV_PAGE, scale);
+    fv_online_exponentiate(y.max, y.sum, rescale, s, see, page * FV_PAGE, scale);
     fv_keep(&weights, s);
     for (; page + FV_TC_PAGES < end; page += FV_TC_PAGES) {
         bool cut = (page + FV_TC_PAGES) % FV_TC_CHUNK_PAGES == 0;
@@ -82,15 +82,15 @@ FV_DEVICE void consume(const fv_tc_job *j, const room *r, const fv_tile *t, int 
         fv_wgmma_wait_for_these(s, FV_TC_WIDE * 4);
 #pragma unroll
         for (int h = 0; h < 2; h++) max[h] = cut ? fv_nothing() : y.max[h], sum[h] = cut ? 0 : y.sum[h];
-        fv_amount_weigh(max, sum, shrink, s, see, (page + FV_TC_PAGES) * FV_PAGE, scale);
+        fv_online_exponentiate(max, sum, rescale, s, see, (page + FV_TC_PAGES) * FV_PAGE, scale);
         fv_wgmma_wait(y.mixed, parts * FV_TC_WIDE * 4);
         fv_keep(&weights, s); /* not before: what a product under way reads from must stay */
         if (FV_THREAD % 32 == 0) fv_gate_arrive(&r->empty[stage]);
         if (cut) {
-            fv_amount_merge(&all, &y, scale, parts);
-            fv_amount_begin(&y, parts);
+            fv_online_combine(&all, &y, scale, parts);
+            fv_online_begin(&y, parts);
         } else {
-            fv_amount_shrink(&y, shrink, parts);
+            fv_online_rescale(&y, rescale, parts);
         }
 #pragma unroll
         for (int h = 0; h < 2; h++) y.max[h] = max[h], y.sum[h] = sum[h];
@@ -98,8 +98,8 @@ FV_DEVICE void consume(const fv_tc_job *j, const room *r, const fv_tile *t, int 
     }
     ask_mix(y.mixed, &weights, fv_operand_of(r->stage + stage * STAGE_BYTES(parts) + parts * BLOCK_BYTES), parts);
     fv_wgmma_wait(y.mixed, parts * FV_TC_WIDE * 4);
-    fv_amount_merge(&all, &y, scale, parts);
-    fv_amount_store(j, t, &all, row, kv_head, parts);
+    fv_online_combine(&all, &y, scale, parts);
+    fv_online_store(j, t, &all, row, kv_head, parts);
 }
 
 /* A block is (kv head, tile). */

@@ -35,6 +35,7 @@ static const shape shapes[] = {
     {"group of eight", 8, 1, 64, 9, 130, 1, 0},
     {"several chunks", 4, 1, 32, 5, 600, 3, 0},
     {"window of chunks", 2, 2, 24, 3, 530, 2, 300},
+    {"far window", 2, 1, 40, 3, 700, 3, 200},
 };
 
 typedef struct {

@@ -24,7 +24,13 @@ typedef struct {
 static const shape shapes[] = {
     {"prompt", 4, 2, 128, 1, 300, 0, 0},       {"prompt, narrow heads", 4, 2, 40, 1, 333, 0, 0}, {"answers' rows", 16, 2, 128, 13, 1, 528, 0},
     {"answers", 8, 1, 64, 3, 70, 288, 0},      {"windows", 2, 2, 80, 5, 64, 0, 0},               {"sliding", 4, 4, 48, 2, 150, 256, 200},
+    {"sliding far", 4, 2, 48, 2, 100, 704, 200}, /* rows of one tile whose first chunks differ */
+    {"odd heads", 7, 1, 33, 4, 30, 96, 0},       /* tiles begin inside a row */
+    {"wide odd heads", 2, 2, 100, 2, 70, 48, 0},
 };
+
+/* Of three runs and more the second has no rows. */
+static int rows_of(const shape *s, int run) { return s->runs > 2 && run == 1 ? 0 : s->rows; }
 
 static void must(fv_status s, const fv_error *err) {
     if (s == FV_OK) return;
@@ -45,17 +51,19 @@ static fv_view on_card(const char *what, int64_t rows, int64_t cols) {
 }
 
 static fv_attention plan_of(const shape *s, int *page_count) {
-    int whole = s->shared / FV_PAGE, own = (s->rows + FV_PAGE - 1) / FV_PAGE, rows = s->runs * s->rows;
+    int whole = s->shared / FV_PAGE, own = (s->rows + FV_PAGE - 1) / FV_PAGE, rows = 0;
+    for (int r = 0; r < s->runs; r++) rows += rows_of(s, r);
     int32_t *run_row = calloc((size_t)s->runs + 1, sizeof *run_row), *run_page = calloc((size_t)s->runs + 1, sizeof *run_page);
     int32_t *pages = calloc((size_t)(s->runs * (whole + own)), sizeof *pages), *limit = calloc((size_t)rows, sizeof *limit), *first = calloc((size_t)rows, sizeof *first);
     *page_count = whole + s->runs * own;
-    for (int r = 0; r <= s->runs; r++) run_row[r] = r * s->rows, run_page[r] = r * (whole + own);
+    for (int r = 0; r < s->runs; r++) run_row[r + 1] = run_row[r] + rows_of(s, r), run_page[r + 1] = (r + 1) * (whole + own);
     for (int r = 0; r < s->runs; r++)
         for (int p = 0; p < whole + own; p++) pages[r * (whole + own) + p] = *page_count - 1 - (p < whole ? p : whole + r * own + p - whole);
-    for (int r = 0; r < rows; r++) {
-        limit[r] = s->shared + r % s->rows + 1;
-        first[r] = s->window && limit[r] > s->window ? limit[r] - s->window : 0;
-    }
+    for (int run = 0; run < s->runs; run++)
+        for (int r = run_row[run]; r < run_row[run + 1]; r++) {
+            limit[r] = s->shared + r - run_row[run] + 1;
+            first[r] = s->window && limit[r] > s->window ? limit[r] - s->window : 0;
+        }
     return (fv_attention){.rows = rows, .heads = s->heads, .kv_heads = s->kv_heads, .head_dim = s->dim, .scale = 1 / sqrtf((float)s->dim), .runs = s->runs, .run_row = run_row,
                           .run_page = run_page, .pages = pages, .limit = limit, .first = first};
 }

@@ -1,10 +1,10 @@
-/* What attention's forward pass on tensor cores does between its two products, whichever instruction multiplies: scores to p, amounts of keys that come together, and results.
+/* The online softmax of attention's forward pass on tensor cores, between its two products, whichever instruction multiplies: scores to p, what some keys gave and what others did combined, results.
  * One walk over the keys with the largest score so far (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao 2023, FlashAttention-2, algorithm 1): new = max(old, scores);
  * p = exp(s - new); sum = sum exp(old - new) + p; mixed = mixed exp(old - new) + p value. The division by the sum comes last.
  *
  * A warp has sixteen queries of a tile, from `row` on, and a thread two of them: row + lane / 4 and 8 more, each with three others. */
-#ifndef FV_CUDA_KERNELS_ATTENTION_AMOUNT_H
-#define FV_CUDA_KERNELS_ATTENTION_AMOUNT_H
+#ifndef FV_CUDA_KERNELS_ONLINE_SOFTMAX_H
+#define FV_CUDA_KERNELS_ONLINE_SOFTMAX_H
 
 #include "cuda/kernels/attention_bf16.h"
 
@@ -19,14 +19,14 @@ typedef struct {
     float *part_stats, *part_mixed;
 } fv_tc_job;
 
-/* What a thread knows of its two queries from some keys: the largest score (as q . key), the sum of p, and p times the values. */
+/* The state of a thread's two queries after some keys: the largest score (as q . key), the sum of p, and p times the values. */
 typedef struct {
     float max[2], sum[2], mixed[FV_TC_PARTS * FV_TC_WIDE * 4];
-} fv_amount;
+} fv_online;
 
 FV_DEVICE float fv_nothing(void) { return fv_from_bits((fv_i16)0xff800000u); } /* -inf: no key was seen */
 
-FV_DEVICE void fv_amount_begin(fv_amount *y, const int parts) {
+FV_DEVICE void fv_online_begin(fv_online *y, const int parts) {
 #pragma unroll
     for (int h = 0; h < 2; h++) y->max[h] = fv_nothing(), y->sum[h] = 0;
 #pragma unroll
@@ -36,22 +36,22 @@ FV_DEVICE void fv_amount_begin(fv_amount *y, const int parts) {
 /* How two amounts of the same query come together. */
 typedef struct {
     float max, one, two; /* the larger of the scores, and what the amounts are scaled by */
-} fv_balance;
+} fv_combining;
 
-FV_DEVICE fv_balance fv_balance_of(float one, float two, float scale) {
-    fv_balance b;
+FV_DEVICE fv_combining fv_combining_of(float one, float two, float scale) {
+    fv_combining b;
     b.max = fv_max(one, two);
     b.one = one == fv_nothing() ? 0 : fv_exp2_near(fv_mul(fv_sub(one, b.max), scale));
     b.two = two == fv_nothing() ? 0 : fv_exp2_near(fv_mul(fv_sub(two, b.max), scale));
     return b;
 }
-FV_DEVICE float fv_together(float one, float two, fv_balance b) { return fv_add(fv_mul(one, b.one), fv_mul(two, b.two)); }
+FV_DEVICE float fv_together(float one, float two, fv_combining b) { return fv_add(fv_mul(one, b.one), fv_mul(two, b.two)); }
 
-FV_DEVICE void fv_amount_merge(fv_amount *all, const fv_amount *more, float scale, const int parts) {
-    fv_balance b[2];
+FV_DEVICE void fv_online_combine(fv_online *all, const fv_online *more, float scale, const int parts) {
+    fv_combining b[2];
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        b[h] = fv_balance_of(all->max[h], more->max[h], scale);
+        b[h] = fv_combining_of(all->max[h], more->max[h], scale);
         if (more->max[h] == fv_nothing()) b[h].one = 1; /* as if it were not there */
         all->max[h] = b[h].max;
         all->sum[h] = fv_together(all->sum[h], more->sum[h], b[h]);
@@ -60,9 +60,9 @@ FV_DEVICE void fv_amount_merge(fv_amount *all, const fv_amount *more, float scal
     for (int e = 0; e < parts * FV_TC_WIDE * 4; e++) all->mixed[e] = fv_together(all->mixed[e], more->mixed[e], b[e / 2 % 2]);
 }
 
-/* Scores of a group to p, which takes their place, and the largest score and the sum so far to those with it. shrink: what mixed is to be scaled by, before p and values are added. scale: of
+/* Scores of a group to p, which takes their place, and the largest score and the sum so far to those with it. rescale: what mixed is to be scaled by, before p and values are added. scale: of
  * scores, times log2 e. */
-FV_DEVICE void fv_amount_weigh(float *max, float *sums, float *shrink, float *s, const fv_query *see, int position, float scale) {
+FV_DEVICE void fv_online_exponentiate(float *max, float *sums, float *rescale, float *s, const fv_query *see, int position, float scale) {
     int lane = FV_THREAD % 32;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -77,7 +77,7 @@ FV_DEVICE void fv_amount_weigh(float *max, float *sums, float *shrink, float *s,
         most = fv_max(fv_across(most, 1), most);
         most = fv_max(fv_across(most, 2), most);
         float from = most == fv_nothing() ? 0 : fv_mul(most, scale); /* nothing was seen yet: p and the sums stay 0 */
-        shrink[h] = max[h] == fv_nothing() ? 0 : fv_exp2_near(fv_mul(fv_sub(max[h], most), scale));
+        rescale[h] = max[h] == fv_nothing() ? 0 : fv_exp2_near(fv_mul(fv_sub(max[h], most), scale));
 #pragma unroll
         for (int i = 0; i < 2 * FV_TC_WIDE; i++) {
             float *x = s + i / 2 * 4 + h * 2 + i % 2;
@@ -87,19 +87,19 @@ FV_DEVICE void fv_amount_weigh(float *max, float *sums, float *shrink, float *s,
         sum = fv_add(sum, fv_across(sum, 1));
         sum = fv_add(sum, fv_across(sum, 2));
         max[h] = most;
-        sums[h] = fv_add(fv_mul(sums[h], shrink[h]), sum);
+        sums[h] = fv_add(fv_mul(sums[h], rescale[h]), sum);
     }
 }
 
-FV_DEVICE void fv_amount_shrink(fv_amount *y, const float *shrink, const int parts) {
+FV_DEVICE void fv_online_rescale(fv_online *y, const float *rescale, const int parts) {
 #pragma unroll
-    for (int e = 0; e < parts * FV_TC_WIDE * 4; e++) y->mixed[e] = fv_mul(y->mixed[e], shrink[e / 2 % 2]);
+    for (int e = 0; e < parts * FV_TC_WIDE * 4; e++) y->mixed[e] = fv_mul(y->mixed[e], rescale[e / 2 % 2]);
 }
 
 /* Column d of what this thread has of query h: number e / 2 * 4 + h * 2 + e % 2 of mixed. */
-FV_DEVICE int fv_amount_column(int e) { return e / 2 * 8 + FV_THREAD % 32 % 4 * 2 + e % 2; }
+FV_DEVICE int fv_online_column(int e) { return e / 2 * 8 + FV_THREAD % 32 % 4 * 2 + e % 2; }
 
-FV_DEVICE void fv_amount_store(const fv_tc_job *j, const fv_tile *t, const fv_amount *y, int row, int kv_head, const int parts) {
+FV_DEVICE void fv_online_store(const fv_tc_job *j, const fv_tile *t, const fv_online *y, int row, int kv_head, const int parts) {
     const fv_plan *p = &j->a.plan;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -109,12 +109,12 @@ FV_DEVICE void fv_amount_store(const fv_tc_job *j, const fv_tile *t, const fv_am
         if (FV_THREAD % 4 == 0) j->a.stats[2 * at] = fv_mul(y->max[h], p->scale), j->a.stats[2 * at + 1] = y->sum[h];
 #pragma unroll
         for (int e = 0; e < parts * FV_TC_WIDE * 2; e++)
-            if (fv_amount_column(e) < p->dim) j->a.out[at * p->dim + fv_amount_column(e)] = fv_div(y->mixed[e / 2 * 4 + h * 2 + e % 2], y->sum[h]);
+            if (fv_online_column(e) < p->dim) j->a.out[at * p->dim + fv_online_column(e)] = fv_div(y->mixed[e / 2 * 4 + h * 2 + e % 2], y->sum[h]);
     }
 }
 
 /* A chunk's amount by itself, for those of the tile's queries that see any of it. */
-FV_DEVICE void fv_amount_store_part(const fv_tc_job *j, const fv_tile *t, const fv_amount *y, const fv_query *see, int row, int kv_head, const int parts) {
+FV_DEVICE void fv_online_store_part(const fv_tc_job *j, const fv_tile *t, const fv_online *y, const fv_query *see, int row, int kv_head, const int parts) {
     const fv_plan *p = &j->a.plan;
     int chunk = t->page / FV_TC_CHUNK_PAGES;
 #pragma unroll
@@ -125,7 +125,7 @@ FV_DEVICE void fv_amount_store_part(const fv_tc_job *j, const fv_tile *t, const 
         if (FV_THREAD % 4 == 0) j->part_stats[2 * number] = y->max[h], j->part_stats[2 * number + 1] = y->sum[h];
 #pragma unroll
         for (int e = 0; e < parts * FV_TC_WIDE * 2; e++)
-            if (fv_amount_column(e) < p->dim) j->part_mixed[number * p->dim + fv_amount_column(e)] = y->mixed[e / 2 * 4 + h * 2 + e % 2];
+            if (fv_online_column(e) < p->dim) j->part_mixed[number * p->dim + fv_online_column(e)] = y->mixed[e / 2 * 4 + h * 2 + e % 2];
     }
 }
 
