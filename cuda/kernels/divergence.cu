@@ -106,9 +106,7 @@ static void divergence_back_by(const fv_products *by, const fv_exec *x, fv_view 
         both_logits(by, x, &j, &p, &q);
         fv_cuda_begin("divergence_back", p.hidden, p.head.weight);
         FV_LAUNCH(back_numbers, j.rows * j.parts, NUMBER_THREADS, 0, j);
-        fv_view dlogits = fv_mat(j.logits, j.rows, j.vocabulary);
-        if (dhidden.data != NULL) by->back_input(x, fv_slice(dhidden, j.first, j.rows), dlogits, p.head.weight, p.head.packed);
-        if (dweight.data != NULL) by->back_weight(x, dweight, fv_none, dlogits, fv_slice(p.hidden, j.first, j.rows));
+        fv_logits_back(by, x, dhidden, dweight, j.logits, p.hidden, j.first, j.rows, p.head);
     }
     fv_arena_release(x->scratch, mark);
 }

@@ -1,25 +1,8 @@
 /* Log-probs and entropies of target tokens, fused with the output projection: logits exist for one block of rows at a time.
  * With l = logits / temperature: logp = (l_target - max) - log sum e^(l - max); H = -sum p log p. */
-#include "cuda/kernels/bf16.h"
 #include "cuda/kernels/logits.h"
 
-/* A table's linear operations one by one. */
-#define PRODUCTS(name, table, of_shares)                                                                               \
-    static void linear_##name(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {  \
-        fv_linear_map map;                                                                                             \
-        memset(&map, 0, sizeof map);                                                                                   \
-        map.y = y, map.w = w, map.packed = packed, map.bias = bias;                                                    \
-        table##_linear(x, &map, 1, in);                                                                                \
-    }                                                                                                                  \
-    static void back_input_##name(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed) {            \
-        table##_linear_back(x, dx, fv_none, fv_none, dy, fv_none, w, packed);                                          \
-    }                                                                                                                  \
-    static void back_weight_##name(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {              \
-        table##_linear_back(x, fv_none, dw, dbias, dy, in, fv_none, NULL);                                             \
-    }                                                                                                                  \
-    const fv_products fv_products_##name = {linear_##name, back_input_##name, back_weight_##name, of_shares};
-PRODUCTS(f32, fv_cuda, false)
-PRODUCTS(bf16, fv_cuda_bf16, true)
+const fv_products fv_products_f32 = {fv_cuda_linear, fv_cuda_linear_back, false}, fv_products_bf16 = {fv_cuda_bf16_linear, fv_cuda_bf16_linear_back, true};
 
 /* Where each number is by itself, a block of threads has a part of a row. */
 enum { NUMBER_THREADS = 256, PART = 4 * NUMBER_THREADS };
@@ -139,9 +122,7 @@ static void logprob_back_by(const fv_products *by, const fv_exec *x, fv_view dhi
             find_rows(found);
         }
         FV_LAUNCH(back_numbers, j.rows * j.parts, NUMBER_THREADS, 0, j);
-        fv_view dlogits = fv_mat(j.logits, j.rows, vocabulary);
-        if (dhidden.data != NULL) by->back_input(x, fv_slice(dhidden, j.first, j.rows), dlogits, head.weight, head.packed);
-        if (dweight.data != NULL) by->back_weight(x, dweight, fv_none, dlogits, fv_slice(hidden, j.first, j.rows));
+        fv_logits_back(by, x, dhidden, dweight, j.logits, hidden, j.first, j.rows, head);
     }
     fv_arena_release(x->scratch, mark);
 }
