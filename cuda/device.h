@@ -111,6 +111,8 @@ FV_DEVICE void fv_copy_wait(const int groups) {
 #include "cuda/lane.h"
 #include "core/lane_math.h"
 
+enum { FV_WARP = 32 }; /* neighbouring threads that exchange together */
+
 /* The sum over sixteen lanes in the tree of cpu/simd.h, l + (l + 8), then + 4, + 2, + 1: every lane gets it, as a + b is b + a. */
 FV_DEVICE float fv_hsum(float x) {
     for (int d = 8; d >= 1; d /= 2) x += fv_across(x, d);

@@ -22,7 +22,10 @@ enum { LOGITS_BYTES = 256 << 20, LOGITS_TILE = 128 };
 enum { LOGITS_THREADS = FV_DRAW_THREADS, LOGITS_GROUPS = LOGITS_THREADS / FV_LANES, LOGITS_FOURS = 4, LOGITS_SHARE = 4 * LOGITS_FOURS * LOGITS_THREADS };
 
 /* The block of a row's chains: a warp that adds, and makers of what it adds. Every fourth warp is of the adding one's scheduler, and makes nothing. */
-enum { CHAIN_MAKERS = 256, CHAIN_THREADS = 352, CHAIN_WARP = 32, CHAIN_FOURS = 2, CHAIN_PIECE = 4 * CHAIN_FOURS * CHAIN_MAKERS };
+enum { CHAIN_MAKERS = 256, CHAIN_THREADS = 352, CHAIN_FOURS = 2, CHAIN_PIECE = 4 * CHAIN_FOURS * CHAIN_MAKERS };
+
+/* Where each number is by itself, a block of threads has a part of a row. */
+enum { NUMBER_THREADS = 256, NUMBER_PART = 4 * NUMBER_THREADS };
 
 static inline int64_t fv_logits_rows(int64_t vocabulary, int64_t rows) {
     int64_t most = LOGITS_BYTES / (vocabulary * (int64_t)sizeof(float));
@@ -208,7 +211,7 @@ FV_DEVICE float fv_chain_zero(const float *row, int64_t n) {
 
 /* By the CPU's chains, from a row whose largest number is known. */
 FV_DEVICE fv_softmax fv_softmax_of_chains(fv_chain_room *room, const float *row, int64_t n, float max) {
-    int warp = FV_THREAD / CHAIN_WARP, maker = warp % 4 ? (warp - warp / 4 - 1) * CHAIN_WARP + FV_THREAD % CHAIN_WARP : -1;
+    int warp = FV_THREAD / FV_WARP, maker = warp % 4 ? (warp - warp / 4 - 1) * FV_WARP + FV_THREAD % FV_WARP : -1;
     float sum = 0, weighted = 0;
     fv_four x[CHAIN_FOURS], next[CHAIN_FOURS];
     if (maker >= 0) fv_chain_read(next, row, n, 0, maker);

@@ -4,9 +4,6 @@
 
 const fv_products fv_products_f32 = {fv_cuda_linear, fv_cuda_linear_back, false}, fv_products_bf16 = {fv_cuda_bf16_linear, fv_cuda_bf16_linear_back, true};
 
-/* Where each number is by itself, a block of threads has a part of a row. */
-enum { NUMBER_THREADS = 256, PART = 4 * NUMBER_THREADS };
-
 typedef struct {
     float *logits; /* [rows of the block, vocabulary] */
     int64_t first, rows, vocabulary, parts; /* parts of a row */
@@ -22,7 +19,7 @@ typedef struct {
 static job job_of(const fv_products *by, const fv_exec *x, int64_t step, int64_t vocabulary, fv_view lse, fv_view temperature) {
     job j = {0};
     j.logits = FV_NUMBERS(x->scratch, step * vocabulary);
-    j.vocabulary = vocabulary, j.parts = fv_blocks_of(vocabulary, PART), j.lse = fv_f32(lse);
+    j.vocabulary = vocabulary, j.parts = fv_blocks_of(vocabulary, NUMBER_PART), j.lse = fv_f32(lse);
     j.temperature = (const float *)fv_cuda_stage(x, temperature.data, fv_bytes(temperature));
     j.of_shares = by->of_shares, j.shares = fv_blocks_of(vocabulary, LOGITS_SHARE);
     j.share = (fv_share *)fv_arena_numbers(x->scratch, (size_t)(step * j.shares) * sizeof *j.share);
@@ -87,12 +84,12 @@ static void logprob_by(const fv_products *by, const fv_exec *x, fv_view logp, fv
 /* Logits to their gradients, in place: with lp = log p,
  *     dl_v = (dlogp (1[v = target] - p_v) - dentropy p_v (lp_v + H)) / temperature */
 FV_GLOBAL(back_numbers, job) {
-    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * PART + FV_THREAD;
+    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * NUMBER_PART + FV_THREAD;
     float *row = j.logits + i * j.vocabulary, temperature = j.temperature[r], entropy = 0, dentropy = 0;
     if (j.dentropy != NULL) entropy = j.entropy[r], dentropy = j.dentropy[r];
     float max = j.lse[2 * r], log_sum = j.lse[2 * r + 1], inverse = -1.0f / temperature;
 #pragma unroll
-    for (int64_t v = from; v < from + PART; v += NUMBER_THREADS) {
+    for (int64_t v = from; v < from + NUMBER_PART; v += NUMBER_THREADS) {
         if (v >= j.vocabulary) continue;
         float lp = fv_sub(fv_sub(temperature != 1.0f && !j.cooled ? fv_div(row[v], temperature) : row[v], max), log_sum);
         float pull = fv_fma(dentropy, fv_add(lp, entropy), j.dlogp[r]);
@@ -129,10 +126,10 @@ static void logprob_back_by(const fv_products *by, const fv_exec *x, fv_view dhi
 
 /* Logits to log-probs, in place. */
 FV_GLOBAL(logp_numbers, job) {
-    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * PART + FV_THREAD;
+    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * NUMBER_PART + FV_THREAD;
     float *row = j.logits + i * j.vocabulary, temperature = j.temperature[r], max = j.lse[2 * r], log_sum = j.lse[2 * r + 1];
 #pragma unroll
-    for (int64_t v = from; v < from + PART; v += NUMBER_THREADS)
+    for (int64_t v = from; v < from + NUMBER_PART; v += NUMBER_THREADS)
         if (v < j.vocabulary) row[v] = fv_sub(fv_sub(temperature != 1.0f ? fv_div(row[v], temperature) : row[v], max), log_sum);
 }
 
