@@ -40,7 +40,7 @@ extern "C" {
 
 #define FV_DEVICE static __device__ __forceinline__
 /* The blocks of a kernel come as soon as those of the one before have all begun and there is room for them (cuda/window.c), and wait for its end: so every kernel
- * lets the next one come, and then waits, before its first line. No card before Hopper knows of it, and none is asked to (fv_kernel: waits). */
+ * lets the next one come before its first line, and then waits there as well, but for those of FV_GLOBAL_EARLY, which wait where they say so. No card before Hopper knows of it, and none is asked to (fv_kernel: waits). */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 FV_DEVICE void fv_let_next_come(void) { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
 FV_DEVICE void fv_wait_for_earlier(void) { asm volatile("griddepcontrol.wait;" ::: "memory"); }
