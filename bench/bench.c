@@ -152,14 +152,6 @@ double fv_bench_fma(const fv_ops *ops, fv_exec exec) {
     return 2.0 * (double)M * (double)N * (double)K / best;
 }
 
-uint8_t *fv_bench_banned(const fv_model *m) {
-    uint8_t *banned = malloc((size_t)m->config.text.vocabulary);
-    if (!banned) return NULL;
-    fv_model_banned(m, banned);
-    for (int i = 0; i < m->config.eos_count; i++) banned[m->config.eos[i]] = 1;
-    return banned;
-}
-
 fv_status fv_bench_learn(fv_bench_rig *r, const fv_tree *t, const int *leaves, int count, int64_t *rows, fv_error *err) {
     fv_pack pack;
     fv_targets targets;

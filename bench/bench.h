@@ -48,9 +48,6 @@ fv_status fv_bench_wants_tower(const fv_model *m, fv_error *err);
 fv_status fv_bench_picture(fv_image **out, uint64_t seed, fv_error *err);
 fv_status fv_bench_prompt(fv_prompt *out, const fv_model *m, fv_image *picture, fv_error *err);
 
-/* What answers of an exact length may not write, fv_model_banned's and whatever ends a turn: [config.text.vocabulary], malloc'ed, the caller's; NULL: no memory. */
-uint8_t *fv_bench_banned(const fv_model *m);
-
 /* Forward and backward of the paths to `leaves`, one log-prob as much worth as another; gradients are added to the slot's. rows (may be NULL): of the pass. */
 fv_status fv_bench_learn(fv_bench_rig *r, const fv_tree *t, const int *leaves, int count, int64_t *rows, fv_error *err);
 

@@ -8,12 +8,11 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { READ = 512, PROMPT = 32, TOKENS = 64, MANY = 8, MANY_ON_CARD = 64, TURNS = 5 };
 
 /* Seconds that `answers` prompts of `length` tokens take with the first token of each answer, and that each further token of all of them takes (0: `tokens` is 1). */
-static fv_status write_answers(fv_engine *e, const fv_bench_rig *r, const uint8_t *banned, int answers, int length, int tokens, uint64_t key, double *read, double *each, fv_error *err) {
+static fv_status write_answers(fv_engine *e, const fv_bench_rig *r, int answers, int length, int tokens, uint64_t key, double *read, double *each, fv_error *err) {
     fv_tree *t;
     int count;
     fv_done done[MANY_ON_CARD];
@@ -25,7 +24,7 @@ static fv_status write_answers(fv_engine *e, const fv_bench_rig *r, const uint8_
         s = fv_tree_branch(t, -1, FV_BY_ENVIRONMENT, 1, 0, &prompt, err);
         for (int i = 0; i < length && s == FV_OK; i++) s = fv_tree_append(t, prompt, (int32_t)(fv_random_at(key, (uint64_t)(a * length + i)) % 200), 0, 0, err);
         if (s == FV_OK) s = fv_tree_branch(t, prompt, 0, 1, 0, &answer, err);
-        if (s == FV_OK) s = fv_engine_ask(e, &(fv_ask){.segment = answer, .temperature = 1, .top_p = 1, .key = key + (uint64_t)a, .max_new = tokens, .banned = banned}, err);
+        if (s == FV_OK) s = fv_engine_ask(e, &(fv_ask){.segment = answer, .temperature = 1, .top_p = 1, .key = key + (uint64_t)a, .max_new = tokens}, err);
     }
     double start = fv_now();
     if (s == FV_OK) s = fv_engine_step(e, done, MANY_ON_CARD, &count, err);
@@ -45,27 +44,27 @@ static double weight_bytes(const fv_bench_rig *r) {
 }
 
 /* The best of each: what other processes take is not the program's. */
-static fv_status best_of(fv_engine *e, const fv_bench_rig *r, const uint8_t *banned, const fv_bench_options *o, int answers, int length, int tokens, double *read, double *each, fv_error *err) {
+static fv_status best_of(fv_engine *e, const fv_bench_rig *r, const fv_bench_options *o, int answers, int length, int tokens, double *read, double *each, fv_error *err) {
     int turns = o->steps ? o->steps : TURNS;
     *read = *each = 1e9;
     for (int i = 0; i <= turns; i++) { /* the first one packs the weights */
         double reading, writing;
-        FV_TRY(write_answers(e, r, banned, answers, length, tokens, o->seed + (uint64_t)(1000 * i), &reading, &writing, err));
+        FV_TRY(write_answers(e, r, answers, length, tokens, o->seed + (uint64_t)(1000 * i), &reading, &writing, err));
         if (i && reading < *read) *read = reading;
         if (i && writing < *each) *each = writing;
     }
     return FV_OK;
 }
 
-static fv_status measure(fv_bench_rig *r, fv_engine *e, const uint8_t *banned, const fv_bench_options *o, fv_bench_out *out, fv_error *err) {
+static fv_status measure(fv_bench_rig *r, fv_engine *e, const fv_bench_options *o, fv_bench_out *out, fv_error *err) {
     bool card = r->ops->device != FV_CPU;
     int answers = card ? MANY_ON_CARD : MANY;
     const char *many_word = card ? "64" : "eight";
     char what[64];
     double prompt, one, many, unused, bytes = weight_bytes(r), fma = fv_bench_fma(r->ops, r->slot->exec), bandwidth = fv_bench_bandwidth(r->ops, r->slot->exec);
-    FV_TRY(best_of(e, r, banned, o, 1, READ, 1, &prompt, &unused, err));
-    FV_TRY(best_of(e, r, banned, o, 1, PROMPT, TOKENS, &unused, &one, err));
-    FV_TRY(best_of(e, r, banned, o, answers, PROMPT, TOKENS, &unused, &many, err));
+    FV_TRY(best_of(e, r, o, 1, READ, 1, &prompt, &unused, err));
+    FV_TRY(best_of(e, r, o, 1, PROMPT, TOKENS, &unused, &one, err));
+    FV_TRY(best_of(e, r, o, answers, PROMPT, TOKENS, &unused, &many, err));
     bandwidth = fmax(bandwidth, fv_bench_bandwidth(r->ops, r->slot->exec));
     json_object_set_new(out->facts, "tokens_per_s", json_pack("{s: f, s: f, s: f}", "prompt", READ / prompt, "one", 1 / one, many_word, answers / many));
     out->line(out->context, "prompt of 512 tokens GFLOP/s", 2 * (READ * fv_bench_body(r->model) + fv_bench_head(r->model)) / prompt * 1e-9, fma * 1e-9);
@@ -79,10 +78,8 @@ fv_status fv_bench_decode(const fv_bench_options *o, fv_bench_out *out, fv_error
     fv_bench_rig r;
     fv_engine *e = NULL;
     FV_TRY(fv_bench_open(&r, o, "mid", false, err));
-    uint8_t *banned = fv_bench_banned(r.model);
-    fv_status s = banned ? fv_engine_open(&e, r.model, r.slot, NULL, err) : fv_fail(err, FV_NO_MEMORY, "bench: out of memory");
-    if (s == FV_OK) s = measure(&r, e, banned, o, out, err);
-    free(banned);
+    fv_status s = fv_engine_open(&e, r.model, r.slot, &(fv_engine_options){.ignore_eos = true}, err);
+    if (s == FV_OK) s = measure(&r, e, o, out, err);
     fv_engine_close(e);
     fv_bench_close(&r);
     return s;

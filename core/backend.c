@@ -23,8 +23,7 @@ fv_status fv_ops_find(const fv_ops **out, const char *device, const char *precis
 }
 
 fv_view fv_page_view(fv_dtype dtype, void *data, int64_t pages, int kv_heads, int head_dim, bool keys) {
-    enum { PART = 64 };
-    if (dtype == FV_BF16) return (fv_view){.data = data, .dtype = dtype, .rank = 5, .shape = {pages, kv_heads, (head_dim + PART - 1) / PART, FV_PAGE, PART}};
+    if (dtype == FV_BF16) return (fv_view){.data = data, .dtype = dtype, .rank = 5, .shape = {pages, kv_heads, (head_dim + FV_PAGE_PART - 1) / FV_PAGE_PART, FV_PAGE, FV_PAGE_PART}};
     return (fv_view){.data = data, .dtype = dtype, .rank = 4, .shape = {pages, kv_heads, keys ? head_dim : FV_PAGE, keys ? FV_PAGE : head_dim}};
 }
 

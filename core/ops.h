@@ -39,7 +39,7 @@ typedef struct {
 /* A page holds the keys and values of FV_PAGE consecutive positions of one path, aligned to its position from the root:
  * keys [kv_heads, head_dim, FV_PAGE] (so that 16 scores are one vector), values [kv_heads, FV_PAGE, head_dim].
  * Lane l of page p is slot p * FV_PAGE + l. Fresh pages are zero. A table may keep them in bf16, in a layout of its own (fv_page_view); their gradients are f32 always. */
-enum { FV_PAGE = 16 };
+enum { FV_PAGE = 16, FV_PAGE_PART = 64 }; /* FV_PAGE_PART: columns of a head that lie together in bf16 */
 
 /* Which keys the query rows of an attention read. A run is consecutive query rows that read the same list of pages (a
  * segment of the tree, a window of a picture). Row r reads positions [first, limit[r]) of its run's list. */
@@ -230,7 +230,7 @@ typedef enum { FV_PRECISION_F32, FV_PRECISION_BF16 } fv_precision;
 fv_status fv_ops_find(const fv_ops **out, const char *device, const char *precision, fv_error *err);
 
 /* Keys or values of `pages` pages at `data` (which may be NULL), as a table of this page_dtype has them: [pages, kv_heads, head_dim, 16] and [pages, kv_heads, 16, head_dim] in f32;
- * in bf16 both [pages, kv_heads, parts, 16, 64], a part being 64 columns of the head (cuda/kernels/attention_bf16.h). */
+ * in bf16 both [pages, kv_heads, parts, 16, 64], a part being FV_PAGE_PART columns of the head (cuda/kernels/attention_bf16.h). */
 fv_view fv_page_view(fv_dtype dtype, void *data, int64_t pages, int kv_heads, int head_dim, bool keys);
 
 /* An arena for passes and for scratch on these operations: its numbers are where theirs are. NULL when out of memory. */

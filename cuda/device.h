@@ -40,7 +40,7 @@ extern "C" {
 
 #define FV_DEVICE static __device__ __forceinline__
 /* The blocks of a kernel come as soon as those of the one before have all begun and there is room for them (cuda/window.c), and wait for its end: so every kernel
- * lets the next one come, and then waits, before its first line. No card before Hopper knows of it, and none is asked to (fv_kernel: waits). */
+ * lets the next one come before its first line, and then waits there as well, but for those of FV_GLOBAL_EARLY, which wait where they say so. No card before Hopper knows of it, and none is asked to (fv_kernel: waits). */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 FV_DEVICE void fv_let_next_come(void) { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
 FV_DEVICE void fv_wait_for_earlier(void) { asm volatile("griddepcontrol.wait;" ::: "memory"); }
@@ -110,6 +110,8 @@ FV_DEVICE void fv_copy_wait(const int groups) {
 #define FV_INLINE FV_DEVICE
 #include "cuda/lane.h"
 #include "core/lane_math.h"
+
+enum { FV_WARP = 32 }; /* neighbouring threads that exchange together */
 
 /* The sum over sixteen lanes in the tree of cpu/simd.h, l + (l + 8), then + 4, + 2, + 1: every lane gets it, as a + b is b + a. */
 FV_DEVICE float fv_hsum(float x) {

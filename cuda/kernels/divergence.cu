@@ -4,9 +4,6 @@
 
 #include "core/lane_divergence.h"
 
-/* Where each number is by itself, a block of threads has a part of a row. */
-enum { NUMBER_THREADS = 256, PART = 4 * NUMBER_THREADS, WARP = 32 };
-
 typedef struct {
     float *logits, *others; /* of p [rows of the block, vocabulary], and of q */
     int64_t first, rows, vocabulary, other_vocabulary, parts; /* parts of a row of p */
@@ -17,7 +14,7 @@ typedef struct {
 
 static job job_of(const fv_exec *x, int64_t step, const fv_distribution *p, const fv_distribution *q, fv_view pull, fv_view temperature, float beta) {
     job j = {0};
-    j.vocabulary = p->head.weight.shape[0], j.other_vocabulary = q->head.weight.shape[0], j.parts = fv_blocks_of(j.vocabulary, PART);
+    j.vocabulary = p->head.weight.shape[0], j.other_vocabulary = q->head.weight.shape[0], j.parts = fv_blocks_of(j.vocabulary, NUMBER_PART);
     j.logits = FV_NUMBERS(x->scratch, step * j.vocabulary), j.others = FV_NUMBERS(x->scratch, step * j.other_vocabulary);
     j.lse = fv_f32(p->lse), j.other_lse = fv_f32(q->lse), j.pull = fv_f32(pull);
     j.temperature = (const float *)fv_cuda_stage(x, temperature.data, fv_bytes(temperature));
@@ -42,10 +39,10 @@ FV_DEVICE fv_apart apart_at(const job *j, const float *other, int64_t r, int64_t
 
 /* Logits to what each id adds: of p to its part of the value, of q to its pull, in place. */
 FV_GLOBAL(apart_numbers, job) {
-    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * PART + FV_THREAD;
+    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * NUMBER_PART + FV_THREAD;
     float *row = j.logits + i * j.vocabulary, *other = j.others + i * j.other_vocabulary;
 #pragma unroll
-    for (int64_t v = from; v < from + PART; v += NUMBER_THREADS) {
+    for (int64_t v = from; v < from + NUMBER_PART; v += NUMBER_THREADS) {
         if (v >= j.vocabulary) continue;
         fv_apart a = apart_at(&j, other, r, v, log_prob(row[v], j.temperature[r], j.lse + 2 * r));
         row[v] = a.value;
@@ -54,7 +51,7 @@ FV_GLOBAL(apart_numbers, job) {
 }
 
 /* Sums of a row's two lists, in the CPU's order: sixteen lanes, each a chain over every sixteenth id. The first half of a warp adds values, the second pulls. */
-FV_GLOBAL_OF(sum_row, job, WARP, 16) {
+FV_GLOBAL_OF(sum_row, job, FV_WARP, 16) {
     int64_t r = j.first + FV_BLOCK;
     int lane = FV_THREAD % FV_LANES;
     const float *row = FV_THREAD < FV_LANES ? j.logits + FV_BLOCK * j.vocabulary : j.others + FV_BLOCK * j.other_vocabulary;
@@ -77,18 +74,18 @@ static void divergence_by(const fv_products *by, const fv_exec *x, fv_view y, fv
         both_logits(by, x, &j, &p, &q);
         fv_cuda_begin("divergence", p.hidden, p.head.weight);
         FV_LAUNCH(apart_numbers, j.rows * j.parts, NUMBER_THREADS, 0, j);
-        FV_LAUNCH(sum_row, j.rows, WARP, 0, j);
+        FV_LAUNCH(sum_row, j.rows, FV_WARP, 0, j);
     }
     fv_arena_release(x->scratch, mark);
 }
 
 /* Logits of p to their gradients, in place: dl_v = dy (pull_v - p_v * sum of pulls) / temperature */
 FV_GLOBAL(back_numbers, job) {
-    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * PART + FV_THREAD;
+    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * NUMBER_PART + FV_THREAD;
     float *row = j.logits + i * j.vocabulary, temperature = j.temperature[r], scale = j.dy[r] / temperature;
     const float *other = j.others + i * j.other_vocabulary;
 #pragma unroll
-    for (int64_t v = from; v < from + PART; v += NUMBER_THREADS) {
+    for (int64_t v = from; v < from + NUMBER_PART; v += NUMBER_THREADS) {
         if (v >= j.vocabulary) continue;
         float lp = log_prob(row[v], temperature, j.lse + 2 * r);
         row[v] = fv_mul(scale, fv_fnma(fv_exp(lp), j.pull[r], apart_at(&j, other, r, v, lp).pull));
@@ -106,9 +103,7 @@ static void divergence_back_by(const fv_products *by, const fv_exec *x, fv_view 
         both_logits(by, x, &j, &p, &q);
         fv_cuda_begin("divergence_back", p.hidden, p.head.weight);
         FV_LAUNCH(back_numbers, j.rows * j.parts, NUMBER_THREADS, 0, j);
-        fv_view dlogits = fv_mat(j.logits, j.rows, j.vocabulary);
-        if (dhidden.data != NULL) by->back_input(x, fv_slice(dhidden, j.first, j.rows), dlogits, p.head.weight, p.head.packed);
-        if (dweight.data != NULL) by->back_weight(x, dweight, fv_none, dlogits, fv_slice(p.hidden, j.first, j.rows));
+        fv_logits_back(by, x, dhidden, dweight, j.logits, p.hidden, j.first, j.rows, p.head);
     }
     fv_arena_release(x->scratch, mark);
 }

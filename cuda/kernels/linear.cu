@@ -8,8 +8,7 @@
  *
  * A block makes a tile of C. It goes through k in steps: what the next steps need of A and B is being copied into the block's memory while
  * this step's is multiplied. Large tiles read the least; small ones keep more of the card busy where C is small, down to one warp for
- * sixteen columns, whose time is k times the latency of a fused multiply-add (docs/cuda.md has the figures). A path over tensor cores
- * has its place in `multiply`, beside these tiles: it must then serve every number of rows, since its chains are other ones. */
+ * sixteen columns, whose time is k times the latency of a fused multiply-add (docs/cuda.md has the figures). */
 #include "cuda/kernels/columns.h"
 
 enum { COLS = 64, QUAD = 4 };

@@ -22,7 +22,10 @@ enum { LOGITS_BYTES = 256 << 20, LOGITS_TILE = 128 };
 enum { LOGITS_THREADS = FV_DRAW_THREADS, LOGITS_GROUPS = LOGITS_THREADS / FV_LANES, LOGITS_FOURS = 4, LOGITS_SHARE = 4 * LOGITS_FOURS * LOGITS_THREADS };
 
 /* The block of a row's chains: a warp that adds, and makers of what it adds. Every fourth warp is of the adding one's scheduler, and makes nothing. */
-enum { CHAIN_MAKERS = 256, CHAIN_THREADS = 352, CHAIN_WARP = 32, CHAIN_FOURS = 2, CHAIN_PIECE = 4 * CHAIN_FOURS * CHAIN_MAKERS };
+enum { CHAIN_MAKERS = 256, CHAIN_THREADS = 352, CHAIN_FOURS = 2, CHAIN_PIECE = 4 * CHAIN_FOURS * CHAIN_MAKERS };
+
+/* Where each number is by itself, a block of threads has a part of a row. */
+enum { NUMBER_THREADS = 256, NUMBER_PART = 4 * NUMBER_THREADS };
 
 static inline int64_t fv_logits_rows(int64_t vocabulary, int64_t rows) {
     int64_t most = LOGITS_BYTES / (vocabulary * (int64_t)sizeof(float));
@@ -31,11 +34,10 @@ static inline int64_t fv_logits_rows(int64_t vocabulary, int64_t rows) {
     return rows < most ? rows : most;
 }
 
-/* The products of a table, by which these operations are done: in f32, or in bf16. */
+/* A table's own products, by which these operations are done: in f32, or in bf16. */
 typedef struct {
-    void (*linear)(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias);
-    void (*back_input)(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed);
-    void (*back_weight)(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in);
+    __typeof__(fv_cuda_linear) *linear;
+    __typeof__(fv_cuda_linear_back) *linear_back;
     bool of_shares; /* sums over the vocabulary are of shares, and not the CPU's chains */
 } fv_products;
 extern const fv_products fv_products_f32, fv_products_bf16; /* cuda/kernels/logprob.cu */
@@ -47,7 +49,17 @@ extern const fv_products fv_products_f32, fv_products_bf16; /* cuda/kernels/logp
 
 /* logits [rows, vocabulary] = hidden[first .. first + rows) @ weight^T */
 static inline void fv_logits(const fv_products *by, const fv_exec *x, float *logits, fv_view hidden, int64_t first, int64_t rows, fv_head head) {
-    by->linear(x, fv_mat(logits, rows, head.weight.shape[0]), fv_slice(hidden, first, rows), head.weight, head.packed, fv_none);
+    fv_linear_map map;
+    memset(&map, 0, sizeof map);
+    map.y = fv_mat(logits, rows, head.weight.shape[0]), map.w = head.weight, map.packed = head.packed;
+    by->linear(x, &map, 1, fv_slice(hidden, first, rows));
+}
+
+/* From the gradients of such logits, dhidden += and dweight +=: both by one operation, which rounds dlogits once for them where it multiplies in bf16. */
+static inline void fv_logits_back(const fv_products *by, const fv_exec *x, fv_view dhidden, fv_view dweight, float *dlogits, fv_view hidden, int64_t first, int64_t rows,
+                                  fv_head head) {
+    fv_view dx = dhidden.data != NULL ? fv_slice(dhidden, first, rows) : dhidden;
+    by->linear_back(x, dx, dweight, fv_none, fv_mat(dlogits, rows, head.weight.shape[0]), fv_slice(hidden, first, rows), head.weight, head.packed);
 }
 
 typedef struct {
@@ -199,7 +211,7 @@ FV_DEVICE float fv_chain_zero(const float *row, int64_t n) {
 
 /* By the CPU's chains, from a row whose largest number is known. */
 FV_DEVICE fv_softmax fv_softmax_of_chains(fv_chain_room *room, const float *row, int64_t n, float max) {
-    int warp = FV_THREAD / CHAIN_WARP, maker = warp % 4 ? (warp - warp / 4 - 1) * CHAIN_WARP + FV_THREAD % CHAIN_WARP : -1;
+    int warp = FV_THREAD / FV_WARP, maker = warp % 4 ? (warp - warp / 4 - 1) * FV_WARP + FV_THREAD % FV_WARP : -1;
     float sum = 0, weighted = 0;
     fv_four x[CHAIN_FOURS], next[CHAIN_FOURS];
     if (maker >= 0) fv_chain_read(next, row, n, 0, maker);

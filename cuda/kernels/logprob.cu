@@ -1,28 +1,8 @@
 /* Log-probs and entropies of target tokens, fused with the output projection: logits exist for one block of rows at a time.
  * With l = logits / temperature: logp = (l_target - max) - log sum e^(l - max); H = -sum p log p. */
-#include "cuda/kernels/bf16.h"
 #include "cuda/kernels/logits.h"
 
-/* A table's linear operations one by one. */
-#define PRODUCTS(name, table, of_shares)                                                                               \
-    static void linear_##name(const fv_exec *x, fv_view y, fv_view in, fv_view w, const void *packed, fv_view bias) {  \
-        fv_linear_map map;                                                                                             \
-        memset(&map, 0, sizeof map);                                                                                   \
-        map.y = y, map.w = w, map.packed = packed, map.bias = bias;                                                    \
-        table##_linear(x, &map, 1, in);                                                                                \
-    }                                                                                                                  \
-    static void back_input_##name(const fv_exec *x, fv_view dx, fv_view dy, fv_view w, const void *packed) {            \
-        table##_linear_back(x, dx, fv_none, fv_none, dy, fv_none, w, packed);                                          \
-    }                                                                                                                  \
-    static void back_weight_##name(const fv_exec *x, fv_view dw, fv_view dbias, fv_view dy, fv_view in) {              \
-        table##_linear_back(x, fv_none, dw, dbias, dy, in, fv_none, NULL);                                             \
-    }                                                                                                                  \
-    const fv_products fv_products_##name = {linear_##name, back_input_##name, back_weight_##name, of_shares};
-PRODUCTS(f32, fv_cuda, false)
-PRODUCTS(bf16, fv_cuda_bf16, true)
-
-/* Where each number is by itself, a block of threads has a part of a row. */
-enum { NUMBER_THREADS = 256, PART = 4 * NUMBER_THREADS };
+const fv_products fv_products_f32 = {fv_cuda_linear, fv_cuda_linear_back, false}, fv_products_bf16 = {fv_cuda_bf16_linear, fv_cuda_bf16_linear_back, true};
 
 typedef struct {
     float *logits; /* [rows of the block, vocabulary] */
@@ -39,7 +19,7 @@ typedef struct {
 static job job_of(const fv_products *by, const fv_exec *x, int64_t step, int64_t vocabulary, fv_view lse, fv_view temperature) {
     job j = {0};
     j.logits = FV_NUMBERS(x->scratch, step * vocabulary);
-    j.vocabulary = vocabulary, j.parts = fv_blocks_of(vocabulary, PART), j.lse = fv_f32(lse);
+    j.vocabulary = vocabulary, j.parts = fv_blocks_of(vocabulary, NUMBER_PART), j.lse = fv_f32(lse);
     j.temperature = (const float *)fv_cuda_stage(x, temperature.data, fv_bytes(temperature));
     j.of_shares = by->of_shares, j.shares = fv_blocks_of(vocabulary, LOGITS_SHARE);
     j.share = (fv_share *)fv_arena_numbers(x->scratch, (size_t)(step * j.shares) * sizeof *j.share);
@@ -104,12 +84,12 @@ static void logprob_by(const fv_products *by, const fv_exec *x, fv_view logp, fv
 /* Logits to their gradients, in place: with lp = log p,
  *     dl_v = (dlogp (1[v = target] - p_v) - dentropy p_v (lp_v + H)) / temperature */
 FV_GLOBAL(back_numbers, job) {
-    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * PART + FV_THREAD;
+    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * NUMBER_PART + FV_THREAD;
     float *row = j.logits + i * j.vocabulary, temperature = j.temperature[r], entropy = 0, dentropy = 0;
     if (j.dentropy != NULL) entropy = j.entropy[r], dentropy = j.dentropy[r];
     float max = j.lse[2 * r], log_sum = j.lse[2 * r + 1], inverse = -1.0f / temperature;
 #pragma unroll
-    for (int64_t v = from; v < from + PART; v += NUMBER_THREADS) {
+    for (int64_t v = from; v < from + NUMBER_PART; v += NUMBER_THREADS) {
         if (v >= j.vocabulary) continue;
         float lp = fv_sub(fv_sub(temperature != 1.0f && !j.cooled ? fv_div(row[v], temperature) : row[v], max), log_sum);
         float pull = fv_fma(dentropy, fv_add(lp, entropy), j.dlogp[r]);
@@ -139,19 +119,17 @@ static void logprob_back_by(const fv_products *by, const fv_exec *x, fv_view dhi
             find_rows(found);
         }
         FV_LAUNCH(back_numbers, j.rows * j.parts, NUMBER_THREADS, 0, j);
-        fv_view dlogits = fv_mat(j.logits, j.rows, vocabulary);
-        if (dhidden.data != NULL) by->back_input(x, fv_slice(dhidden, j.first, j.rows), dlogits, head.weight, head.packed);
-        if (dweight.data != NULL) by->back_weight(x, dweight, fv_none, dlogits, fv_slice(hidden, j.first, j.rows));
+        fv_logits_back(by, x, dhidden, dweight, j.logits, hidden, j.first, j.rows, head);
     }
     fv_arena_release(x->scratch, mark);
 }
 
 /* Logits to log-probs, in place. */
 FV_GLOBAL(logp_numbers, job) {
-    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * PART + FV_THREAD;
+    int64_t i = FV_BLOCK / j.parts, r = j.first + i, from = FV_BLOCK % j.parts * NUMBER_PART + FV_THREAD;
     float *row = j.logits + i * j.vocabulary, temperature = j.temperature[r], max = j.lse[2 * r], log_sum = j.lse[2 * r + 1];
 #pragma unroll
-    for (int64_t v = from; v < from + PART; v += NUMBER_THREADS)
+    for (int64_t v = from; v < from + NUMBER_PART; v += NUMBER_THREADS)
         if (v < j.vocabulary) row[v] = fv_sub(fv_sub(temperature != 1.0f ? fv_div(row[v], temperature) : row[v], max), log_sum);
 }
 

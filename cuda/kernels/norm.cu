@@ -5,7 +5,6 @@
 
 enum {
     THREADS = 256,
-    WARP = 32,
     MOST_ROWS = THREADS / FV_LANES, /* of a block: then a row's threads are its lanes */
     TOGETHER = 2048,                /* rows share a block that have no more together */
     PIECE = 8192                    /* columns of a row that the block's memory has at a time */
@@ -49,7 +48,7 @@ FV_DEVICE place place_of(const job *j) {
     p.there = p.row < j->rows;
     if (!p.there) p.row = j->rows - 1;
     p.first = 4 * mine, p.step = 4 * threads;
-    p.lane = FV_THREAD % FV_LANES, p.adds = mine < WARP, p.leads = mine == 0; /* warps exchange together: the second half of one adds the same again */
+    p.lane = FV_THREAD % FV_LANES, p.adds = mine < FV_WARP, p.leads = mine == 0; /* warps exchange together: the second half of one adds the same again */
     p.x = FV_SHARED(float) + p.slot * j->room;
     p.g = p.x + j->at_once * j->room;
     return p;

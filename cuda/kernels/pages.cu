@@ -4,6 +4,7 @@
 #include "cuda/kernels/groups.h"
 
 enum { THREADS = 256 };
+static_assert((int)FV_PAGE_PART == (int)BLOCK_SIDE, "fv_page_view's parts of a page are blocks of bf16");
 
 typedef struct {
     float *keys, *values; /* [pages, kv_heads, head_dim, 16], [pages, kv_heads, 16, head_dim] */

@@ -434,7 +434,7 @@ static fv_status sample(fv_engine *e, fv_pass *pass, fv_var *hidden, fv_done *do
         who[n] = c;
         source[n] = k->first_row + k->n - 1;
         how[n++] = (fv_sampling){.temperature = a->temperature, .top_p = a->top_p > 0 ? a->top_p : 1.0f, .top_k = a->top_k, .key = a->key,
-                                 .position = (uint64_t)fv_tree_tokens(e->tree, a->segment), .banned = a->banned ? a->banned : e->banned};
+                                 .position = (uint64_t)fv_tree_tokens(e->tree, a->segment), .banned = e->banned};
     }
     *count = 0;
     if (!n) return FV_OK;

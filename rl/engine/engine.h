@@ -17,7 +17,7 @@ typedef struct {
     int max_rows;      /* rows of one step; 0: fv_engine_rows. Longer prompts are fed in pieces */
     size_t record;     /* bytes of activations that decoding may keep for training to start at the way back (fv_engine_replay), and of the tower's 1 / FV_ENGINE_SEEN
                         * of that; 0: none */
-    bool ignore_eos;   /* no end-of-turn is drawn, but where an ask has bans of its own: every answer has max_new tokens */
+    bool ignore_eos;   /* no end-of-turn is drawn: every answer has max_new tokens */
     int64_t max_pages; /* of 16 positions each; 0: as many as needed. Under pressure answers wait, or are fed again later; none is shortened */
 } fv_engine_options;
 
@@ -39,7 +39,6 @@ typedef struct {
     int top_k;
     uint64_t key;
     int max_new, max_total;
-    const uint8_t *banned;    /* [vocabulary], or NULL: what fv_model_banned says */
 } fv_ask;
 fv_status fv_engine_ask(fv_engine *e, const fv_ask *ask, fv_error *err);
 

@@ -1,30 +1,9 @@
 /* The host's side of the CUDA back end on the stand-in: memory that is kept, transfers through the ring, errors that come late, memory that runs out, and
  * kernels whose threads take their turns in any order. */
-#include "cuda/cuda.h"
 #include "tests/cuda/hosted.h"
-#include "tests/cuda/stand_in.h"
+#include "tests/cuda/stood_in.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
-
-static const fv_ops *ops;
-
-static int open_card(void **state) {
-    (void)state;
-    fv_error err;
-    return fv_cuda_table(&ops, FV_PRECISION_F32, &err) == FV_OK ? 0 : -1;
-}
-
-static void *take(size_t bytes) {
-    void *data;
-    fv_error err;
-    if (ops->alloc(&data, bytes, &err) != FV_OK) fail_msg("%s", err.text);
-    assert_true(fv_stand_in_owns(data));
-    return data;
-}
 
 static void blocks_are_kept_and_cleared(void **state) {
     (void)state;
@@ -81,8 +60,7 @@ static void the_hosts_memory_is_an_operand(void **state) {
     for (int i = 0; i < N; i++) a[i] = (float)i, b[i] = 0.5f;
     assert_int_equal(ops->alloc_host(&host, sizeof a, &err), FV_OK);
     assert_false(fv_stand_in_owns(host));
-    fv_view there = fv_vec(host, N), here = fv_vec(card, N);
-    there.device = here.device = FV_CUDA;
+    fv_view there = on_card(host, N), here = on_card(card, N);
     assert_true(ops->dot(&x, there, there) == 0); /* cleared */
     ops->upload(host, a, sizeof a);
     ops->upload(card, b, sizeof b);
@@ -118,17 +96,14 @@ static void what_is_staged_again_is_there(void **state) {
     assert_true(out[0] == 0 && out[N - 1] == -7);
     ops->download(out, first, sizeof out);
     assert_int_equal(out[N - 1], N - 1);
-    fv_view row = fv_vec(data, N), sums = fv_vec(take(N * sizeof(float)), N);
-    row.device = sums.device = FV_CUDA;
+    fv_view row = on_card(data, N), sums = on_card(take(N * sizeof(float)), N);
     before = fv_stand_in_copies();
     for (int i = 0; i < MANY; i++) { /* more than there are places, all at one address: each is read by an operation before another takes its place */
         float weight[N];
         for (int k = 0; k < N; k++) weight[k] = (float)(i + k % 13);
         ops->upload(data, weight, sizeof weight);
         const float *staged = fv_cuda_stage(&x, weight, sizeof weight);
-        fv_view w = fv_vec((void *)(uintptr_t)staged, N);
-        w.device = FV_CUDA;
-        ops->axpy(&x, sums, 1, w);
+        ops->axpy(&x, sums, 1, on_card(staged, N));
         ops->axpy(&x, sums, -1, row);
     }
     ops->download(back, sums.data, sizeof back);

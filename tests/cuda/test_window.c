@@ -1,31 +1,11 @@
 /* Launches in the window of the CUDA back end, on the stand-in: windows that are seen again become graphs, what has changed in them is seen, copies keep their order, and
  * errors are told late, once, and by their calls' names. */
-#include "cuda/cuda.h"
-#include "tests/cuda/stand_in.h"
+#include "tests/cuda/stood_in.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-static const fv_ops *ops;
-
-static int open_card(void **state) {
-    (void)state;
-    fv_error err;
-    return fv_cuda_table(&ops, FV_PRECISION_F32, &err) == FV_OK ? 0 : -1;
-}
-
-static void *take(size_t bytes) {
-    void *data;
-    fv_error err;
-    if (ops->alloc(&data, bytes, &err) != FV_OK) fail_msg("%s", err.text);
-    return data;
-}
 
 enum { SUMS = 1000, ROWS_ADDED = 12 };
 
@@ -34,12 +14,6 @@ typedef struct {
     fv_exec x;
     float *sums, *rows; /* the card's: [SUMS], [2 * ROWS_ADDED][SUMS]; row r has r + 1 everywhere */
 } field;
-
-static fv_view on_card(const float *data, int64_t n) {
-    fv_view v = fv_vec((void *)(uintptr_t)data, n);
-    v.device = FV_CUDA;
-    return v;
-}
 
 static field open_field(void) {
     field f = {.x = {.scratch = fv_ops_arena(ops, 0)}, .sums = take(SUMS * sizeof(float)), .rows = take((size_t)2 * ROWS_ADDED * SUMS * sizeof(float))};
