@@ -36,13 +36,18 @@ compile() { # the source
     case $1 in
     *.cu) "$nvcc" -std=c++17 -O3 $code -lineinfo --options-file cuda/nvcc.options -D_GNU_SOURCE -I. -c "$1" -o "$object" ;;
     cpu/kernels/*.c)
-        for isa in scalar avx2 avx512; do
+        for isa in scalar avx2 avx512 avx512bf16; do
+            tables=$isa
             case $isa in
             scalar) flags=-mfma ;;
             avx2) flags="-mavx2 -mfma" ;;
             *) flags="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512" ;;
             esac
-            ${CC:-cc} $c_flags -O3 -fno-tree-vectorize $flags -DFV_ISA=$isa -DFV_ISA_$isa=1 -c "$1" -o "$out/o/${isa}_$(basename "$1").o" || return 1
+            case $isa/$1 in # as CMakeLists.txt: products in bf16, and what has them, are a table's of their own
+            avx512bf16/*/bf16/linear.c | avx512bf16/*/logprob.c | avx512bf16/*/divergence.c | avx512bf16/*/sample.c) flags="$flags -mavx512bf16" tables=avx512 ;;
+            avx512bf16/* | */bf16/*) continue ;;
+            esac
+            ${CC:-cc} $c_flags -O3 -fno-tree-vectorize $flags -DFV_ISA=$isa -DFV_ISA_$tables=1 -c "$1" -o "$out/o/${isa}_$(basename "$1").o" || return 1
         done ;;
     *) ${CC:-cc} $c_flags -DFV_WITH_CUDA=1 -I"$include" -c "$1" -o "$object" ;;
     esac
@@ -50,7 +55,7 @@ compile() { # the source
 
 build() {
     # What cuda_measure takes: no library but the C library's.
-    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/runs.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c tests/cuda/products.c tests/cuda/attention_ways.c tests/cuda/launch_times.c"
+    sources="cuda/*.c cuda/kernels/*.cu cpu/*.c cpu/kernels/*.c cpu/kernels/bf16/*.c core/arena.c core/backend.c core/error.c core/progress.c core/random.c core/runs.c core/tensor.c core/threads.c core/text.c tests/cuda/measure.c tests/cuda/products.c tests/cuda/attention_ways.c tests/cuda/launch_times.c"
     [ -f "$include/cublasLt.h" ] && sources="$sources tests/cuda/products_times.c"
     pids=""
     for source in $sources; do
