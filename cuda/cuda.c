@@ -3,6 +3,9 @@
 #include "cuda/runs.h"
 #include "cuda/runtime.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define KERNEL_(op) .op = fv_cuda_##op,
 static const fv_ops table = {
     .name = "cuda",
@@ -19,11 +22,12 @@ static const fv_ops table = {
     FV_KERNEL_MAP(KERNEL_)
 };
 
-/* The same, but for products and attention. The name says whether cuDNN is there for a tower's attention. */
+/* The same, but for products and attention. The name says whether cuDNN is there for a tower's attention: FOVEA_CUDNN=0 leaves it out. */
 static const fv_ops *table_bf16(void) {
     static fv_ops made;
+    const char *asked = getenv("FOVEA_CUDNN");
     made = table;
-    made.name = fv_cuda_runs_open(fv_cuda_tries("cudnn")) ? "cuda-bf16+cudnn" : "cuda-bf16";
+    made.name = fv_cuda_runs_open(!asked || strcmp(asked, "0")) ? "cuda-bf16+cudnn" : "cuda-bf16";
 #define BF16_KERNEL_(op) made.op = fv_cuda_bf16_##op;
     FV_CUDA_BF16_MAP(BF16_KERNEL_)
     return &made;

@@ -3,8 +3,6 @@
  *
  *   FV_GLOBAL(name, type)       begins a kernel: `name(type j)`, one thread's work. Its one argument is a struct of everything.
  *   FV_GLOBAL_OF(name, type, threads, blocks)   one of at most so many threads a block, of which a multiprocessor shall hold so many blocks
- *   FV_GLOBAL_EARLY(name, type, threads, blocks)   the same, begun before what was launched before it has ended: all of its threads that read or write
- *                               memory of the card call fv_wait_for_earlier first. Before that it may read only what no launch since the last fv_cuda_whole writes
  *   FV_LAUNCH(name, blocks, threads, shared, j)   after what was launched before (cuda/window.c); nothing where blocks is 0. shared: bytes of FV_SHARED
  *   FV_LAUNCH_WIDE(name, blocks, threads, shared, j)   the same with up to 227 KiB of it, which a Hopper has
  *   FV_DEVICE                   begins a function that kernels call
@@ -39,26 +37,8 @@ extern "C" {
 #ifdef __CUDACC__
 
 #define FV_DEVICE static __device__ __forceinline__
-/* The blocks of a kernel come as soon as those of the one before have all begun and there is room for them (cuda/window.c), and wait for its end: so every kernel
- * lets the next one come before its first line, and then waits there as well, but for those of FV_GLOBAL_EARLY, which wait where they say so. No card before Hopper knows of it, and none is asked to (fv_kernel: waits). */
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-FV_DEVICE void fv_let_next_come(void) { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
-FV_DEVICE void fv_wait_for_earlier(void) { asm volatile("griddepcontrol.wait;" ::: "memory"); }
-#else
-FV_DEVICE void fv_let_next_come(void) {}
-FV_DEVICE void fv_wait_for_earlier(void) {}
-#endif
-#define FV_GLOBAL_BEGUN(name, type, bounds, begin)                                                                     \
-    FV_DEVICE void name##_run_(type j);                                                                                \
-    static __global__ void bounds name(type j) {                                                                       \
-        fv_let_next_come();                                                                                            \
-        begin;                                                                                                         \
-        name##_run_(j);                                                                                                \
-    }                                                                                                                  \
-    FV_DEVICE void name##_run_(type j)
-#define FV_GLOBAL(name, type) FV_GLOBAL_BEGUN(name, type, , fv_wait_for_earlier())
-#define FV_GLOBAL_OF(name, type, threads, blocks) FV_GLOBAL_BEGUN(name, type, __launch_bounds__(threads, blocks), fv_wait_for_earlier())
-#define FV_GLOBAL_EARLY(name, type, threads, blocks) FV_GLOBAL_BEGUN(name, type, __launch_bounds__(threads, blocks), )
+#define FV_GLOBAL(name, type) static __global__ void name(type j)
+#define FV_GLOBAL_OF(name, type, threads, blocks) static __global__ void __launch_bounds__(threads, blocks) name(type j)
 #define FV_KERNEL(name) ((const void *)(name))
 #define FV_THREAD ((int)threadIdx.x)
 #define FV_BLOCK ((int64_t)blockIdx.x)

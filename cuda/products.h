@@ -33,12 +33,9 @@ typedef struct {
     bool fresh;   /* start is the bias (zero if absent), not what y holds */
     fv_view bias; /* [outputs] */
     float scale;  /* 0: 1 */
-    /* a may be read while launches before this one are not done: linear_pack was the last to write it. Whatever wrote that memory before, scratch for one, was done when pack
-     * had waited, and the launch after pack begins when pack is done (fv_cuda_whole), as do all that follow. */
-    bool a_stays;
 } fv_product;
 
-/* 1 .. FV_MAPS_MOST products on this card's tensor cores, in one launch: of the same b, and alike but for a's data, outputs, y, bias and scale (and of a_stays, all or none). */
+/* 1 .. FV_MAPS_MOST products on this card's tensor cores, in one launch: of the same b, and alike but for a's data, outputs, y, bias and scale. */
 void fv_multiply(const fv_product *p, int count);
 
 /* The two ways, which tests and timings ask for by name. mma.sync, everywhere: */

@@ -43,7 +43,7 @@ static struct {
 } cudnn;
 
 bool fv_cuda_runs_open(bool wanted) {
-    if (!cudnn.asked && !wanted) fv_fail(&cudnn.why, FV_UNSUPPORTED, "cudnn: FOVEA_UNPROVEN=cudnn asks for it");
+    if (!cudnn.asked && !wanted) fv_fail(&cudnn.why, FV_UNSUPPORTED, "cudnn: FOVEA_CUDNN=0 leaves it out");
     if (!cudnn.asked && wanted && fv_cudnn_open(&cudnn.library, fv_cuda_stream(), NULL, &cudnn.why) == FV_OK) cudnn.why.text[0] = 0;
     cudnn.asked = true;
     return cudnn.library != NULL;

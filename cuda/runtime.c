@@ -1,7 +1,6 @@
 #include "cuda/runtime.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* sm_80, Ampere: what the kernels are built for at least (CMakeLists.txt). */
@@ -26,13 +25,6 @@ cudaStream_t fv_cuda_stream(void) { return card.stream; }
 int fv_cuda_multiprocessors(void) { return card.multiprocessors; }
 bool fv_cuda_well(void) { return card.error.status == FV_OK; }
 
-bool fv_cuda_tries(const char *what) {
-    const char *list = getenv("FOVEA_UNPROVEN");
-    for (size_t n = strlen(what); list; list = strchr(list, ',') ? strchr(list, ',') + 1 : NULL)
-        if (!strncmp(list, what, n) && (!list[n] || list[n] == ',')) return true;
-    return false;
-}
-
 static fv_status refuse(fv_error *err, cudaError_t status, const char *call) {
     cudaGetLastError(); /* told: it must not show again at the next call */
     return fv_fail(err, FV_UNSUPPORTED, "device=cuda: %s: %s (%s); use device=cpu", call, cudaGetErrorString(status), cudaGetErrorName(status));
@@ -54,7 +46,6 @@ fv_status fv_cuda_open(fv_error *err) {
     status = cudaStreamCreateWithFlags(&card.stream, cudaStreamNonBlocking);
     if (status != cudaSuccess) return refuse(err, status, "cudaStreamCreateWithFlags");
     card.open = true;
-    fv_cuda_apart(!fv_cuda_tries("close"));
     return FV_OK;
 }
 

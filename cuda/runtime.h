@@ -15,8 +15,6 @@
 
 /* Chooses the first card and makes the stream; does nothing when that is done. */
 fv_status fv_cuda_open(fv_error *err);
-/* Whether FOVEA_UNPROVEN, names between commas, has this one: what no card has run yet is done only where it is asked for (docs/cuda.md). */
-bool fv_cuda_tries(const char *what);
 cudaStream_t fv_cuda_stream(void);
 int fv_cuda_multiprocessors(void);
 
@@ -38,7 +36,6 @@ typedef struct {
     const char *name;
     const void *function;
     size_t shared; /* the most that was asked for so far, above 48 KiB */
-    bool asked, waits; /* waits: what is loaded is built for Hopper or later, so it waits for the kernel before it by itself (cuda/device.h) */
 } fv_kernel;
 
 /* For tests and timings, since the process began. */
@@ -46,7 +43,6 @@ typedef struct {
     int64_t launches;      /* kernels and zeros */
     int64_t plain, graphs; /* windows that went to the card launch by launch, and as a graph */
     int64_t made, updated; /* graphs, and entries of theirs that were told new arguments */
-    int64_t early;         /* kernels that may come before the one before them has ended */
 } fv_cuda_launches;
 
 /* With a copy of its one argument; nothing where blocks is 0. */
@@ -56,10 +52,6 @@ void fv_cuda_zeros(void *data, size_t bytes);
 void fv_cuda_flush(void);
 /* That, and the graphs' memory goes back to the card. */
 void fv_cuda_forget_graphs(void);
-/* The next launch begins when all before it have ended: after one that writes what kernels read before they wait (FV_GLOBAL_EARLY). */
-void fv_cuda_whole(void);
-/* From now on every launch does so, for timings; or no longer. */
-void fv_cuda_apart(bool on);
 /* From now on every launch is made at once and for itself, for whoever works on the stream beside the operations; or no longer. */
 void fv_cuda_plainly(bool on);
 fv_cuda_launches fv_cuda_counts(void);

@@ -4,21 +4,15 @@
  * to the card in one call; what has changed in it, arguments and numbers of blocks, is told to it first.
  *
  * A window is seen again if it has the same kernels in the same order, and at most a part of their arguments is new. Layers are alike, so windows of
- * the same kernels may be those of other layers, with other weights: each is remembered for itself, and the one that came after the last is looked at first.
- *
- * Kernels follow each other closely (programmatic dependent launch, from Hopper on): the blocks of the next one come when all of this one's have begun, and wait for its end in their
- * first line (cuda/device.h). Since a kernel can't end before it has waited, its end is the end of all before it, and such a launch is as safe as one that comes later. What kernels
- * do before they wait (FV_GLOBAL_EARLY) is another matter: the one before may itself be waiting, and so on, as far back as launches follow closely. One that doesn't (`whole`), as the first of a
- * window and what is beside zeros, begins when all before it have ended; so do then all that follow it. */
+ * the same kernels may be those of other layers, with other weights: each is remembered for itself, and the one that came after the last is looked at first. */
 #include "cuda/runtime.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ALWAYS_SHARED: bytes of a block's memory that need not be asked for. FEW launches are not worth a graph. GRAPHS take memory of the card, SEEN windows the host's.
- * WAITS_FROM: sm_90. */
-enum { ENTRIES = 128, BYTES = 64 << 10, ALIGNMENT = 16, ALWAYS_SHARED = 48 << 10, FEW = 8, GRAPHS = 128, SEEN = 256, WAITS_FROM = 90 };
+/* ALWAYS_SHARED: bytes of a block's memory that need not be asked for. FEW launches are not worth a graph. GRAPHS take memory of the card, SEEN windows the host's. */
+enum { ENTRIES = 128, BYTES = 64 << 10, ALIGNMENT = 16, ALWAYS_SHARED = 48 << 10, FEW = 8, GRAPHS = 128, SEEN = 256 };
 
 /* Of a window's entries, a graph is told of at most PART_NEW PART_OFths; the sequence that came next before is taken at once where at most a NEAR-th is new. */
 enum { PART_NEW = 7, PART_OF = 8, NEAR = 8 };
@@ -31,7 +25,6 @@ typedef struct {
     int threads;
     size_t shared;
     size_t at, size;         /* the argument, among the sequence's bytes */
-    bool whole;              /* begins when all before it have ended */
 } entry;
 
 typedef struct {
@@ -57,7 +50,7 @@ typedef struct {
 static entry pending_entries[ENTRIES];
 static _Alignas(ALIGNMENT) char pending_bytes[BYTES];
 static sequence pending = {.entries = pending_entries, .bytes = pending_bytes};
-static bool plainly, whole_next, apart;
+static bool plainly;
 
 static struct {
     seen *list; /* [GRAPHS + SEEN]; NULL until the first window */
@@ -81,22 +74,12 @@ static bool entry_fine(cudaError_t status, const char *call, const entry *e) {
 
 /* ---- giving a window as it is ---- */
 
-/* A kernel of the window that follows the one before it closely. */
-static bool early(int i) { return i > 0 && !pending.entries[i].whole && pending.entries[i - 1].kernel; }
-
-static cudaError_t launch_kernel(const entry *e, bool closely, void **argument) {
-    cudaLaunchAttribute attribute = {.id = cudaLaunchAttributeProgrammaticStreamSerialization, .val = {.programmaticStreamSerializationAllowed = 1}};
-    cudaLaunchConfig_t how = {.gridDim = {e->blocks, 1, 1}, .blockDim = {(unsigned)e->threads, 1, 1}, .dynamicSmemBytes = e->shared, .stream = fv_cuda_stream(),
-                              .attrs = &attribute, .numAttrs = closely};
-    return cudaLaunchKernelExC(&how, e->kernel->function, argument);
-}
-
 static void launch_plainly(void) {
     counts.plain++;
     for (int i = 0; i < pending.count && fv_cuda_well(); i++) {
         const entry *e = &pending.entries[i];
         void *argument = pending.bytes + e->at;
-        if (e->kernel) entry_fine(launch_kernel(e, early(i), &argument), "cudaLaunchKernelExC", e);
+        if (e->kernel) entry_fine(cudaLaunchKernel(e->kernel->function, (dim3){e->blocks, 1, 1}, (dim3){(unsigned)e->threads, 1, 1}, &argument, e->shared, fv_cuda_stream()), "cudaLaunchKernel", e);
         else entry_fine(cudaMemsetAsync(e->data, 0, e->bytes, fv_cuda_stream()), "cudaMemsetAsync", e);
     }
 }
@@ -107,7 +90,7 @@ static bool same_kinds(const sequence *a, const sequence *b) {
     if (a->hash != b->hash || a->count != b->count || a->used != b->used) return false;
     for (int i = 0; i < a->count; i++) {
         const entry *p = &a->entries[i], *q = &b->entries[i];
-        if (!p->kernel != !q->kernel || p->size != q->size || p->whole != q->whole) return false;
+        if (!p->kernel != !q->kernel || p->size != q->size) return false;
         if (p->kernel && (p->kernel->function != q->kernel->function || p->threads != q->threads || p->shared != q->shared)) return false;
     }
     return true;
@@ -199,20 +182,6 @@ static struct cudaKernelNodeParams kernel_of(const entry *e, void **argument) {
 }
 static struct cudaMemsetParams zeros_of(const entry *e) { return (struct cudaMemsetParams){.dst = e->data, .elementSize = 1, .width = e->bytes, .height = 1}; }
 
-/* Toolkits before 12.3 know no edges but those from an end to a beginning. */
-static cudaError_t add_close_edge(cudaGraph_t graph, const cudaGraphNode_t *from, const cudaGraphNode_t *to) {
-#if CUDART_VERSION >= 12030
-    cudaGraphEdgeData edge = {.from_port = cudaGraphKernelNodePortProgrammatic, .type = cudaGraphDependencyTypeProgrammatic};
-#if CUDART_VERSION >= 13000
-    return cudaGraphAddDependencies(graph, from, to, &edge, 1);
-#else
-    return cudaGraphAddDependencies_v2(graph, from, to, &edge, 1);
-#endif
-#else
-    return cudaGraphAddDependencies(graph, from, to, 1);
-#endif
-}
-
 static bool add_node(seen *s, int i) {
     const entry *e = &pending.entries[i];
     const cudaGraphNode_t *before = i ? &s->nodes[i - 1] : NULL;
@@ -222,9 +191,7 @@ static bool add_node(seen *s, int i) {
     }
     void *argument = pending.bytes + e->at;
     struct cudaKernelNodeParams kernel = kernel_of(e, &argument);
-    bool closely = early(i);
-    if (!entry_fine(cudaGraphAddKernelNode(&s->nodes[i], s->graph, closely ? NULL : before, i > 0 && !closely, &kernel), "cudaGraphAddKernelNode", e)) return false;
-    return !closely || entry_fine(add_close_edge(s->graph, before, &s->nodes[i]), "cudaGraphAddDependencies", e);
+    return entry_fine(cudaGraphAddKernelNode(&s->nodes[i], s->graph, before, i > 0, &kernel), "cudaGraphAddKernelNode", e);
 }
 
 static bool change_node(seen *s, int i) {
@@ -326,9 +293,6 @@ void fv_cuda_forget_graphs(void) {
     known.most = GRAPHS;
 }
 
-void fv_cuda_whole(void) { whole_next = true; }
-void fv_cuda_apart(bool on) { apart = on; }
-
 void fv_cuda_plainly(bool on) {
     fv_cuda_flush();
     plainly = on;
@@ -342,16 +306,13 @@ static void mix(uint64_t x) {
 static void add(entry e, const void *argument) {
     if (e.size > BYTES - pending.used) fv_cuda_flush();
     if (e.kernel) fv_cuda_staged_pending(argument, e.size);
-    e.whole = !e.kernel || !e.kernel->waits || whole_next || apart;
-    whole_next = false;
     e.at = pending.used;
     memcpy(pending.bytes + e.at, argument, e.size);
     pending.used += (e.size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     pending.entries[pending.count++] = e;
     mix(e.kernel ? (uint64_t)(uintptr_t)e.kernel->function : 0);
-    mix((uint64_t)e.shared << 32 | (uint64_t)(unsigned)e.threads << 1 | e.whole);
+    mix((uint64_t)e.shared << 32 | (uint64_t)(unsigned)e.threads);
     counts.launches++;
-    counts.early += early(pending.count - 1);
     if (plainly || pending.count == ENTRIES) fv_cuda_flush();
 }
 
@@ -361,12 +322,6 @@ void fv_cuda_launch(fv_kernel *kernel, int64_t blocks, int threads, size_t share
     if (blocks > INT32_MAX || size > BYTES) {
         entry_fine(cudaErrorInvalidValue, "FV_LAUNCH", &e);
         return;
-    }
-    if (!kernel->asked) {
-        struct cudaFuncAttributes found;
-        if (!entry_fine(cudaFuncGetAttributes(&found, kernel->function), "cudaFuncGetAttributes", &e)) return;
-        kernel->asked = true;
-        kernel->waits = found.ptxVersion >= WAITS_FROM; /* not the card's: what was built for an older one runs here, too, and doesn't wait */
     }
     if (shared > ALWAYS_SHARED && shared > kernel->shared) {
         if (!entry_fine(cudaFuncSetAttribute(kernel->function, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), "cudaFuncSetAttribute(shared memory)", &e)) return;

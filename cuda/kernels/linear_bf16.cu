@@ -59,7 +59,6 @@ FV_TABLE_OP void fv_cuda_bf16_linear_pack(const fv_exec *x, void *packed, fv_vie
     (void)x;
     fv_cuda_begin("linear_pack", w, fv_none);
     pack(fv_weight_blocks(packed, fv_cols(w)), w, fv_whole_rows(fv_rows(w)));
-    fv_cuda_whole(); /* products read weights before they wait */
 }
 
 FV_TABLE_OP void fv_cuda_bf16_linear(const fv_exec *x, const fv_linear_map *maps, int count, fv_view in) {
@@ -70,7 +69,7 @@ FV_TABLE_OP void fv_cuda_bf16_linear(const fv_exec *x, const fv_linear_map *maps
     for (int i = 0; i < count; i++) {
         p[i].outputs = fv_rows(maps[i].w), p[i].tokens = fv_rows(in), p[i].k = fv_cols(in);
         p[i].a = fv_weight_blocks(maps[i].packed, p[i].k), p[i].b = b;
-        p[i].y = fv_f32(maps[i].y), p[i].fresh = !maps[i].adds, p[i].bias = maps[i].bias, p[i].scale = maps[i].scale, p[i].a_stays = true;
+        p[i].y = fv_f32(maps[i].y), p[i].fresh = !maps[i].adds, p[i].bias = maps[i].bias, p[i].scale = maps[i].scale;
     }
     fv_multiply(p, count);
     fv_arena_release(x->scratch, mark);

@@ -3,14 +3,12 @@
  *
  * A block's last warp brings tiles of A and B into a ring of stages, by bulk copies; the four warps of each group multiply what is there. A
  * gate of each stage tells that it is full, another that all groups have read it. Blocks stay and take tile after tile, so that the next tile's
- * stages are on their way while sums are written. A block comes while the launch before still works (cuda/window.c), and brings the first stages of weights
- * that nobody writes meanwhile before it waits for its end: so the memory's stream does not stop between products. The bits are the same for every shape of tile, so the fastest is taken. */
+ * stages are on their way while sums are written. The bits are the same for every shape of tile, so the fastest is taken. */
 #include "cuda/kernels/hopper.h"
 
 typedef struct {
     fv_walk w;
     int blocks; /* of threads, that share the tiles */
-    bool a_stays; /* fv_product */
 } job;
 
 /* A kernel's tile: `groups` times `rows` outputs (below 64: one group, which multiplies what follows in memory, too, and drops it), `cols` tokens,
@@ -74,52 +72,21 @@ FV_DEVICE void bring(char *to, const char *from, int count, int bytes, int64_t s
     for (int i = 0; i < copies; i++, to += size, from += step) fv_bulk(to, from, size, full);
 }
 
-/* Where a tile's next stage is in memory, and how much of it there is. */
-typedef struct {
-    const char *a, *b;
-    int a_units, b_units;
-} source;
-
-FV_DEVICE source source_of(const job *j, int turn, const shape s) {
-    place at = place_of(j, turn);
-    fv_walk_part part = fv_part_at(&j->w, at.a);
-    int row = (at.a - part.first) * s.groups * s.rows, col = at.b * s.cols;
-    source from;
-    from.a = part.a + row / BLOCK_SIDE * j->w.a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES, from.a_units = there(part.blocks, row / BLOCK_SIDE, s.groups);
-    from.b = j->w.b + col / BLOCK_SIDE * j->w.b_unit, from.b_units = there(j->w.b_blocks, col / BLOCK_SIDE, B_UNITS(s));
-    return from;
-}
-
-/* Announces a stage and brings its part of A. */
-FV_DEVICE void bring_a(const job *j, ring r, source from, int stage, const shape s) {
-    fv_gate_expect(&r.full[stage], s.depth * (from.a_units * A_BYTES(s) + from.b_units * B_BYTES(s)));
-    bring(r.a + stage * A_STAGE(s), from.a, s.depth * from.a_units, A_BYTES(s), s.depth > 1 ? j->w.a_step : j->w.a_unit, &r.full[stage]);
-}
-FV_DEVICE void bring_b(const job *j, ring r, source from, int stage, const shape s) {
-    bring(r.b + stage * B_STAGE(s), from.b, s.depth * from.b_units, B_BYTES(s), s.depth > 1 ? j->w.b_step : j->w.b_unit, &r.full[stage]);
-}
-
-/* The first tile's A, as many stages as there are, before the launch before has ended. Says how many. */
-FV_DEVICE int bring_early(const job *j, ring r, const shape s) {
-    source from = source_of(j, (int)FV_BLOCK, s);
-    int stage = 0;
-    for (int k = 0; k < j->w.k_blocks && stage < s.stages; k += s.depth, stage++, from.a += s.depth * j->w.a_step) bring_a(j, r, from, stage, s);
-    return stage;
-}
-
 /* One thread's work: the whole ring, tile after tile. */
 FV_DEVICE void produce(const job *j, ring r, const shape s) {
-    int stage = 0, parity = 1, early = j->a_stays ? bring_early(j, r, s) : 0;
-    fv_wait_for_earlier();
+    int stage = 0, parity = 1;
     for (int turn = (int)FV_BLOCK; turn < j->w.a_tiles * j->w.b_tiles; turn += j->blocks) {
-        source from = source_of(j, turn, s);
-        for (int k = 0; k < j->w.k_blocks; k += s.depth, from.a += s.depth * j->w.a_step, from.b += s.depth * j->w.b_step) {
-            if (early > 0) early--;
-            else {
-                fv_gate_wait(&r.empty[stage], parity);
-                bring_a(j, r, from, stage, s);
-            }
-            bring_b(j, r, from, stage, s);
+        place at = place_of(j, turn);
+        fv_walk_part part = fv_part_at(&j->w, at.a);
+        int row = (at.a - part.first) * s.groups * s.rows, col = at.b * s.cols;
+        int a_units = there(part.blocks, row / BLOCK_SIDE, s.groups), b_units = there(j->w.b_blocks, col / BLOCK_SIDE, B_UNITS(s));
+        const char *a = part.a + row / BLOCK_SIDE * j->w.a_unit + row % BLOCK_SIDE * BLOCK_ROW_BYTES, *b = j->w.b + col / BLOCK_SIDE * j->w.b_unit;
+        for (int k = 0; k < j->w.k_blocks; k += s.depth, a += s.depth * j->w.a_step, b += s.depth * j->w.b_step) {
+            fv_gate *full = &r.full[stage];
+            fv_gate_wait(&r.empty[stage], parity);
+            fv_gate_expect(full, s.depth * (a_units * A_BYTES(s) + b_units * B_BYTES(s)));
+            bring(r.a + stage * A_STAGE(s), a, s.depth * a_units, A_BYTES(s), s.depth > 1 ? j->w.a_step : j->w.a_unit, full);
+            bring(r.b + stage * B_STAGE(s), b, s.depth * b_units, B_BYTES(s), s.depth > 1 ? j->w.b_step : j->w.b_unit, full);
             if (++stage == s.stages) stage = 0, parity ^= 1;
         }
     }
@@ -162,7 +129,6 @@ FV_DEVICE void multiply_stage(float *sum, fv_operand a, fv_operand b, bool more,
 FV_DEVICE void consume(const job *j, ring r, const shape s) {
     float sum[SUMS_MOST];
     int stage = 0, parity = 0, group = FV_THREAD / 128;
-    fv_wait_for_earlier(); /* biases and y, and there are no inputs before */
     for (int turn = (int)FV_BLOCK; turn < j->w.a_tiles * j->w.b_tiles; turn += j->blocks) {
         place at = place_of(j, turn);
         fv_gate *last = NULL;
@@ -199,7 +165,7 @@ FV_DEVICE void work(const job *j, char *shared, const shape s) {
 }
 
 #else /* a card that is no Hopper: never launched there */
-#define work(j, shared, s) ((void)(s), fv_wait_for_earlier())
+#define work(j, shared, s) (void)(s)
 #endif
 
 /* name, and its shape. A multiprocessor has 227 KiB for its blocks. */
@@ -222,7 +188,7 @@ FV_DEVICE void work(const job *j, char *shared, const shape s) {
 
 #define TILE_DEFINE(name, g, r, c, d, st, at, bt, n, ...)                                                              \
     static const shape name##_shape = {g, r, c, d, st, at, bt, n, __VA_ARGS__};                                        \
-    FV_GLOBAL_EARLY(name, job, (g)*128 + 32, n) {                                                                         \
+    FV_GLOBAL_OF(name, job, (g)*128 + 32, n) {                                                                         \
         const shape s = {g, r, c, d, st, at, bt, n, __VA_ARGS__};                                                      \
         work(&j, FV_SHARED(char), s);                                                                                  \
     }
@@ -280,7 +246,7 @@ FV_TABLE_OP bool fv_multiply_wgmma(const fv_product *p, int count, int in_tile) 
     const tile *t = in_tile < 0 ? choose(p, count) : &tiles[in_tile];
     if (!takes(t->s, p)) return false;
     job j = {0};
-    j.w = fv_walk_of(p, count, outputs_of(t->s), t->s->cols), j.a_stays = p->a_stays;
+    j.w = fv_walk_of(p, count, outputs_of(t->s), t->s->cols);
     int all = j.w.a_tiles * j.w.b_tiles, at_once = fv_cuda_multiprocessors() * t->s->beside;
     j.blocks = all < at_once ? all : at_once;
     t->launch(&j);

@@ -9,7 +9,7 @@
 #   6. cuda_products_times: the same products' times beside cuBLASLt's, whose library must be on the library path;
 #   7. cuda_launch_times: what launches cost, one by one and in graphs;
 #   8. ctest -R cuda/card: the tests of operations, and whole models, on the card.
-#   9. the odd sizes, products, attention and the tests again, with what no card has run yet (FOVEA_UNPROVEN, docs/cuda.md).
+#   9. the tests once more, without cuDNN.
 # Everything goes to stdout and into folder/on_card.log (default build-card). Ends with the number of parts that failed.
 root=$(cd "$(dirname "$0")/../.." && pwd)
 out=${1:-$root/build-card}
@@ -112,16 +112,9 @@ tests() {
         [ -x "$out/cuda_products_times" ] && part "products in bf16, times" "$out/cuda_products_times"
         part "launches" "$out/cuda_launch_times"
     }
-    [ -x "$out/cuda_measure" ] && {
-        export FOVEA_UNPROVEN=close,cudnn # what no card has run yet (docs/cuda.md)
-        part "odd sizes, with what is unproven" "$out/cuda_measure" small
-        part "products in bf16, with what is unproven" "$out/cuda_products"
-        part "attention in bf16, with what is unproven" "$out/cuda_attention_ways" large
-        unset FOVEA_UNPROVEN
-    }
     part "the tests on the card" tests
-    export FOVEA_UNPROVEN=close,cudnn
-    part "the tests on the card, with what is unproven" tests
+    export FOVEA_CUDNN=0
+    part "the tests on the card, without cuDNN" tests
     say "$failed parts failed"
     echo $failed >"$out/failed"
 } 2>&1 | tee "$out/on_card.log"

@@ -1,7 +1,7 @@
 /* The stand-in's card: its memory, its stream, and blocks of threads that take turns. Whatever a card would answer with silence or wrong numbers ends
  * the test here, with a word on stderr: the host touching the card's memory (a signal), a copy from memory that is not pinned, threads of a warp
  * that miss an exchange, threads that wait at different barriers, or at gates that nobody opens, a graph that goes while it may be running. */
-#include "tests/cuda/stand_in_parts.h"
+#include "tests/cuda/stand_in.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -9,10 +9,10 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-enum { MAX_THREADS = 1024, WARP = 32, STACK = 64 << 10, MAX_PIECES = 4096, MAX_PINNED = 1024, MAX_COPIES = 256, MAX_KERNELS = 256 };
+enum { MAX_THREADS = 1024, WARP = 32, STACK = 64 << 10, MAX_PIECES = 4096, MAX_PINNED = 1024, MAX_COPIES = 256, MAX_KERNELS = 256, NODE_BYTES = 4096 };
 static const size_t card_bytes = (size_t)8 << 30; /* of addresses; pages come when they are touched */
 
-void fv_stand_in_stop(const char *what) {
+static void stop(const char *what) {
     fprintf(stderr, "stand-in: %s\n", what);
     abort();
 }
@@ -33,38 +33,38 @@ static struct {
     cudaError_t sticky, last;
     int kernels_left; /* until one fails; < 0: none does */
     const char *refused; /* the call that is, after `calls_left` more */
-    int calls_left;
+    int calls_left, graphs;
 } card = {.limit = (size_t)4 << 30, .kernels_left = -1};
 
-cudaError_t fv_stand_in_told(cudaError_t status) {
+static cudaError_t told(cudaError_t status) {
     if (card.sticky != cudaSuccess) status = card.sticky;
     if (status != cudaSuccess) card.last = status;
     return status;
 }
 
 /* What a call ends with that tests may have refused. */
-cudaError_t fv_stand_in_answer(const char *call) {
+static cudaError_t answer(const char *call) {
     bool refused = card.refused && !strcmp(card.refused, call) && card.calls_left-- == 0;
-    return fv_stand_in_told(refused ? cudaErrorInvalidValue : cudaSuccess);
+    return told(refused ? cudaErrorInvalidValue : cudaSuccess);
 }
 
 static void protect(bool host_away) {
-    if (card.used && mprotect(card.base, card.used, host_away ? PROT_NONE : PROT_READ | PROT_WRITE) != 0) fv_stand_in_stop("mprotect failed");
+    if (card.used && mprotect(card.base, card.used, host_away ? PROT_NONE : PROT_READ | PROT_WRITE) != 0) stop("mprotect failed");
 }
 
 cudaError_t cudaMalloc(void **out, size_t bytes) {
     size_t size = (bytes + 4095) / 4096 * 4096;
-    if (card.sticky != cudaSuccess) return fv_stand_in_told(card.sticky);
+    if (card.sticky != cudaSuccess) return told(card.sticky);
     if (!card.base) {
         card.base = mmap(NULL, card_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (card.base == MAP_FAILED) fv_stand_in_stop("no addresses for the card's memory");
+        if (card.base == MAP_FAILED) stop("no addresses for the card's memory");
     }
-    if (size > card.limit - card.taken || size > card_bytes) return fv_stand_in_told(cudaErrorMemoryAllocation);
+    if (size > card.limit - card.taken || size > card_bytes) return told(cudaErrorMemoryAllocation);
     piece *found = NULL;
     for (int i = 0; i < card.count && !found; i++)
         if (card.pieces[i].free && card.pieces[i].size == size) found = &card.pieces[i];
     if (!found) {
-        if (card.count == MAX_PIECES || size > card_bytes - card.used) fv_stand_in_stop("the card's memory is in too many pieces");
+        if (card.count == MAX_PIECES || size > card_bytes - card.used) stop("the card's memory is in too many pieces");
         found = &card.pieces[card.count++];
         *found = (piece){card.base + card.used, size, false};
         card.used += size;
@@ -84,15 +84,15 @@ cudaError_t cudaFree(void *data) {
         if (card.pieces[i].data == data && !card.pieces[i].free) {
             card.pieces[i].free = true;
             card.taken -= card.pieces[i].size;
-            return fv_stand_in_told(cudaSuccess);
+            return told(cudaSuccess);
         }
-    return data ? fv_stand_in_told(cudaErrorInvalidValue) : cudaSuccess;
+    return data ? told(cudaErrorInvalidValue) : cudaSuccess;
 }
 
 cudaError_t cudaMallocHost(void **out, size_t bytes) {
-    if (card.pinned_count == MAX_PINNED) fv_stand_in_stop("pinned memory is in too many pieces");
+    if (card.pinned_count == MAX_PINNED) stop("pinned memory is in too many pieces");
     *out = malloc(bytes);
-    if (!*out) return fv_stand_in_told(cudaErrorMemoryAllocation);
+    if (!*out) return told(cudaErrorMemoryAllocation);
     card.pinned[card.pinned_count++] = (piece){*out, bytes, false};
     return cudaSuccess;
 }
@@ -103,9 +103,9 @@ cudaError_t cudaFreeHost(void *data) {
         if (card.pinned[i].data == data) {
             card.pinned[i] = card.pinned[--card.pinned_count];
             free(data);
-            return fv_stand_in_told(cudaSuccess);
+            return told(cudaSuccess);
         }
-    return fv_stand_in_told(cudaErrorInvalidValue);
+    return told(cudaErrorInvalidValue);
 }
 
 cudaError_t cudaMemGetInfo(size_t *left, size_t *all) {
@@ -118,12 +118,7 @@ void fv_stand_in_memory(size_t bytes) { card.limit = bytes > card.taken ? bytes 
 bool fv_stand_in_owns(const void *p) { return card.base && (const char *)p >= card.base && (const char *)p < card.base + card.used; }
 size_t fv_stand_in_allocations(void) { return card.allocations; }
 size_t fv_stand_in_copies(void) { return card.copies; }
-bool fv_stand_in_takes(size_t bytes) {
-    bool fits = bytes <= card.limit - card.taken;
-    card.taken += fits ? bytes : 0;
-    return fits;
-}
-void fv_stand_in_gives(size_t bytes) { card.taken -= bytes; }
+int fv_stand_in_graphs(void) { return card.graphs; }
 void fv_stand_in_refuse(const char *call, int after) { card.refused = call, card.calls_left = after; }
 
 /* ---- a block of threads ---- */
@@ -146,7 +141,6 @@ typedef struct {
     double x;
     const uint8_t *phase; /* of the gate */
     uint8_t parity;
-    bool waited; /* for the launches before */
     copy copies[MAX_COPIES];
     int copy_count, group; /* not made yet; groups ended */
 } fiber;
@@ -170,7 +164,7 @@ static void yield_as(state s) {
 static void fiber_body(void) {
     for (;;) {
         kernel(argument);
-        if (fibers[fv_stand_in.thread].copy_count) fv_stand_in_stop("a thread ends before its copies have come");
+        if (fibers[fv_stand_in.thread].copy_count) stop("a thread ends before its copies have come");
         yield_as(DONE);
     }
 }
@@ -190,9 +184,9 @@ double fv_across_double(double x, int d) {
 
 void fv_stand_in_copy(void *to, const void *from, int size, int n) {
     fiber *f = &fibers[fv_stand_in.thread];
-    if (f->copy_count == MAX_COPIES) fv_stand_in_stop("a thread asks for too many copies");
-    if ((uintptr_t)to % (uintptr_t)size || (uintptr_t)from % (uintptr_t)size || n < 0 || n > size) fv_stand_in_stop("a copy that a card would refuse");
-    if (n > 0 && !fv_stand_in_owns(from)) fv_stand_in_stop("a copy into a block's memory from what is not the card's");
+    if (f->copy_count == MAX_COPIES) stop("a thread asks for too many copies");
+    if ((uintptr_t)to % (uintptr_t)size || (uintptr_t)from % (uintptr_t)size || n < 0 || n > size) stop("a copy that a card would refuse");
+    if (n > 0 && !fv_stand_in_owns(from)) stop("a copy into a block's memory from what is not the card's");
     f->copies[f->copy_count++] = (copy){to, from, size, n, f->group};
 }
 
@@ -212,8 +206,6 @@ void fv_copy_wait(int groups) {
     }
     f->copy_count = left;
 }
-
-void fv_wait_for_earlier(void) { fibers[fv_stand_in.thread].waited = true; }
 
 void fv_stand_in_gate(const uint8_t *phase, uint8_t parity) {
     if (*phase != parity) return;
@@ -246,7 +238,7 @@ static bool exchange(fiber *warp) {
     for (int i = 0; i < WARP; i++)
         if (!any || warp[i].state == AT_GATE) return false;
     for (int i = 0; i < WARP; i++) {
-        if (warp[i].state != AT_EXCHANGE || warp[i].d != warp[0].d) fv_stand_in_stop("threads of a warp miss an exchange");
+        if (warp[i].state != AT_EXCHANGE || warp[i].d != warp[0].d) stop("threads of a warp miss an exchange");
         x[i] = warp[i].x;
     }
     for (int i = 0; i < WARP; i++) {
@@ -275,11 +267,11 @@ static bool let_go(int threads) {
     for (int w = 0; w < threads; w += WARP) exchanged = exchange(fibers + w) || exchanged;
     int gates = open_gates(threads);
     if (exchanged || gates > 0) return true;
-    if (gates < 0) fv_stand_in_stop("threads wait at a gate that nobody opens");
+    if (gates < 0) stop("threads wait at a gate that nobody opens");
     int line = -1;
     for (int t = 0; t < threads; t++) {
         if (fibers[t].state != AT_BARRIER) continue;
-        if (line >= 0 && fibers[t].line != line) fv_stand_in_stop("threads of a block wait at different barriers");
+        if (line >= 0 && fibers[t].line != line) stop("threads of a block wait at different barriers");
         line = fibers[t].line;
         fibers[t].state = READY;
         any = true;
@@ -299,64 +291,50 @@ static int step_of(int threads) {
     }
 }
 
-static void run_block(int threads, bool early) {
-    for (int t = 0; t < threads; t++) fibers[t].state = READY, fibers[t].waited = !early;
+static void run_block(int threads) {
+    for (int t = 0; t < threads; t++) fibers[t].state = READY;
     do {
         int turn = step_of(threads);
         for (int i = 0, t = 0; i < threads; i++, t = (t + turn) % threads)
             if (fibers[t].state == READY) take_turn(t);
         order = order ? order * 6364136223846793005u + 1442695040888963407u : 0;
     } while (let_go(threads));
-    for (int t = 0; t < threads; t++)
-        if (fibers[t].waited) return;
-    fv_stand_in_stop("a kernel ends that has not waited for those before it");
 }
 
 /* ---- the stream: what was asked for and is not done yet ---- */
+
+typedef struct work {
+    struct work *next;
+    const fv_stand_in_kernel *kernel; /* NULL: a copy, or a memset where from is NULL */
+    int64_t blocks;
+    int threads;
+    size_t shared, bytes;
+    void *to;
+    const void *from;
+    size_t size; /* of the argument */
+    int after;   /* in a graph: the node before it, -1: none */
+    _Alignas(16) char argument[];
+} work;
 
 static work *first, **last = &first;
 
 static work *new_work(size_t extra) {
     work *w = calloc(1, sizeof *w + extra);
-    if (!w) fv_stand_in_stop("no memory for the stream");
+    if (!w) stop("no memory for the stream");
     w->size = extra;
     return w;
 }
 
-work *fv_stand_in_copy_of(const work *from) {
+static work *copy_of(const work *from) {
     work *w = new_work(from->size);
     memcpy(w, from, sizeof *w + from->size);
     return w;
 }
 
-bool fv_stand_in_idle(void) { return !first; }
-
-void fv_stand_in_add(work *w) {
+static void add(work *w) {
     w->next = NULL;
     *last = w;
     last = &w->next;
-}
-
-/* The card's memory before a row of kernels each of which may begin before the one before it has ended: so old may be what they read before they wait. Taken only where one reads so. */
-static struct {
-    char *bytes;
-    size_t size, room;
-} past;
-
-static void keep_past(const work *w) {
-    bool reads = false;
-    for (const work *next = w->next; next && next->early; next = next->next) reads = reads || next->kernel->early;
-    past.size = reads ? card.used : 0;
-    if (past.size > past.room) {
-        past.room = past.size;
-        if (!(past.bytes = realloc(past.bytes, past.room))) fv_stand_in_stop("no memory for what was before");
-    }
-    if (reads) memcpy(past.bytes, card.base, past.size);
-}
-
-const char *fv_stand_in_now(const char *from) {
-    size_t at = (size_t)(from - card.base);
-    return fibers[fv_stand_in.thread].waited || at >= past.size ? from : past.bytes + at;
 }
 
 static void run_kernel(work *w) {
@@ -366,7 +344,7 @@ static void run_kernel(work *w) {
     fv_stand_in.shared = malloc(w->shared ? w->shared : 1);
     kernel = w->kernel->run;
     argument = w->argument;
-    for (fv_stand_in.block = 0; fv_stand_in.block < w->blocks; fv_stand_in.block++) run_block(w->threads, w->kernel->early);
+    for (fv_stand_in.block = 0; fv_stand_in.block < w->blocks; fv_stand_in.block++) run_block(w->threads);
     free(fv_stand_in.shared);
 }
 
@@ -375,7 +353,6 @@ static void run_stream(void) {
     protect(false);
     while (first) {
         work *w = first;
-        if (!w->early) keep_past(w);
         if (w->kernel) run_kernel(w);
         else if (card.sticky == cudaSuccess && w->from) memcpy(w->to, w->from, w->bytes);
         else if (card.sticky == cudaSuccess) memset(w->to, 0, w->bytes);
@@ -395,7 +372,7 @@ static struct {
 static int allowed_of(const void *of) {
     int i = 0;
     while (i < MAX_KERNELS && allowed[i].of && allowed[i].of != of) i++;
-    if (i == MAX_KERNELS) fv_stand_in_stop("too many kernels");
+    if (i == MAX_KERNELS) stop("too many kernels");
     if (!allowed[i].of) allowed[i].of = of, allowed[i].shared = 48 << 10, allowed[i].most = 99 << 10;
     return i;
 }
@@ -404,15 +381,15 @@ void fv_stand_in_wide(const void *of) { allowed[allowed_of(of)].most = 227 << 10
 
 cudaError_t cudaFuncSetAttribute(const void *function, cudaFuncAttribute attribute, int value) {
     int i = allowed_of(function);
-    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || (size_t)value > allowed[i].most) fv_stand_in_stop("an attribute that a card would refuse");
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || (size_t)value > allowed[i].most) stop("an attribute that a card would refuse");
     allowed[i].shared = (size_t)value;
-    return fv_stand_in_told(cudaSuccess);
+    return told(cudaSuccess);
 }
 
-work *fv_stand_in_kernel_work(const void *function, dim3 grid, dim3 block, size_t shared, void **arguments) {
+static work *kernel_work(const void *function, dim3 grid, dim3 block, size_t shared, void **arguments) {
     const fv_stand_in_kernel *k = function;
     if (block.x % WARP || block.x > MAX_THREADS || block.y != 1 || block.z != 1 || shared > allowed[allowed_of(k)].shared || grid.x < 1 || grid.x > INT32_MAX || grid.y != 1 || grid.z != 1)
-        fv_stand_in_stop("a launch that a card would refuse");
+        stop("a launch that a card would refuse");
     work *w = new_work(k->size);
     w->kernel = k;
     w->blocks = grid.x;
@@ -422,18 +399,10 @@ work *fv_stand_in_kernel_work(const void *function, dim3 grid, dim3 block, size_
     return w;
 }
 
-cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const void *function) {
-    (void)function;
-    attributes->ptxVersion = 90;
-    return fv_stand_in_answer("cudaFuncGetAttributes");
-}
-
-cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *how, const void *function, void **arguments) {
-    cudaError_t status = fv_stand_in_answer("cudaLaunchKernelExC");
-    if (status != cudaSuccess) return status;
-    work *w = fv_stand_in_kernel_work(function, how->gridDim, how->blockDim, how->dynamicSmemBytes, arguments);
-    w->early = how->numAttrs && how->attrs->id == cudaLaunchAttributeProgrammaticStreamSerialization && how->attrs->val.programmaticStreamSerializationAllowed;
-    fv_stand_in_add(w);
+cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void **arguments, size_t shared, cudaStream_t stream) {
+    (void)stream;
+    cudaError_t status = answer("cudaLaunchKernel");
+    if (status == cudaSuccess) add(kernel_work(function, grid, block, shared, arguments));
     return status;
 }
 
@@ -442,7 +411,7 @@ void fv_stand_in_fail(int after) {
     if (after < 0) card.sticky = card.last = cudaSuccess;
 }
 
-work *fv_stand_in_zeros_work(void *data, size_t bytes) {
+static work *zeros_work(void *data, size_t bytes) {
     work *w = new_work(0);
     w->to = data;
     w->bytes = bytes;
@@ -451,9 +420,9 @@ work *fv_stand_in_zeros_work(void *data, size_t bytes) {
 
 cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t stream) {
     (void)stream;
-    if (!fv_stand_in_owns(data) || value != 0) return fv_stand_in_told(cudaErrorInvalidValue);
-    fv_stand_in_add(fv_stand_in_zeros_work(data, bytes));
-    return fv_stand_in_told(cudaSuccess);
+    if (!fv_stand_in_owns(data) || value != 0) return told(cudaErrorInvalidValue);
+    add(zeros_work(data, bytes));
+    return told(cudaSuccess);
 }
 
 static bool pinned(const void *p, size_t bytes) {
@@ -465,18 +434,129 @@ static bool pinned(const void *p, size_t bytes) {
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
     (void)stream, (void)kind;
     bool up = pinned(from, bytes), down = pinned(to, bytes);
-    if ((!up && !fv_stand_in_owns(from)) || (!down && !fv_stand_in_owns(to)) || (!up && !down)) fv_stand_in_stop("a copy that is not between the card and pinned memory");
-    work *w = fv_stand_in_zeros_work(to, bytes);
+    if ((!up && !fv_stand_in_owns(from)) || (!down && !fv_stand_in_owns(to)) || (!up && !down)) stop("a copy that is not between the card and pinned memory");
+    work *w = zeros_work(to, bytes);
     w->from = from;
-    fv_stand_in_add(w);
+    add(w);
     card.copies++;
-    return fv_stand_in_told(cudaSuccess);
+    return told(cudaSuccess);
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     (void)stream;
     run_stream();
-    return fv_stand_in_told(cudaSuccess);
+    return told(cudaSuccess);
+}
+
+/* ---- graphs ---- */
+
+struct graph_node {
+    cudaGraph_t graph;
+    int number;
+    work *as;
+};
+
+struct graph {
+    cudaGraphNode_t *nodes;
+    int count;
+};
+
+/* Copies of the nodes; of the graph it knows which they are. */
+struct graph_exec {
+    cudaGraph_t graph;
+    work **nodes;
+    int count;
+};
+
+cudaError_t cudaGraphCreate(cudaGraph_t *graph, unsigned flags) {
+    if (flags) return told(cudaErrorInvalidValue);
+    *graph = calloc(1, sizeof **graph);
+    return answer("cudaGraphCreate");
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    for (int i = 0; i < graph->count; i++) free(graph->nodes[i]->as), free(graph->nodes[i]);
+    free(graph->nodes), free(graph);
+    return told(cudaSuccess);
+}
+
+static void add_node(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *before, size_t count, work *w) {
+    if (count > 1 || (count == 1 && before[0]->graph != graph)) stop("a node after others than one of its graph");
+    w->after = count ? before[0]->number : -1;
+    *node = malloc(sizeof **node);
+    **node = (struct graph_node){graph, graph->count, w};
+    graph->nodes = realloc(graph->nodes, (size_t)(graph->count + 1) * sizeof(cudaGraphNode_t));
+    graph->nodes[graph->count++] = *node;
+}
+
+cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *before, size_t count, const struct cudaKernelNodeParams *p) {
+    add_node(node, graph, before, count, kernel_work(p->func, p->gridDim, p->blockDim, p->sharedMemBytes, p->kernelParams));
+    return answer("cudaGraphAddKernelNode");
+}
+
+static work *zeros_of(const struct cudaMemsetParams *p) {
+    if (!fv_stand_in_owns(p->dst) || p->value != 0 || p->elementSize != 1 || p->height != 1) stop("a memset that a card would refuse");
+    return zeros_work(p->dst, p->width);
+}
+
+cudaError_t cudaGraphAddMemsetNode(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *before, size_t count, const struct cudaMemsetParams *p) {
+    add_node(node, graph, before, count, zeros_of(p));
+    return answer("cudaGraphAddMemsetNode");
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags) {
+    cudaError_t status = answer("cudaGraphInstantiate");
+    size_t bytes = (size_t)graph->count * NODE_BYTES;
+    if (status != cudaSuccess || flags) return status;
+    if (bytes > card.limit - card.taken) return told(cudaErrorMemoryAllocation);
+    card.taken += bytes;
+    card.graphs++;
+    *exec = malloc(sizeof **exec);
+    **exec = (struct graph_exec){graph, calloc((size_t)graph->count + 1, sizeof(work *)), graph->count};
+    for (int i = 0; i < graph->count; i++) (*exec)->nodes[i] = copy_of(graph->nodes[i]->as);
+    return status;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+    if (first) stop("a graph goes that may be running");
+    card.taken -= (size_t)exec->count * NODE_BYTES;
+    card.graphs--;
+    for (int i = 0; i < exec->count; i++) free(exec->nodes[i]);
+    free(exec->nodes), free(exec);
+    return told(cudaSuccess);
+}
+
+/* Only what is launched from now on has it. */
+static cudaError_t change_node(cudaGraphExec_t exec, cudaGraphNode_t node, work *w, const char *call) {
+    work *was = exec->nodes[node->number];
+    if (node->graph != exec->graph || was->kernel != w->kernel) stop("another node's parameters");
+    w->after = was->after;
+    exec->nodes[node->number] = w;
+    free(was);
+    return answer(call);
+}
+
+cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, const struct cudaKernelNodeParams *p) {
+    return change_node(exec, node, kernel_work(p->func, p->gridDim, p->blockDim, p->sharedMemBytes, p->kernelParams), "cudaGraphExecKernelNodeSetParams");
+}
+
+cudaError_t cudaGraphExecMemsetNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, const struct cudaMemsetParams *p) {
+    return change_node(exec, node, zeros_of(p), "cudaGraphExecMemsetNodeSetParams");
+}
+
+/* Of nodes that may run, the last goes first: only what a node waits for is before it. */
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+    (void)stream;
+    cudaError_t status = answer("cudaGraphLaunch");
+    bool *done = calloc((size_t)exec->count + 1, sizeof *done);
+    for (int left = status == cudaSuccess ? exec->count : 0; left; left--) {
+        int i = exec->count - 1;
+        while (done[i] || (exec->nodes[i]->after >= 0 && !done[exec->nodes[i]->after])) i--;
+        done[i] = true;
+        add(copy_of(exec->nodes[i]));
+    }
+    free(done);
+    return status;
 }
 
 /* ---- the rest of the runtime ---- */
@@ -493,18 +573,18 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     (void)event, (void)stream;
-    return fv_stand_in_told(cudaSuccess);
+    return told(cudaSuccess);
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     (void)event;
     run_stream();
-    return fv_stand_in_told(cudaSuccess);
+    return told(cudaSuccess);
 }
 cudaError_t cudaGetDeviceCount(int *count) {
     *count = 1;
     return cudaSuccess;
 }
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : fv_stand_in_told(cudaErrorInvalidValue); }
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : told(cudaErrorInvalidValue); }
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device) {
     (void)device;
     *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : attribute == cudaDevAttrMultiProcessorCount ? 1 : 0; /* one: small sizes fill it, so that large tiles have their turn */

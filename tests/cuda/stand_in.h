@@ -11,14 +11,12 @@
 #include <string.h>
 
 #define FV_DEVICE static inline __attribute__((unused))
-#define FV_GLOBAL_BEGUN(name, type, early)                                                                             \
+#define FV_GLOBAL(name, type)                                                                                          \
     static void name(type j);                                                                                          \
     static void name##_run_(const void *j) { name(*(const type *)j); }                                                 \
-    static const fv_stand_in_kernel name##_kernel_ __attribute__((unused)) = {name##_run_, sizeof(type), early};       \
+    static const fv_stand_in_kernel name##_kernel_ __attribute__((unused)) = {name##_run_, sizeof(type)};              \
     static void name(type j)
-#define FV_GLOBAL(name, type) FV_GLOBAL_BEGUN(name, type, false)
-#define FV_GLOBAL_OF(name, type, threads, blocks) FV_GLOBAL_BEGUN(name, type, false)
-#define FV_GLOBAL_EARLY(name, type, threads, blocks) FV_GLOBAL_BEGUN(name, type, true)
+#define FV_GLOBAL_OF(name, type, threads, blocks) FV_GLOBAL(name, type)
 #define FV_KERNEL(name) ((const void *)&name##_kernel_)
 #define FV_LAUNCH_WIDE(name, blocks, threads, shared, j)                                                               \
     do {                                                                                                               \
@@ -36,7 +34,6 @@
 typedef struct {
     void (*run)(const void *j);
     size_t size; /* of its argument */
-    bool early;  /* it waits by itself */
 } fv_stand_in_kernel;
 
 extern struct fv_stand_in {
@@ -57,22 +54,17 @@ void fv_copy_end(void);
 void fv_copy_wait(int groups);
 /* Waits until *phase, 0 or 1, is not `parity`: another thread of the block changes it. */
 void fv_stand_in_gate(const uint8_t *phase, uint8_t parity);
-/* What this thread reads or writes from here on is as the launches before have left it. */
-void fv_wait_for_earlier(void);
-/* Where a copy that begins now finds the bytes of the card at `from`: before the thread has waited, as they were before the launches that may not have ended. */
-const char *fv_stand_in_now(const char *from);
 /* This kernel may have what a Hopper has of a block's memory; others what every card has. */
 void fv_stand_in_wide(const void *of);
 
 /* What tests ask of it. */
 void fv_stand_in_memory(size_t bytes);    /* the card's memory from now on; what is taken stays */
 void fv_stand_in_fail(int after);         /* the kernel after so many more fails as one that read a wrong address; < 0: none */
-void fv_stand_in_refuse(const char *call, int after); /* the call of this name after so many more is refused (cudaLaunchKernelExC, cudaGraph...); NULL: none */
+void fv_stand_in_refuse(const char *call, int after); /* the call of this name after so many more is refused (cudaLaunchKernel, cudaGraph...); NULL: none */
 void fv_stand_in_order(uint64_t seed);    /* the order in which threads of a block take their turns; 0: ascending */
 bool fv_stand_in_owns(const void *p);     /* p is memory of the card */
 size_t fv_stand_in_allocations(void);     /* cudaMalloc's successes so far */
 size_t fv_stand_in_copies(void);          /* copies between host and card so far */
 int fv_stand_in_graphs(void);             /* executable graphs that there are */
-uint64_t fv_stand_in_edges(void);         /* of the graph made last, a bit for each of its first nodes whose edge is programmatic */
 
 #endif

@@ -151,9 +151,8 @@ fv_status fv_cudnn_run(const fv_cudnn_plan *p, const fv_cudnn_call *c, fv_error 
     void *argument = &j;
     for (size_t i = 0; i < FV_COUNT(aligned); i++) must_hold((uintptr_t)aligned[i] % 16 == 0, "16 bytes");
     must_hold((uintptr_t)c->workspace % 256 == 0, "256 bytes");
-    cudaLaunchConfig_t how = {.gridDim = {1, 1, 1}, .blockDim = {32, 1, 1}, .stream = on};
-    if (cudaLaunchKernelExC(&how, FV_KERNEL(attend), &argument) == cudaSuccess) return FV_OK;
-    return fv_fail(err, FV_IO, "cudnn: cudaLaunchKernelExC");
+    if (cudaLaunchKernel(FV_KERNEL(attend), (dim3){1, 1, 1}, (dim3){32, 1, 1}, &argument, 0, on) == cudaSuccess) return FV_OK;
+    return fv_fail(err, FV_IO, "cudnn: cudaLaunchKernel");
 }
 
 int main(void) {
