@@ -56,20 +56,34 @@ typedef struct {
 
 /* ---- on the host ---- */
 
+static inline int32_t fv_first_of(const fv_attention *a, int64_t row) { return a->first != NULL ? a->first[row] : 0; }
+
+/* The positions that any of the queries [first, first + n) sees lie in [*from, *to). */
+static inline void fv_seen(int32_t *from, int32_t *to, const fv_attention *a, int64_t first, int32_t n) {
+    int64_t group = a->heads / a->kv_heads;
+    *from = INT32_MAX, *to = 0;
+    for (int64_t row = first / group; row <= (first + n - 1) / group; row++) {
+        int32_t low = fv_first_of(a, row);
+        if (low < *from) *from = low;
+        if (a->limit[row] > *to) *to = a->limit[row];
+    }
+}
+
+/* Makes t->page and t->pages those of the positions [from, to). */
+static inline void fv_span_pages(fv_tile *t, int32_t from, int32_t to) {
+    t->page = from / FV_PAGE;
+    t->pages = (to + FV_PAGE - 1) / FV_PAGE - t->page;
+}
+
 static inline fv_tile fv_tile_of(const fv_attention *a, int run, int64_t first, int queries) {
     int64_t group = a->heads / a->kv_heads, left = a->run_row[run + 1] * group - first;
     fv_tile t;
     t.n = left < queries ? (int32_t)left : queries;
     t.list = a->run_page[run];
     t.first = first;
-    int32_t from = INT32_MAX, to = 0;
-    for (int64_t row = first / group; row <= (first + t.n - 1) / group; row++) {
-        int32_t low = a->first != NULL ? a->first[row] : 0;
-        if (low < from) from = low;
-        if (a->limit[row] > to) to = a->limit[row];
-    }
-    t.page = from / FV_PAGE;
-    t.pages = (to + FV_PAGE - 1) / FV_PAGE - t.page;
+    int32_t from, to;
+    fv_seen(&from, &to, a, first, t.n);
+    fv_span_pages(&t, from, to);
     return t;
 }
 

@@ -63,7 +63,7 @@ FV_GLOBAL_OF(attend_128, fv_tc_job, THREADS, 2) { attend(&j, 2, false); }
 FV_GLOBAL_OF(attend_chunk_64, fv_tc_job, THREADS, 3) { attend(&j, 1, true); }
 FV_GLOBAL_OF(attend_chunk_128, fv_tc_job, THREADS, 2) { attend(&j, 2, true); }
 
-/* A block is a row's head: its chunks together, as `merge` and `store` have it. */
+/* A block is a row's head: its chunks together, as fv_online_combine and fv_online_store have it. */
 FV_GLOBAL(merge_chunks, fv_tc_job) {
     const fv_plan *p = &j.a.plan;
     int64_t row = FV_BLOCK / p->heads, head = FV_BLOCK % p->heads;
@@ -73,7 +73,6 @@ FV_GLOBAL(merge_chunks, fv_tc_job) {
         int64_t number = c * p->heads + head;
         float more = j.part_stats[2 * number];
         fv_combining b = fv_combining_of(max, more, scale);
-        if (more == fv_nothing()) b.one = 1;
         max = b.max;
         sum = fv_together(sum, j.part_stats[2 * number + 1], b);
         mixed = fv_together(mixed, d < p->dim ? j.part_mixed[number * p->dim + d] : 0, b);
@@ -83,8 +82,6 @@ FV_GLOBAL(merge_chunks, fv_tc_job) {
 }
 
 /* ---- on the host ---- */
-
-static int32_t first_of(const fv_attention *a, int64_t row) { return a->first != NULL ? a->first[row] : 0; }
 
 /* Whether two runs' lists have the same pages in a chunk (of which `other` may have fewer than are there). */
 static bool same_pages(const fv_attention *a, int run, int other, int chunk) {
@@ -111,20 +108,16 @@ static int64_t cut(fv_tile *tile, int64_t room, const fv_attention *a) {
                 to = from + 1;
                 while (to < after && same_pages(a, from, to, chunk)) to++;
                 for (int64_t first = a->run_row[from] * group, end = a->run_row[to] * group; first < end; first += FV_TC_QUERIES) {
-                    int32_t low = INT32_MAX, high = 0, begin = chunk * FV_TC_CHUNK, last = begin + FV_TC_CHUNK;
+                    int32_t low, high, begin = chunk * FV_TC_CHUNK, last = begin + FV_TC_CHUNK;
                     fv_tile t;
                     t.n = (int32_t)(end - first < FV_TC_QUERIES ? end - first : FV_TC_QUERIES);
                     t.list = a->run_page[from];
                     t.first = first;
-                    for (int64_t row = first / group; row <= (first + t.n - 1) / group; row++) {
-                        if (first_of(a, row) < low) low = first_of(a, row);
-                        if (a->limit[row] > high) high = a->limit[row];
-                    }
+                    fv_seen(&low, &high, a, first, t.n);
                     if (low < begin) low = begin;
                     if (high > last) high = last;
                     if (low >= high) continue;
-                    t.page = low / FV_PAGE;
-                    t.pages = (high + FV_PAGE - 1) / FV_PAGE - t.page;
+                    fv_span_pages(&t, low, high);
                     if (n < room) tile[n] = t;
                     n++;
                 }
@@ -137,7 +130,7 @@ static int64_t cut(fv_tile *tile, int64_t room, const fv_attention *a) {
 static fv_attend_way best_way(const fv_attention *a) {
     int64_t longest = 0, queries = (int64_t)a->rows * (a->heads / a->kv_heads), most = queries / FV_TC_QUERIES * a->kv_heads;
     for (int row = 0; row < a->rows; row++)
-        if (a->limit[row] - first_of(a, row) > longest) longest = a->limit[row] - first_of(a, row);
+        if (a->limit[row] - fv_first_of(a, row) > longest) longest = a->limit[row] - fv_first_of(a, row);
     bool few = queries < (int64_t)a->runs * FV_TC_QUERIES / 2, many = queries > (int64_t)a->runs * (FV_TC_MANY * 3 / 4);
     if (longest > FV_TC_CHUNK && (few || most < (int64_t)fv_cuda_multiprocessors())) return FV_ATTEND_CHUNKS;
     return many && fv_wgmma_runs() ? FV_ATTEND_WGMMA : FV_ATTEND_MMA;
@@ -148,7 +141,7 @@ static void attend_cut(const fv_exec *x, fv_tc_job *j, const fv_attention *a) {
     fv_plan *p = &j->a.plan;
     int32_t *row_chunk = FV_TAKE(x->scratch, int32_t, a->rows + 1);
     row_chunk[0] = 0;
-    for (int row = 0; row < a->rows; row++) row_chunk[row + 1] = row_chunk[row] + (a->limit[row] + FV_TC_CHUNK - 1) / FV_TC_CHUNK - first_of(a, row) / FV_TC_CHUNK;
+    for (int row = 0; row < a->rows; row++) row_chunk[row + 1] = row_chunk[row] + (a->limit[row] + FV_TC_CHUNK - 1) / FV_TC_CHUNK - fv_first_of(a, row) / FV_TC_CHUNK;
     int64_t numbers = (int64_t)row_chunk[a->rows] * a->heads;
     p->tiles = cut(NULL, 0, a);
     fv_tile *tile = FV_TAKE(x->scratch, fv_tile, p->tiles);

@@ -41,7 +41,7 @@ typedef struct {
 FV_DEVICE fv_combining fv_combining_of(float one, float two, float scale) {
     fv_combining b;
     b.max = fv_max(one, two);
-    b.one = one == fv_nothing() ? 0 : fv_exp2_near(fv_mul(fv_sub(one, b.max), scale));
+    b.one = two == fv_nothing() ? 1 : one == fv_nothing() ? 0 : fv_exp2_near(fv_mul(fv_sub(one, b.max), scale)); /* no second: as if it were not there */
     b.two = two == fv_nothing() ? 0 : fv_exp2_near(fv_mul(fv_sub(two, b.max), scale));
     return b;
 }
@@ -52,7 +52,6 @@ FV_DEVICE void fv_online_combine(fv_online *all, const fv_online *more, float sc
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         b[h] = fv_combining_of(all->max[h], more->max[h], scale);
-        if (more->max[h] == fv_nothing()) b[h].one = 1; /* as if it were not there */
         all->max[h] = b[h].max;
         all->sum[h] = fv_together(all->sum[h], more->sum[h], b[h]);
     }
